@@ -1,0 +1,141 @@
+"""The training driver: one report per epoch and trial; a diverged trial leaves the stack.
+
+Determinism: a trial's numbers depend on its hyperparameters, the settings and the data alone. Whoever shares its stack
+shares matrix products with it, never a bit (see `model.products`); keep BLAS to one thread.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from model.datasets import Dataset, Part
+from model.hyperparams import Hyperparameters, Settings
+from model.network import Floats, Parameters, forward
+from model.schedule import decayed
+from model.sgd import Rates, step
+
+_CHUNK = 1000
+"""Images evaluated at once: enough to fill the products, few enough that their activations stay in cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Mean cross-entropy (without the penalty) and fraction of images classified rightly."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One trial after one epoch.
+
+    `train_loss` is the mean cross-entropy of the epoch's mini-batches, each before its step: what training saw.
+    """
+
+    lane: int
+    """The trial's place in the sequence that was handed in."""
+    epoch: int
+    train_loss: float
+    validation: Evaluation
+    diverged: bool
+
+    @property
+    def divergence(self) -> str:
+        """The reason in words, for a trial that diverged."""
+        return f"diverged in epoch {self.epoch}: training loss {self.train_loss:.4g}"
+
+
+@dataclass(slots=True)
+class Training:
+    """A stack in training: its parameters, and the trials still in it."""
+
+    trials: Sequence[Hyperparameters]
+    settings: Settings
+    data: Dataset
+    theta: Parameters
+    previous: Parameters
+    lanes: list[int]
+    epoch: int = 0
+    _order: np.random.Generator | None = field(default=None, repr=False)
+
+    @classmethod
+    def start(cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset) -> Self:
+        """Draw the initial weights of all trials."""
+        d, C = data.train.x.shape[1], len(data.classes)
+        theta = Parameters.draw([t.seed for t in trials], d, settings.hidden, C, settings.precision)
+        return cls(trials, settings, data, theta, theta.copy(), list(range(len(trials))))
+
+    def run_epoch(self) -> list[Report]:
+        """Train one epoch; report on every trial that was in the stack, then let the diverged go."""
+        self.epoch += 1
+        # Divergence is a result, told in the report: the overflow on the way to it need not warn anyone.
+        with np.errstate(all="ignore"):
+            train_losses = self._pass_over_training_data()
+            validations = evaluate(self.theta, self.data.validation)
+        reports = [
+            Report(lane, self.epoch, loss, validation, not _finite(loss, validation.loss))
+            for lane, loss, validation in zip(self.lanes, train_losses, validations, strict=True)
+        ]
+        self.drop([r.lane for r in reports if r.diverged])
+        return reports
+
+    def drop(self, lanes: Sequence[int]) -> None:
+        """Take trials out of the stack; the others go on as if they had never been there."""
+        if not lanes:
+            return
+        places = [place for place, lane in enumerate(self.lanes) if lane not in lanes]
+        self.theta, self.previous = self.theta.keep(places), self.previous.keep(places)
+        self.lanes = [self.lanes[place] for place in places]
+
+    def _pass_over_training_data(self) -> list[float]:
+        rates, part = self._rates(), self.data.train
+        images = image_order(len(part.y), self.settings, self.epoch)
+        total = np.zeros(len(self.lanes))
+        for start in range(0, len(images), self.settings.batch):
+            chosen = images[start : start + self.settings.batch]
+            x, y = part.x[chosen].astype(self.settings.precision, copy=False), part.y[chosen]
+            act = forward(self.theta, x, y)
+            total += act.losses.sum(axis=1, dtype=np.float64)
+            self.theta, self.previous = step(self.theta, self.previous, x, y, act, rates)
+        return [float(loss) for loss in total / len(images)]
+
+    def _rates(self) -> Rates:
+        present = [self.trials[lane] for lane in self.lanes]
+        return Rates(
+            eta=np.array([decayed(t.eta, t.decay, self.epoch) for t in present]),
+            lam=np.array([t.lam for t in present]),
+            rho=np.array([t.rho for t in present]),
+        )
+
+
+def train(trials: Sequence[Hyperparameters], settings: Settings, data: Dataset) -> Iterator[list[Report]]:
+    """Train a stack; yield the reports of each epoch until the last, or until every trial has diverged."""
+    training = Training.start(trials, settings, data)
+    while training.lanes and training.epoch < settings.epochs:
+        yield training.run_epoch()
+
+
+def image_order(n: int, settings: Settings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the order of n images in an epoch: a function of the order's seed and the epoch alone."""
+    if settings.order == "fixed":
+        return np.arange(n)
+    return np.random.default_rng([settings.order_seed, epoch]).permutation(n)
+
+
+def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:
+    """Return loss and accuracy of every trial on a part of the data."""
+    T, n = len(theta.W1), len(part.y)
+    losses, hits = np.zeros(T), np.zeros(T, np.int64)
+    for start in range(0, n, _CHUNK):
+        y = part.y[start : start + _CHUNK]
+        act = forward(theta, part.x[start : start + _CHUNK].astype(theta.W1.dtype, copy=False), y)
+        losses += act.losses.sum(axis=1, dtype=np.float64)
+        hits += (act.P.argmax(axis=1) == y).sum(axis=1)
+    return [Evaluation(float(loss), float(hit)) for loss, hit in zip(losses / n, hits / n, strict=True)]
+
+
+def _finite(*values: float | Floats) -> bool:
+    return bool(np.isfinite(values).all())
