@@ -1,0 +1,17 @@
+"""What can go wrong with the model and its data. Each error is a sentence: the thing, the value, the remedy.
+
+    ModelError           exit code 1
+    └── DataError        exit code 4: images that are missing, damaged, or not what they are said to be
+"""
+
+
+class ModelError(Exception):
+    """Any error of `model`."""
+
+    exit_code = 1
+
+
+class DataError(ModelError):
+    """The data cannot be used as it is; nothing was trained on it."""
+
+    exit_code = 4
