@@ -1,0 +1,231 @@
+"""The campaign file: what a whole search is, read from TOML, and refused with one sentence where it is wrong."""
+
+import json
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from model import Settings
+from model.datasets import Selection
+from search.complaint import sentence
+from search.errors import CampaignError
+from search.narrow import Rule
+from search.space import Range, Sampler, Space
+
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or value != value.strip():
+        raise ValueError("a name is 1 to 64 letters, digits, spaces, '-', '_' or single '.', begun by a letter or digit")
+    return value
+
+
+def _range(value: Any) -> Range:
+    if isinstance(value, Range):
+        return value
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(v) in {int, float} for v in value)  # noqa: PLR2004
+    if not numbers:
+        raise ValueError("a range is two numbers, [low, high]")
+    low, high = map(float, value)
+    if not (0 < low < float("inf") and 0 < high < float("inf")):  # NaN fails every comparison
+        raise ValueError("both bounds must be finite and above 0, since the range is log-uniform")
+    if low >= high:
+        raise ValueError("low must be below high")
+    return Range(low, high)
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Bounds = Annotated[Range, BeforeValidator(_range), PlainSerializer(lambda r: [r.low, r.high])]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Data(_Section):
+    """`[data]`: which images. The batches matter for `cifar10` alone."""
+
+    dataset: Literal["digits", "cifar10"]
+    train: list[str] = ["data_batch_1", "data_batch_3"]
+    validation: str = "data_batch_2"
+    validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    test: str = "test_batch"
+
+    def selection(self) -> Selection:
+        """Return the CIFAR-10 batches."""
+        return Selection(tuple(self.train), self.validation, self.validation_images, self.test)
+
+
+class Model(_Section):
+    """`[model]`: the network and its training, the same for every trial."""
+
+    hidden: Annotated[int, Field(ge=1, le=100_000)] = 50
+    batch: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    order: Literal["shuffled", "fixed"] = "shuffled"
+    precision: Literal["float32", "float64"] = "float32"
+
+
+class Narrow(_Section):
+    """`[stage.narrow]`: how a stage's ranges come from its parent's best trials."""
+
+    top: Annotated[int, Field(ge=1)] = 5
+    margin: Annotated[float, Field(ge=0, le=10)] = 0.25
+    least: Annotated[float, Field(ge=0.01, le=10)] = 0.3
+    widen: bool = False
+
+    def rule(self) -> Rule:
+        """Return the rule that `search.narrow` applies."""
+        return Rule(self.top, self.margin, self.least, self.widen)
+
+
+class Stage(_Section):
+    """`[[stage]]`: one study. Its ranges are given (`eta`, `lambda`), or narrowed from its parent."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: Name
+    trials: Annotated[int, Field(ge=1, le=1_000_000)]
+    eta: Bounds | None = None
+    lam: Annotated[Bounds | None, Field(alias="lambda")] = None
+    narrow: Narrow | None = None
+    parent: str | None = None
+    carry: Annotated[int, Field(ge=0)] = 0
+    sampler: Sampler = "random"
+    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    stack: Annotated[int, Field(ge=1, le=1024)] = 12
+
+    @model_validator(mode="after")
+    def _one_source_of_ranges(self) -> Self:
+        if (self.eta is None) != (self.lam is None):
+            raise ValueError("eta and lambda go together: give both ranges, or [stage.narrow]")
+        if (self.eta is None) == (self.narrow is None):
+            raise ValueError("give either the ranges eta and lambda, or [stage.narrow]")
+        if self.carry > self.trials:
+            raise ValueError(f"carry = {self.carry} is more than its {self.trials} trials")
+        return self
+
+    @property
+    def space(self) -> Space | None:
+        """Return the ranges that the campaign gives, if it gives any."""
+        return Space(self.eta, self.lam) if self.eta and self.lam else None
+
+
+class Final(_Section):
+    """`[final]`: the long training of the winner."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+
+
+class Campaign(_Section):
+    """One whole search: data, model, stages in order, final training."""
+
+    name: Name
+    description: str = ""
+    seed: Seed = 0
+    data: Data
+    model: Model = Model()
+    stage: Annotated[list[Stage], Field(min_length=1)]
+    final: Final = Final()
+
+    @model_validator(mode="after")
+    def _stages_in_order(self) -> Self:
+        names = [stage.name for stage in self.stage]
+        for index, stage in enumerate(self.stage):
+            if stage.name in names[:index]:
+                raise ValueError(f"two stages are named '{stage.name}': give each its own name")
+            if stage.parent is not None and stage.parent not in names[:index]:
+                known = ", ".join(names[:index]) or "none, it is the first"
+                raise ValueError(f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})")
+            if index == 0 and (stage.narrow or stage.carry):
+                raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path) -> Self:
+        """Read a preset by its name, or a campaign file by its path.
+
+        Raises `CampaignError` for a file that is missing, is no TOML, or describes no campaign.
+        """
+        where, text = _read(str(source))
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise CampaignError(f"{where} is not TOML: {error}.") from error
+        except ValidationError as error:
+            raise CampaignError(f"{where}: {sentence(error, cls)}") from error
+
+    def parent_of(self, stage: Stage) -> Stage | None:
+        """Return the stage that this one narrows or carries from: named, else the one before."""
+        index = self.stage.index(stage)
+        if stage.parent is not None:
+            return next(s for s in self.stage if s.name == stage.parent)
+        return self.stage[index - 1] if index else None
+
+    def bounds_of(self, stage: Stage) -> Space:
+        """Return the ranges the user set for a stage: its own, or its nearest ancestor's."""
+        while (space := stage.space) is None:
+            parent = self.parent_of(stage)
+            assert parent is not None, "the first stage has ranges of its own"  # noqa: S101
+            stage = parent
+        return space
+
+    def study_name(self, stage: Stage) -> str:
+        """Return the name of a stage's study."""
+        return f"{self.name}/{stage.name}"
+
+    def settings(self, stage: Stage) -> Settings:
+        """Return what the trials of a stage have in common."""
+        return Settings(
+            hidden=self.model.hidden,
+            batch=self.model.batch,
+            epochs=stage.epochs or self.model.epochs,
+            order=self.model.order,
+            order_seed=self.seed,
+            precision=self.model.precision,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must stay the same for a begun campaign: all but what changes no bit of a result."""
+        config: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude={"description"}))
+        for stage in config["stage"]:
+            del stage["stack"]
+        return config
+
+
+def presets() -> list[Campaign]:
+    """Return the campaigns that ship with the package."""
+    return [Campaign.load(name) for name in preset_names()]
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets."""
+    return sorted(entry.name.removesuffix(".toml") for entry in (files("search") / "presets").iterdir() if entry.name.endswith(".toml"))
+
+
+def preset_text(name: str) -> str:
+    """Return a preset's TOML."""
+    if name not in preset_names():
+        raise CampaignError(f"There is no preset '{name}': the presets are {', '.join(preset_names())}.")
+    return (files("search") / "presets" / f"{name}.toml").read_text("utf-8")
+
+
+def _read(source: str) -> tuple[str, str]:
+    if source in preset_names():
+        return f"preset {source}", preset_text(source)
+    try:
+        return source, Path(source).read_text("utf-8")
+    except FileNotFoundError as error:
+        known = ", ".join(preset_names())
+        raise CampaignError(f"There is no campaign file '{source}', and no preset of that name ({known}).") from error
+    except (OSError, ValueError) as error:  # a folder, no permission, not UTF-8, NUL in the path
+        raise CampaignError(f"The campaign file {source!r} cannot be read: {error}.") from error

@@ -1,0 +1,67 @@
+"""One clear sentence out of pydantic's errors: where, what was found there, what to write instead."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
+    """Return the first thing wrong in a sentence, and how many more there are."""
+    first, *others = error.errors(include_url=False)
+    more = f" ({len(others)} more to mend after this.)" if others else ""
+    return f"{_complaint(first, schema)}{more}"
+
+
+def _complaint(detail: ErrorDetails, schema: type[BaseModel]) -> str:
+    *parents, last = detail["loc"] or ("",)
+    where = _place(parents)
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"unknown key '{last}'{where and ' in ' + where}: remove it, or correct its spelling ({_known(schema, parents)})."
+        case "missing":
+            return f"'{last}' is missing{where and ' in ' + where}: add it."
+        case _ if not detail["loc"]:
+            return f"{_reason(detail)}."
+    place = _place(detail["loc"])
+    if isinstance(detail["input"], dict):  # the error concerns a section as a whole
+        return f"{place}: {_reason(detail)}."
+    return f"{place} = {_shown(detail['input'])}: {_reason(detail)}."
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    words = {"int_type": "must be a whole number", "int_from_float": "must be a whole number"}
+    return words.get(detail["type"], detail["msg"].replace("Input should be", "must be"))
+
+
+def _place(loc: Any) -> str:
+    """Return `stage 2, eta` for ("stage", 1, "eta")."""
+    words: list[str] = []
+    for part in loc:
+        if isinstance(part, int):
+            words[-1] += f" {part + 1}"
+        else:
+            words.append(str(part))
+    return ", ".join(words)
+
+
+def _known(schema: type[BaseModel], parents: Any) -> str:
+    section: Any = schema
+    for part in parents:
+        if isinstance(part, str):
+            section = _section(section.model_fields[part].annotation)
+    names = [field.alias or name for name, field in section.model_fields.items()]
+    return f"known: {', '.join(names)}"
+
+
+def _section(annotation: Any) -> Any:
+    """Return the model class inside `Model | None` or `list[Model]`."""
+    inner = [arg for arg in getattr(annotation, "__args__", ()) if hasattr(arg, "model_fields")]
+    return inner[0] if inner else annotation
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 - a line's worth

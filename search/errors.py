@@ -1,0 +1,45 @@
+"""What can go wrong with a search. Each error is a sentence: the thing, the value seen, the remedy.
+
+    SearchError                exit code 1
+    ├── UsageError             exit code 2: asked for something that does not exist or does not fit
+    │   └── CampaignError      exit code 2: the campaign file
+    ├── NothingCompleted       exit code 3: a stage ended without one completed trial
+    ├── StorageError           exit code 5: the database, its file, or the disk
+    └── Interrupted            exit code 130: stopped by Ctrl-C or SIGTERM; the slots went back
+
+Exit code 4, the data, is `model.errors.DataError`.
+"""
+
+
+class SearchError(Exception):
+    """Any error of `search`."""
+
+    exit_code = 1
+
+
+class UsageError(SearchError):
+    """What was asked for does not exist, or does not fit what is stored."""
+
+    exit_code = 2
+
+
+class CampaignError(UsageError):
+    """The campaign cannot be run as it is written, or is not the one that was begun."""
+
+
+class NothingCompleted(SearchError):  # noqa: N818 - an outcome, named as one
+    """A stage ended without a completed trial: there is nothing to narrow from, or to train."""
+
+    exit_code = 3
+
+
+class StorageError(SearchError):
+    """The database cannot be used as it is. What was recorded before stays recorded."""
+
+    exit_code = 5
+
+
+class Interrupted(SearchError):  # noqa: N818 - an outcome, named as one
+    """Stopped on request. Unfinished slots wait for the next run."""
+
+    exit_code = 130
