@@ -101,7 +101,7 @@ class Storage(RDBStorage):
     def __init__(self, path: Path, *, new: bool = False) -> None:
         self.path = path
         self.owner = Owner()
-        with self._errors_told():
+        with self.guarded():
             super().__init__(
                 database.url_of(path),
                 engine_kwargs={"connect_args": {"timeout": database.BUSY_SECONDS}},
@@ -183,7 +183,7 @@ class Storage(RDBStorage):
     def _transaction(self) -> Iterator[sa.Connection]:
         # AUTOCOMMIT keeps the driver from opening a transaction of its own, which would start as a reader and
         # fail on its first write if anyone else wrote in between.
-        with self._errors_told(), self._engine_in_autocommit.connect() as connection:
+        with self.guarded(), self._engine_in_autocommit.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -197,7 +197,8 @@ class Storage(RDBStorage):
         return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def _errors_told(self) -> Iterator[None]:
+    def guarded(self) -> Iterator[None]:
+        """Turn the database's errors into a `StorageError` that names the file, the cause and the remedy."""
         try:
             with database.disk_errors(self.path):
                 yield

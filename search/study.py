@@ -1,0 +1,143 @@
+"""A stage as an Optuna study: drawing and writing its slots with their provenance, and reading it back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from search.campaign import Campaign, Stage
+from search.errors import NothingCompleted
+from search.narrow import describe, narrow
+from search.space import Point, Space, draw
+from search.storage import Slot, Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A stage's study as it stands in the storage."""
+
+    id: int
+    name: str
+    attrs: dict[str, Any]
+    trials: tuple[FrozenTrial, ...]
+
+    @property
+    def space(self) -> Space:
+        """Return the ranges the stage draws from."""
+        return Space.from_dict(self.attrs["space"])
+
+    def count(self, state: TrialState) -> int:
+        """Return the number of trials in a state."""
+        return sum(trial.state is state for trial in self.trials)
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether every trial has ended."""
+        return all(trial.state.is_finished() for trial in self.trials)
+
+    def best(self, k: int) -> list[FrozenTrial]:
+        """Return the k best completed trials, best first; of equal values, the lower number first."""
+        completed = [trial for trial in self.trials if trial.state is TrialState.COMPLETE]
+        return sorted(completed, key=lambda trial: (-value_of(trial), trial.number))[:k]
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """Return a completed trial's validation accuracy."""
+    assert trial.value is not None, "only completed trials are asked"  # noqa: S101
+    return trial.value
+
+
+def point_of(trial: FrozenTrial) -> Point:
+    """Return a trial's η and λ."""
+    return Point(trial.params["eta"], trial.params["lambda"])
+
+
+def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
+    """Return a campaign's studies by their names, in the order they were opened."""
+    with storage.guarded():
+        return {
+            frozen.study_name: Study(
+                frozen._study_id,
+                frozen.study_name,
+                frozen.user_attrs,
+                tuple(sorted(storage.get_all_trials(frozen._study_id, deepcopy=False), key=lambda t: t.number)),
+            )
+            for frozen in storage.get_all_studies()
+            if frozen.study_name.rpartition("/")[0] == campaign
+        }
+
+
+def campaign_names(storage: Storage) -> list[str]:
+    """Return the names of all campaigns in a storage, in the order they were begun."""
+    with storage.guarded():
+        begun = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
+    return list(dict.fromkeys(study.user_attrs["campaign"] for study in begun))
+
+
+def open_study(
+    storage: Storage, campaign: Campaign, stage: Stage, parent: Study | None, fingerprint: dict[str, Any]
+) -> None:
+    """Draw a stage's slots and write its study, unless another process already has.
+
+    Raises `NothingCompleted` where the stage needs its parent's best trials and there are none.
+    """
+    space, provenance = _space_of(campaign, stage, parent)
+    slots, carried = _draw_slots(campaign, stage, space, parent)
+    attrs = {
+        "campaign": campaign.name,
+        "stage": stage.name,
+        "parent": parent.name if parent else None,
+        "space": space.as_dict(),
+        **provenance,
+        "carried": carried,
+        "sampler": stage.sampler,
+        **fingerprint,
+    }
+    storage.open_study(campaign.study_name(stage), attrs, space, slots)
+
+
+def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[Space, dict[str, Any]]:
+    bounds = campaign.bounds_of(stage)
+    if stage.narrow is None or parent is None:
+        return bounds, {"ranges": "given by the campaign"}
+    winners = _best_of(parent, stage.narrow.top, stage)
+    narrowed = narrow([point_of(trial) for trial in winners], stage.narrow.rule(), bounds)
+    return narrowed.space, {
+        "ranges": "narrowed from the parent's best trials",
+        "narrowed_from": [trial.number for trial in winners],
+        "rule": describe(stage.narrow.rule()),
+        "pressed": list(narrowed.pressed),
+    }
+
+
+def _draw_slots(
+    campaign: Campaign, stage: Stage, space: Space, parent: Study | None
+) -> tuple[list[Slot], list[dict[str, int]]]:
+    """Return a stage's slots, and where its carried ones come from.
+
+    Draws are keyed by the slot's number: carrying trials in replaces the first ones and leaves the others as they are.
+    """
+    index = campaign.stage.index(stage)
+    points = draw(space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0)))
+    best = _best_of(parent, stage.carry, stage) if parent and stage.carry else []
+    # A carried point outside the child's ranges would be no trial of this study: Optuna holds trials to their ranges.
+    inside = [trial for trial in best if space.holds(point_of(trial))]
+    points[: len(inside)] = [point_of(trial) for trial in inside]
+    slots = [Slot(number, point, _seed(campaign, index, number)) for number, point in enumerate(points)]
+    return slots, [{"number": number, "from": trial.number} for number, trial in enumerate(inside)]
+
+
+def _seed(campaign: Campaign, index: int, number: int) -> int:
+    return int(np.random.SeedSequence(campaign.seed, spawn_key=(index, 1, number)).generate_state(1)[0])
+
+
+def _best_of(parent: Study, k: int, stage: Stage) -> Sequence[FrozenTrial]:
+    best = parent.best(k)
+    if not best:
+        raise NothingCompleted(
+            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({len(parent.trials)} diverged). "
+            "Lower the upper bound of eta, and start under another name."
+        )
+    return best
