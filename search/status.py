@@ -1,13 +1,14 @@
 """How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import URL
 
 from search.errors import UsageError
+from search.space import Space
 from search.storage import Storage
 from search.study import Study, campaign_names, find_studies, point_of, value_of
 
@@ -43,30 +44,31 @@ class StageStatus:
     name: str
     study: str
     trials: int
-    counts: dict[TrialState, int]
-    live: int
-    space: dict[str, list[float]] | None
+    completed: int
+    diverged: int
+    """Trials that ended with a stated reason in the numbers themselves."""
+    failed: int
+    """Trials that ended without a value for another reason."""
+    running: int
+    space: Space | None
+    """The ranges; unknown until a narrowed stage opens."""
     parent: str | None
+    """Name of the parent's study."""
     best: tuple[Trial, ...]
     attrs: dict[str, Any]
+    """What else the study says of itself: where its ranges come from, what pressed against its bounds."""
 
     @property
-    def finished(self) -> int:
-        """Return how many trials have ended."""
-        return self.counts[TrialState.COMPLETE] + self.counts[TrialState.FAIL]
+    def waiting(self) -> int:
+        """Return how many trials are still to be trained."""
+        return self.trials - self.completed - self.diverged - self.failed - self.running
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form; `space` is null until the stage opens."""
+        """Return the JSON form."""
+        counts = ("name", "study", "trials", "completed", "diverged", "failed", "waiting", "running")
         return {
-            "name": self.name,
-            "study": self.study,
-            "trials": self.trials,
-            "completed": self.counts[TrialState.COMPLETE],
-            "diverged": sum("reason" in trial for trial in self.attrs.get("failures", ())),
-            "failed": self.counts[TrialState.FAIL],
-            "waiting": self.trials - self.finished - self.live,
-            "running": self.live,
-            "space": self.space,
+            **{key: getattr(self, key) for key in counts},
+            "space": self.space.as_dict() if self.space else None,
             "parent": self.parent,
             "best": [trial.as_dict() for trial in self.best],
         }
@@ -74,13 +76,149 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The best trial of all stages."""
+    """The best trial of all stages, and how many completed trials it was chosen from."""
 
     stage: str
+    study: str
     trial: Trial
-    completed: int
-    """How many trials it was chosen from."""
+    chosen_from: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {"stage": self.stage, **self.trial.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The final training of the winner. Accuracies are fractions; test images were used this once."""
+
+    epochs: int
+    train_accuracy: float
+    validation_accuracy: float
+    test_accuracy: float
+    seconds: float
+    weights: str
+    """Where the trained network was saved."""
+    repeated: bool
+    """Whether its first epochs repeated the winner's recorded ones, to the bit."""
+    ended: str
+    """When, in UTC."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form, also that of the study's attribute."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A whole campaign."""
+
+    campaign: str
+    storage: str
+    state: State
+    seconds: float
+    """From the start of the first trial to the end of the last, or of the final training; pauses count."""
+    stages: tuple[StageStatus, ...]
+    winner: Winner | None
+    final: Final | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "campaign": self.campaign,
+            "storage": self.storage,
+            "state": self.state,
+            "seconds": round(self.seconds, 3),
+            "stages": [stage.as_dict() for stage in self.stages],
+            "winner": self.winner.as_dict() if self.winner else None,
+            "final": self.final.as_dict() if self.final else None,
+        }
+
+
+def read_status(storage: Storage, name: str | None) -> Status:
+    """Return how a campaign stands; the only one in the storage where none is named.
+
+    Raises `UsageError` for a campaign that the storage does not hold.
+    """
+    name = _chosen(campaign_names(storage), name, storage)
+    studies = find_studies(storage, name)
+    config = next(iter(studies.values())).attrs["config"]
+    stages = tuple(_stage(storage, name, planned, studies) for planned in config["stage"])
+    final = read_final(studies)
+    return Status(
+        campaign=name,
+        storage=f"sqlite:///{storage.path}",
+        state=_state(stages, final),
+        seconds=_seconds(studies, final),
+        stages=stages,
+        winner=find_winner(studies),
+        final=final,
+    )
+
+
+def find_winner(studies: Mapping[str, Study]) -> Winner | None:
+    """Return the best trial of all stages; of equal values, that of the earlier stage, then of the lower number."""
+    ranked = [(study, study.best(1)[0]) for study in studies.values() if study.best(1)]
+    if not ranked:
+        return None
+    study, trial = max(ranked, key=lambda pair: value_of(pair[1]))  # the first of equals
+    completed = sum(study.count(TrialState.COMPLETE) for study in studies.values())
+    return Winner(study.attrs["stage"], study.name, Trial.of(trial), completed)
+
+
+def read_final(studies: Mapping[str, Study]) -> Final | None:
+    """Return the final training, recorded with the study of the last stage."""
+    found = [study.attrs["final"] for study in studies.values() if "final" in study.attrs]
+    return Final(**found[0]) if found else None
+
+
+def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
+    if name is None and len(known) == 1:
+        return known[0]
+    if name in known:
+        return name
+    listed = ", ".join(known) or "none"
+    asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
+    raise UsageError(f"{storage.path} {asked}: name one of those it has ({listed}).")
+
+
+def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
+    study = studies.get(f"{campaign}/{planned['name']}")
+    if study is None:
+        space = Space.from_dict(planned) if planned["eta"] else None
+        name = f"{campaign}/{planned['name']}"
+        return StageStatus(planned["name"], name, planned["trials"], 0, 0, 0, 0, space, None, (), {})
+    failed = [trial for trial in study.trials if trial.state is TrialState.FAIL]
+    diverged = sum("diverged" in trial.user_attrs.get("reason", "") for trial in failed)
+    return StageStatus(
+        name=planned["name"],
+        study=study.name,
+        trials=len(study.trials),
+        completed=study.count(TrialState.COMPLETE),
+        diverged=diverged,
+        failed=len(failed) - diverged,
+        running=storage.live(study.id) if study.count(TrialState.RUNNING) else 0,
+        space=study.space,
+        parent=study.attrs["parent"],
+        best=tuple(Trial.of(trial) for trial in study.best(_BEST)),
+        attrs=study.attrs,
+    )
+
+
+def _state(stages: tuple[StageStatus, ...], final: Final | None) -> State:
+    if final is not None:
+        return "done"
+    if any(stage.running for stage in stages):
+        return "running"
+    ended_empty = any(not stage.completed and not stage.waiting for stage in stages)
+    return "failed" if ended_empty else "interrupted"
+
+
+def _seconds(studies: Mapping[str, Study], final: Final | None) -> float:
+    # Optuna hands out local times without a zone, which is how `timestamp` reads them.
+    trials = [trial for study in studies.values() for trial in study.trials]
+    starts = [trial.datetime_start.timestamp() for trial in trials if trial.datetime_start]
+    ends = [trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete]
+    if final:
+        ends.append(datetime.fromisoformat(final.ended).timestamp())
+    return max(ends) - min(starts) if starts and ends else 0.0

@@ -168,11 +168,14 @@ class Storage(RDBStorage):
 
     def live(self, study_id: int) -> int:
         """Return how many slots are being trained now: RUNNING under a lease whose holder lives."""
-        with self._transaction() as connection:
-            self._expire_the_dead(connection)
-            held = sa.select(sa.func.count()).select_from(_trials.join(_lease, _lease.c.trial_id == _trials.c.trial_id))
-            running = (_trials.c.study_id == study_id) & (_trials.c.state == TrialState.RUNNING)
-            return connection.scalar(held.where(running, _lease.c.expires >= _now())) or 0
+        held = (
+            sa.select(_lease.c.host, _lease.c.pid, _lease.c.started)
+            .join(_trials, _trials.c.trial_id == _lease.c.trial_id)
+            .where(_trials.c.study_id == study_id, _trials.c.state == TrialState.RUNNING, _lease.c.expires >= _now())
+        )
+        with self.guarded(), self.engine.connect() as connection:
+            leases = connection.execute(held).all()
+        return sum(host != self.owner.host or _alive(pid, started) for host, pid, started in leases)
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,0 +1,192 @@
+"""CIFAR-10 (Krizhevsky 2009) from the official archive or its unpacked files, whichever of their three forms.
+
+Only the batches that are asked for are read, so a partial copy that has them is fine. Nothing is extracted to disk and
+nothing is unpickled.
+"""
+
+import hashlib
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from model.datasets.cifar10_files import BATCHES, IMAGES, read_batch
+from model.datasets.split import Dataset, Images, Raw, normalise
+from model.errors import DataError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+REMEDY = "Give the archive, or the folder of the unpacked files, with --data PATH or in COARSEFINE_DATA."
+_FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-mat", "cifar-10-batches-py")
+_SUFFIXES = (".bin", ".mat", "")
+_LARGEST_FILE = 64 * 2**20
+"""No official file has half of this; what a hostile archive unpacks to must not fill the memory."""
+_UNREADABLE = (OSError, EOFError, zlib.error, tarfile.TarError)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which batches become which part; by default the paper's."""
+
+    train: tuple[str, ...] = ("data_batch_1", "data_batch_3")
+    validation: str = "data_batch_2"
+    validation_images: int = 1000
+    """The first of the validation batch."""
+    test: str = "test_batch"
+
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """Return the names of all batches that are needed."""
+        return (*self.train, self.validation, self.test)
+
+    def check(self) -> None:
+        """Raise `DataError` for batches that do not exist or would share images between parts."""
+        for name in self.batches:
+            if name not in BATCHES:
+                raise DataError(f"CIFAR-10 has no batch '{name}': choose among {', '.join(BATCHES)}.")
+            if self.batches.count(name) > 1:
+                raise DataError(f"The batch '{name}' is chosen twice: training, validation and test may share no image.")
+        if not self.train:
+            raise DataError("No training batch is chosen: name at least one, such as data_batch_1.")
+        if not 1 <= self.validation_images <= IMAGES:
+            raise DataError(f"validation_images = {self.validation_images}: a batch has 1 to {IMAGES:,} images to give.")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where an archive is downloaded from, and what it must be."""
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Return the file's name."""
+        return PurePosixPath(self.url).name
+
+
+OFFICIAL = Archive(
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+
+
+def load_cifar10(
+    source: Path | None = None,
+    selection: Selection | None = None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    archive: Archive = OFFICIAL,
+) -> Dataset:
+    """Return the chosen batches of CIFAR-10 as a dataset.
+
+    `source` is an archive, a folder of the unpacked files, or the folder around that; without one, the official binary
+    archive is downloaded once into the cache folder (`COARSEFINE_CACHE`, or the system's own).
+
+    Raises `DataError` for whatever is missing, truncated, damaged or not what it should be.
+    """
+    selection = selection or Selection()
+    selection.check()
+    batches = _read(source or fetch(archive, say), selection.batches)
+    raw = Raw(
+        name="CIFAR-10",
+        classes=CLASSES,
+        shape=(3, 32, 32),
+        scale=255.0,
+        train=Images.join([batches[name] for name in selection.train]),
+        validation=batches[selection.validation].first(selection.validation_images),
+        test=batches[selection.test],
+    )
+    chosen = {"train": list(selection.train), "validation": selection.validation, "test": selection.test}
+    return normalise(raw, chosen)
+
+
+def _read(source: Path, names: tuple[str, ...]) -> Mapping[str, Images]:
+    with _complaints(source):
+        if source.is_dir():
+            return {name: read_batch(*file) for name, file in _files_in_folder(source, names).items()}
+        if not source.exists():
+            raise DataError(f"There is no {source}. {REMEDY}")
+        return {name: read_batch(*file) for name, file in _files_in_archive(source, names)}
+
+
+@contextmanager
+def _complaints(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except (*_UNREADABLE, ValueError) as error:  # ValueError: NUL in the path
+        raise DataError(f"{source} cannot be read ({error}): it may be cut off or damaged; get it again. {REMEDY}") from error
+
+
+def _files_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, tuple[str, bytes]]:
+    folders = [source, *(source / inner for inner in _FOLDERS)]
+    for folder in folders:
+        for suffix in _SUFFIXES:
+            paths = {name: folder / f"{name}{suffix}" for name in names}
+            if all(path.is_file() for path in paths.values()):
+                return {name: (str(path), _whole(path)) for name, path in paths.items()}
+    present = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    raise _missing(source, names, present)
+
+
+def _whole(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > _LARGEST_FILE:
+        raise DataError(f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {REMEDY}")
+    return path.read_bytes()
+
+
+def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """Yield the wanted batches as they come: one pass through the archive, one batch in memory at a time."""
+    wanted = {f"{name}{suffix}": name for name in names for suffix in _SUFFIXES}
+    seen: set[str] = set()
+    found: set[str] = set()
+    with tarfile.open(source) as archive:
+        for member in archive:
+            file = PurePosixPath(member.name).name
+            seen.add(file)
+            name = wanted.get(file)
+            if not member.isfile() or name is None or name in found:
+                continue
+            if member.size > _LARGEST_FILE:
+                raise DataError(f"{source}: {member.name} claims {member.size:,} bytes, more than any CIFAR-10 file.")
+            content = archive.extractfile(member)
+            assert content is not None, "a regular file has content"  # noqa: S101
+            found.add(name)
+            yield name, (f"{source}: {member.name}", content.read())
+    if len(found) < len(names):
+        raise _missing(source, tuple(name for name in names if name not in found), seen)
+
+
+def _missing(source: Path, names: tuple[str, ...], seen: set[str]) -> DataError:
+    stems = {file.removesuffix(".bin").removesuffix(".mat") for file in seen}
+    absent = [name for name in names if name not in stems] or list(names)
+    has = ", ".join(sorted(stems & set(BATCHES))) or "no CIFAR-10 batch"
+    return DataError(f"{source} lacks {', '.join(absent)} (it has {has}). {REMEDY}")
+
+
+def fetch(archive: Archive, say: Callable[[str], None]) -> Path:
+    """Return the archive in the cache folder, downloading it if it is not there whole."""
+    import pooch  # noqa: PLC0415 - half a second to import, needed for downloads alone
+
+    cache = Path(os.environ.get("COARSEFINE_CACHE") or pooch.os_cache("coarsefine"))
+    kept = cache / archive.name
+    if kept.is_file() and _sha256(kept) == archive.sha256:
+        return kept
+    say(f"Downloading {archive.url} to {cache}.")
+    pooch.get_logger().setLevel("CRITICAL")  # what goes wrong is told below
+    try:
+        # Written to a temporary file and moved into place after its hash was checked: nothing half is ever found here.
+        downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+        pooch.retrieve(archive.url, f"sha256:{archive.sha256}", archive.name, cache, downloader=downloader)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
+        reason = "its SHA-256 is not the official one" if isinstance(error, ValueError) else error
+        raise DataError(f"{archive.url} could not be downloaded ({reason}). {REMEDY}") from error
+    return kept
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,97 @@
+"""One file of CIFAR-10 into images: the official binary, MATLAB and Python forms, told apart by the file's suffix.
+
+The Python files are pickles, and a pickle is a program: loading one may run anything. So it is never loaded; its
+opcodes are listed by `pickletools.genops`, which executes nothing, and the pixels and labels are found among them.
+"""
+
+import io
+import pickletools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.datasets.split import Images
+from model.errors import DataError
+
+BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+IMAGES = 10_000
+"""In every official batch."""
+_PIXELS = 3072
+_CLASSES = 10
+
+
+def read_batch(name: str, content: bytes) -> Images:
+    """Return the 10,000 images of a file; `name` tells its form and stands in errors.
+
+    Raises `DataError` for anything but a whole official batch.
+    """
+    if name.endswith(".bin"):
+        return _read_binary(name, content)
+    return _read_matlab(name, content) if name.endswith(".mat") else _read_python(name, content)
+
+
+def _read_binary(name: str, content: bytes) -> Images:
+    expected = IMAGES * (_PIXELS + 1)
+    if len(content) != expected:
+        raise DataError(f"{name} has {len(content):,} bytes instead of {expected:,}: it is cut off or damaged; get it again.")
+    records = np.frombuffer(content, np.uint8).reshape(IMAGES, _PIXELS + 1)
+    return _checked(name, records[:, 1:], records[:, 0])
+
+
+def _read_matlab(name: str, content: bytes) -> Images:
+    from scipy.io import loadmat  # noqa: PLC0415 - needed for this form alone
+
+    try:
+        arrays = loadmat(io.BytesIO(content), variable_names=["data", "labels"])
+        data, labels = np.asarray(arrays["data"]), np.asarray(arrays["labels"])
+    except Exception as error:  # scipy raises all sorts on damaged files, from struct.error to TypeError
+        raise DataError(f"{name} is no whole MATLAB file of CIFAR-10 ({error!r}): get it again.") from error
+    return _checked(name, data, labels.reshape(-1))
+
+
+def _read_python(name: str, content: bytes) -> Images:
+    try:
+        tokens = [argument for argument in _literals(content)]
+    except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
+        raise DataError(f"{name} is no whole Python file of CIFAR-10 ({error}): get it again.") from error
+    data = next((token for token in tokens if isinstance(token, bytes) and len(token) == IMAGES * _PIXELS), None)
+    labels = _labels(tokens)
+    if data is None or labels is None:
+        raise DataError(f"{name} holds no {IMAGES:,} images with labels: it is no Python file of CIFAR-10; get it again.")
+    return _checked(name, np.frombuffer(data, np.uint8).reshape(IMAGES, _PIXELS), np.array(labels))
+
+
+def _literals(content: bytes) -> Iterator[Any]:
+    """Yield a pickle's strings as bytes, and its numbers; bytes may be pickled as latin-1 text by protocol 2."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if isinstance(argument, str) and opcode.name not in {"GLOBAL", "INST"}:
+            yield argument.encode("latin-1", "replace")
+        elif isinstance(argument, bytes | bytearray | int) and opcode.name not in _PLUMBING:
+            yield bytes(argument) if isinstance(argument, bytearray) else argument
+
+
+_PLUMBING = {"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
+
+
+def _labels(tokens: list[Any]) -> list[int] | None:
+    """Return the 10,000 numbers after the key `labels`."""
+    if b"labels" not in tokens:
+        return None
+    start = tokens.index(b"labels") + 1
+    found = tokens[start : start + IMAGES]
+    return found if len(found) == IMAGES and all(isinstance(label, int) for label in found) else None
+
+
+def _checked(name: str, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Images:
+    if pixels.shape != (IMAGES, _PIXELS) or pixels.dtype != np.uint8 or labels.shape != (IMAGES,):
+        raise DataError(
+            f"{name} holds pixels {pixels.shape} {pixels.dtype} and labels {labels.shape} "
+            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},): it is no CIFAR-10 batch; get it again."
+        )
+    wrong = (labels < 0) | (labels >= _CLASSES)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise DataError(f"{name}: image {place} has the label {labels[place]}, not 0 to {_CLASSES - 1}: get the file again.")
+    return Images(np.ascontiguousarray(pixels), labels.astype(np.uint8))

@@ -1,0 +1,49 @@
+"""What must stay the same between the first and the last run of a campaign, and how a difference is told."""
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from model.datasets import Dataset
+from search.campaign import Campaign
+from search.errors import CampaignError
+from search.study import Study
+
+_LIBRARIES = ("coarsefine", "numpy", "scipy")
+"""Those that a trial's bits come from."""
+
+
+def fingerprint(campaign: Campaign, data: Dataset) -> dict[str, Any]:
+    """Return the attributes by which each study of the campaign is known."""
+    return {
+        "config": campaign.fingerprint(),
+        "data": {"digest": data.digest, "description": data.description},
+        "versions": {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
+    """Raise `CampaignError` with the differences where studies were made from something else than `current`."""
+    for study in studies.values():
+        if "config" not in study.attrs:
+            raise CampaignError(
+                f"The study {study.name} in this storage was not made by Coarsefine: "
+                "rename the campaign, or give another --storage."
+            )
+        found = [line for key, value in current.items() for line in _differences(study.attrs[key], value, key)]
+        if found:
+            raise CampaignError(
+                f"{study.name} was begun with something else: {'; '.join(found)}. "
+                "Go back to what it was, or start anew under another name or --storage."
+            )
+
+
+def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _differences(before.get(key), now.get(key), f"{where}.{key}")
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for place, pair in enumerate(zip(before, now, strict=True), 1):
+            yield from _differences(*pair, f"{where} {place}")
+    elif before != now:
+        yield f"{where} was {before!r}, now {now!r}"
