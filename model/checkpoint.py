@@ -57,4 +57,6 @@ class Network:
                 weights = (arrays[name] for name in ("W1", "b1", "W2", "b2", "mean"))
                 return cls(*weights, float(arrays["scale"]), tuple(arrays["classes"].tolist()))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is no trained network of Coarsefine's ({error}): train it again.") from error
+            raise DataError(
+                f"{path} is no trained network of Coarsefine's ({error}): train it again."
+            ) from error

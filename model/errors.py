@@ -1,7 +1,7 @@
 """What can go wrong with the model and its data. Each error is a sentence: the thing, the value, the remedy.
 
-    ModelError           exit code 1
-    └── DataError        exit code 4: images that are missing, damaged, or not what they are said to be
+ModelError           exit code 1
+└── DataError        exit code 4: images that are missing, damaged, or not what they are said to be
 """
 
 

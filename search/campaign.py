@@ -7,7 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from model import Settings
 from model.datasets import Selection
@@ -21,7 +29,9 @@ _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value) or value != value.strip():
-        raise ValueError("a name is 1 to 64 letters, digits, spaces, '-', '_' or single '.', begun by a letter or digit")
+        raise ValueError(
+            "a name is 1 to 64 letters, digits, spaces, '-', '_' or single '.', begun by a letter or digit"
+        )
     return value
 
 
@@ -145,9 +155,13 @@ class Campaign(_Section):
                 raise ValueError(f"two stages are named '{stage.name}': give each its own name")
             if stage.parent is not None and stage.parent not in names[:index]:
                 known = ", ".join(names[:index]) or "none, it is the first"
-                raise ValueError(f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})")
+                raise ValueError(
+                    f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})"
+                )
             if index == 0 and (stage.narrow or stage.carry):
-                raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
+                raise ValueError(
+                    f"stage '{stage.name}' is the first: it has no parent to narrow or carry from"
+                )
         return self
 
     @classmethod
@@ -209,7 +223,11 @@ def presets() -> list[Campaign]:
 
 def preset_names() -> list[str]:
     """Return the names of the presets."""
-    return sorted(entry.name.removesuffix(".toml") for entry in (files("search") / "presets").iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in (files("search") / "presets").iterdir()
+        if entry.name.endswith(".toml")
+    )
 
 
 def preset_text(name: str) -> str:
@@ -226,6 +244,8 @@ def _read(source: str) -> tuple[str, str]:
         return source, Path(source).read_text("utf-8")
     except FileNotFoundError as error:
         known = ", ".join(preset_names())
-        raise CampaignError(f"There is no campaign file '{source}', and no preset of that name ({known}).") from error
+        raise CampaignError(
+            f"There is no campaign file '{source}', and no preset of that name ({known})."
+        ) from error
     except (OSError, ValueError) as error:  # a folder, no permission, not UTF-8, NUL in the path
         raise CampaignError(f"The campaign file {source!r} cannot be read: {error}.") from error

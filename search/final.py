@@ -35,11 +35,15 @@ def train_winner(
             (report,) = training.run_epoch()
             told(report)
             if report.diverged:
-                raise NothingCompleted(f"The final training {report.divergence}. Lower its eta, or its epochs.")
+                raise NothingCompleted(
+                    f"The final training {report.divergence}. Lower its eta, or its epochs."
+                )
             accuracies.append(report.validation.accuracy)
             if stop():
                 raise Interrupted("Stopped within the final training.")
-        train, validation, test = (evaluate(training.theta, part)[0] for part in (data.train, data.validation, data.test))
+        train, validation, test = (
+            evaluate(training.theta, part)[0] for part in (data.train, data.validation, data.test)
+        )
     with database.disk_errors(weights):
         Network.of(training.theta, 0, data).save(weights)
     common = min(len(recorded), len(accuracies))

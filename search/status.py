@@ -34,7 +34,13 @@ class Trial:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"number": self.number, "eta": self.eta, "lambda": self.lam, "value": self.value, "seed": self.seed}
+        return {
+            "number": self.number,
+            "eta": self.eta,
+            "lambda": self.lam,
+            "value": self.value,
+            "seed": self.seed,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +188,9 @@ def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
     raise UsageError(f"{storage.path} {asked}: name one of those it has ({listed}).")
 
 
-def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
+def _stage(
+    storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]
+) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
         space = Space.from_dict(planned) if planned["eta"] else None

@@ -112,7 +112,10 @@ class Storage(RDBStorage):
     def open_study(self, name: str, attrs: Mapping[str, Any], space: Space, slots: Sequence[Slot]) -> None:
         """Write a study, its attributes and all its slots in one transaction; do nothing if it exists."""
         with self._transaction() as connection:
-            if connection.scalar(sa.select(_studies.c.study_id).where(_studies.c.study_name == name)) is not None:
+            if (
+                connection.scalar(sa.select(_studies.c.study_id).where(_studies.c.study_name == name))
+                is not None
+            ):
                 return
             study = connection.execute(_studies.insert().values(study_name=name)).inserted_primary_key[0]
             direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
@@ -127,7 +130,8 @@ class Storage(RDBStorage):
         with self._transaction() as connection:
             self._expire_the_dead(connection)
             free = (_trials.c.state == TrialState.WAITING) | (
-                (_trials.c.state == TrialState.RUNNING) & (_lease.c.expires.is_(None) | (_lease.c.expires < _now()))
+                (_trials.c.state == TrialState.RUNNING)
+                & (_lease.c.expires.is_(None) | (_lease.c.expires < _now()))
             )
             found = connection.execute(
                 sa.select(_trials.c.trial_id, _trials.c.number, sa.func.coalesce(_lease.c.attempt, 0))
@@ -171,7 +175,11 @@ class Storage(RDBStorage):
         held = (
             sa.select(_lease.c.host, _lease.c.pid, _lease.c.started)
             .join(_trials, _trials.c.trial_id == _lease.c.trial_id)
-            .where(_trials.c.study_id == study_id, _trials.c.state == TrialState.RUNNING, _lease.c.expires >= _now())
+            .where(
+                _trials.c.study_id == study_id,
+                _trials.c.state == TrialState.RUNNING,
+                _lease.c.expires >= _now(),
+            )
         )
         with self.guarded(), self.engine.connect() as connection:
             leases = connection.execute(held).all()
@@ -226,7 +234,10 @@ class Storage(RDBStorage):
             & (_lease.c.owner == self.owner.id)
             & (_lease.c.attempt == claim.attempt)
         )
-        return connection.execute(_lease.update().where(mine).values(expires=_now() + LEASE_SECONDS)).rowcount == 1
+        return (
+            connection.execute(_lease.update().where(mine).values(expires=_now() + LEASE_SECONDS)).rowcount
+            == 1
+        )
 
     def _expire_the_dead(self, connection: sa.Connection) -> None:
         """End at once the leases of processes that are gone from this machine."""
@@ -259,20 +270,29 @@ def _set_journal(path: Path) -> None:
     finally:
         connection.close()
     if took != mode:
-        raise StorageError(f"{path}: SQLite kept the journal mode {took} where {mode} was asked. Use a local disk.")
+        raise StorageError(
+            f"{path}: SQLite kept the journal mode {took} where {mode} was asked. Use a local disk."
+        )
 
 
 def _write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
     waiting = [{"number": slot.number, "study_id": study, "state": TrialState.WAITING} for slot in slots]
     connection.execute(_trials.insert(), waiting)
-    written = connection.execute(sa.select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study))
+    written = connection.execute(
+        sa.select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study)
+    )
     ids = {number: trial_id for number, trial_id in written.all()}
     forms = {
         "eta": distribution_to_json(FloatDistribution(space.eta.low, space.eta.high, log=True)),
         "lambda": distribution_to_json(FloatDistribution(space.lam.low, space.lam.high, log=True)),
     }
     params = [
-        {"trial_id": ids[slot.number], "param_name": name, "param_value": value, "distribution_json": forms[name]}
+        {
+            "trial_id": ids[slot.number],
+            "param_name": name,
+            "param_value": value,
+            "distribution_json": forms[name],
+        }
         for slot in slots
         for name, value in (("eta", slot.point.eta), ("lambda", slot.point.lam))
     ]
@@ -291,7 +311,12 @@ def _read_slot(connection: sa.Connection, trial_id: int, number: int) -> Slot:
 def _write_epoch(connection: sa.Connection, record: Record) -> None:
     trial_id = record.claim.trial_id
     kind = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
-    step = {"trial_id": trial_id, "step": record.epoch, "intermediate_value": record.value, "intermediate_value_type": kind}
+    step = {
+        "trial_id": trial_id,
+        "step": record.epoch,
+        "intermediate_value": record.value,
+        "intermediate_value_type": kind,
+    }
     connection.execute(_steps.insert(), [step])
     _upsert(connection, _attrs, _rows(record.attrs, trial_id=trial_id), ("trial_id", "key"))
     if record.state is TrialState.RUNNING:
@@ -318,7 +343,9 @@ def _rows(attrs: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
     return [{**owner, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
 
 
-def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], unique: tuple[str, ...]) -> None:
+def _upsert(
+    connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], unique: tuple[str, ...]
+) -> None:
     if not rows:
         return
     statement = insert(table)

@@ -47,11 +47,15 @@ class Selection:
             if name not in BATCHES:
                 raise DataError(f"CIFAR-10 has no batch '{name}': choose among {', '.join(BATCHES)}.")
             if self.batches.count(name) > 1:
-                raise DataError(f"The batch '{name}' is chosen twice: training, validation and test may share no image.")
+                raise DataError(
+                    f"The batch '{name}' is chosen twice: training, validation and test may share no image."
+                )
         if not self.train:
             raise DataError("No training batch is chosen: name at least one, such as data_batch_1.")
         if not 1 <= self.validation_images <= IMAGES:
-            raise DataError(f"validation_images = {self.validation_images}: a batch has 1 to {IMAGES:,} images to give.")
+            raise DataError(
+                f"validation_images = {self.validation_images}: a batch has 1 to {IMAGES:,} images to give."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ def _complaints(source: Path) -> Iterator[None]:
     try:
         yield
     except (*_UNREADABLE, ValueError) as error:  # ValueError: NUL in the path
-        raise DataError(f"{source} cannot be read ({error}): it may be cut off or damaged; get it again. {REMEDY}") from error
+        raise DataError(
+            f"{source} cannot be read ({error}): it may be cut off or damaged; get it again. {REMEDY}"
+        ) from error
 
 
 def _files_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, tuple[str, bytes]]:
@@ -134,7 +140,9 @@ def _files_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, tuple[st
 def _whole(path: Path) -> bytes:
     size = path.stat().st_size
     if size > _LARGEST_FILE:
-        raise DataError(f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {REMEDY}")
+        raise DataError(
+            f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {REMEDY}"
+        )
     return path.read_bytes()
 
 
@@ -151,7 +159,9 @@ def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[st
             if not member.isfile() or name is None or name in found:
                 continue
             if member.size > _LARGEST_FILE:
-                raise DataError(f"{source}: {member.name} claims {member.size:,} bytes, more than any CIFAR-10 file.")
+                raise DataError(
+                    f"{source}: {member.name} claims {member.size:,} bytes, more than any CIFAR-10 file."
+                )
             content = archive.extractfile(member)
             assert content is not None, "a regular file has content"  # noqa: S101
             found.add(name)

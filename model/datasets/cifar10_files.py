@@ -35,7 +35,9 @@ def read_batch(name: str, content: bytes) -> Images:
 def _read_binary(name: str, content: bytes) -> Images:
     expected = IMAGES * (_PIXELS + 1)
     if len(content) != expected:
-        raise DataError(f"{name} has {len(content):,} bytes instead of {expected:,}: it is cut off or damaged; get it again.")
+        raise DataError(
+            f"{name} has {len(content):,} bytes instead of {expected:,}: it is cut off or damaged; get it again."
+        )
     records = np.frombuffer(content, np.uint8).reshape(IMAGES, _PIXELS + 1)
     return _checked(name, records[:, 1:], records[:, 0])
 
@@ -54,12 +56,18 @@ def _read_matlab(name: str, content: bytes) -> Images:
 def _read_python(name: str, content: bytes) -> Images:
     try:
         tokens = [argument for argument in _literals(content)]
-    except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
+    except (
+        Exception
+    ) as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
         raise DataError(f"{name} is no whole Python file of CIFAR-10 ({error}): get it again.") from error
-    data = next((token for token in tokens if isinstance(token, bytes) and len(token) == IMAGES * _PIXELS), None)
+    data = next(
+        (token for token in tokens if isinstance(token, bytes) and len(token) == IMAGES * _PIXELS), None
+    )
     labels = _labels(tokens)
     if data is None or labels is None:
-        raise DataError(f"{name} holds no {IMAGES:,} images with labels: it is no Python file of CIFAR-10; get it again.")
+        raise DataError(
+            f"{name} holds no {IMAGES:,} images with labels: it is no Python file of CIFAR-10; get it again."
+        )
     return _checked(name, np.frombuffer(data, np.uint8).reshape(IMAGES, _PIXELS), np.array(labels))
 
 
@@ -93,5 +101,7 @@ def _checked(name: str, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> I
     wrong = (labels < 0) | (labels >= _CLASSES)
     if wrong.any():
         place = int(wrong.argmax())
-        raise DataError(f"{name}: image {place} has the label {labels[place]}, not 0 to {_CLASSES - 1}: get the file again.")
+        raise DataError(
+            f"{name}: image {place} has the label {labels[place]}, not 0 to {_CLASSES - 1}: get the file again."
+        )
     return Images(np.ascontiguousarray(pixels), labels.astype(np.uint8))

@@ -1,0 +1,80 @@
+"""Analytic against numerical gradients, in float64: the paper's Table 1."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.datasets import Part
+from model.network import Floats, Labels, Parameters, cost, forward, gradients
+
+_STEP = 1e-5
+"""h of the central difference (J(θ+h) − J(θ−h))/2h: its rounding and truncation errors are about equal here."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorCheck:
+    """How well the gradient of one tensor agrees."""
+
+    tensor: str
+    relative_error: float
+    """‖analytic − numerical‖ / (‖analytic‖ + ‖numerical‖) over the coordinates checked."""
+    checked: int
+    kinks: int
+    """Coordinates left out, because a step of ±h carries a hidden unit across its kink, where J has no derivative."""
+
+
+def check_gradients(
+    part: Part, classes: int, hidden: int, *, lam: float, sample: int, seed: int
+) -> list[TensorCheck]:
+    """Check W1, b1, W2, b2 of a freshly drawn network on these images, at up to `sample` coordinates of each tensor.
+
+    Which coordinates, and the network, follow from `seed`.
+    """
+    x, y = part.x.astype(np.float64), part.y
+    theta = Parameters.draw([seed], x.shape[1], hidden, classes, np.float64)
+    penalty = np.array([lam])
+    analytic = gradients(theta, x, y, penalty)
+    rng = np.random.default_rng(seed)
+    return [
+        _check(name, getattr(theta, name), getattr(analytic, name), _Cost(theta, x, y, penalty), sample, rng)
+        for name in ("W1", "b1", "W2", "b2")
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """J as a function of θ, which is changed in place."""
+
+    theta: Parameters
+    x: Floats
+    y: Labels
+    lam: Floats
+
+    def __call__(self) -> tuple[float, npt.NDArray[np.bool_]]:
+        active = forward(self.theta, self.x, self.y).H > 0
+        return float(cost(self.theta, self.x, self.y, self.lam)[0]), active
+
+
+def _check(
+    name: str, tensor: Floats, analytic: Floats, J: _Cost, sample: int, rng: np.random.Generator
+) -> TensorCheck:
+    size = tensor.size
+    places = rng.choice(size, min(sample, size), replace=False)
+    pairs = np.array(list(_differences(tensor.reshape(-1), analytic.reshape(-1), places, J))).reshape(-1, 2)
+    ga, gn = pairs.T
+    error = np.linalg.norm(ga - gn) / (np.linalg.norm(ga) + np.linalg.norm(gn))
+    return TensorCheck(name, float(error), len(pairs), len(places) - len(pairs))
+
+
+def _differences(flat: Floats, analytic: Floats, places: Floats, J: _Cost) -> Iterator[tuple[float, float]]:
+    for place in places:
+        kept = flat[place]
+        flat[place] = kept + _STEP
+        above, active_above = J()
+        flat[place] = kept - _STEP
+        below, active_below = J()
+        flat[place] = kept
+        if np.array_equal(active_above, active_below):
+            yield analytic[place], (above - below) / (2 * _STEP)

@@ -1,0 +1,289 @@
+"""The commands: each parses, calls one function, and prints what it returns.
+
+Heavy imports wait until a command needs them, so that `--help` answers at once.
+"""
+
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from search.status import Status
+
+app = typer.Typer(
+    name="coarsefine",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Staged random search for the learning rate η and the L2 weight λ, every trial exactly once.",
+    epilog="Examples: `coarsefine run digits` · `coarsefine status digits --json`",
+)
+
+_Storage = Annotated[
+    str, typer.Option(metavar="FILE", help="The studies: a SQLite file, or its sqlite:/// URL.")
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="CIFAR-10: the archive, or the folder of its files. Default: COARSEFINE_DATA."
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+_Named = Annotated[
+    str | None, typer.Argument(metavar="[CAMPAIGN]", help="Name of a campaign in the storage.")
+]
+_Dataset = Annotated[Literal["digits", "cifar10"], typer.Option(help="Whose images.")]
+
+
+@app.command(
+    epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`"
+)
+def run(
+    campaign: Annotated[str, typer.Argument(help="A preset's name, or the path of a TOML file.")] = "digits",
+    storage: _Storage = "studies.db",
+    data: _Data = None,
+    as_json: _Json = False,
+) -> None:
+    """Begin or resume a campaign, and take it to its end."""
+    from search import terminal  # noqa: PLC0415
+    from search.campaign import Campaign  # noqa: PLC0415
+    from search.database import locate  # noqa: PLC0415
+    from search.errors import Interrupted  # noqa: PLC0415
+    from search.interrupt import Interrupts  # noqa: PLC0415
+    from search.run import run as run_campaign  # noqa: PLC0415
+
+    wanted, path = Campaign.load(campaign), locate(storage)
+    try:
+        with Interrupts() as stop, terminal.Progressing() as watcher:
+            status = run_campaign(wanted, path, data=data, watcher=watcher, stop=stop)
+    except (Interrupted, KeyboardInterrupt) as error:
+        if as_json and path.exists():
+            _print_json(_read(storage, wanted.name).as_dict())
+        raise Interrupted(
+            f"Interrupted; every finished trial is kept. To go on: {_same_command()}"
+        ) from error
+    if as_json:
+        _print_json(status.as_dict())
+        return
+    terminal.print_status(status)
+    suffix = "" if storage == "studies.db" else f" --storage {shlex.quote(storage)}"
+    terminal.out.print(f"Next: {_program()} best {shlex.quote(wanted.name)}{suffix}", markup=False)
+    terminal.out.print(
+        f"      {shlex.quote(_beside('optuna-dashboard'))} {shlex.quote(status.storage)}", markup=False
+    )
+
+
+@app.command(epilog="Examples: `coarsefine status` · `coarsefine status paper --json`")
+def status(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _Json = False) -> None:
+    """Tell how a campaign stands: stages, counts, the best so far, and what to type next."""
+    from search import terminal  # noqa: PLC0415
+
+    found = _read(storage, campaign)
+    if as_json:
+        _print_json(found.as_dict())
+        return
+    terminal.print_status(found)
+    if found.state != "done":
+        suffix = "" if storage == "studies.db" else f" --storage {shlex.quote(storage)}"
+        told = f"Next: {_program()} run {shlex.quote(found.campaign)}{suffix}"
+        terminal.out.print(f"{told}   (or the campaign's file)", markup=False)
+
+
+@app.command(epilog="Examples: `coarsefine best digits` · `coarsefine best paper --json`")
+def best(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _Json = False) -> None:
+    """Show the best trials of each stage, and the winner."""
+    from search import terminal  # noqa: PLC0415
+
+    found = _read(storage, campaign)
+    if as_json:
+        told = found.as_dict()
+        stages = [{key: stage[key] for key in ("name", "study", "best")} for stage in told["stages"]]
+        _print_json({"campaign": found.campaign, "stages": stages, "winner": told["winner"]})
+        return
+    for stage in found.stages:
+        terminal.print_stage(stage)
+    terminal.print_winner(found)
+
+
+@app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(help="Print this preset's TOML, to begin your own from.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the campaigns that ship with Coarsefine."""
+    from search import terminal  # noqa: PLC0415
+    from search.campaign import preset_text  # noqa: PLC0415
+    from search.campaign import presets as all_presets  # noqa: PLC0415
+
+    if name is not None:
+        sys.stdout.write(preset_text(name))
+        return
+    rows = [(c.name, [s.trials for s in c.stage], c.description) for c in all_presets()]
+    if as_json:
+        _print_json(
+            {"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]}
+        )
+        return
+    terminal.print_table(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
+
+
+@app.command(
+    epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --dataset cifar10 --data FOLDER --json`"
+)
+def gradcheck(
+    dataset: _Dataset = "digits",
+    data: _Data = None,
+    images: Annotated[int, typer.Option(min=1, help="How many training images the cost is over.")] = 20,
+    sample: Annotated[int, typer.Option(min=1, help="Most coordinates to check of each tensor.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the network and the coordinates.")] = 0,
+    as_json: _Json = False,
+) -> None:
+    """Compare analytic with numerical gradients in float64 (the paper's Table 1)."""
+    from model.datasets import Part  # noqa: PLC0415
+    from model.gradcheck import check_gradients  # noqa: PLC0415
+    from search import terminal  # noqa: PLC0415
+    from search.campaign import Data  # noqa: PLC0415
+    from search.images import load_images  # noqa: PLC0415
+
+    loaded = load_images(Data(dataset=dataset), data, _say)
+    part = Part(loaded.train.x[:images], loaded.train.y[:images])
+    checks = check_gradients(part, len(loaded.classes), 50, lam=0.01, sample=sample, seed=seed)
+    if as_json:
+        _print_json({check.tensor: check.relative_error for check in checks})
+        return
+    rows = [(c.tensor, f"{c.relative_error:.2e}", c.checked, c.kinks) for c in checks]
+    terminal.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
+
+
+@app.command(
+    epilog="Examples: `coarsefine momentum` · `coarsefine momentum --dataset cifar10 --data FOLDER --epochs 50`"
+)
+def momentum(
+    dataset: _Dataset = "digits",
+    data: _Data = None,
+    eta: Annotated[float, typer.Option(min=1e-12, help="Learning rate of the first epoch.")] = 0.01,
+    epochs: Annotated[int, typer.Option(min=1)] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Draws initial weights and mini-batches.")] = 0,
+    figure: Annotated[Path, typer.Option(help="Where the figure goes.")] = Path("figures/momentum.html"),
+    as_json: _Json = False,
+) -> None:
+    """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
+    from search import terminal  # noqa: PLC0415
+    from search.campaign import Data  # noqa: PLC0415
+    from search.images import load_images  # noqa: PLC0415
+    from search.momentum import study_momentum, write_figure  # noqa: PLC0415
+
+    loaded = load_images(Data(dataset=dataset), data, _say)
+    curves = study_momentum(loaded, eta=eta, epochs=epochs, seed=seed, told=_every(20, epochs))
+    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay 0.95", figure)
+    told = [curve.as_dict() for curve in curves]
+    if as_json:
+        _print_json({"dataset": dataset, "eta": eta, "figure": str(figure), "curves": told})
+        return
+    columns = (
+        "rho",
+        "epochs",
+        "train_loss",
+        "validation_loss",
+        "validation_accuracy",
+        "best_validation_accuracy",
+    )
+    rows = [[f"{curve[key]:.4g}" for key in columns] for curve in told]
+    terminal.print_table(
+        ("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows
+    )
+    terminal.out.print(f"Figure: {figure}", markup=False)
+
+
+@app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
+def doctor(storage: _Storage = "studies.db", data: _Data = None, as_json: _Json = False) -> None:
+    """Tell whether this machine, its data and its storage are fit."""
+    from search import terminal  # noqa: PLC0415
+    from search.database import locate  # noqa: PLC0415
+    from search.doctor import examine, worst  # noqa: PLC0415
+
+    findings = examine(locate(storage), data)
+    if as_json:
+        _print_json({"findings": [finding.as_dict() for finding in findings]})
+    else:
+        terminal.print_findings(findings)
+    raise typer.Exit(worst(findings))
+
+
+def main() -> None:
+    """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
+    from model.errors import ModelError  # noqa: PLC0415
+    from search.errors import SearchError  # noqa: PLC0415
+
+    try:
+        app()
+    except (SearchError, ModelError) as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `coarsefine best | head`: the reader has what it wanted
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _read(storage: str, campaign: str | None) -> "Status":
+    from search.database import locate  # noqa: PLC0415
+    from search.status import read_status  # noqa: PLC0415
+    from search.storage import open_storage  # noqa: PLC0415
+
+    opened = open_storage(locate(storage))
+    try:
+        return read_status(opened, campaign)
+    finally:
+        opened.close()
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _say(sentence: str) -> None:
+    from search.terminal import err  # noqa: PLC0415
+
+    err.print(sentence, markup=False)
+
+
+def _every(step: int, last: int) -> "Callable[[int], None]":
+    def told(epoch: int) -> None:
+        if epoch % step == 0 or epoch == last:
+            _say(f"epoch {epoch} of {last}")
+
+    return told
+
+
+def _same_command() -> str:
+    return f"{_program()} {shlex.join(sys.argv[1:])}"
+
+
+def _program() -> str:
+    """Return how this program was called, so that what we print can be pasted."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m search"
+    found = shutil.which("coarsefine")
+    return (
+        "coarsefine"
+        if found and called.exists() and Path(found).samefile(called)
+        else shlex.quote(sys.argv[0])
+    )
+
+
+def _beside(program: str) -> str:
+    """Return how to call a program that was installed with this one."""
+    return program if shutil.which(program) else str(Path(sys.executable).with_name(program))

@@ -1,0 +1,162 @@
+"""Whether this machine, its data and its storage are fit for a search, told before it starts."""
+
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from threadpoolctl import threadpool_info
+
+from model.errors import DataError
+from search import database
+from search.campaign import Data
+from search.errors import SearchError
+from search.images import VARIABLE, load_images
+from search.storage import open_storage
+from search.study import campaign_names
+
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smbfs",
+    "smb3",
+    "fuse.sshfs",
+    "lustre",
+    "gpfs",
+    "ceph",
+    "glusterfs",
+    "afs",
+}
+_ENOUGH_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    check: str
+    verdict: Literal["ok", "note", "unfit"]
+    found: str
+    """What was seen, and where it is not well, what to do."""
+    exit_code: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def examine(storage: Path, data: Path | None) -> list[Finding]:
+    """Look at everything a search relies on; nothing is created or changed."""
+    return [
+        Finding(
+            "python",
+            "ok",
+            f"{platform.python_version()}, {_versions('coarsefine', 'numpy', 'scipy', 'optuna')}",
+        ),
+        _processor(),
+        _sqlite(),
+        _file_system(storage),
+        _space(storage),
+        _storage(storage),
+        _tried("digits", lambda: load_images(Data(dataset="digits"), None, _hush).description),
+        _cifar10(data),
+    ]
+
+
+def _versions(*names: str) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _processor() -> Finding:
+    blas = {
+        f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"
+    }
+    found = (
+        f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
+    )
+    return Finding("processor", "ok" if blas else "note", found)
+
+
+def _sqlite() -> Finding:
+    mode = database.journal_mode()
+    if mode == "wal":
+        return Finding("sqlite", "ok", f"{sqlite3.sqlite_version}, journal mode WAL")
+    why = "its WAL mode can corrupt a database that several processes use; fixed in 3.51.3"
+    return Finding("sqlite", "note", f"{sqlite3.sqlite_version}, journal mode DELETE: {why}")
+
+
+def _file_system(storage: Path) -> Finding:
+    kind = _kind_of(_existing(storage))
+    if kind in _NETWORK:
+        return Finding(
+            "file system",
+            "unfit",
+            f"{storage} is on {kind}: SQLite needs a local disk. Give another --storage.",
+            5,
+        )
+    return Finding("file system", "ok", kind or "of unknown kind")
+
+
+def _kind_of(folder: Path) -> str:
+    mounts = [p for p in psutil.disk_partitions(all=True) if folder.is_relative_to(p.mountpoint)]
+    return max(mounts, key=lambda p: len(p.mountpoint)).fstype if mounts else ""
+
+
+def _space(storage: Path) -> Finding:
+    free = shutil.disk_usage(_existing(storage)).free
+    told = f"{free / 2**30:.1f} GiB free beside {storage.name}"
+    return (
+        Finding("disk", "ok", told)
+        if free >= _ENOUGH_BYTES
+        else Finding("disk", "unfit", f"{told}: make room.", 5)
+    )
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute().parent
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _storage(path: Path) -> Finding:
+    if not path.exists():
+        return Finding("storage", "ok", f"{path} is not there yet; the first run makes it")
+    return _tried("storage", lambda: _campaigns(path))
+
+
+def _campaigns(path: Path) -> str:
+    storage = open_storage(path)
+    try:
+        return f"{path} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
+    finally:
+        storage.close()
+
+
+def _cifar10(data: Path | None) -> Finding:
+    if data is None and not os.environ.get(VARIABLE):
+        told = f"no --data and no {VARIABLE}: a campaign on it will look in its cache, then download 170 MB"
+        return Finding("cifar10", "note", told)
+    return _tried("cifar10", lambda: load_images(Data(dataset="cifar10"), data, _hush).description)
+
+
+def _tried(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, "ok", look())
+    except (SearchError, DataError) as error:
+        return Finding(check, "unfit", str(error), error.exit_code)
+
+
+def _hush(_: str) -> None:
+    """Say nothing: the findings are what is printed."""
+
+
+def worst(findings: list[Finding]) -> int:
+    """Return the exit code: that of the first thing unfit, else 0."""
+    codes: Iterator[int] = (finding.exit_code for finding in findings if finding.verdict == "unfit")
+    return next(codes, 0)

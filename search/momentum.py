@@ -1,0 +1,69 @@
+"""The momentum study, the paper's Figure 1: one network trained with several ρ, as one stack."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from model import Hyperparameters, Report, Settings, train
+from model.datasets import Dataset
+from search import database
+
+RHOS = (0.0, 0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The training with one ρ, epoch by epoch."""
+
+    rho: float
+    reports: tuple[Report, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form; losses are of the training images, accuracies fractions of the validation images."""
+        last = self.reports[-1]
+        return {
+            "rho": self.rho,
+            "epochs": last.epoch,
+            "train_loss": last.train_loss,
+            "validation_loss": last.validation.loss,
+            "validation_accuracy": last.validation.accuracy,
+            "best_validation_accuracy": max(report.validation.accuracy for report in self.reports),
+            "diverged": last.diverged,
+            "train_losses": [report.train_loss for report in self.reports],
+        }
+
+
+def study_momentum(
+    data: Dataset, *, eta: float, epochs: int, seed: int, told: Callable[[int], None] = lambda _: None
+) -> list[Curve]:
+    """Train with ρ = 0, 0.5, 0.9 and 0.99, λ = 0, decay 0.95, all from the same initial weights.
+
+    `told` hears the number of each epoch that is done.
+    """
+    trials = [Hyperparameters(eta, 0.0, seed, rho=rho) for rho in RHOS]
+    histories: list[list[Report]] = [[] for _ in trials]
+    with threadpool_limits(1):
+        for reports in train(trials, Settings(epochs=epochs, order_seed=seed), data):
+            for report in reports:
+                histories[report.lane].append(report)
+            told(reports[0].epoch)
+    return [Curve(trial.rho, tuple(history)) for trial, history in zip(trials, histories, strict=True)]
+
+
+def write_figure(curves: list[Curve], title: str, path: Path) -> None:
+    """Draw the training losses into one HTML file that opens offline."""
+    import plotly.graph_objects as go  # noqa: PLC0415 - half a second to import, needed for the figure alone
+
+    figure = go.Figure(layout={"title": title, "template": "plotly_white"})
+    for curve in curves:
+        epochs = [report.epoch for report in curve.reports]
+        losses = [report.train_loss for report in curve.reports]
+        figure.add_scatter(x=epochs, y=losses, mode="lines", name=f"ρ = {curve.rho:g}")
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title="training loss", type="log")
+    with database.disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(figure.to_html(include_plotlyjs=True), "utf-8")

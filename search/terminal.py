@@ -1,0 +1,169 @@
+"""What people read: tables on stdout, progress on stderr. Colours and bars on a terminal alone; NO_COLOR is honoured."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from model import Report
+from search.doctor import Finding
+from search.status import StageStatus, Status, Trial
+from search.storage import Record
+
+out = Console(highlight=False, soft_wrap=True)
+"""Data."""
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Talk."""
+
+
+class Progressing:
+    """A run's watcher: a bar for each stage on a terminal, one line for each stack that ended elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.fields[best]:<14}"),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True,
+        )  # fmt: skip
+        self._task = TaskID(0)
+        self._stage: StageStatus | None = None
+        self._epochs = 0
+        self._ended = 0
+        self._best = 0.0
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence."""
+        err.print(sentence, markup=False)
+
+    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
+        """Tell the stage's ranges, and begin its bar."""
+        self._stage, self._epochs, self._ended = stage, epochs, stage.trials - stage.waiting - stage.running
+        self._best = stage.best[0].value if stage.best else 0.0
+        self.say(
+            f"{stage.name}: {stage.waiting} of {stage.trials} trials to train, {epochs} epochs each; {ranges(stage)}"
+        )
+        total, done = stage.trials * epochs, self._ended * epochs
+        self._task = self._bars.add_task(stage.name, total=total, completed=done, best="")
+
+    def epoch_recorded(self, records: list[Record]) -> None:
+        """Move the bar; elsewhere tell when trials ended."""
+        ended = [record for record in records if record.state.is_finished()]
+        left = sum(self._epochs - record.epoch for record in ended)
+        self._ended += len(ended)
+        self._best = max([self._best, *(record.value for record in ended if record.state.name == "COMPLETE")])
+        best = f"best {percent(self._best)}" if self._best else ""
+        self._bars.update(self._task, advance=len(records) + left, best=best)
+        if any(record.epoch == self._epochs for record in ended) and self._stage and not err.is_terminal:
+            self.say(
+                f"{self._stage.name}: {self._ended} of {self._stage.trials} trials ended; {best or 'none completed'}"
+            )
+
+    def stage_finished(self, stage: StageStatus) -> None:
+        """Take the bar away."""
+        self._bars.remove_task(self._task)
+
+    def final_epoch(self, report: Report, epochs: int) -> None:
+        """Move the bar of the final training; elsewhere tell that it began."""
+        if report.epoch == 1:
+            self.say(f"Final training of the winner, {epochs} epochs.")
+            self._task = self._bars.add_task("final", total=epochs, best="")
+        self._bars.update(self._task, completed=report.epoch, best=percent(report.validation.accuracy))
+
+
+def percent(share: float) -> str:
+    """Return a fraction as people read it."""
+    return f"{100 * share:.2f} %"
+
+
+def ranges(stage: StageStatus) -> str:
+    """Return a stage's ranges, and which bounds winners pressed against."""
+    if stage.space is None:
+        return "ranges not known before its parent ends"
+    eta, lam = stage.space.eta, stage.space.lam
+    pressed = stage.attrs.get("pressed")
+    beyond = f" (the parent's best press against {', '.join(pressed)})" if pressed else ""
+    return f"η {eta.low:.4g} to {eta.high:.4g}, λ {lam.low:.3g} to {lam.high:.3g}{beyond}"
+
+
+def counts(stage: StageStatus) -> str:
+    """Return how many trials of a stage ended, and how."""
+    kinds = ("completed", "diverged", "failed", "running", "waiting")
+    told = [f"{getattr(stage, kind)} {kind}" for kind in kinds if getattr(stage, kind)]
+    return f"{', '.join(told)} of {stage.trials} trials"
+
+
+def print_status(status: Status) -> None:
+    """Print stages with their best trials, the winner and the final training."""
+    for stage in status.stages:
+        print_stage(stage)
+    print_winner(status)
+    if status.final:
+        final = status.final
+        out.print(f"Final training, {final.epochs} epochs: training {percent(final.train_accuracy)}, "
+                  f"validation {percent(final.validation_accuracy)}, test {percent(final.test_accuracy)}")  # fmt: skip
+        same = (
+            "repeated the search's values to the bit"
+            if final.repeated
+            else "did NOT repeat the search's values"
+        )
+        out.print(f"Its first epochs {same}. Weights: {final.weights}", markup=False)
+    out.print(
+        f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)", markup=False
+    )
+
+
+def print_stage(stage: StageStatus) -> None:
+    """Print one stage's ranges and its best trials."""
+    out.print(f"[bold]{stage.study}[/bold]: {counts(stage)}; {ranges(stage)}")
+    if stage.best:
+        _print_trials(stage.best)
+    out.print()
+
+
+def print_winner(status: Status) -> None:
+    """Print the winner and what its value is worth."""
+    if status.winner is None:
+        return
+    trial = status.winner.trial
+    out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, η = {trial.eta:.5g}, "
+              f"λ = {trial.lam:.4g}, validation {percent(trial.value)}")  # fmt: skip
+    out.print(
+        f"  the highest of {status.winner.chosen_from} values, hence an optimistic one; the test accuracy is not"
+    )
+
+
+def _print_trials(trials: Iterable[Trial]) -> None:
+    table = Table("trial", "η", "λ", "validation", "seed", box=box.SIMPLE, show_edge=False)
+    for trial in trials:
+        table.add_row(
+            str(trial.number), f"{trial.eta:.5f}", f"{trial.lam:.3e}", percent(trial.value), str(trial.seed)
+        )
+    out.print(table)
+
+
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print rows of plain text under headings."""
+    table = Table(*headings, box=box.SIMPLE, show_edge=False)
+    for row in rows:
+        table.add_row(*map(str, row))
+    out.print(table)
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Print what the doctor found."""
+    marks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "unfit": "[red]unfit[/red]"}
+    for finding in findings:
+        out.print(f"{marks[finding.verdict]}  {finding.check}: ", end="")
+        out.print(finding.found, markup=False)
