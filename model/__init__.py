@@ -4,5 +4,4 @@ from model.checkpoint import Network
 from model.hyperparams import Hyperparameters, Settings
 from model.train import Evaluation, Report, Training, evaluate, train
 
-
 __all__ = ["Evaluation", "Hyperparameters", "Network", "Report", "Settings", "Training", "evaluate", "train"]

@@ -54,9 +54,7 @@ class Network:
         """Read what `save` wrote; raise `DataError` for any other file."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                weights = (arrays[name] for name in ("W1", "b1", "W2", "b2", "mean"))
-                return cls(*weights, float(arrays["scale"]), tuple(arrays["classes"].tolist()))
+                W1, b1, W2, b2, mean = (arrays[name] for name in ("W1", "b1", "W2", "b2", "mean"))
+                return cls(W1, b1, W2, b2, mean, float(arrays["scale"]), tuple(arrays["classes"].tolist()))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} is no trained network of Coarsefine's ({error}): train it again."
-            ) from error
+            raise DataError(f"{path} is no trained network of Coarsefine's ({error}): train it again.") from error

@@ -25,9 +25,7 @@ class TensorCheck:
     """Coordinates left out, because a step of ±h carries a hidden unit across its kink, where J has no derivative."""
 
 
-def check_gradients(
-    part: Part, classes: int, hidden: int, *, lam: float, sample: int, seed: int
-) -> list[TensorCheck]:
+def check_gradients(part: Part, classes: int, hidden: int, *, lam: float, sample: int, seed: int) -> list[TensorCheck]:
     """Check W1, b1, W2, b2 of a freshly drawn network on these images, at up to `sample` coordinates of each tensor.
 
     Which coordinates, and the network, follow from `seed`.
@@ -57,9 +55,7 @@ class _Cost:
         return float(cost(self.theta, self.x, self.y, self.lam)[0]), active
 
 
-def _check(
-    name: str, tensor: Floats, analytic: Floats, J: _Cost, sample: int, rng: np.random.Generator
-) -> TensorCheck:
+def _check(name: str, tensor: Floats, analytic: Floats, J: _Cost, sample: int, rng: np.random.Generator) -> TensorCheck:
     size = tensor.size
     places = rng.choice(size, min(sample, size), replace=False)
     pairs = np.array(list(_differences(tensor.reshape(-1), analytic.reshape(-1), places, J))).reshape(-1, 2)

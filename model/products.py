@@ -7,7 +7,7 @@ per shape and process, on random numbers, since the order of summation depends o
 Otherwise each trial has its own product, always of the same shape: slower, and the same bits.
 """
 
-from functools import lru_cache
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -31,14 +31,12 @@ def momentum_product(W1_prev: Floats, rho: Floats, D: Floats, x: Floats) -> None
 
     Neighbours with equal ρ share one product.
     """
-    T, m, d = W1_prev.shape
+    _, m, d = W1_prev.shape
     first = 0
     for value, run in groupby(rho.tolist()):
         width = len(list(run))
-        if width > 1 and not _momentum_keeps_bits(width, m, d, len(x), W1_prev.dtype.str):
-            step = 1
-        else:
-            step = width
+        shared = width > 1 and _momentum_keeps_bits(width, m, d, len(x), W1_prev.dtype.str)
+        step = width if shared else 1
         for start in range(first, first + width, step):
             _accumulate(W1_prev[start : start + step], value, D[start : start + step], x)
         first += width
@@ -51,14 +49,14 @@ def _accumulate(W1_prev: Floats, rho: float, D: Floats, x: Floats) -> None:
     gemm(-1.0, x.T, D.reshape(len(rows), -1).T, beta=-rho, c=rows.T, overwrite_c=1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _forward_keeps_bits(T: int, m: int, d: int, b: int, dtype: str) -> bool:
     W1, x = _sample((T * m, d), dtype), _sample((b, d), dtype)
     wide = W1 @ x.T
     return all(np.array_equal(wide[k : k + m], W1[k : k + m] @ x.T) for k in range(0, T * m, m))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _momentum_keeps_bits(T: int, m: int, d: int, b: int, dtype: str) -> bool:
     x, D, wide = _sample((b, d), dtype), _sample((T, m, b), dtype), _sample((T, m, d), dtype)
     alone = wide.copy()

@@ -50,9 +50,7 @@ def _add_scaled(target: Floats, factors: Floats, source: Floats) -> None:
         axpy(addend.reshape(-1), block.reshape(-1), a=factor)
 
 
-def _heavy_ball(
-    previous: Floats, current: Floats, rho: Floats, factor: Floats, step_gradient: Floats
-) -> None:
+def _heavy_ball(previous: Floats, current: Floats, rho: Floats, factor: Floats, step_gradient: Floats) -> None:
     previous *= -rho
     previous -= step_gradient
     previous += factor * current

@@ -4,6 +4,7 @@ Determinism: a trial's numbers depend on its hyperparameters, the settings and t
 shares matrix products with it, never a bit (see `model.products`); keep BLAS to one thread.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,7 +13,7 @@ import numpy as np
 
 from model.datasets import Dataset, Part
 from model.hyperparams import Hyperparameters, Settings
-from model.network import Floats, Parameters, forward
+from model.network import Parameters, forward
 from model.schedule import decayed
 from model.sgd import Rates, step
 
@@ -137,5 +138,5 @@ def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:
     return [Evaluation(float(loss), float(hit)) for loss, hit in zip(losses / n, hits / n, strict=True)]
 
 
-def _finite(*values: float | Floats) -> bool:
-    return bool(np.isfinite(values).all())
+def _finite(*values: float) -> bool:
+    return all(map(math.isfinite, values))

@@ -5,7 +5,6 @@ from search.errors import CampaignError, Interrupted, NothingCompleted, SearchEr
 from search.run import run
 from search.status import Status
 
-
 __all__ = [
     "Campaign",
     "CampaignError",

@@ -159,9 +159,7 @@ class Campaign(_Section):
                     f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})"
                 )
             if index == 0 and (stage.narrow or stage.carry):
-                raise ValueError(
-                    f"stage '{stage.name}' is the first: it has no parent to narrow or carry from"
-                )
+                raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
         return self
 
     @classmethod
@@ -244,8 +242,6 @@ def _read(source: str) -> tuple[str, str]:
         return source, Path(source).read_text("utf-8")
     except FileNotFoundError as error:
         known = ", ".join(preset_names())
-        raise CampaignError(
-            f"There is no campaign file '{source}', and no preset of that name ({known})."
-        ) from error
+        raise CampaignError(f"There is no campaign file '{source}', and no preset of that name ({known}).") from error
     except (OSError, ValueError) as error:  # a folder, no permission, not UTF-8, NUL in the path
         raise CampaignError(f"The campaign file {source!r} cannot be read: {error}.") from error

@@ -27,25 +27,17 @@ app = typer.Typer(
     epilog="Examples: `coarsefine run digits` · `coarsefine status digits --json`",
 )
 
-_Storage = Annotated[
-    str, typer.Option(metavar="FILE", help="The studies: a SQLite file, or its sqlite:/// URL.")
-]
+_Storage = Annotated[str, typer.Option(metavar="FILE", help="The studies: a SQLite file, or its sqlite:/// URL.")]
 _Data = Annotated[
     Path | None,
-    typer.Option(
-        metavar="PATH", help="CIFAR-10: the archive, or the folder of its files. Default: COARSEFINE_DATA."
-    ),
+    typer.Option(metavar="PATH", help="CIFAR-10: the archive, or the folder of its files. Default: COARSEFINE_DATA."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-_Named = Annotated[
-    str | None, typer.Argument(metavar="[CAMPAIGN]", help="Name of a campaign in the storage.")
-]
+_Named = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Name of a campaign in the storage.")]
 _Dataset = Annotated[Literal["digits", "cifar10"], typer.Option(help="Whose images.")]
 
 
-@app.command(
-    epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`"
-)
+@app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
 def run(
     campaign: Annotated[str, typer.Argument(help="A preset's name, or the path of a TOML file.")] = "digits",
     storage: _Storage = "studies.db",
@@ -53,12 +45,12 @@ def run(
     as_json: _Json = False,
 ) -> None:
     """Begin or resume a campaign, and take it to its end."""
-    from search import terminal  # noqa: PLC0415
-    from search.campaign import Campaign  # noqa: PLC0415
-    from search.database import locate  # noqa: PLC0415
-    from search.errors import Interrupted  # noqa: PLC0415
-    from search.interrupt import Interrupts  # noqa: PLC0415
-    from search.run import run as run_campaign  # noqa: PLC0415
+    from search import terminal
+    from search.campaign import Campaign
+    from search.database import locate
+    from search.errors import Interrupted
+    from search.interrupt import Interrupts
+    from search.run import run as run_campaign
 
     wanted, path = Campaign.load(campaign), locate(storage)
     try:
@@ -67,24 +59,20 @@ def run(
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and path.exists():
             _print_json(_read(storage, wanted.name).as_dict())
-        raise Interrupted(
-            f"Interrupted; every finished trial is kept. To go on: {_same_command()}"
-        ) from error
+        raise Interrupted(f"Interrupted; every finished trial is kept. To go on: {_same_command()}") from error
     if as_json:
         _print_json(status.as_dict())
         return
     terminal.print_status(status)
     suffix = "" if storage == "studies.db" else f" --storage {shlex.quote(storage)}"
     terminal.out.print(f"Next: {_program()} best {shlex.quote(wanted.name)}{suffix}", markup=False)
-    terminal.out.print(
-        f"      {shlex.quote(_beside('optuna-dashboard'))} {shlex.quote(status.storage)}", markup=False
-    )
+    terminal.out.print(f"      {shlex.quote(_beside('optuna-dashboard'))} {shlex.quote(status.storage)}", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine status` · `coarsefine status paper --json`")
 def status(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _Json = False) -> None:
     """Tell how a campaign stands: stages, counts, the best so far, and what to type next."""
-    from search import terminal  # noqa: PLC0415
+    from search import terminal
 
     found = _read(storage, campaign)
     if as_json:
@@ -100,7 +88,7 @@ def status(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _
 @app.command(epilog="Examples: `coarsefine best digits` · `coarsefine best paper --json`")
 def best(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _Json = False) -> None:
     """Show the best trials of each stage, and the winner."""
-    from search import terminal  # noqa: PLC0415
+    from search import terminal
 
     found = _read(storage, campaign)
     if as_json:
@@ -115,31 +103,25 @@ def best(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _Js
 
 @app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
 def presets(
-    name: Annotated[
-        str | None, typer.Argument(help="Print this preset's TOML, to begin your own from.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Print this preset's TOML, to begin your own from.")] = None,
     as_json: _Json = False,
 ) -> None:
     """List the campaigns that ship with Coarsefine."""
-    from search import terminal  # noqa: PLC0415
-    from search.campaign import preset_text  # noqa: PLC0415
-    from search.campaign import presets as all_presets  # noqa: PLC0415
+    from search import terminal
+    from search.campaign import preset_text
+    from search.campaign import presets as all_presets
 
     if name is not None:
         sys.stdout.write(preset_text(name))
         return
     rows = [(c.name, [s.trials for s in c.stage], c.description) for c in all_presets()]
     if as_json:
-        _print_json(
-            {"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]}
-        )
+        _print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return
     terminal.print_table(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
 
 
-@app.command(
-    epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --dataset cifar10 --data FOLDER --json`"
-)
+@app.command(epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --dataset cifar10 --data FOLDER --json`")
 def gradcheck(
     dataset: _Dataset = "digits",
     data: _Data = None,
@@ -149,11 +131,11 @@ def gradcheck(
     as_json: _Json = False,
 ) -> None:
     """Compare analytic with numerical gradients in float64 (the paper's Table 1)."""
-    from model.datasets import Part  # noqa: PLC0415
-    from model.gradcheck import check_gradients  # noqa: PLC0415
-    from search import terminal  # noqa: PLC0415
-    from search.campaign import Data  # noqa: PLC0415
-    from search.images import load_images  # noqa: PLC0415
+    from model.datasets import Part
+    from model.gradcheck import check_gradients
+    from search import terminal
+    from search.campaign import Data
+    from search.images import load_images
 
     loaded = load_images(Data(dataset=dataset), data, _say)
     part = Part(loaded.train.x[:images], loaded.train.y[:images])
@@ -178,10 +160,10 @@ def momentum(
     as_json: _Json = False,
 ) -> None:
     """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
-    from search import terminal  # noqa: PLC0415
-    from search.campaign import Data  # noqa: PLC0415
-    from search.images import load_images  # noqa: PLC0415
-    from search.momentum import study_momentum, write_figure  # noqa: PLC0415
+    from search import terminal
+    from search.campaign import Data
+    from search.images import load_images
+    from search.momentum import study_momentum, write_figure
 
     loaded = load_images(Data(dataset=dataset), data, _say)
     curves = study_momentum(loaded, eta=eta, epochs=epochs, seed=seed, told=_every(20, epochs))
@@ -199,18 +181,16 @@ def momentum(
         "best_validation_accuracy",
     )
     rows = [[f"{curve[key]:.4g}" for key in columns] for curve in told]
-    terminal.print_table(
-        ("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows
-    )
+    terminal.print_table(("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows)
     terminal.out.print(f"Figure: {figure}", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
 def doctor(storage: _Storage = "studies.db", data: _Data = None, as_json: _Json = False) -> None:
     """Tell whether this machine, its data and its storage are fit."""
-    from search import terminal  # noqa: PLC0415
-    from search.database import locate  # noqa: PLC0415
-    from search.doctor import examine, worst  # noqa: PLC0415
+    from search import terminal
+    from search.database import locate
+    from search.doctor import examine, worst
 
     findings = examine(locate(storage), data)
     if as_json:
@@ -222,8 +202,8 @@ def doctor(storage: _Storage = "studies.db", data: _Data = None, as_json: _Json 
 
 def main() -> None:
     """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
-    from model.errors import ModelError  # noqa: PLC0415
-    from search.errors import SearchError  # noqa: PLC0415
+    from model.errors import ModelError
+    from search.errors import SearchError
 
     try:
         app()
@@ -238,9 +218,9 @@ def main() -> None:
 
 
 def _read(storage: str, campaign: str | None) -> "Status":
-    from search.database import locate  # noqa: PLC0415
-    from search.status import read_status  # noqa: PLC0415
-    from search.storage import open_storage  # noqa: PLC0415
+    from search.database import locate
+    from search.status import read_status
+    from search.storage import open_storage
 
     opened = open_storage(locate(storage))
     try:
@@ -254,7 +234,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def _say(sentence: str) -> None:
-    from search.terminal import err  # noqa: PLC0415
+    from search.terminal import err
 
     err.print(sentence, markup=False)
 
@@ -277,11 +257,7 @@ def _program() -> str:
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m search"
     found = shutil.which("coarsefine")
-    return (
-        "coarsefine"
-        if found and called.exists() and Path(found).samefile(called)
-        else shlex.quote(sys.argv[0])
-    )
+    return "coarsefine" if found and called.exists() and Path(found).samefile(called) else shlex.quote(sys.argv[0])
 
 
 def _beside(program: str) -> str:

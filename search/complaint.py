@@ -18,7 +18,8 @@ def _complaint(detail: ErrorDetails, schema: type[BaseModel]) -> str:
     where = _place(parents)
     match detail["type"]:
         case "extra_forbidden":
-            return f"unknown key '{last}'{where and ' in ' + where}: remove it, or correct its spelling ({_known(schema, parents)})."
+            known = _known(schema, parents)
+            return f"unknown key '{last}'{where and ' in ' + where}: remove it, or correct its spelling ({known})."
         case "missing":
             return f"'{last}' is missing{where and ' in ' + where}: add it."
         case _ if not detail["loc"]:

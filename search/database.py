@@ -35,9 +35,7 @@ def locate(storage: str) -> Path:
     url = _parsed(storage)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         shown = url.render_as_string(hide_password=True)
-        raise UsageError(
-            f"The storage {shown} is not supported: give a SQLite file, such as sqlite:///studies.db."
-        )
+        raise UsageError(f"The storage {shown} is not supported: give a SQLite file, such as sqlite:///studies.db.")
     return Path(url.database).absolute()
 
 
@@ -67,9 +65,7 @@ def check(path: Path, *, writing: bool) -> None:
         # Read-write even for readers: a journal left by a killed writer must be rolled back before anything is read.
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            tables = {
-                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            }
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if verdict != "ok":
         raise StorageError(f"{path} is damaged ({verdict}): move it away, and put back a copy made before.")
     if not tables >= _OPTUNA_TABLES:
@@ -82,19 +78,13 @@ def _check_file(path: Path, *, writing: bool) -> None:
     if not path.exists():
         raise StorageError(f"There is no {path}: start a campaign with `coarsefine run`, or give --storage.")
     if not path.is_file():
-        raise StorageError(
-            f"{path} is not a file: give --storage the path of a SQLite file, such as studies.db."
-        )
+        raise StorageError(f"{path} is not a file: give --storage the path of a SQLite file, such as studies.db.")
     with path.open("r+b" if writing else "rb") as file:
         head = file.read(len(_MAGIC))
     if not head:
-        raise StorageError(
-            f"{path} is empty (0 bytes), so its studies are lost: put back a copy, or remove it."
-        )
+        raise StorageError(f"{path} is empty (0 bytes), so its studies are lost: put back a copy, or remove it.")
     if head != _MAGIC:
-        raise StorageError(
-            f"{path} is no SQLite file, or a damaged one: put back a copy, or give another --storage."
-        )
+        raise StorageError(f"{path} is no SQLite file, or a damaged one: put back a copy, or give another --storage.")
 
 
 @contextmanager

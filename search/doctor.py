@@ -75,12 +75,8 @@ def _versions(*names: str) -> str:
 
 
 def _processor() -> Finding:
-    blas = {
-        f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"
-    }
-    found = (
-        f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
-    )
+    blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"}
+    found = f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
     return Finding("processor", "ok" if blas else "note", found)
 
 
@@ -112,11 +108,7 @@ def _kind_of(folder: Path) -> str:
 def _space(storage: Path) -> Finding:
     free = shutil.disk_usage(_existing(storage)).free
     told = f"{free / 2**30:.1f} GiB free beside {storage.name}"
-    return (
-        Finding("disk", "ok", told)
-        if free >= _ENOUGH_BYTES
-        else Finding("disk", "unfit", f"{told}: make room.", 5)
-    )
+    return Finding("disk", "ok", told) if free >= _ENOUGH_BYTES else Finding("disk", "unfit", f"{told}: make room.", 5)
 
 
 def _existing(path: Path) -> Path:

@@ -30,9 +30,7 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> No
                 f"The study {study.name} in this storage was not made by Coarsefine: "
                 "rename the campaign, or give another --storage."
             )
-        found = [
-            line for key, value in current.items() for line in _differences(study.attrs[key], value, key)
-        ]
+        found = [line for key, value in current.items() for line in _differences(study.attrs[key], value, key)]
         if found:
             raise CampaignError(
                 f"{study.name} was begun with something else: {'; '.join(found)}. "

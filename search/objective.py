@@ -27,7 +27,9 @@ class EpochReport:
 class Objective(Protocol):
     """Trains a stack of slots; yields the reports of each epoch. A slot that failed reports no more."""
 
-    epochs: int
+    @property
+    def epochs(self) -> int:
+        """Return the number of epochs of a trial."""
 
     def __call__(self, slots: Sequence[Slot]) -> Generator[list[EpochReport], None, None]:
         """Train these slots together."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.trial import TrialState
 
@@ -24,8 +24,8 @@ from search.worker import Worker
 _POLL_SECONDS = 0.5
 
 
-class Watcher(Protocol):
-    """Hears how a run goes."""
+class Watcher:
+    """Hears how a run goes, and keeps it to itself; a subclass may tell."""
 
     def say(self, sentence: str) -> None:
         """Hear something worth telling."""
@@ -36,30 +36,8 @@ class Watcher(Protocol):
     def epoch_recorded(self, records: list[Record]) -> None:
         """Hear what a stack did in an epoch."""
 
-    def stage_finished(self, stage: StageStatus) -> None:
-        """Hear that every trial of a stage has ended."""
-
     def final_epoch(self, report: Report, epochs: int) -> None:
         """Hear of an epoch of the final training."""
-
-
-class Silent:
-    """A watcher that hears and says nothing."""
-
-    def say(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
-        """Say nothing."""
-
-    def epoch_recorded(self, records: list[Record]) -> None:
-        """Say nothing."""
-
-    def stage_finished(self, stage: StageStatus) -> None:
-        """Say nothing."""
-
-    def final_epoch(self, report: Report, epochs: int) -> None:
-        """Say nothing."""
 
 
 def run(
@@ -78,7 +56,7 @@ def run(
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
     """
-    watcher = watcher or Silent()
+    watcher = watcher or Watcher()
     path = storage.absolute()
     if _is_done(campaign, path):
         return _status(path, campaign)
@@ -137,7 +115,6 @@ class _Walk:
         self.watcher.stage_opened(self._told(stage), self.campaign.settings(stage).epochs)
         self._worker(stage, study).work()
         self._wait_for_others(stage, study)
-        self.watcher.stage_finished(self._told(stage))
 
     def train_winner(self) -> None:
         """Train the best trial of all stages to the end, once."""

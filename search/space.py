@@ -30,7 +30,8 @@ class Range:
 
     def at(self, share: float) -> float:
         """Return the point at a share (0 to 1) of the way from low to high, in log space, never outside."""
-        return min(max(self.low * (self.high / self.low) ** share, self.low), self.high)
+        value: float = self.low * (self.high / self.low) ** share
+        return min(max(value, self.low), self.high)
 
     def holds(self, value: float) -> bool:
         """Tell whether a value lies in the range, bounds included."""

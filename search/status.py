@@ -188,9 +188,7 @@ def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
     raise UsageError(f"{storage.path} {asked}: name one of those it has ({listed}).")
 
 
-def _stage(
-    storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]
-) -> StageStatus:
+def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
         space = Space.from_dict(planned) if planned["eta"] else None

@@ -1,8 +1,9 @@
 """The queue of slots: Optuna's own tables, and a lease table that makes each slot be trained to its end exactly once.
 
-A slot *is* an Optuna trial, written WAITING. A worker claims slots (RUNNING, under a lease), records each epoch of its
-whole stack, and ends them; each of these is one transaction, fenced by the lease's owner and attempt, and expiry goes by
-the database's clock. A lease that ran out, or whose process is gone from this machine, lets the same row be claimed again.
+A slot *is* an Optuna trial, written WAITING. A worker claims slots (RUNNING, under a lease), records each epoch of
+its whole stack, and ends them; each of these is one transaction, fenced by the lease's owner and attempt, and expiry
+goes by the database's clock. A lease that ran out, or whose process is gone from this machine, lets the same row be
+claimed again.
 """
 
 import json
@@ -112,12 +113,9 @@ class Storage(RDBStorage):
     def open_study(self, name: str, attrs: Mapping[str, Any], space: Space, slots: Sequence[Slot]) -> None:
         """Write a study, its attributes and all its slots in one transaction; do nothing if it exists."""
         with self._transaction() as connection:
-            if (
-                connection.scalar(sa.select(_studies.c.study_id).where(_studies.c.study_name == name))
-                is not None
-            ):
+            if connection.scalar(sa.select(_studies.c.study_id).where(_studies.c.study_name == name)) is not None:
                 return
-            study = connection.execute(_studies.insert().values(study_name=name)).inserted_primary_key[0]
+            study = connection.scalars(_studies.insert().values(study_name=name).returning(_studies.c.study_id)).one()
             direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
             connection.execute(_directions.insert(), [direction])
             named = {"study:metric_names": ["validation accuracy"]}
@@ -130,8 +128,7 @@ class Storage(RDBStorage):
         with self._transaction() as connection:
             self._expire_the_dead(connection)
             free = (_trials.c.state == TrialState.WAITING) | (
-                (_trials.c.state == TrialState.RUNNING)
-                & (_lease.c.expires.is_(None) | (_lease.c.expires < _now()))
+                (_trials.c.state == TrialState.RUNNING) & (_lease.c.expires.is_(None) | (_lease.c.expires < _now()))
             )
             found = connection.execute(
                 sa.select(_trials.c.trial_id, _trials.c.number, sa.func.coalesce(_lease.c.attempt, 0))
@@ -234,10 +231,7 @@ class Storage(RDBStorage):
             & (_lease.c.owner == self.owner.id)
             & (_lease.c.attempt == claim.attempt)
         )
-        return (
-            connection.execute(_lease.update().where(mine).values(expires=_now() + LEASE_SECONDS)).rowcount
-            == 1
-        )
+        return connection.execute(_lease.update().where(mine).values(expires=_now() + LEASE_SECONDS)).rowcount == 1
 
     def _expire_the_dead(self, connection: sa.Connection) -> None:
         """End at once the leases of processes that are gone from this machine."""
@@ -270,18 +264,14 @@ def _set_journal(path: Path) -> None:
     finally:
         connection.close()
     if took != mode:
-        raise StorageError(
-            f"{path}: SQLite kept the journal mode {took} where {mode} was asked. Use a local disk."
-        )
+        raise StorageError(f"{path}: SQLite kept the journal mode {took} where {mode} was asked. Use a local disk.")
 
 
 def _write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
     waiting = [{"number": slot.number, "study_id": study, "state": TrialState.WAITING} for slot in slots]
     connection.execute(_trials.insert(), waiting)
-    written = connection.execute(
-        sa.select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study)
-    )
-    ids = {number: trial_id for number, trial_id in written.all()}
+    written = connection.execute(sa.select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study))
+    ids = {row.number: row.trial_id for row in written}
     forms = {
         "eta": distribution_to_json(FloatDistribution(space.eta.low, space.eta.high, log=True)),
         "lambda": distribution_to_json(FloatDistribution(space.lam.low, space.lam.high, log=True)),
@@ -303,7 +293,7 @@ def _write_slots(connection: sa.Connection, study: int, space: Space, slots: Seq
 
 def _read_slot(connection: sa.Connection, trial_id: int, number: int) -> Slot:
     named = sa.select(_params.c.param_name, _params.c.param_value).where(_params.c.trial_id == trial_id)
-    values = {name: value for name, value in connection.execute(named).all()}
+    values = {row.param_name: row.param_value for row in connection.execute(named)}
     seed = sa.select(_attrs.c.value_json).where(_attrs.c.trial_id == trial_id, _attrs.c.key == "seed")
     return Slot(number, Point(values["eta"], values["lambda"]), json.loads(connection.scalars(seed).one()))
 
@@ -343,9 +333,7 @@ def _rows(attrs: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
     return [{**owner, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
 
 
-def _upsert(
-    connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], unique: tuple[str, ...]
-) -> None:
+def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], unique: tuple[str, ...]) -> None:
     if not rows:
         return
     statement = insert(table)

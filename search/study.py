@@ -62,9 +62,7 @@ def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
                 frozen._study_id,
                 frozen.study_name,
                 frozen.user_attrs,
-                tuple(
-                    sorted(storage.get_all_trials(frozen._study_id, deepcopy=False), key=lambda t: t.number)
-                ),
+                tuple(sorted(storage.get_all_trials(frozen._study_id, deepcopy=False), key=lambda t: t.number)),
             )
             for frozen in storage.get_all_studies()
             if frozen.study_name.rpartition("/")[0] == campaign
@@ -122,9 +120,7 @@ def _draw_slots(
     Draws are keyed by the slot's number: carrying trials in replaces the first ones and leaves the others as they are.
     """
     index = campaign.stage.index(stage)
-    points = draw(
-        space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0))
-    )
+    points = draw(space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0)))
     best = _best_of(parent, stage.carry, stage) if parent and stage.carry else []
     # A carried point outside the child's ranges would be no trial of this study: Optuna holds trials to their ranges.
     inside = [trial for trial in best if space.holds(point_of(trial))]

@@ -1,4 +1,4 @@
-"""What people read: tables on stdout, progress on stderr. Colours and bars on a terminal alone; NO_COLOR is honoured."""
+"""What people read: tables on stdout, progress on stderr. Colours and bars are for terminals; NO_COLOR holds."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from model import Report
 from search.doctor import Finding
+from search.run import Watcher
 from search.status import StageStatus, Status, Trial
 from search.storage import Record
 
@@ -20,7 +21,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 """Talk."""
 
 
-class Progressing:
+class Progressing(Watcher):
     """A run's watcher: a bar for each stage on a terminal, one line for each stack that ended elsewhere."""
 
     def __init__(self) -> None:
@@ -70,10 +71,6 @@ class Progressing:
                 f"{self._stage.name}: {self._ended} of {self._stage.trials} trials ended; {best or 'none completed'}"
             )
 
-    def stage_finished(self, stage: StageStatus) -> None:
-        """Take the bar away."""
-        self._bars.remove_task(self._task)
-
     def final_epoch(self, report: Report, epochs: int) -> None:
         """Move the bar of the final training; elsewhere tell that it began."""
         if report.epoch == 1:
@@ -113,15 +110,9 @@ def print_status(status: Status) -> None:
         final = status.final
         out.print(f"Final training, {final.epochs} epochs: training {percent(final.train_accuracy)}, "
                   f"validation {percent(final.validation_accuracy)}, test {percent(final.test_accuracy)}")  # fmt: skip
-        same = (
-            "repeated the search's values to the bit"
-            if final.repeated
-            else "did NOT repeat the search's values"
-        )
+        same = "repeated the search's values to the bit" if final.repeated else "did NOT repeat the search's values"
         out.print(f"Its first epochs {same}. Weights: {final.weights}", markup=False)
-    out.print(
-        f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)", markup=False
-    )
+    out.print(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)", markup=False)
 
 
 def print_stage(stage: StageStatus) -> None:
@@ -139,17 +130,13 @@ def print_winner(status: Status) -> None:
     trial = status.winner.trial
     out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, η = {trial.eta:.5g}, "
               f"λ = {trial.lam:.4g}, validation {percent(trial.value)}")  # fmt: skip
-    out.print(
-        f"  the highest of {status.winner.chosen_from} values, hence an optimistic one; the test accuracy is not"
-    )
+    out.print(f"  the highest of {status.winner.chosen_from} values, hence an optimistic one; the test accuracy is not")
 
 
 def _print_trials(trials: Iterable[Trial]) -> None:
     table = Table("trial", "η", "λ", "validation", "seed", box=box.SIMPLE, show_edge=False)
     for trial in trials:
-        table.add_row(
-            str(trial.number), f"{trial.eta:.5f}", f"{trial.lam:.3e}", percent(trial.value), str(trial.seed)
-        )
+        table.add_row(str(trial.number), f"{trial.eta:.5f}", f"{trial.lam:.3e}", percent(trial.value), str(trial.seed))
     out.print(table)
 
 

@@ -26,9 +26,7 @@ class _Lane:
         self.validation_loss.append(_finite(report.validation_loss))
         attrs = {"train_loss": self.train_loss, "validation_loss": self.validation_loss}
         if report.failure is not None:
-            return Record(
-                self.claim, report.epoch, report.value, {**attrs, "reason": report.failure}, TrialState.FAIL
-            )
+            return Record(self.claim, report.epoch, report.value, {**attrs, "reason": report.failure}, TrialState.FAIL)
         state = TrialState.COMPLETE if report.epoch == last else TrialState.RUNNING
         return Record(self.claim, report.epoch, report.value, attrs, state)
 

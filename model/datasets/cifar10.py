@@ -140,9 +140,7 @@ def _files_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, tuple[st
 def _whole(path: Path) -> bytes:
     size = path.stat().st_size
     if size > _LARGEST_FILE:
-        raise DataError(
-            f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {REMEDY}"
-        )
+        raise DataError(f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {REMEDY}")
     return path.read_bytes()
 
 
@@ -159,9 +157,7 @@ def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[st
             if not member.isfile() or name is None or name in found:
                 continue
             if member.size > _LARGEST_FILE:
-                raise DataError(
-                    f"{source}: {member.name} claims {member.size:,} bytes, more than any CIFAR-10 file."
-                )
+                raise DataError(f"{source}: {member.name} claims {member.size:,} bytes, more than any CIFAR-10 file.")
             content = archive.extractfile(member)
             assert content is not None, "a regular file has content"  # noqa: S101
             found.add(name)

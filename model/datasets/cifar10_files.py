@@ -46,7 +46,7 @@ def _read_matlab(name: str, content: bytes) -> Images:
     from scipy.io import loadmat  # noqa: PLC0415 - needed for this form alone
 
     try:
-        arrays = loadmat(io.BytesIO(content), variable_names=["data", "labels"])
+        arrays = loadmat(io.BytesIO(content), variable_names=["data", "labels"])  # type: ignore[arg-type]  # stubs forget files
         data, labels = np.asarray(arrays["data"]), np.asarray(arrays["labels"])
     except Exception as error:  # scipy raises all sorts on damaged files, from struct.error to TypeError
         raise DataError(f"{name} is no whole MATLAB file of CIFAR-10 ({error!r}): get it again.") from error
@@ -55,14 +55,10 @@ def _read_matlab(name: str, content: bytes) -> Images:
 
 def _read_python(name: str, content: bytes) -> Images:
     try:
-        tokens = [argument for argument in _literals(content)]
-    except (
-        Exception
-    ) as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
+        tokens = list(_literals(content))
+    except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
         raise DataError(f"{name} is no whole Python file of CIFAR-10 ({error}): get it again.") from error
-    data = next(
-        (token for token in tokens if isinstance(token, bytes) and len(token) == IMAGES * _PIXELS), None
-    )
+    data = next((token for token in tokens if isinstance(token, bytes) and len(token) == IMAGES * _PIXELS), None)
     labels = _labels(tokens)
     if data is None or labels is None:
         raise DataError(

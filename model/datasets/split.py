@@ -100,8 +100,8 @@ def _digest(raw: Raw, chosen: dict[str, Any]) -> str:
     header = {"name": raw.name, "shape": raw.shape, "chosen": chosen}
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for part in (raw.train, raw.validation, raw.test):
-        digest.update(np.ascontiguousarray(part.labels))
-        digest.update(np.ascontiguousarray(part.pixels))
+        digest.update(part.labels.tobytes())
+        digest.update(np.ascontiguousarray(part.pixels).data)
     return digest.hexdigest()
 
 
