@@ -53,7 +53,7 @@ class Network:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raise `DataError` for any other file."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 W1, b1, W2, b2, mean = (arrays[name] for name in ("W1", "b1", "W2", "b2", "mean"))
                 return cls(W1, b1, W2, b2, mean, float(arrays["scale"]), tuple(arrays["classes"].tolist()))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

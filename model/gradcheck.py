@@ -19,7 +19,7 @@ class TensorCheck:
 
     tensor: str
     relative_error: float
-    """‖analytic − numerical‖ / (‖analytic‖ + ‖numerical‖) over the coordinates checked."""
+    """‖analytic − numerical‖ / (‖analytic‖ + ‖numerical‖) over the coordinates checked; NaN if none could be."""
     checked: int
     kinks: int
     """Coordinates left out, because a step of ±h carries a hidden unit across its kink, where J has no derivative."""
@@ -60,8 +60,14 @@ def _check(name: str, tensor: Floats, analytic: Floats, J: _Cost, sample: int, r
     places = rng.choice(size, min(sample, size), replace=False)
     pairs = np.array(list(_differences(tensor.reshape(-1), analytic.reshape(-1), places, J))).reshape(-1, 2)
     ga, gn = pairs.T
-    error = np.linalg.norm(ga - gn) / (np.linalg.norm(ga) + np.linalg.norm(gn))
-    return TensorCheck(name, float(error), len(pairs), len(places) - len(pairs))
+    return TensorCheck(name, _relative_error(ga, gn), len(pairs), len(places) - len(pairs))
+
+
+def _relative_error(ga: Floats, gn: Floats) -> float:
+    if len(ga) == 0:
+        return float("nan")
+    scale = np.linalg.norm(ga) + np.linalg.norm(gn)
+    return float(np.linalg.norm(ga - gn) / scale) if scale else 0.0
 
 
 def _differences(flat: Floats, analytic: Floats, places: Floats, J: _Cost) -> Iterator[tuple[float, float]]:

@@ -141,7 +141,7 @@ def gradcheck(
     part = Part(loaded.train.x[:images], loaded.train.y[:images])
     checks = check_gradients(part, len(loaded.classes), 50, lam=0.01, sample=sample, seed=seed)
     if as_json:
-        _print_json({check.tensor: check.relative_error for check in checks})
+        _print_json({c.tensor: c.relative_error if c.checked else None for c in checks})
         return
     rows = [(c.tensor, f"{c.relative_error:.2e}", c.checked, c.kinks) for c in checks]
     terminal.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
