@@ -2,7 +2,7 @@
 
 from search.campaign import Campaign
 from search.errors import CampaignError, Interrupted, NothingCompleted, SearchError, StorageError, UsageError
-from search.run import run
+from search.run import Watcher, run
 from search.status import Status
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Status",
     "StorageError",
     "UsageError",
+    "Watcher",
     "run",
 ]

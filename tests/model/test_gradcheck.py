@@ -19,7 +19,7 @@ def test_gradients_agree_with_central_differences():
 def test_coordinates_at_a_kink_are_left_out_and_counted():
     """Where a hidden unit sits on its kink, the coordinate is counted as left out, and the rest still agree."""
     x = np.zeros((4, 6), np.float32)  # every hidden unit is exactly 0 for every image
-    (w1, b1, w2, b2) = check_gradients(Part(x, np.arange(4)), 4, 5, lam=0.0, sample=100, seed=0)
+    (w1, b1, w2, b2) = check_gradients(Part(x, np.zeros(4, np.int64)), 4, 5, lam=0.0, sample=100, seed=0)
     assert (b1.kinks, b1.checked) == (5, 0)
     assert w1.kinks == w2.kinks == b2.kinks == 0
     assert b2.relative_error <= 1e-7
