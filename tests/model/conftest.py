@@ -1,0 +1,190 @@
+"""Synthetic CIFAR-10 batches in each official form, a server to download from, and a way to lock a file."""
+
+import io
+import os
+import pickle
+import struct
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from model.datasets.split import Images
+
+IMAGES, PIXELS = 10_000, 3072
+NAMES = ("data_batch_1", "data_batch_2", "test_batch")
+NOBODY = 65534
+
+
+class Cifar:
+    """Writes batches of random images as the official files hold them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        rng = np.random.default_rng(np.random.SeedSequence(20260101))
+        self.images = {name: _random_images(rng) for name in NAMES}
+        self.folder = cache(self._folder)
+
+    def encode(self, form: str, images: Images) -> bytes:
+        """Return one file's bytes; the forms are bin, mat, python2 and pickle2 to pickle5."""
+        if form == "bin":
+            return np.column_stack([images.labels, images.pixels]).tobytes()
+        if form == "mat":
+            file = io.BytesIO()
+            savemat(file, {"data": images.pixels, "labels": images.labels[:, None], "batch_label": "batch 1 of 5"})
+            return file.getvalue()
+        if form == "python2":
+            return _python2_pickle(images)
+        batch = {b"batch_label": b"batch 1 of 5", b"labels": images.labels.tolist(), b"data": images.pixels}
+        return pickle.dumps(batch, protocol=int(form.removeprefix("pickle")))
+
+    def suffix(self, form: str) -> str:
+        """Return how the names of files of a form end."""
+        return f".{form}" if form in {"bin", "mat"} else ""
+
+    def _folder(self, form: str) -> Path:
+        """Return a folder with the files of a form, written once; tests must not change it."""
+        folder = self.root / form
+        folder.mkdir()
+        for name, images in self.images.items():
+            (folder / f"{name}{self.suffix(form)}").write_bytes(self.encode(form, images))
+        return folder
+
+    def copy_with(self, folder: Path, form: str, content: bytes | None, name: str = "data_batch_1") -> Path:
+        """Fill `folder` with a form's files, one of them with other content, or missing."""
+        folder.mkdir(exist_ok=True)
+        for path in self.folder(form).iterdir():
+            if path.name != f"{name}{self.suffix(form)}":
+                (folder / path.name).symlink_to(path)
+            elif content is not None:
+                (folder / path.name).write_bytes(content)
+        return folder
+
+
+def _random_images(rng: np.random.Generator) -> Images:
+    pixels = np.frombuffer(rng.bytes(IMAGES * PIXELS), np.uint8).reshape(IMAGES, PIXELS)
+    return Images(pixels, rng.integers(0, 10, IMAGES, dtype=np.uint8))
+
+
+def _python2_pickle(images: Images) -> bytes:
+    """Return what Python 2's cPickle wrote, opcode for opcode: strings are bytes, the array a BINSTRING."""
+    pixels = images.pixels.tobytes()
+    return b"".join([
+        b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05(",
+        b"".join(b"K%c" % label for label in images.labels.tolist()),
+        b"eU\x04dataq\x06cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01bq\x09\x87Rq\x0a",
+        b"(K\x01M\x10\x27M\x00\x0c\x86cnumpy\ndtype\nq\x0bU\x02u1q\x0cK\x00K\x01\x87Rq\x0d",
+        b"(K\x03U\x01|q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0fb\x89T",
+        struct.pack("<i", len(pixels)),
+        pixels,
+        b"tq\x10bU\tfilenamesq\x11]q\x12(U\x05a.pngq\x13eu.",
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def cifar() -> Iterator[Cifar]:
+    """Give the writer of synthetic batches; its hundreds of megabytes are gone after the session."""
+    with tempfile.TemporaryDirectory() as root:
+        yield Cifar(Path(root))
+
+
+@pytest.fixture(scope="session")
+def blank_archive() -> bytes:
+    """Give a whole tar.gz of binary batches which compresses to little: each image of one colour."""
+    rows = np.repeat(np.arange(IMAGES, dtype=np.uint32)[:, None] % 10, PIXELS + 1, axis=1).astype(np.uint8)
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
+        for name in NAMES:
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            member.size = rows.nbytes
+            archive.addfile(member, io.BytesIO(rows.tobytes()))
+    return file.getvalue()
+
+
+class Server:
+    """Serves one body over HTTP on this machine; can cut it midway or redirect instead."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.cut = False
+        self.redirect: str | None = None
+        self.requests = 0
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}/images.tar.gz"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.requests += 1
+                self.send_response(302 if server.redirect else 200)
+                if server.redirect:
+                    self.send_header("Location", server.redirect)
+                self.send_header("Content-Length", str(len(server.body)))
+                self.end_headers()
+                self.wfile.write(server.body[: len(server.body) // 2] if server.cut else server.body)
+
+            def log_message(self, *_: object) -> None:
+                """Keep the tests' output clean."""
+
+        return Handler
+
+    def close(self) -> None:
+        """Stop answering; later connections are refused."""
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join()
+            self._http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Give a local server, reached without any proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the download cache to a folder of the test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("COARSEFINE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def lock() -> Iterator[Callable[[Path], None]]:
+    """Give a function that takes away every right to a file; root, who needs none, becomes nobody until the end."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("files cannot be locked by their mode on this system")
+    user = os.geteuid()
+
+    def take_away(path: Path) -> None:
+        path.chmod(0o000)
+        if user == 0:
+            os.seteuid(NOBODY)
+
+    yield take_away
+    os.seteuid(user)

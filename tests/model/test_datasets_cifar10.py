@@ -1,0 +1,585 @@
+"""CIFAR-10: each official form gives the same images; whatever is wrong is a DataError saying what and where."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import pickle
+import shutil
+import struct
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from model.datasets import Dataset, Selection, load_cifar10
+from model.datasets.cifar10 import Archive, fetch
+from model.datasets.cifar10_files import read_batch
+from model.datasets.split import Images
+from model.errors import DataError
+
+SMALL = Selection(train=("data_batch_1",), validation="data_batch_2", validation_images=100)
+FORMS = ("bin", "mat", "python2", "pickle2", "pickle3", "pickle4", "pickle5")
+REMEDIES = ("--data PATH", "COARSEFINE_DATA", "get it again", "get the file again", "choose among", "images to give")
+
+
+def refusal(source: Path | None, selection: Selection = SMALL, **keywords: Any) -> str:
+    """Return what `load_cifar10` says when it refuses; it must be a DataError of one line with a remedy."""
+    with pytest.raises(DataError) as caught:
+        load_cifar10(source, selection, **keywords)
+    message = str(caught.value)
+    assert caught.value.exit_code == 4
+    assert "\n" not in message
+    assert any(remedy in message for remedy in REMEDIES), message
+    return message
+
+
+def tar(path: Path, files: dict[str, bytes], mode: str = "w", **keywords: Any) -> Path:
+    """Write an archive with the files in the folder that the official one has."""
+    with tarfile.open(path, mode, **keywords) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def binaries(cifar) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in cifar.folder("bin").iterdir()}
+
+
+def header(name: str, size: int) -> bytes:
+    """Return the header of a tar member, 512 bytes, which claims a size."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    return member.tobuf(format=tarfile.GNU_FORMAT)
+
+
+@pytest.fixture(scope="module")
+def expected(cifar) -> Dataset:
+    return load_cifar10(cifar.folder("bin"), SMALL)
+
+
+# Good files
+
+
+def test_images_and_labels_are_those_of_the_files(cifar, expected: Dataset) -> None:
+    """x + mean is pixels/255, within what float32 can hold, and y are the labels: image by image, in order."""
+    wanted = {"train": slice(None), "validation": slice(100), "test": slice(None)}
+    for name, (part, chosen) in zip(cifar.images, wanted.items(), strict=True):
+        images = cifar.images[name]
+        ours = getattr(expected, part)
+        np.testing.assert_array_equal(ours.y, images.labels[chosen])
+        np.testing.assert_allclose(ours.x + expected.mean, images.pixels[chosen] / np.float32(255), atol=2e-7)
+    assert expected.shape == (3, 32, 32)
+    assert (expected.train.x.dtype, expected.train.y.dtype) == (np.float32, np.int64)
+
+
+def test_mean_is_of_the_training_images(cifar, expected: Dataset) -> None:
+    """The mean is that of the training pixels, each for itself, over 255."""
+    train = cifar.images["data_batch_1"].pixels
+    np.testing.assert_allclose(expected.mean, train.sum(axis=0, dtype=np.int64) / (255 * len(train)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_holds_the_same_images(cifar, form: str) -> None:
+    """Binary, MATLAB, Python 2 and Python 3 files of the same images are read to the same pixels and labels."""
+    for name, images in list(cifar.images.items())[:1]:
+        read = read_batch(f"{name}{cifar.suffix(form)}", cifar.encode(form, images))
+        np.testing.assert_array_equal(read.pixels, images.pixels)
+        np.testing.assert_array_equal(read.labels, images.labels)
+        assert (read.pixels.dtype, read.labels.dtype) == (np.uint8, np.uint8)
+
+
+@pytest.mark.parametrize(("form", "inner"), [("mat", "cifar-10-batches-mat"), ("python2", "cifar-10-batches-py")])
+def test_every_form_gives_the_same_dataset(cifar, expected: Dataset, tmp_path: Path, form: str, inner: str) -> None:
+    """The folder around MATLAB or Python files gives arrays and a digest equal to those of the binary files."""
+    (tmp_path / inner).symlink_to(cifar.folder(form))
+    dataset = load_cifar10(tmp_path, SMALL)
+    assert dataset.digest == expected.digest
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(dataset, part).x, getattr(expected, part).x)
+        np.testing.assert_array_equal(getattr(dataset, part).y, getattr(expected, part).y)
+
+
+def test_parent_folder(cifar, expected: Dataset, tmp_path: Path) -> None:
+    """The folder that holds cifar-10-batches-bin does as well as that folder itself."""
+    (tmp_path / "cifar-10-batches-bin").symlink_to(cifar.folder("bin"))
+    assert load_cifar10(tmp_path, SMALL).digest == expected.digest
+
+
+@pytest.mark.parametrize(("mode", "keywords"), [("w", {}), ("w:gz", {"compresslevel": 0})])
+def test_archive(cifar, expected: Dataset, tmp_path: Path, mode: str, keywords: dict[str, int]) -> None:
+    """An archive gives what its files give, in whatever order it has them, whether gzip wraps it or not."""
+    files = dict(reversed(list(binaries(cifar).items())))
+    path = tar(tmp_path / "images.tar", {"readme.html": b"hello", **files}, mode, **keywords)
+    assert load_cifar10(path, SMALL).digest == expected.digest
+
+
+def test_selection_by_default(cifar, tmp_path: Path) -> None:
+    """By default batches 1 and 3 train, the first 1,000 of batch 2 validate and the test batch tests."""
+    folder = cifar.copy_with(tmp_path, "bin", None, name="none")
+    (folder / "data_batch_3.bin").symlink_to(cifar.folder("bin") / "test_batch.bin")
+    dataset = load_cifar10(folder)
+    labels = {name: images.labels for name, images in cifar.images.items()}
+    np.testing.assert_array_equal(dataset.train.y, np.concatenate([labels["data_batch_1"], labels["test_batch"]]))
+    np.testing.assert_array_equal(dataset.validation.y, labels["data_batch_2"][:1000])
+    np.testing.assert_array_equal(dataset.test.y, labels["test_batch"])
+    assert "20,000/1,000/10,000" in dataset.description
+
+
+def test_validation_leaves_the_training_alone(cifar, expected: Dataset, tmp_path: Path) -> None:
+    """Other validation images change neither the mean nor the training images, only the digest."""
+    images = cifar.images["data_batch_2"]
+    other = cifar.encode("bin", Images(255 - images.pixels, images.labels))
+    dataset = load_cifar10(cifar.copy_with(tmp_path, "bin", other, name="data_batch_2"), SMALL)
+    np.testing.assert_array_equal(dataset.mean, expected.mean)
+    np.testing.assert_array_equal(dataset.train.x, expected.train.x)
+    assert not np.array_equal(dataset.validation.x, expected.validation.x)
+    assert dataset.digest != expected.digest
+
+
+@pytest.mark.parametrize("place", [0, 3073 * 9999 + 3072], ids=["first label", "last pixel"])
+@pytest.mark.parametrize("name", ["data_batch_1", "test_batch"])
+def test_digest_tells_one_byte(cifar, expected: Dataset, tmp_path: Path, name: str, place: int) -> None:
+    """One other label or pixel, in training or test, is another digest."""
+    content = bytearray(cifar.encode("bin", cifar.images[name]))
+    content[place] = (content[place] + 1) % 10
+    assert load_cifar10(cifar.copy_with(tmp_path, "bin", bytes(content), name), SMALL).digest != expected.digest
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [replace(SMALL, validation_images=101), replace(SMALL, validation="test_batch", test="data_batch_2")],
+    ids=["one more image", "validation and test swapped"],
+)
+def test_digest_tells_the_selection(cifar, expected: Dataset, selection: Selection) -> None:
+    """Another choice among the same files is another digest."""
+    assert load_cifar10(cifar.folder("bin"), selection).digest != expected.digest
+
+
+# Selections that make no sense
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (replace(SMALL, test="data_batch_6"), "'data_batch_6'"),
+        (replace(SMALL, validation="data_batch_1"), "'data_batch_1' is chosen twice"),
+        (replace(SMALL, train=("data_batch_1", "data_batch_1")), "'data_batch_1' is chosen twice"),
+        (replace(SMALL, train=()), "No training batch"),
+        (replace(SMALL, validation_images=0), "validation_images = 0"),
+        (replace(SMALL, validation_images=10_001), "validation_images = 10001"),
+    ],
+)
+def test_selection_is_refused(cifar, selection: Selection, said: str) -> None:
+    """Unknown or repeated batches and impossible counts are refused with the value that is wrong."""
+    with pytest.raises(DataError, match=said):
+        load_cifar10(cifar.folder("bin"), selection)
+
+
+def test_every_image_of_the_validation_batch_may_be_taken(cifar) -> None:
+    """Validation may have all 10,000 images of its batch, or one."""
+    for n in (1, 10_000):
+        replace(SMALL, validation_images=n).check()
+
+
+# Folders and files that are not there or cannot be read
+
+
+def test_missing_path(tmp_path: Path) -> None:
+    """A path that is not there is named."""
+    assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
+
+
+def test_path_with_a_zero_byte() -> None:
+    """A path no system can have is refused like one that is not there."""
+    assert "no\0where" in refusal(Path("no\0where"))
+
+
+def test_folder_without_batches(tmp_path: Path) -> None:
+    """A folder of other things is named, with what it should have had."""
+    (tmp_path / "notes.txt").write_text("hello")
+    message = refusal(tmp_path)
+    assert f"{tmp_path} lacks data_batch_1, data_batch_2, test_batch (it has no CIFAR-10 batch)" in message
+
+
+@pytest.mark.parametrize("form", ["bin", "mat", "python2"])
+def test_missing_batch(cifar, tmp_path: Path, form: str) -> None:
+    """The batch that a partial copy lacks is named, and so are those it has."""
+    message = refusal(cifar.copy_with(tmp_path, form, None))
+    assert f"{tmp_path} lacks data_batch_1 (it has data_batch_2, test_batch)" in message
+
+
+def test_missing_batch_in_an_archive(tmp_path: Path, blank_archive: bytes) -> None:
+    """The batch that an archive lacks is named, and so are those it has."""
+    path = tmp_path / "images.tar.gz"
+    path.write_bytes(blank_archive)
+    message = refusal(path, replace(SMALL, train=("data_batch_4",)))
+    assert f"{path} lacks data_batch_4 (it has data_batch_1, data_batch_2, test_batch)" in message
+
+
+def test_locked_file(cifar, open_folder: Path, lock: Callable[[Path], None]) -> None:
+    """A file that may not be read is named, with the system's reason."""
+    folder = cifar.copy_with(open_folder / "batches", "bin", b"secret")
+    lock(folder / "data_batch_1.bin")
+    for path in cifar.folder("bin").iterdir():
+        assert path.name != "data_batch_1" and (folder / "data_batch_1.bin").exists()
+    assert "Permission denied" in refusal(folder)
+
+
+def test_locked_folder(open_folder: Path, lock: Callable[[Path], None]) -> None:
+    """A folder that may not be entered is named, with the system's reason."""
+    folder = open_folder / "batches"
+    folder.mkdir()
+    lock(folder)
+    message = refusal(folder)
+    assert str(folder) in message
+    assert "Permission denied" in message
+
+
+def test_locked_archive(open_folder: Path, lock: Callable[[Path], None], blank_archive: bytes) -> None:
+    """An archive that may not be read is named, with the system's reason."""
+    path = open_folder / "images.tar.gz"
+    path.write_bytes(blank_archive)
+    lock(path)
+    message = refusal(path)
+    assert str(path) in message
+    assert "Permission denied" in message
+
+
+def test_file_too_large_to_be_a_batch(cifar, tmp_path: Path) -> None:
+    """A file far larger than any batch is refused without being read."""
+    folder = cifar.copy_with(tmp_path, "bin", b"")
+    with (folder / "data_batch_1.bin").open("wb") as file:
+        file.truncate(2**40)
+    message = refusal(folder)
+    assert str(folder / "data_batch_1.bin") in message
+    assert f"{2**40:,} bytes" in message
+
+
+# Damaged batches
+
+
+def relabelled(images: Images, label: int) -> Images:
+    """Return the images, one of which has another label."""
+    labels = images.labels.copy()
+    labels[1234] = label
+    return Images(images.pixels, labels)
+
+
+def matlab(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    savemat(file, arrays)
+    return file.getvalue()
+
+
+def python(images: Images, labels: list[Any]) -> bytes:
+    """Return a Python file whose labels come last."""
+    return pickle.dumps({b"data": images.pixels, b"labels": labels}, protocol=2)
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
+    "empty bin": ("bin", lambda _, __: b"", "0 bytes instead of 30,730,000"),
+    "empty mat": ("mat", lambda _, __: b"", "no whole MATLAB file"),
+    "empty pickle": ("python2", lambda _, __: b"", "no whole Python file"),
+    "truncated bin": ("bin", lambda c, i: c.encode("bin", i)[:-1], "30,729,999 bytes instead of 30,730,000"),
+    "long bin": ("bin", lambda c, i: c.encode("bin", i) + b"\0", "30,730,001 bytes instead of 30,730,000"),
+    "label 10 in bin": ("bin", lambda c, i: c.encode("bin", relabelled(i, 10)), "image 1234 has the label 10"),
+    "label 10 in mat": ("mat", lambda c, i: c.encode("mat", relabelled(i, 10)), "image 1234 has the label 10"),
+    "label 10 in pickle": (
+        "python2",
+        lambda c, i: c.encode("python2", relabelled(i, 10)),
+        "image 1234 has the label 10",
+    ),
+    "truncated mat": ("mat", lambda c, i: c.encode("mat", i)[:10_000_000], "no whole MATLAB file"),
+    "mat without labels": ("mat", lambda _, i: matlab(data=i.pixels), "labels"),
+    "mat without data": ("mat", lambda _, i: matlab(labels=i.labels), "data"),
+    "mat of few images": ("mat", lambda _, i: matlab(data=i.pixels[:9], labels=i.labels[:9]), r"\(9, 3072\)"),
+    "mat of few labels": ("mat", lambda _, i: matlab(data=i.pixels, labels=i.labels[:9]), r"labels \(9,\)"),
+    "mat transposed": ("mat", lambda _, i: matlab(data=i.pixels.T, labels=i.labels), r"\(3072, 10000\)"),
+    "mat of signed pixels": ("mat", lambda _, i: matlab(data=i.pixels.view(np.int8), labels=i.labels), "int8"),
+    "mat of broken labels": ("mat", lambda _, i: matlab(data=i.pixels, labels=i.labels + 0.5), "float64"),
+    "mat of words": ("mat", lambda _, i: matlab(data=i.pixels, labels=np.array(["cat"] * 10_000)), "labels"),
+    "truncated pickle": ("python2", lambda c, i: c.encode("python2", i)[:-1], "no whole Python file"),
+    "pickle of few images": ("python2", lambda c, i: c.encode("pickle4", i.first(9_999)), "no 10,000 images"),
+    "pickle without labels": ("python2", lambda _, i: pickle.dumps({b"data": i.pixels}), "no 10,000 images"),
+    "pickle of few labels": ("python2", lambda _, i: python(i, i.labels.tolist()[1:]), "no 10,000 images"),
+    "pickle of many labels": ("python2", lambda _, i: python(i, [*i.labels.tolist(), 0]), "no 10,000 images"),
+    "pickle of huge labels": ("python2", lambda _, i: python(i, [2**80] * 10_000), "labels"),
+    "pickle of negative labels": ("python2", lambda _, i: python(i, [-1] * 10_000), "image 0 has the label -1"),
+    "text for pickle": ("python2", lambda _, __: b"<html>404</html>", "no whole Python file"),
+    "long text for pickle": ("python2", lambda _, __: b"S" + b"x" * 10**6 + b"\n.", "no whole Python file"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_batch(cifar, tmp_path: Path, damage: str) -> None:
+    """A batch that is not whole, or not a batch at all, is refused by its path and what is wrong with it."""
+    form, content, said = DAMAGES[damage]
+    folder = cifar.copy_with(tmp_path, form, content(cifar, cifar.images["data_batch_1"]))
+    with pytest.raises(DataError, match=said):
+        load_cifar10(folder, SMALL)
+    message = refusal(folder)
+    assert str(folder / f"data_batch_1{cifar.suffix(form)}") in message
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("form", ["bin", "mat", "python2", "pickle5"])
+def test_any_truncation_of_a_batch_is_refused(cifar, form: str) -> None:
+    """Wherever a file is cut off, it is a DataError, and never another exception."""
+    content = cifar.encode(form, cifar.images["data_batch_1"])
+    near_the_ends = st.integers(0, 1000) | st.integers(len(content) - 1000, len(content) - 1)
+
+    @settings(max_examples=20, deadline=None, database=None)
+    @given(near_the_ends | st.integers(0, len(content) - 1))
+    def check(length: int) -> None:
+        with pytest.raises(DataError, match="data_batch_1"):
+            read_batch(f"data_batch_1{cifar.suffix(form)}", content[:length])
+
+    check()
+
+
+# Pickles are never executed
+
+
+class Planted:
+    """Runs a function with arguments when it is unpickled."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def planted(marker: Path, function: Callable[..., Any]) -> Planted:
+    """Return what makes the marker file when it is unpickled."""
+    return (
+        Planted(os.system, f"touch '{marker}'")
+        if function is os.system
+        else Planted(eval, f"open({str(marker)!r}, 'w').close()")
+    )
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("function", [os.system, eval])
+def test_planted_pickle_is_not_executed(cifar, tmp_path: Path, function: Callable[..., Any], protocol: int) -> None:
+    """A pickle that would run a command is refused as no batch, and its command does not run."""
+    marker = tmp_path / "marker"
+    content = pickle.dumps(planted(marker, function), protocol)
+    folder = cifar.copy_with(tmp_path / "batches", "python2", content)
+    assert str(folder / "data_batch_1") in refusal(folder)
+    assert not marker.exists()
+    pickle.loads(content)  # noqa: S301 - our own: shows that the marker could have been made
+    assert marker.exists()
+
+
+def test_command_beside_whole_images_is_not_executed(cifar, tmp_path: Path) -> None:
+    """Even where a whole batch surrounds the command, the images are read and the command does not run."""
+    marker, images = tmp_path / "marker", cifar.images["data_batch_1"]
+    batch = {b"a": planted(marker, eval), b"labels": images.labels.tolist(), b"data": images.pixels}
+    read = read_batch("data_batch_1", pickle.dumps(batch, protocol=2))
+    np.testing.assert_array_equal(read.pixels, images.pixels)
+    assert not marker.exists()
+
+
+# Damaged archives
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"not an archive" * 1000, b"\x1f\x8b", b"\0" * 10_240])
+def test_file_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    """A file that is no archive, or an empty one, is refused by its name."""
+    path = tmp_path / "images.tar.gz"
+    path.write_bytes(content)
+    assert str(path) in refusal(path)
+
+
+@pytest.mark.parametrize("left", [-1, -8, -9, 0.9, 0.5, 100, 20])
+def test_truncated_gzip(tmp_path: Path, blank_archive: bytes, left: float) -> None:
+    """A cut-off archive is refused by its name, even when only its checksum is missing."""
+    path = tmp_path / "images.tar.gz"
+    path.write_bytes(blank_archive[: int(left * len(blank_archive)) if 0 < left < 1 else int(left)])
+    assert str(path) in refusal(path)
+
+
+def test_truncated_tar(cifar, tmp_path: Path) -> None:
+    """A tar that is cut off within a batch is refused by its name."""
+    path = tar(tmp_path / "images.tar", binaries(cifar))
+    os.truncate(path, path.stat().st_size // 2)
+    assert str(path) in refusal(path)
+
+
+def test_garbled_gzip(tmp_path: Path, blank_archive: bytes) -> None:
+    """An archive with garbled bytes in its middle is refused by its name."""
+    content, middle = bytearray(blank_archive), len(blank_archive) // 2
+    content[middle : middle + 100] = bytes(byte ^ 0xFF for byte in content[middle : middle + 100])
+    path = tmp_path / "images.tar.gz"
+    path.write_bytes(content)
+    assert str(path) in refusal(path)
+
+
+def test_one_garbled_pixel_in_a_gzip(cifar, tmp_path: Path) -> None:
+    """One wrong bit, which the files' sizes do not tell, is told by the checksum at the archive's end."""
+    path = tar(tmp_path / "images.tar.gz", binaries(cifar), "w:gz", compresslevel=0)
+    with path.open("r+b") as file:
+        file.seek(1_000_000)
+        byte = file.read(1)[0]
+        file.seek(1_000_000)
+        file.write(bytes([byte ^ 1]))
+    message = refusal(path)
+    assert str(path) in message
+    assert "CRC" in message
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_garbled_archive_of_any_compression(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    """Whatever tar can open, garbled, is a DataError."""
+    noise = np.random.default_rng(0).bytes(2**20)
+    content = bytearray(compress(header("data_batch_1.bin", len(noise)) + noise + b"\0" * 10_240))
+    middle = len(content) // 2
+    content[middle : middle + 1000] = b"\xff" * 1000
+    path = tmp_path / "images.tar.gz"
+    path.write_bytes(content)
+    assert str(path) in refusal(path)
+
+
+def test_member_of_huge_size(tmp_path: Path) -> None:
+    """A member that claims more than any batch has is refused before it is unpacked."""
+    path = tmp_path / "images.tar"
+    path.write_bytes(header("data_batch_1.bin", 2**40) + b"\0" * 10_240)
+    with pytest.raises(DataError, match=rf"images\.tar: data_batch_1\.bin claims {2**40:,} bytes"):
+        load_cifar10(path, SMALL)
+
+
+@pytest.mark.parametrize("size", [2**80, -(2**80), -1024, -512])
+def test_other_member_of_impossible_size(tmp_path: Path, size: int) -> None:
+    """A member of no interest whose size no file can have is a damaged archive, and no endless loop."""
+    path = tmp_path / "images.tar"
+    path.write_bytes(header("readme.html", 0) + header("readme.html", size) + b"\0" * 10_240)
+    assert str(path) in refusal(path)
+
+
+def test_links_and_folders_named_like_a_batch_are_ignored(cifar, expected: Dataset, tmp_path: Path) -> None:
+    """Only a regular file is a batch: a symbolic link, a hard link or a folder of that name is passed over."""
+    path, secret = tmp_path / "images.tar", tmp_path / "secret"
+    secret.write_bytes(cifar.encode("bin", cifar.images["test_batch"]))
+    with tarfile.open(path, "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE):
+            member = tarfile.TarInfo("data_batch_1.bin")
+            member.type, member.linkname = kind, str(secret)
+            archive.addfile(member)
+    tar(path, {name: file for name, file in binaries(cifar).items() if name != "data_batch_1.bin"}, "a")
+    assert "lacks data_batch_1" in refusal(path)
+    tar(path, {"data_batch_1.bin": cifar.encode("bin", cifar.images["data_batch_1"])}, "a")
+    assert load_cifar10(path, SMALL).digest == expected.digest
+
+
+# Downloads
+
+
+def archive_at(server, content: bytes = b"the archive's bytes" * 1000) -> Archive:
+    """Have the server serve a content; return where it is and what its hash is."""
+    server.body = content
+    return Archive(server.url, hashlib.sha256(content).hexdigest())
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def test_download_is_kept(server, cache_folder: Path, blank_archive: bytes) -> None:
+    """Without a path the archive is downloaded, once: the next run needs no network."""
+    said: list[str] = []
+    archive = archive_at(server, blank_archive)
+    first = load_cifar10(None, SMALL, archive=archive, say=said.append)
+    server.close()
+    assert load_cifar10(None, SMALL, archive=archive, say=said.append).digest == first.digest
+    assert server.requests == 1
+    assert said == [f"Downloading {server.url} to {cache_folder}."]
+    assert names(cache_folder) == ["images.tar.gz"]
+
+
+def test_wrong_hash(server, cache_folder: Path) -> None:
+    """A download that is not the archive is refused, and nothing stays that a next run would take for it."""
+    archive = replace(archive_at(server), sha256="0" * 64)
+    message = refusal(None, archive=archive)
+    assert server.url in message
+    assert "SHA-256" in message
+    assert names(cache_folder) == []
+
+
+def test_no_network(server, cache_folder: Path) -> None:
+    """Where nothing answers, the error names both ways to give a copy."""
+    archive = archive_at(server)
+    server.close()
+    message = refusal(None, archive=archive)
+    assert server.url in message
+    assert "--data" in message
+    assert "COARSEFINE_DATA" in message
+    assert names(cache_folder) == []
+
+
+def test_connection_lost_midway(server, cache_folder: Path) -> None:
+    """Half a download is refused and does not stay; the next try gets the whole."""
+    archive = archive_at(server)
+    server.cut = True
+    assert server.url in refusal(None, archive=archive)
+    assert names(cache_folder) == []
+    server.cut = False
+    assert fetch(archive, lambda _: None).read_bytes() == server.body
+
+
+def test_redirect_to_nowhere(server, cache_folder: Path) -> None:
+    """A redirection that cannot be followed is told as such, and not as a wrong hash."""
+    archive = archive_at(server)
+    server.redirect = "gopher://nowhere/"
+    message = refusal(None, archive=archive)
+    assert "gopher" in message
+    assert "SHA-256" not in message
+    assert names(cache_folder) == []
+
+
+def test_damaged_download_is_replaced(server, cache_folder: Path) -> None:
+    """A cached file that is no longer whole is downloaded again."""
+    archive = archive_at(server)
+    kept = fetch(archive, lambda _: None)
+    kept.write_bytes(server.body[:-1])
+    assert fetch(archive, lambda _: None).read_bytes() == server.body
+    assert server.requests == 2
+
+
+def test_locked_cache(server, open_folder: Path, monkeypatch: pytest.MonkeyPatch, lock: Callable[[Path], None]) -> None:
+    """A cache folder that may not be entered is a DataError with the system's reason."""
+    archive = archive_at(server)
+    monkeypatch.setenv("COARSEFINE_CACHE", str(open_folder / "cache"))
+    fetch(archive, lambda _: None)
+    lock(open_folder / "cache")
+    message = refusal(None, archive=archive)
+    assert "Permission denied" in message
+
+
+# The real images
+
+
+def test_real_archive() -> None:
+    """The official images: their number, their mean colours as published, and every class in its share."""
+    given = os.environ.get("COARSEFINE_DATA")
+    if not given:
+        wanted = "COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files."
+        pytest.fail(wanted) if os.environ.get("CI") else pytest.skip(wanted)
+    dataset = load_cifar10(Path(given))
+    assert [len(part.y) for part in (dataset.train, dataset.validation, dataset.test)] == [20_000, 1_000, 10_000]
+    np.testing.assert_allclose(dataset.mean.reshape(3, -1).mean(axis=1), [0.4914, 0.4822, 0.4465], atol=0.01)
+    shares = np.bincount(dataset.train.y, minlength=10) / 20_000
+    assert shares.min() > 0.05
+    assert shares.max() < 0.15

@@ -1,0 +1,155 @@
+"""Faults really injected: SIGKILL, SIGINT and SIGTERM to a run in a process of its own."""
+
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+from conftest import SMALL, coarsefine
+from test_run import table
+
+from search import Campaign, run
+
+LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("epochs = 4\n", "epochs = 60\n")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("expected")
+    (folder / "small.toml").write_text(LONG, "utf-8")
+    status = run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return status, table(folder / "studies.db")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "small.toml").write_text(LONG, "utf-8")
+    return tmp_path
+
+
+def start(folder):
+    command = [sys.executable, "-m", "search", "run", "small.toml"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def epochs_recorded(folder):
+    """Return how many epochs of trials the storage holds, 0 while there is none."""
+    path = folder / "studies.db"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0]
+
+
+def signal_once(process, kind, reached):
+    """Send a signal as soon as `reached` says so; return whether it came before the end."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None:
+        assert time.monotonic() < deadline, "the run neither ended nor came so far"
+        if reached():
+            process.send_signal(kind)
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def finish(folder):
+    answer = coarsefine("run", "small.toml", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+
+
+def check_same(folder, expected):
+    status, rows = expected
+    assert table(folder / "studies.db") == rows
+    told = coarsefine("status", cwd=folder).stdout
+    assert f"test {100 * status.final.test_accuracy:.2f} %" in told
+    leftovers = {path.name for path in folder.iterdir()} - {"small.toml", "studies.db", "trained"}
+    assert leftovers == set()
+
+
+def test_killed_again_and_again_finishes_with_the_same_bits(folder, expected):
+    """kill -9 after every 60 or so recorded epochs: the same command, repeated, ends with the trials of one calm run."""
+    kills = 0
+    for _ in range(60):
+        before = epochs_recorded(folder)
+        process = start(folder)
+        # At least one more stack must end before the next kill, or no run would get anywhere: 4 trials of 40 epochs.
+        kills += signal_once(process, signal.SIGKILL, lambda before=before: abs(epochs_recorded(folder) - before) > 170)
+        process.communicate()
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0
+    assert kills >= 2
+    check_same(folder, expected)
+
+
+@pytest.mark.parametrize(
+    "moment", ["file begun", "file made", "slots written", "amid the first stack", "weights written"]
+)
+def test_killed_at_a_delicate_moment(folder, expected, moment):
+    """kill -9 while the file, the slots, the first stack or the weights are written loses and repeats nothing."""
+    path = folder / "studies.db"
+    reached = {
+        "file begun": lambda: any(folder.glob("studies.db-new-*")),
+        "file made": path.exists,
+        "slots written": lambda: path.exists() and slots(path) > 0,
+        "amid the first stack": lambda: epochs_recorded(folder) > 4,
+        "weights written": lambda: any(folder.glob("trained/*")),
+    }[moment]
+    process = start(folder)
+    assert signal_once(process, signal.SIGKILL, reached)
+    process.communicate()
+    finish(folder)
+    check_same(folder, expected)
+
+
+def slots(path):
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute("SELECT count(*) FROM trials").fetchone()[0]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expected, kind):
+    """Ctrl-C and SIGTERM end a run with exit 130, no trial RUNNING, and the command that resumes printed last."""
+    process = start(folder)
+    assert signal_once(process, kind, lambda: epochs_recorded(folder) > 4)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = told.strip().splitlines()[-1]
+    assert last.endswith("-m search run small.toml")
+    with closing(sqlite3.connect(folder / "studies.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM trials WHERE state = 'RUNNING'").fetchone() == (0,)
+    resume = last[last.index("To go on: ") + len("To go on: ") :]
+    answer = subprocess.run(["sh", "-c", resume], cwd=folder, check=False, capture_output=True, text=True)  # noqa: S607
+    assert answer.returncode == 0, answer.stderr
+    check_same(folder, expected)
+
+
+def test_two_runs_at_once_share_the_slots(folder, expected):
+    """The same campaign run twice at the same time trains each slot once between them, with the same bits."""
+    first, second = start(folder), start(folder)
+    for process in (first, second):
+        _, told = process.communicate(timeout=200)
+        assert process.returncode == 0, told
+    check_same(folder, expected)
+
+
+@pytest.mark.parametrize("size", [60_000, 125_000, 150_000], ids=["making the file", "writing slots", "amid a stack"])
+def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
+    """Where files may grow no further, the run ends with exit 5, the file and the cause; no trial fails for it."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    answer = coarsefine("run", "small.toml", cwd=folder, preexec_fn=limit)  # noqa: PLW1509
+    assert answer.returncode == 5, answer.stderr
+    assert "studies.db" in answer.stderr
+    assert "run the same command again" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    finish(folder)
+    check_same(folder, expected)
