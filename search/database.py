@@ -67,7 +67,9 @@ def check(path: Path, *, writing: bool) -> None:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if verdict != "ok":
-        raise StorageError(f"{path} is damaged ({verdict}): move it away, and put back a copy made before.")
+        raise StorageError(
+            f"{path} is damaged ({' '.join(verdict.split())}): move it away, and put back a copy made before."
+        )
     if not tables >= _OPTUNA_TABLES:
         raise StorageError(
             f"{path} is a SQLite file of something else: it has no Optuna studies. Give another --storage."

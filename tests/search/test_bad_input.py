@@ -1,0 +1,225 @@
+"""Whatever a user gets wrong: one clear sentence with the remedy, its exit code, and nothing created or changed."""
+
+import os
+import sqlite3
+import stat
+import sys
+
+import pytest
+from conftest import SMALL, coarsefine
+
+from search.cli import main
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a command in an empty folder and returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COARSEFINE_DATA", raising=False)
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["coarsefine", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return called
+
+
+def one_sentence(text):
+    lines = text.strip().splitlines()
+    return len(lines) == 1 and "Traceback" not in text and lines[0].endswith((".", ".)"))
+
+
+RANGE = "eta = [0.01, 1.0]"
+BAD_CAMPAIGNS = {
+    "low above high": (RANGE, "eta = [1.0, 0.01]", "stage 1, eta = [1.0, 0.01]: low must be below high"),
+    "low equals high": (RANGE, "eta = [0.1, 0.1]", "low must be below high"),
+    "zero bound": (RANGE, "eta = [0, 1.0]", "must be finite and above 0"),
+    "negative bound": (RANGE, "eta = [-0.1, 1.0]", "must be finite and above 0"),
+    "NaN bound": (RANGE, "eta = [nan, 1.0]", "must be finite and above 0"),
+    "infinite bound": (RANGE, "eta = [0.1, inf]", "must be finite and above 0"),
+    "bounds as text": (RANGE, 'eta = ["a", "b"]', "a range is two numbers, [low, high]"),
+    "bounds as booleans": (RANGE, "eta = [false, true]", "a range is two numbers, [low, high]"),
+    "one bound": (RANGE, "eta = [0.1]", "a range is two numbers, [low, high]"),
+    "bounds as number": (RANGE, "eta = 0.1", "a range is two numbers, [low, high]"),
+    "eta alone": (RANGE, "", "eta and lambda go together"),
+    "unknown key at the top": ("seed = 3", "sead = 3", "unknown key 'sead': remove it, or correct its spelling"),
+    "unknown key in a stage": (RANGE, f"{RANGE}\netta = 1", "unknown key 'etta' in stage 1"),
+    "unknown key in the model": ("hidden = 10", "hiden = 10", "unknown key 'hiden' in model"),
+    "zero trials": ("trials = 9", "trials = 0", "stage 1, trials = 0: must be greater than or equal to 1"),
+    "negative trials": ("trials = 9", "trials = -1", "stage 1, trials = -1"),
+    "fractional trials": ("trials = 9", "trials = 2.5", "stage 1, trials = 2.5: must be a whole number"),
+    "trials as text": ("trials = 9", 'trials = "9"', "stage 1, trials = '9': must be a whole number"),
+    "duplicate stage": ('name = "fine"', 'name = "coarse"', "two stages are named 'coarse'"),
+    "missing parent": ("carry = 2", 'carry = 2\nparent = "rough"', "parent = 'rough' is no earlier stage"),
+    "own parent": ("carry = 2", 'carry = 2\nparent = "fine"', "parent = 'fine' is no earlier stage"),
+    "first stage narrows": (f"{RANGE}\nlambda = [1e-6, 0.01]", "narrow = {}", "has no parent to narrow or carry from"),
+    "no ranges": ("narrow = { top = 3 }", "", "give either the ranges eta and lambda, or [stage.narrow]"),
+    "both ranges": ("carry = 2", f"{RANGE}\nlambda = [1e-6, 0.01]", "give either the ranges"),
+    "carry above trials": ("carry = 2", "carry = 7", "carry = 7 is more than its 6 trials"),
+    "top of zero": ("top = 3", "top = 0", "stage 2, narrow, top = 0"),
+    "rho of one": ("batch = 50", "batch = 50\nrho = 1.0", "model, rho = 1.0: must be less than 1"),
+    "NaN decay": ("batch = 50", "batch = 50\ndecay = nan", "model, decay = nan"),
+    "unknown dataset": ('"digits"', '"mnist"', "data, dataset = 'mnist': must be 'digits' or 'cifar10'"),
+    "unknown sampler": ("carry = 2", 'carry = 2\nsampler = "tpe"', "stage 2, sampler = 'tpe'"),
+    "negative seed": ("seed = 3", "seed = -3", "seed = -3"),
+    "missing name": ('name = "small"', "", "'name' is missing: add it"),
+    "batch larger than the data": ("batch = 50", "batch = 5000", "batch = 5000 is larger than the 1197 training images"),
+    "not TOML": ("seed = 3", "seed = = 3", "is not TOML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_CAMPAIGNS)
+def test_bad_campaign_is_refused(cli, tmp_path, case):
+    """A campaign file with something wrong names the place, the value and the remedy; exit 2, nothing is made."""
+    right, wrong, told = BAD_CAMPAIGNS[case]
+    assert right in SMALL
+    (tmp_path / "bad.toml").write_text(SMALL.replace(right, wrong, 1), "utf-8")
+    code, out, err = cli("run", "bad.toml")
+    assert (code, out) == (2, "")
+    assert told in err
+    assert one_sentence(err)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
+
+
+@pytest.mark.parametrize("place", ['name = "small"', 'name = "coarse"'], ids=["campaign", "stage"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "a\\nb", "..", "a..b", "a\\u0000b", "x" * 65, "", " ", "-a", "a ", "<script>", "ü"]
+)
+def test_bad_name_is_refused(cli, tmp_path, place, name):
+    """Names that could leave a folder, break a line or a page are refused, in campaigns and in stages."""
+    (tmp_path / "bad.toml").write_text(SMALL.replace(place, f'name = "{name}"', 1), "utf-8")
+    code, _, err = cli("run", "bad.toml")
+    assert code == 2
+    assert "a name is 1 to 64 letters" in err
+    assert one_sentence(err)
+
+
+def test_name_of_64_characters_is_fine(cli, tmp_path):
+    """The longest name allowed works to the end."""
+    (tmp_path / "good.toml").write_text(SMALL.replace('"small"', f'"{"x" * 64}"', 1), "utf-8")
+    assert cli("run", "good.toml")[0] == 0
+    assert cli("status", "x" * 64)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("run", "nowhere.toml"), 2, "There is no campaign file 'nowhere.toml', and no preset of that name"),
+        (("run", "."), 2, "The campaign file '.' cannot be read"),
+        (("run", "a\0b"), 2, "cannot be read"),
+        (("presets", "nothing"), 2, "There is no preset 'nothing'"),
+        (("run", "digits", "--data", "x"), 2, "The digits come with scikit-learn: --data x is not used"),
+        (("run", "paper", "--data", "nowhere"), 4, "There is no nowhere"),
+        (("run", "paper", "--data", "."), 4, "lacks data_batch_1, data_batch_3, data_batch_2, test_batch"),
+        (("run", "digits", "--storage", "mysql://u:secret@h/d"), 2, "not supported"),
+        (("run", "digits", "--storage", "nothing://"), 2, "storage"),
+        (("run", "digits", "--storage", ""), 2, "is no path"),
+        (("run", "digits", "--storage", "missing/folder/s.db"), 5, "missing/folder"),
+        (("status",), 5, "start a campaign with `coarsefine run`"),
+        (("best", "digits"), 5, "start a campaign with `coarsefine run`"),
+        (("status", "--storage", "."), 5, "is not a file"),
+        (("run", "digits", "--storage", "."), 5, "is not a file"),
+    ],
+)
+def test_bad_argument_is_refused(cli, tmp_path, arguments, code, told):
+    """Missing files, unusable data and unusable storages are told in a sentence, with their exit code; nothing is made."""
+    found, out, err = cli(*arguments)
+    assert (found, out) == (code, "")
+    assert told in err
+    assert "secret" not in err
+    assert one_sentence(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["run", "status", "best"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "is empty (0 bytes)"), (b"not a database at all", "is no SQLite file"), ("zeroed", "damaged")],
+    ids=["empty", "text", "damaged"],
+)
+def test_damaged_storage_is_refused_and_kept(cli, tmp_path, small_file, command, content, told):
+    """An empty, foreign or damaged studies.db is refused by every command, and not a byte of it changes."""
+    path = tmp_path / "studies.db"
+    if content == "zeroed":
+        assert cli("run", small_file)[0] == 0
+        content = bytearray(path.read_bytes())
+        content[4096 * 3 : 4096 * 8] = bytes(4096 * 5)
+    path.write_bytes(content)
+    arguments = [command, small_file] if command == "run" else [command, "small"]
+    code, out, err = cli(*arguments)
+    assert (code, out) == (5, "")
+    assert told in err
+    assert "studies.db" in err
+    assert one_sentence(err)
+    assert path.read_bytes() == bytes(content)
+
+
+def test_database_of_something_else_is_refused_and_kept(cli, tmp_path, small_file):
+    """A SQLite file without Optuna's tables is not taken over."""
+    path = tmp_path / "studies.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    before = path.read_bytes()
+    code, _, err = cli("run", small_file)
+    assert code == 5
+    assert "something else" in err
+    assert path.read_bytes() == before
+
+
+@pytest.fixture
+def unprivileged(tmp_path):
+    """Return a function that drops root's rights, under which nothing is unreadable; they come back afterwards."""
+
+    def drop():
+        if os.geteuid() == 0:
+            for path in (*tmp_path.rglob("*.toml"), tmp_path, tmp_path.parent, tmp_path.parent.parent):
+                path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
+            os.seteuid(65534)
+
+    before = os.geteuid()
+    yield drop
+    os.seteuid(before)
+
+
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_unreadable_storage_is_refused(cli, tmp_path, small_file, command, unprivileged):
+    """A studies.db without read permission is told as such, with exit 5."""
+    path = tmp_path / "studies.db"
+    path.write_bytes(b"SQLite format 3\0")
+    path.chmod(0)
+    unprivileged()
+    code, _, err = cli(*([command, small_file] if command == "run" else [command]))
+    assert code == 5
+    assert f"{path}: Permission denied" in err
+    assert "Give yourself the right" in err
+    assert one_sentence(err)
+
+
+@pytest.mark.parametrize("arguments", [("run", "--workers"), ("nonsense",), ("gradcheck", "--images", "0"), ()])
+def test_wrong_usage_exits_with_2(tmp_path, arguments):
+    """Unknown commands and options, and values out of range, end with exit 2 and without a traceback."""
+    answer = coarsefine(*arguments, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr
+
+
+def test_offline_download_says_how_to_supply_the_data(tmp_path):
+    """Without data and without a network, the message names --data and COARSEFINE_DATA; exit 4, no studies.db."""
+    closed = {
+        "https_proxy": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "COARSEFINE_CACHE": str(tmp_path / "c"),
+    }
+    answer = coarsefine("run", "paper", cwd=tmp_path, env=closed)
+    assert answer.returncode == 4
+    assert "--data PATH" in answer.stderr
+    assert "COARSEFINE_DATA" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "studies.db").exists()
