@@ -5,6 +5,7 @@ nothing is unpickled.
 """
 
 import hashlib
+import lzma
 import os
 import tarfile
 import zlib
@@ -23,7 +24,8 @@ _FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-mat", "cifar-10-batches-py
 _SUFFIXES = (".bin", ".mat", "")
 _LARGEST_FILE = 64 * 2**20
 """No official file has half of this; what a hostile archive unpacks to must not fill the memory."""
-_UNREADABLE = (OSError, EOFError, zlib.error, tarfile.TarError)
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, OverflowError, ValueError)
+"""What reading may raise: OverflowError for a member of 2^80 bytes, ValueError for a NUL in the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ def _read(source: Path, names: tuple[str, ...]) -> Mapping[str, Images]:
             return {name: read_batch(*file) for name, file in _files_in_folder(source, names).items()}
         if not source.exists():
             raise DataError(f"There is no {source}. {REMEDY}")
+        if not source.is_file():  # a device or a pipe may have no end
+            raise DataError(f"{source} is neither a file nor a folder. {REMEDY}")
         return {name: read_batch(*file) for name, file in _files_in_archive(source, names)}
 
 
@@ -120,9 +124,10 @@ def _read(source: Path, names: tuple[str, ...]) -> Mapping[str, Images]:
 def _complaints(source: Path) -> Iterator[None]:
     try:
         yield
-    except (*_UNREADABLE, ValueError) as error:  # ValueError: NUL in the path
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0].rstrip(":")  # tarfile goes on with a line for each compression
         raise DataError(
-            f"{source} cannot be read ({error}): it may be cut off or damaged; get it again. {REMEDY}"
+            f"{source} cannot be read ({reason}): it may be cut off or damaged; get it again. {REMEDY}"
         ) from error
 
 
@@ -151,6 +156,8 @@ def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[st
     found: set[str] = set()
     with tarfile.open(source) as archive:
         for member in archive:
+            if member.size < 0:  # tarfile would go back, and read the same members for ever
+                raise tarfile.ReadError(f"{member.name} claims {member.size:,} bytes")
             file = PurePosixPath(member.name).name
             seen.add(file)
             name = wanted.get(file)
@@ -162,8 +169,16 @@ def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[st
             assert content is not None, "a regular file has content"  # noqa: S101
             found.add(name)
             yield name, (f"{source}: {member.name}", content.read())
+        _read_to_the_end(archive)
     if len(found) < len(names):
         raise _missing(source, tuple(name for name in names if name not in found), seen)
+
+
+def _read_to_the_end(archive: tarfile.TarFile) -> None:
+    """Have the compression's checksum compared, which comes after all that tarfile reads."""
+    assert archive.fileobj is not None, "an archive open for reading has a file"  # noqa: S101
+    while archive.fileobj.read(2**20):
+        pass
 
 
 def _missing(source: Path, names: tuple[str, ...], seen: set[str]) -> DataError:
@@ -176,19 +191,23 @@ def _missing(source: Path, names: tuple[str, ...], seen: set[str]) -> DataError:
 def fetch(archive: Archive, say: Callable[[str], None]) -> Path:
     """Return the archive in the cache folder, downloading it if it is not there whole."""
     import pooch  # noqa: PLC0415 - half a second to import, needed for downloads alone
+    from tqdm import tqdm  # noqa: PLC0415 - likewise
 
     cache = Path(os.environ.get("COARSEFINE_CACHE") or pooch.os_cache("coarsefine"))
     kept = cache / archive.name
-    if kept.is_file() and _sha256(kept) == archive.sha256:
-        return kept
+    with _complaints(kept):
+        if kept.is_file() and _sha256(kept) == archive.sha256:
+            return kept
     say(f"Downloading {archive.url} to {cache}.")
     pooch.get_logger().setLevel("CRITICAL")  # what goes wrong is told below
     try:
         # Written to a temporary file and moved into place after its hash was checked: nothing half is ever found here.
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
-        pooch.retrieve(archive.url, f"sha256:{archive.sha256}", archive.name, cache, downloader=downloader)
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
-        reason = "its SHA-256 is not the official one" if isinstance(error, ValueError) else error
+        # Our own bar, closed on errors too, and silent where no terminal is; pooch sets its total, which may not be 0.
+        with tqdm(total=1, unit="B", unit_scale=True, disable=None) as bar:
+            downloader = pooch.HTTPDownloader(progressbar=bar, timeout=30)
+            pooch.retrieve(archive.url, f"sha256:{archive.sha256}", archive.name, cache, downloader=downloader)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, some ValueErrors too; a wrong hash is not
+        reason = error if isinstance(error, OSError) else "its SHA-256 is not the official one"
         raise DataError(f"{archive.url} could not be downloaded ({reason}). {REMEDY}") from error
     return kept
 

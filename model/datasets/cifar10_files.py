@@ -7,7 +7,8 @@ opcodes are listed by `pickletools.genops`, which executes nothing, and the pixe
 import io
 import pickletools
 from collections.abc import Iterator
-from typing import Any
+from itertools import pairwise, takewhile
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -57,42 +58,76 @@ def _read_python(name: str, content: bytes) -> Images:
     try:
         tokens = list(_literals(content))
     except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
-        raise DataError(f"{name} is no whole Python file of CIFAR-10 ({error}): get it again.") from error
-    data = next((token for token in tokens if isinstance(token, bytes) and len(token) == IMAGES * _PIXELS), None)
-    labels = _labels(tokens)
-    if data is None or labels is None:
+        raise DataError(f"{name} is no whole Python file of CIFAR-10 ({str(error)[:200]}): get it again.") from error
+    pixels, labels = _pixels(tokens), _labels(tokens)
+    if pixels is None or labels is None:
         raise DataError(
             f"{name} holds no {IMAGES:,} images with labels: it is no Python file of CIFAR-10; get it again."
         )
-    return _checked(name, np.frombuffer(data, np.uint8).reshape(IMAGES, _PIXELS), np.array(labels))
+    return _checked(name, pixels, np.array(labels))
 
 
 def _literals(content: bytes) -> Iterator[Any]:
-    """Yield a pickle's strings as bytes, and its numbers; bytes may be pickled as latin-1 text by protocol 2."""
+    """Yield a pickle's strings as bytes, its numbers and its truth values.
+
+    Protocol 2 of Python 3 pickles bytes as text, beside the name of its encoding, latin1, which is left out.
+    """
     for opcode, argument, _ in pickletools.genops(content):
-        if isinstance(argument, str) and opcode.name not in {"GLOBAL", "INST"}:
+        if opcode.name in _TRUTHS:
+            yield _TRUTHS[opcode.name]
+        elif isinstance(argument, str) and opcode.name not in {"GLOBAL", "INST"} and argument != "latin1":
             yield argument.encode("latin-1", "replace")
         elif isinstance(argument, bytes | bytearray | int) and opcode.name not in _PLUMBING:
             yield bytes(argument) if isinstance(argument, bytearray) else argument
 
 
+_TRUTHS = {"NEWTRUE": True, "NEWFALSE": False}
 _PLUMBING = {"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
 
 
+def _pixels(tokens: list[Any]) -> npt.NDArray[np.uint8] | None:
+    """Return the array (10,000, 3072) if there is one: its bytes, and beside them its shape, type and order."""
+    is_data = (isinstance(token, bytes) and len(token) == IMAGES * _PIXELS for token in tokens)
+    place = next((place for place, found in enumerate(is_data) if found), None)
+    if place is None:
+        return None
+    before, after = tokens[max(place - _NEAR, 0) : place], tokens[place + 1 : place + 1 + _NEAR]
+    order = _order(before, after)
+    if order is None or not any((IMAGES, _PIXELS) in pairwise(near) and b"u1" in near for near in (before, after)):
+        return None
+    return np.frombuffer(tokens[place], np.uint8).reshape((IMAGES, _PIXELS), order=order)
+
+
+_NEAR = 14
+"""NumPy writes an array's shape, type and order within so many tokens of its bytes."""
+
+
+def _order(before: list[Any], after: list[Any]) -> Literal["C", "F"] | None:
+    """Return the order in memory: whether it is Fortran's stands before the bytes, or, in protocol 5, its letter after.
+
+    An array of the same bytes in the other order would pass every other check, with its pixels scrambled.
+    """
+    if before and isinstance(before[-1], bool):
+        return "F" if before[-1] else "C"
+    letter = next((token for token in after if token in {b"C", b"F"}), None)
+    return None if letter is None else "C" if letter == b"C" else "F"
+
+
 def _labels(tokens: list[Any]) -> list[int] | None:
-    """Return the 10,000 numbers after the key `labels`."""
+    """Return the numbers after the key `labels` if they are 10,000."""
     if b"labels" not in tokens:
         return None
     start = tokens.index(b"labels") + 1
-    found = tokens[start : start + IMAGES]
-    return found if len(found) == IMAGES and all(isinstance(label, int) for label in found) else None
+    found = list(takewhile(lambda token: isinstance(token, int), tokens[start : start + IMAGES + 1]))
+    return found if len(found) == IMAGES else None
 
 
 def _checked(name: str, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Images:
-    if pixels.shape != (IMAGES, _PIXELS) or pixels.dtype != np.uint8 or labels.shape != (IMAGES,):
+    shapes = (pixels.shape, labels.shape)
+    if shapes != ((IMAGES, _PIXELS), (IMAGES,)) or pixels.dtype != np.uint8 or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{name} holds pixels {pixels.shape} {pixels.dtype} and labels {labels.shape} "
-            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},): it is no CIFAR-10 batch; get it again."
+            f"{name} holds pixels {pixels.shape} {pixels.dtype} and labels {labels.shape} {labels.dtype} "
+            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},) integers: it is no CIFAR-10 batch; get it again."
         )
     wrong = (labels < 0) | (labels >= _CLASSES)
     if wrong.any():

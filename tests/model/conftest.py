@@ -38,7 +38,7 @@ class Cifar:
             return np.column_stack([images.labels, images.pixels]).tobytes()
         if form == "mat":
             file = io.BytesIO()
-            savemat(file, {"data": images.pixels, "labels": images.labels[:, None], "batch_label": "batch 1 of 5"})
+            savemat(file, {"batch_label": "batch 1 of 5", "data": images.pixels, "labels": images.labels[:, None]})
             return file.getvalue()
         if form == "python2":
             return _python2_pickle(images)
@@ -180,11 +180,15 @@ def lock() -> Iterator[Callable[[Path], None]]:
     if not hasattr(os, "geteuid"):
         pytest.skip("files cannot be locked by their mode on this system")
     user = os.geteuid()
+    locked: list[Path] = []
 
     def take_away(path: Path) -> None:
         path.chmod(0o000)
+        locked.append(path)
         if user == 0:
             os.seteuid(NOBODY)
 
     yield take_away
     os.seteuid(user)
+    for path in locked:
+        path.chmod(0o700)

@@ -39,7 +39,6 @@ class Oracle:
         ]
 
     def step(self, x, y, eta, lam, rho):
-        for tensor, v, gradient in zip(self.theta, self.v, self.gradients(x, y, lam), strict=True):
-            v *= rho  # (5)
-            v += eta * gradient
-            tensor -= v  # (6)
+        g = self.gradients(x, y, lam)
+        self.v = [rho * v + eta * gradient for v, gradient in zip(self.v, g, strict=True)]  # (5)
+        self.theta = [theta - v for theta, v in zip(self.theta, self.v, strict=True)]  # (6)

@@ -7,8 +7,7 @@ import io
 import lzma
 import os
 import pickle
-import shutil
-import struct
+import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,7 +78,7 @@ def test_images_and_labels_are_those_of_the_files(cifar, expected: Dataset) -> N
         images = cifar.images[name]
         ours = getattr(expected, part)
         np.testing.assert_array_equal(ours.y, images.labels[chosen])
-        np.testing.assert_allclose(ours.x + expected.mean, images.pixels[chosen] / np.float32(255), atol=2e-7)
+        assert np.abs(ours.x + expected.mean - images.pixels[chosen] / np.float32(255)).max() < 2e-7
     assert expected.shape == (3, 32, 32)
     assert (expected.train.x.dtype, expected.train.y.dtype) == (np.float32, np.int64)
 
@@ -93,11 +92,25 @@ def test_mean_is_of_the_training_images(cifar, expected: Dataset) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_holds_the_same_images(cifar, form: str) -> None:
     """Binary, MATLAB, Python 2 and Python 3 files of the same images are read to the same pixels and labels."""
-    for name, images in list(cifar.images.items())[:1]:
-        read = read_batch(f"{name}{cifar.suffix(form)}", cifar.encode(form, images))
-        np.testing.assert_array_equal(read.pixels, images.pixels)
-        np.testing.assert_array_equal(read.labels, images.labels)
-        assert (read.pixels.dtype, read.labels.dtype) == (np.uint8, np.uint8)
+    images = cifar.images["data_batch_1"]
+    read = read_batch(f"data_batch_1{cifar.suffix(form)}", cifar.encode(form, images))
+    assert np.array_equal(read.pixels, images.pixels)
+    np.testing.assert_array_equal(read.labels, images.labels)
+    assert (read.pixels.dtype, read.labels.dtype) == (np.uint8, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "order", "first"),
+    [(2, "C", b"labels"), (4, "F", b"labels"), (5, "F", b"data")],
+)
+def test_pickle_of_any_order(cifar, protocol: int, order: Any, first: bytes) -> None:
+    """A Python file gives the same images in whatever protocol, order of keys and order in memory it was pickled."""
+    images = cifar.images["data_batch_1"]
+    labels, data = images.labels.tolist(), images.pixels.copy(order)
+    batch = {first: None, b"data": data, b"labels": labels}
+    read = read_batch("data_batch_1", pickle.dumps(batch, protocol))
+    assert np.array_equal(read.pixels, images.pixels)
+    np.testing.assert_array_equal(read.labels, images.labels)
 
 
 @pytest.mark.parametrize(("form", "inner"), [("mat", "cifar-10-batches-mat"), ("python2", "cifar-10-batches-py")])
@@ -107,7 +120,7 @@ def test_every_form_gives_the_same_dataset(cifar, expected: Dataset, tmp_path: P
     dataset = load_cifar10(tmp_path, SMALL)
     assert dataset.digest == expected.digest
     for part in ("train", "validation", "test"):
-        np.testing.assert_array_equal(getattr(dataset, part).x, getattr(expected, part).x)
+        assert np.array_equal(getattr(dataset, part).x, getattr(expected, part).x)
         np.testing.assert_array_equal(getattr(dataset, part).y, getattr(expected, part).y)
 
 
@@ -143,15 +156,14 @@ def test_validation_leaves_the_training_alone(cifar, expected: Dataset, tmp_path
     other = cifar.encode("bin", Images(255 - images.pixels, images.labels))
     dataset = load_cifar10(cifar.copy_with(tmp_path, "bin", other, name="data_batch_2"), SMALL)
     np.testing.assert_array_equal(dataset.mean, expected.mean)
-    np.testing.assert_array_equal(dataset.train.x, expected.train.x)
+    assert np.array_equal(dataset.train.x, expected.train.x)
     assert not np.array_equal(dataset.validation.x, expected.validation.x)
     assert dataset.digest != expected.digest
 
 
-@pytest.mark.parametrize("place", [0, 3073 * 9999 + 3072], ids=["first label", "last pixel"])
-@pytest.mark.parametrize("name", ["data_batch_1", "test_batch"])
+@pytest.mark.parametrize(("name", "place"), [("data_batch_1", 0), ("test_batch", 3073 * 9999 + 3072)])
 def test_digest_tells_one_byte(cifar, expected: Dataset, tmp_path: Path, name: str, place: int) -> None:
-    """One other label or pixel, in training or test, is another digest."""
+    """The first label of training or the last pixel of test, changed by one, is another digest."""
     content = bytearray(cifar.encode("bin", cifar.images[name]))
     content[place] = (content[place] + 1) % 10
     assert load_cifar10(cifar.copy_with(tmp_path, "bin", bytes(content), name), SMALL).digest != expected.digest
@@ -187,7 +199,7 @@ def test_selection_is_refused(cifar, selection: Selection, said: str) -> None:
         load_cifar10(cifar.folder("bin"), selection)
 
 
-def test_every_image_of_the_validation_batch_may_be_taken(cifar) -> None:
+def test_every_image_of_the_validation_batch_may_be_taken() -> None:
     """Validation may have all 10,000 images of its batch, or one."""
     for n in (1, 10_000):
         replace(SMALL, validation_images=n).check()
@@ -199,6 +211,14 @@ def test_every_image_of_the_validation_batch_may_be_taken(cifar) -> None:
 def test_missing_path(tmp_path: Path) -> None:
     """A path that is not there is named."""
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_path_that_is_neither_file_nor_folder(tmp_path: Path) -> None:
+    """A pipe, or a device, which may have no end, is refused without being read."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        assert f"{path} is neither a file nor a folder" in refusal(path)
 
 
 def test_path_with_a_zero_byte() -> None:
@@ -228,13 +248,12 @@ def test_missing_batch_in_an_archive(tmp_path: Path, blank_archive: bytes) -> No
     assert f"{path} lacks data_batch_4 (it has data_batch_1, data_batch_2, test_batch)" in message
 
 
-def test_locked_file(cifar, open_folder: Path, lock: Callable[[Path], None]) -> None:
+def test_locked_file(open_folder: Path, lock: Callable[[Path], None]) -> None:
     """A file that may not be read is named, with the system's reason."""
-    folder = cifar.copy_with(open_folder / "batches", "bin", b"secret")
-    lock(folder / "data_batch_1.bin")
-    for path in cifar.folder("bin").iterdir():
-        assert path.name != "data_batch_1" and (folder / "data_batch_1.bin").exists()
-    assert "Permission denied" in refusal(folder)
+    for name in SMALL.batches:
+        (open_folder / f"{name}.bin").write_bytes(b"secret")
+    lock(open_folder / "test_batch.bin")
+    assert f"Permission denied: '{open_folder / 'test_batch.bin'}'" in refusal(open_folder)
 
 
 def test_locked_folder(open_folder: Path, lock: Callable[[Path], None]) -> None:
@@ -285,7 +304,12 @@ def matlab(**arrays: Any) -> bytes:
 
 def python(images: Images, labels: list[Any]) -> bytes:
     """Return a Python file whose labels come last."""
-    return pickle.dumps({b"data": images.pixels, b"labels": labels}, protocol=2)
+    return pickle.dumps({b"data": images.pixels, b"labels": labels}, protocol=4)
+
+
+def repickled(data: Any, protocol: int) -> bytes:
+    """Return a Python file of the right labels, whose data are of the right size but another kind."""
+    return pickle.dumps({b"labels": [0] * 10_000, b"data": data}, protocol)
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
@@ -295,7 +319,6 @@ DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
     "truncated bin": ("bin", lambda c, i: c.encode("bin", i)[:-1], "30,729,999 bytes instead of 30,730,000"),
     "long bin": ("bin", lambda c, i: c.encode("bin", i) + b"\0", "30,730,001 bytes instead of 30,730,000"),
     "label 10 in bin": ("bin", lambda c, i: c.encode("bin", relabelled(i, 10)), "image 1234 has the label 10"),
-    "label 10 in mat": ("mat", lambda c, i: c.encode("mat", relabelled(i, 10)), "image 1234 has the label 10"),
     "label 10 in pickle": (
         "python2",
         lambda c, i: c.encode("python2", relabelled(i, 10)),
@@ -304,14 +327,18 @@ DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
     "truncated mat": ("mat", lambda c, i: c.encode("mat", i)[:10_000_000], "no whole MATLAB file"),
     "mat without labels": ("mat", lambda _, i: matlab(data=i.pixels), "labels"),
     "mat without data": ("mat", lambda _, i: matlab(labels=i.labels), "data"),
-    "mat of few images": ("mat", lambda _, i: matlab(data=i.pixels[:9], labels=i.labels[:9]), r"\(9, 3072\)"),
-    "mat of few labels": ("mat", lambda _, i: matlab(data=i.pixels, labels=i.labels[:9]), r"labels \(9,\)"),
-    "mat transposed": ("mat", lambda _, i: matlab(data=i.pixels.T, labels=i.labels), r"\(3072, 10000\)"),
+    "mat of few images": ("mat", lambda _, i: matlab(data=i.pixels[:9], labels=i.labels[:9]), "(9, 3072)"),
+    "mat of few labels": ("mat", lambda _, i: matlab(data=i.pixels, labels=i.labels[:9]), "labels (9,)"),
+    "mat transposed": ("mat", lambda _, i: matlab(data=i.pixels.T, labels=i.labels), "(3072, 10000)"),
     "mat of signed pixels": ("mat", lambda _, i: matlab(data=i.pixels.view(np.int8), labels=i.labels), "int8"),
     "mat of broken labels": ("mat", lambda _, i: matlab(data=i.pixels, labels=i.labels + 0.5), "float64"),
     "mat of words": ("mat", lambda _, i: matlab(data=i.pixels, labels=np.array(["cat"] * 10_000)), "labels"),
     "truncated pickle": ("python2", lambda c, i: c.encode("python2", i)[:-1], "no whole Python file"),
     "pickle of few images": ("python2", lambda c, i: c.encode("pickle4", i.first(9_999)), "no 10,000 images"),
+    "transposed pickle": ("python2", lambda _, i: repickled(i.pixels.T.copy(), 4), "no 10,000 images"),
+    "transposed pickle of protocol 5": ("python2", lambda _, i: repickled(i.pixels.T.copy(), 5), "no 10,000 images"),
+    "pickle of signed pixels": ("python2", lambda _, i: repickled(i.pixels.view(np.int8), 4), "no 10,000 images"),
+    "pickle of plain bytes": ("python2", lambda _, i: repickled(i.pixels.tobytes(), 4), "no 10,000 images"),
     "pickle without labels": ("python2", lambda _, i: pickle.dumps({b"data": i.pixels}), "no 10,000 images"),
     "pickle of few labels": ("python2", lambda _, i: python(i, i.labels.tolist()[1:]), "no 10,000 images"),
     "pickle of many labels": ("python2", lambda _, i: python(i, [*i.labels.tolist(), 0]), "no 10,000 images"),
@@ -323,15 +350,24 @@ DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_batch(cifar, tmp_path: Path, damage: str) -> None:
-    """A batch that is not whole, or not a batch at all, is refused by its path and what is wrong with it."""
+def test_damaged_batch(cifar, damage: str) -> None:
+    """A batch that is not whole, or not a batch at all, is refused by its name and what is wrong with it."""
     form, content, said = DAMAGES[damage]
-    folder = cifar.copy_with(tmp_path, form, content(cifar, cifar.images["data_batch_1"]))
-    with pytest.raises(DataError, match=said):
-        load_cifar10(folder, SMALL)
-    message = refusal(folder)
-    assert str(folder / f"data_batch_1{cifar.suffix(form)}") in message
+    name = f"images/data_batch_1{cifar.suffix(form)}"
+    with pytest.raises(DataError) as caught:
+        read_batch(name, content(cifar, cifar.images["data_batch_1"]))
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert said in message
+    assert re.search("get (it|the file) again", message)
     assert len(message) < 1000
+
+
+@pytest.mark.parametrize("form", ["bin", "mat", "python2"])
+def test_damaged_batch_among_good_ones(cifar, tmp_path: Path, form: str) -> None:
+    """The one damaged file of a folder is named by its whole path."""
+    folder = cifar.copy_with(tmp_path, form, b"damaged")
+    assert str(folder / f"data_batch_1{cifar.suffix(form)}") in refusal(folder)
 
 
 @pytest.mark.parametrize("form", ["bin", "mat", "python2", "pickle5"])
@@ -340,7 +376,7 @@ def test_any_truncation_of_a_batch_is_refused(cifar, form: str) -> None:
     content = cifar.encode(form, cifar.images["data_batch_1"])
     near_the_ends = st.integers(0, 1000) | st.integers(len(content) - 1000, len(content) - 1)
 
-    @settings(max_examples=20, deadline=None, database=None)
+    @settings(max_examples=15, deadline=None, database=None)
     @given(near_the_ends | st.integers(0, len(content) - 1))
     def check(length: int) -> None:
         with pytest.raises(DataError, match="data_batch_1"):
@@ -371,7 +407,7 @@ def planted(marker: Path, function: Callable[..., Any]) -> Planted:
     )
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize("function", [os.system, eval])
 def test_planted_pickle_is_not_executed(cifar, tmp_path: Path, function: Callable[..., Any], protocol: int) -> None:
     """A pickle that would run a command is refused as no batch, and its command does not run."""
@@ -388,8 +424,8 @@ def test_command_beside_whole_images_is_not_executed(cifar, tmp_path: Path) -> N
     """Even where a whole batch surrounds the command, the images are read and the command does not run."""
     marker, images = tmp_path / "marker", cifar.images["data_batch_1"]
     batch = {b"a": planted(marker, eval), b"labels": images.labels.tolist(), b"data": images.pixels}
-    read = read_batch("data_batch_1", pickle.dumps(batch, protocol=2))
-    np.testing.assert_array_equal(read.pixels, images.pixels)
+    read = read_batch("data_batch_1", pickle.dumps(batch, protocol=4))
+    assert np.array_equal(read.pixels, images.pixels)
     assert not marker.exists()
 
 
@@ -529,7 +565,7 @@ def test_no_network(server, cache_folder: Path) -> None:
     assert names(cache_folder) == []
 
 
-def test_connection_lost_midway(server, cache_folder: Path) -> None:
+def test_connection_lost_midway(server, cache_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Half a download is refused and does not stay; the next try gets the whole."""
     archive = archive_at(server)
     server.cut = True
@@ -537,6 +573,7 @@ def test_connection_lost_midway(server, cache_folder: Path) -> None:
     assert names(cache_folder) == []
     server.cut = False
     assert fetch(archive, lambda _: None).read_bytes() == server.body
+    assert capsys.readouterr().err == "", "no progress bar where no terminal is"
 
 
 def test_redirect_to_nowhere(server, cache_folder: Path) -> None:
@@ -549,7 +586,8 @@ def test_redirect_to_nowhere(server, cache_folder: Path) -> None:
     assert names(cache_folder) == []
 
 
-def test_damaged_download_is_replaced(server, cache_folder: Path) -> None:
+@pytest.mark.usefixtures("cache_folder")
+def test_damaged_download_is_replaced(server) -> None:
     """A cached file that is no longer whole is downloaded again."""
     archive = archive_at(server)
     kept = fetch(archive, lambda _: None)
@@ -576,7 +614,8 @@ def test_real_archive() -> None:
     given = os.environ.get("COARSEFINE_DATA")
     if not given:
         wanted = "COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files."
-        pytest.fail(wanted) if os.environ.get("CI") else pytest.skip(wanted)
+        in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+        pytest.fail(wanted) if in_ci else pytest.skip(wanted)
     dataset = load_cifar10(Path(given))
     assert [len(part.y) for part in (dataset.train, dataset.validation, dataset.test)] == [20_000, 1_000, 10_000]
     np.testing.assert_allclose(dataset.mean.reshape(3, -1).mean(axis=1), [0.4914, 0.4822, 0.4465], atol=0.01)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from oracle import Oracle
@@ -101,7 +103,6 @@ def test_stack_mates_change_no_bit(digits, shape, width):
 
 def wide_images(digits):
     """Return images of CIFAR-10's width, 3,072, made of the digits: the shape at which trials share products."""
-    import dataclasses
 
     def widen(part):
         return dataclasses.replace(part, x=np.ascontiguousarray(np.tile(part.x[:256], (1, 48))), y=part.y[:256])
@@ -132,7 +133,7 @@ def test_training_ends_when_every_trial_diverged(digits):
 
 
 def test_shuffled_order_is_new_each_epoch_and_fixed_order_is_the_datas():
-    """Shuffled mini-batches are a permutation that depends on seed and epoch alone; the paper's are cut as data lies."""
+    """Shuffled mini-batches are a permutation that depends on seed and epoch alone; the paper's lie as the data."""
     shuffled = Settings(order_seed=3)
     first, second = image_order(1000, shuffled, 1), image_order(1000, shuffled, 2)
     assert sorted(first) == list(range(1000))

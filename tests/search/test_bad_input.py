@@ -6,7 +6,7 @@ import stat
 import sys
 
 import pytest
-from conftest import SMALL, coarsefine
+from small_campaign import SMALL, coarsefine
 
 from search.cli import main
 
@@ -69,7 +69,7 @@ BAD_CAMPAIGNS = {
     "unknown sampler": ("carry = 2", 'carry = 2\nsampler = "tpe"', "stage 2, sampler = 'tpe'"),
     "negative seed": ("seed = 3", "seed = -3", "seed = -3"),
     "missing name": ('name = "small"', "", "'name' is missing: add it"),
-    "batch larger than the data": ("batch = 50", "batch = 5000", "batch = 5000 is larger than the 1197 training images"),
+    "batch larger than the data": ("batch = 50", "batch = 5000", "batch = 5000 is larger than the 1197"),
     "not TOML": ("seed = 3", "seed = = 3", "is not TOML"),
 }  # fmt: skip
 
@@ -128,7 +128,7 @@ def test_name_of_64_characters_is_fine(cli, tmp_path):
     ],
 )
 def test_bad_argument_is_refused(cli, tmp_path, arguments, code, told):
-    """Missing files, unusable data and unusable storages are told in a sentence, with their exit code; nothing is made."""
+    """Missing files, unusable data and storages are told in a sentence, with their exit code; nothing is made."""
     found, out, err = cli(*arguments)
     assert (found, out) == (code, "")
     assert told in err

@@ -9,8 +9,7 @@ import time
 from contextlib import closing
 
 import pytest
-from conftest import SMALL, coarsefine
-from test_run import table
+from small_campaign import SMALL, coarsefine, table
 
 from search import Campaign, run
 
@@ -72,7 +71,7 @@ def check_same(folder, expected):
 
 
 def test_killed_again_and_again_finishes_with_the_same_bits(folder, expected):
-    """kill -9 after every 60 or so recorded epochs: the same command, repeated, ends with the trials of one calm run."""
+    """kill -9 again and again: the same command, repeated, ends with the trials of one calm run."""
     kills = 0
     for _ in range(60):
         before = epochs_recorded(folder)
@@ -146,7 +145,7 @@ def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    answer = coarsefine("run", "small.toml", cwd=folder, preexec_fn=limit)  # noqa: PLW1509
+    answer = coarsefine("run", "small.toml", cwd=folder, preexec_fn=limit)
     assert answer.returncode == 5, answer.stderr
     assert "studies.db" in answer.stderr
     assert "run the same command again" in answer.stderr

@@ -5,26 +5,13 @@ import sys
 
 import optuna
 import pytest
-from conftest import SMALL, coarsefine
 from optuna.trial import TrialState
+from small_campaign import SMALL, coarsefine, table
 
 from model import Network
 from search import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, run
 from search.database import journal_mode
 from search.space import Range, Space
-
-
-def table(path):
-    """Return what an undisturbed run must share with any other: every number, point, seed and epoch's values."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    rows = {}
-    for study in optuna.get_all_study_names(storage):
-        for trial in optuna.load_study(study_name=study, storage=storage).trials:
-            attrs = {k: trial.user_attrs.get(k) for k in ("seed", "train_loss", "validation_loss", "reason")}
-            rows[study, trial.number] = (trial.state, trial.params, trial.values, trial.intermediate_values, attrs)
-    storage.remove_session()
-    storage.engine.dispose()
-    return rows
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +129,7 @@ def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, epochs):
     ],
 )
 def test_changed_campaign_is_refused_with_the_difference(undisturbed, change, told):
-    """A campaign that differs from the one begun is refused: the difference and the remedy are told, nothing changes."""
+    """A campaign that differs from the one begun is refused with difference and remedy; nothing changes."""
     campaign, path, _ = undisturbed
     before = path.read_bytes()
     update = {k: getattr(campaign, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in change.items()}

@@ -10,7 +10,7 @@ from search.space import Point, Range, Space, draw
 
 bounds = Space(Range(1e-3, 0.3), Range(1e-7, 0.1))
 shares = st.floats(0, 1)
-points = st.lists(st.builds(lambda a, b: bounds.point(a, b), shares, shares), min_size=1, max_size=20)
+points = st.lists(st.builds(bounds.point, shares, shares), min_size=1, max_size=20)
 rules = st.builds(Rule, top=st.integers(1, 20), margin=st.floats(0, 2), least=st.floats(0.01, 3), widen=st.booleans())
 
 
@@ -51,7 +51,7 @@ def test_sobol_fills_the_square_more_evenly_than_chance():
 
 @given(points, rules)
 def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(winners, rule):
-    """Winners within the bounds stay within the next space, which has its least width and, unless widened, the bounds."""
+    """Winners stay within the next space, which has its least width and, unless widened, the bounds."""
     next_space = narrow(winners, rule, bounds).space
     for name, of in (("eta", lambda p: p.eta), ("lam", lambda p: p.lam)):
         found, bound = getattr(next_space, name), getattr(bounds, name)

@@ -1,0 +1,142 @@
+"""The form every dataset takes: what normalisation does to images, and what the digest tells apart."""
+
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from model.datasets import Dataset, Images
+from model.datasets.split import Raw, normalise
+
+SCALE = 255.0
+CHOSEN: dict[str, Any] = {"train": ["first", "third"], "test": "last"}
+SIZES = {"train": 7, "validation": 3, "test": 5}
+PARTS = tuple(SIZES)
+
+
+def images(n: int, seed: int) -> Images:
+    rng = np.random.default_rng(seed)
+    return Images(rng.integers(0, 256, (n, 6), dtype=np.uint8), rng.integers(0, 3, n, dtype=np.uint8))
+
+
+@pytest.fixture
+def raw() -> Raw:
+    parts = {part: images(n, seed) for seed, (part, n) in enumerate(SIZES.items())}
+    return Raw("noise", ("a", "b", "c"), (2, 3), SCALE, **parts)
+
+
+def digest(raw: Raw, chosen: dict[str, Any] = CHOSEN) -> str:
+    return normalise(raw, chosen).digest
+
+
+def test_images_are_scaled_and_the_training_mean_taken_off(raw: Raw) -> None:
+    """Every part is pixels/scale − mean of the training part, and is not divided by a standard deviation."""
+    dataset = normalise(raw, CHOSEN)
+    mean = raw.train.pixels.mean(axis=0) / SCALE
+    np.testing.assert_allclose(dataset.mean, mean, rtol=1e-6)
+    for part in PARTS:
+        expected = getattr(raw, part).pixels / SCALE - mean
+        np.testing.assert_allclose(getattr(dataset, part).x, expected, atol=2e-7)
+        np.testing.assert_array_equal(getattr(dataset, part).y, getattr(raw, part).labels)
+
+
+def test_what_stays_as_it_was(raw: Raw) -> None:
+    """Name, classes, shape and scale are handed through; the pixels that came in are not changed."""
+    before = raw.train.pixels.copy()
+    dataset = normalise(raw, CHOSEN)
+    assert (dataset.name, dataset.classes, dataset.shape, dataset.scale) == ("noise", ("a", "b", "c"), (2, 3), SCALE)
+    np.testing.assert_array_equal(raw.train.pixels, before)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_types(raw: Raw, order: Any) -> None:
+    """Images are float32 in C order and labels int64, in whatever order the pixels lay in memory."""
+    dataset = normalise(replace(raw, train=Images(raw.train.pixels.copy(order), raw.train.labels)), CHOSEN)
+    for part in (dataset.train, dataset.validation, dataset.test):
+        assert (part.x.dtype, part.y.dtype) == (np.float32, np.int64)
+        assert part.x.flags.c_contiguous
+    assert dataset.mean.dtype == np.float32
+
+
+def test_the_mean_of_many_images_is_exact() -> None:
+    """Adding up many pixels loses nothing: 100,000 images of one colour have that colour as their mean."""
+    many = Images(np.full((100_000, 2), 201, np.uint8), np.zeros(100_000, np.uint8))
+    dataset = normalise(Raw("grey", ("a",), (2,), SCALE, many, many.first(1), many.first(1)), {})
+    np.testing.assert_array_equal(dataset.mean, np.float32(201 / SCALE))
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 8))), st.sampled_from([1.0, 16.0, SCALE]))
+def test_pixels_can_be_had_back(pixels: np.ndarray, scale: float) -> None:
+    """(x + mean)·scale, rounded, is the pixels that came in, whichever they are."""
+    part = Images(pixels, np.zeros(len(pixels), np.uint8))
+    dataset = normalise(Raw("any", ("a",), pixels.shape[1:], scale, part, part, part), {})
+    np.testing.assert_array_equal(np.rint((dataset.test.x + dataset.mean) * scale), pixels)
+
+
+def test_digest_is_a_sha256_and_the_same_again(raw: Raw) -> None:
+    """The digest is 64 hexadecimal digits, and equal for equal images."""
+    assert len(bytes.fromhex(digest(raw))) == 32
+    assert digest(raw) == digest(replace(raw, train=images(SIZES["train"], 0)))
+
+
+def test_digest_does_not_tell_how_the_pixels_lay_in_memory(raw: Raw) -> None:
+    """Rows cut out of wider records, or in Fortran's order, have the digest of the same rows copied."""
+    wide = np.column_stack([raw.train.labels, raw.train.pixels])
+    for pixels in (wide[:, 1:], np.asfortranarray(raw.train.pixels)):
+        assert not pixels.flags.c_contiguous
+        assert digest(replace(raw, train=Images(pixels, wide[:, 0]))) == digest(raw)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("what", ["pixels", "labels"])
+def test_digest_tells_every_byte(raw: Raw, part: str, what: str) -> None:
+    """The last pixel or label of any part, changed by one, is another digest."""
+    was = getattr(raw, part)
+    changed = getattr(was, what).copy()
+    changed.flat[-1] ^= 1
+    assert digest(replace(raw, **{part: replace(was, **{what: changed})})) != digest(raw)
+
+
+def test_digest_tells_the_parts_apart(raw: Raw) -> None:
+    """The same images in other parts, or in another order, are another dataset."""
+    train = raw.train
+    others = [
+        replace(raw, validation=raw.test, test=raw.validation),
+        replace(raw, train=Images(train.pixels[::-1], train.labels[::-1])),
+        replace(raw, train=train.first(6)),
+    ]
+    assert len({digest(other) for other in [raw, *others]}) == 4
+
+
+def test_digest_tells_what_the_images_are_said_to_be(raw: Raw) -> None:
+    """Another name, shape or choice of parts is another digest."""
+    others = [digest(replace(raw, name="other")), digest(replace(raw, shape=(3, 2))), digest(raw, {"test": "first"})]
+    assert len({digest(raw), *others}) == 4
+
+
+def test_description(raw: Raw) -> None:
+    """The description says how many images are for what, and how they were chosen."""
+    said = "noise, 7/3/5 images for training, validation, test (train first+third, test last)"
+    assert normalise(raw, CHOSEN).description == said
+
+
+def test_batches_are_joined_in_order_and_cut_at_the_front() -> None:
+    """Joined images follow one another, labels with them; the first n are the first n."""
+    a, b = images(4, 1), images(2, 2)
+    joined = Images.join([a, b])
+    for what in ("pixels", "labels"):
+        np.testing.assert_array_equal(getattr(joined, what)[:4], getattr(a, what))
+        np.testing.assert_array_equal(getattr(joined, what)[4:], getattr(b, what))
+        np.testing.assert_array_equal(getattr(joined.first(4), what), getattr(a, what))
+
+
+def test_a_dataset_cannot_be_changed_by_accident(raw: Raw) -> None:
+    """A dataset and its parts are values: no field can be set anew."""
+    dataset: Dataset = normalise(raw, CHOSEN)
+    for value, name in ((dataset, "digest"), (dataset.train, "x"), (raw.train, "pixels")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)

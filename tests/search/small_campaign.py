@@ -1,0 +1,60 @@
+"""A campaign of seconds on real digits, and the means to run and compare it."""
+
+import os
+import subprocess
+import sys
+
+import optuna
+
+SMALL = """
+name = "small"
+seed = 3
+
+[data]
+dataset = "digits"
+
+[model]
+hidden = 10
+batch = 50
+epochs = 3
+
+[[stage]]
+name = "coarse"
+trials = 9
+eta = [0.01, 1.0]
+lambda = [1e-6, 0.01]
+stack = 4
+
+[[stage]]
+name = "fine"
+trials = 6
+carry = 2
+stack = 4
+narrow = { top = 3 }
+
+[final]
+epochs = 4
+"""
+
+
+def coarsefine(*arguments, cwd, **options):
+    """Run the command line as a user does, in a process of its own."""
+    environment = {k: v for k, v in os.environ.items() if k not in {"COARSEFINE_DATA", "COARSEFINE_CACHE"}}
+    environment.update(options.pop("env", {}))
+    command = [sys.executable, "-m", "search", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240, **options
+    )
+
+
+def table(path):
+    """Return what an undisturbed run must share with any other: every number, point, seed and epoch's values."""
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    rows = {}
+    for study in optuna.get_all_study_names(storage):
+        for trial in optuna.load_study(study_name=study, storage=storage).trials:
+            attrs = {k: trial.user_attrs.get(k) for k in ("seed", "train_loss", "validation_loss", "reason")}
+            rows[study, trial.number] = (trial.state, trial.params, trial.values, trial.intermediate_values, attrs)
+    storage.remove_session()
+    storage.engine.dispose()
+    return rows
