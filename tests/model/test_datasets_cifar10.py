@@ -609,14 +609,9 @@ def test_locked_cache(server, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 # The real images
 
 
-def test_real_archive() -> None:
+def test_real_archive(cifar10_archive: Path) -> None:
     """The official images: their number, their mean colours as published, and every class in its share."""
-    given = os.environ.get("COARSEFINE_DATA")
-    if not given:
-        wanted = "COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files."
-        in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-        pytest.fail(wanted) if in_ci else pytest.skip(wanted)
-    dataset = load_cifar10(Path(given))
+    dataset = load_cifar10(cifar10_archive)
     assert [len(part.y) for part in (dataset.train, dataset.validation, dataset.test)] == [20_000, 1_000, 10_000]
     np.testing.assert_allclose(dataset.mean.reshape(3, -1).mean(axis=1), [0.4914, 0.4822, 0.4465], atol=0.01)
     shares = np.bincount(dataset.train.y, minlength=10) / 20_000

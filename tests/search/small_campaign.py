@@ -37,11 +37,11 @@ epochs = 4
 """
 
 
-def coarsefine(*arguments, cwd, **options):
+def coarsefine(*arguments, cwd, prefix=(), **options):
     """Run the command line as a user does, in a process of its own."""
     environment = {k: v for k, v in os.environ.items() if k not in {"COARSEFINE_DATA", "COARSEFINE_CACHE"}}
     environment.update(options.pop("env", {}))
-    command = [sys.executable, "-m", "search", *map(str, arguments)]
+    command = [*prefix, sys.executable, "-m", "search", *map(str, arguments)]
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240, **options
     )
