@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.products import hidden_product
+from model.products import project
 
 Floats = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -61,7 +61,14 @@ class Activations:
 
 def forward(theta: Parameters, x: Floats, y: Labels) -> Activations:
     """Return the activations for images x (b, d) with labels y (b,), and each image's cross-entropy."""
-    H = hidden_product(theta.W1, x)
+    S = np.empty((*theta.W1.shape[:2], len(x)), theta.W1.dtype)
+    project(theta.W1, x, S, add=False)
+    return activate(theta, S, y)
+
+
+def activate(theta: Parameters, S: Floats, y: Labels) -> Activations:
+    """Return the activations for products S = W1·xᵀ (T, m, b), whose memory they take over."""
+    H = S
     H += theta.b1  # (1)
     np.maximum(H, 0, out=H)  # (2)
     Z = theta.W2 @ H

@@ -1,4 +1,4 @@
-"""The two matrix products that trials share, with the promise that sharing changes no bit.
+"""The two matrix products that trials share, in place, with the promise that sharing changes no bit.
 
 One product over all trials of a stack is what makes a stack fast. A BLAS may however pick another kernel, hence
 another order of summation, for another number of rows (OpenBLAS does so for small products). So a width is shared
@@ -7,8 +7,8 @@ per shape and process, on random numbers, since the order of summation depends o
 Otherwise each trial has its own product, always of the same shape: slower, and the same bits.
 """
 
+from collections.abc import Callable
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,53 +18,56 @@ from scipy.linalg.blas import get_blas_funcs
 Floats = npt.NDArray[Any]
 
 
-def hidden_product(W1: Floats, x: Floats) -> Floats:
-    """Return W1·xᵀ for every trial: (T, m, d) and (b, d) give (T, m, b)."""
-    T, m, d = W1.shape
-    if T > 1 and _forward_keeps_bits(T, m, d, len(x), W1.dtype.str):
-        return (W1.reshape(T * m, d) @ x.T).reshape(T, m, len(x))
-    return np.stack([block @ x.T for block in W1])
+def project(W: Floats, x: Floats, S: Floats, *, add: bool) -> None:
+    """Set S ← W·xᵀ, or S ← S + W·xᵀ, for every trial: shapes (T, m, d), (b, d) and (T, m, b)."""
+    _shared_or_alone(_project if not add else _project_added, W, x, S)
 
 
-def momentum_product(W1_prev: Floats, rho: Floats, D: Floats, x: Floats) -> None:
-    """Set W1_prev ← −ρ·W1_prev − D·x in place: shapes (T, m, d), (T,), (T, m, b), (b, d).
-
-    Neighbours with equal ρ share one product.
-    """
-    _, m, d = W1_prev.shape
-    first = 0
-    for value, run in groupby(rho.tolist()):
-        width = len(list(run))
-        shared = width > 1 and _momentum_keeps_bits(width, m, d, len(x), W1_prev.dtype.str)
-        step = width if shared else 1
-        for start in range(first, first + width, step):
-            _accumulate(W1_prev[start : start + step], value, D[start : start + step], x)
-        first += width
+def descend(W: Floats, x: Floats, D: Floats) -> None:
+    """Set W ← W − D·x for every trial: shapes (T, m, d), (b, d) and (T, m, b)."""
+    _shared_or_alone(_descend, W, x, D)
 
 
-def _accumulate(W1_prev: Floats, rho: float, D: Floats, x: Floats) -> None:
-    # BLAS is column-major: the transposes are its natural layout, so nothing is copied and C is updated in place.
-    rows = W1_prev.reshape(-1, W1_prev.shape[-1])
-    gemm = get_blas_funcs("gemm", dtype=rows.dtype)
-    gemm(-1.0, x.T, D.reshape(len(rows), -1).T, beta=-rho, c=rows.T, overwrite_c=1)
+_Product = Callable[[Floats, Floats, Floats], None]
 
 
-@cache
-def _forward_keeps_bits(T: int, m: int, d: int, b: int, dtype: str) -> bool:
-    W1, x = _sample((T * m, d), dtype), _sample((b, d), dtype)
-    wide = W1 @ x.T
-    return all(np.array_equal(wide[k : k + m], W1[k : k + m] @ x.T) for k in range(0, T * m, m))
-
-
-@cache
-def _momentum_keeps_bits(T: int, m: int, d: int, b: int, dtype: str) -> bool:
-    x, D, wide = _sample((b, d), dtype), _sample((T, m, b), dtype), _sample((T, m, d), dtype)
-    alone = wide.copy()
-    _accumulate(wide, 0.9, D, x)
+def _shared_or_alone(product: _Product, W: Floats, x: Floats, S: Floats) -> None:
+    T, m, d = W.shape
+    if _keeps_bits(product, T, m, d, len(x), W.dtype.str):
+        product(W, x, S)
+        return
     for k in range(T):
-        _accumulate(alone[k : k + 1], 0.9, D[k : k + 1], x)
-    return np.array_equal(wide, alone)
+        product(W[k : k + 1], x, S[k : k + 1])
 
 
-def _sample(shape: tuple[int, ...], dtype: str) -> Floats:
-    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+def _project(W: Floats, x: Floats, S: Floats, beta: float = 0.0) -> None:
+    # BLAS is column-major: the transposes of our arrays are its natural layout, so nothing is copied.
+    rows, out = W.reshape(-1, W.shape[-1]), S.reshape(-1, S.shape[-1])
+    _gemm(W)(1.0, x.T, rows.T, beta=beta, c=out.T, trans_a=1, overwrite_c=1)
+
+
+def _project_added(W: Floats, x: Floats, S: Floats) -> None:
+    _project(W, x, S, beta=1.0)
+
+
+def _descend(W: Floats, x: Floats, D: Floats) -> None:
+    # β = 1: any other has the BLAS pass over all of W once more before it multiplies.
+    rows, steps = W.reshape(-1, W.shape[-1]), D.reshape(-1, D.shape[-1])
+    _gemm(W)(-1.0, x.T, steps.T, beta=1.0, c=rows.T, overwrite_c=1)
+
+
+def _gemm(like: Floats) -> Any:
+    return get_blas_funcs("gemm", dtype=like.dtype)
+
+
+@cache
+def _keeps_bits(product: _Product, T: int, m: int, d: int, b: int, dtype: str) -> bool:
+    if T == 1:
+        return True
+    rng = np.random.default_rng(0)
+    W, x, S = (rng.standard_normal(shape).astype(dtype) for shape in ((T, m, d), (b, d), (T, m, b)))
+    W_alone, S_alone = W.copy(), S.copy()
+    product(W, x, S)
+    for k in range(T):
+        product(W_alone[k : k + 1], x, S_alone[k : k + 1])
+    return np.array_equal(W, W_alone) and np.array_equal(S, S_alone)

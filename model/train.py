@@ -13,9 +13,9 @@ import numpy as np
 
 from model.datasets import Dataset, Part
 from model.hyperparams import Hyperparameters, Settings
-from model.network import Parameters, forward
+from model.network import Parameters, activate, forward
 from model.schedule import decayed
-from model.sgd import Rates, step
+from model.sgd import Batch, HeavyBall, Rates
 
 _CHUNK = 1000
 """Images evaluated at once: enough to fill the products, few enough that their activations stay in cache."""
@@ -92,16 +92,27 @@ class Training:
         self.lanes = [self.lanes[place] for place in places]
 
     def _pass_over_training_data(self) -> list[float]:
-        rates, part = self._rates(), self.data.train
-        images = image_order(len(part.y), self.settings, self.epoch)
         total = np.zeros(len(self.lanes))
+        ball = HeavyBall.begin(self.theta, self.previous, self._rates())
+        batches = self._batches()
+        first = next(batches)
+        S = ball.project(first)
+        batch: Batch | None = first
+        while batch is not None:
+            following = next(batches, None)
+            act = activate(ball.theta, S, batch.y)
+            total += act.losses.sum(axis=1, dtype=np.float64)
+            S = ball.step(batch, act, following)
+            batch = following
+        self.theta, self.previous = ball.end()
+        return [float(loss) for loss in total / len(self.data.train.y)]
+
+    def _batches(self) -> Iterator[Batch]:
+        part = self.data.train
+        images = image_order(len(part.y), self.settings, self.epoch)
         for start in range(0, len(images), self.settings.batch):
             chosen = images[start : start + self.settings.batch]
-            x, y = part.x[chosen].astype(self.settings.precision, copy=False), part.y[chosen]
-            act = forward(self.theta, x, y)
-            total += act.losses.sum(axis=1, dtype=np.float64)
-            self.theta, self.previous = step(self.theta, self.previous, x, y, act, rates)
-        return [float(loss) for loss in total / len(images)]
+            yield Batch.gather(part.x, part.y, chosen, self.settings.precision)
 
     def _rates(self) -> Rates:
         present = [self.trials[lane] for lane in self.lanes]
