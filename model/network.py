@@ -45,6 +45,10 @@ class Parameters:
         """Return the trials at these places alone, in this order."""
         return type(self)(*(array[list(lanes)] for array in self.arrays()))
 
+    def beside(self, other: Self) -> Self:
+        """Return the trials of both, these first."""
+        return type(self)(*map(np.concatenate, zip(self.arrays(), other.arrays(), strict=True)))
+
     def arrays(self) -> tuple[Floats, ...]:
         """Return W1, b1, W2, b2."""
         return tuple(getattr(self, field.name) for field in fields(self))

@@ -5,8 +5,8 @@ shares matrix products with it, never a bit (see `model.products`); keep BLAS to
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from model.network import Parameters, activate, forward
 from model.schedule import decayed
 from model.sgd import Batch, HeavyBall, Rates
 
-_CHUNK = 1000
+_CHUNK = 250
 """Images evaluated at once: enough to fill the products, few enough that their activations stay in cache."""
 
 
@@ -37,7 +37,7 @@ class Report:
     """
 
     lane: int
-    """The trial's place in the sequence that was handed in."""
+    """The trial's name in its training: its place in the sequence that was handed in, or the number it was given."""
     epoch: int
     train_loss: float
     validation: Evaluation
@@ -51,23 +51,25 @@ class Report:
 
 @dataclass(slots=True)
 class Training:
-    """A stack in training: its parameters, and the trials still in it."""
+    """A stack in training: its parameters, and the trials still in it, each in a lane that keeps its name."""
 
-    trials: Sequence[Hyperparameters]
+    trials: list[Hyperparameters]
+    lanes: list[int]
     settings: Settings
     data: Dataset
     theta: Parameters
     previous: Parameters
-    lanes: list[int]
     epoch: int = 0
-    _order: np.random.Generator | None = field(default=None, repr=False)
 
     @classmethod
-    def start(cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset) -> Self:
-        """Draw the initial weights of all trials."""
+    def start(
+        cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset, lanes: Sequence[int] | None = None
+    ) -> Self:
+        """Draw the initial weights of all trials; lanes are numbered from 0 where no names are given."""
         d, C = data.train.x.shape[1], len(data.classes)
         theta = Parameters.draw([t.seed for t in trials], d, settings.hidden, C, settings.precision)
-        return cls(trials, settings, data, theta, theta.copy(), list(range(len(trials))))
+        names = range(len(trials)) if lanes is None else lanes
+        return cls(list(trials), list(names), settings, data, theta, theta.copy())
 
     def run_epoch(self) -> list[Report]:
         """Train one epoch; report on every trial that was in the stack, then let the diverged go."""
@@ -83,13 +85,22 @@ class Training:
         self.drop([r.lane for r in reports if r.diverged])
         return reports
 
-    def drop(self, lanes: Sequence[int]) -> None:
+    def drop(self, lanes: Collection[int]) -> None:
         """Take trials out of the stack; the others go on as if they had never been there."""
         if not lanes:
             return
         places = [place for place, lane in enumerate(self.lanes) if lane not in lanes]
         self.theta, self.previous = self.theta.keep(places), self.previous.keep(places)
+        self.trials = [self.trials[place] for place in places]
         self.lanes = [self.lanes[place] for place in places]
+
+    def join(self, other: "Training") -> None:
+        """Take in the trials of another training that has come as far, under their own lanes."""
+        if other.epoch != self.epoch or set(other.lanes) & set(self.lanes):
+            raise ValueError("only trainings after the same epoch, with different lanes, can be joined")
+        self.theta, self.previous = self.theta.beside(other.theta), self.previous.beside(other.previous)
+        self.trials += other.trials
+        self.lanes += other.lanes
 
     def _pass_over_training_data(self) -> list[float]:
         total = np.zeros(len(self.lanes))
@@ -115,11 +126,10 @@ class Training:
             yield Batch.gather(part.x, part.y, chosen, self.settings.precision)
 
     def _rates(self) -> Rates:
-        present = [self.trials[lane] for lane in self.lanes]
         return Rates(
-            eta=np.array([decayed(t.eta, t.decay, self.epoch) for t in present]),
-            lam=np.array([t.lam for t in present]),
-            rho=np.array([t.rho for t in present]),
+            eta=np.array([decayed(t.eta, t.decay, self.epoch) for t in self.trials]),
+            lam=np.array([t.lam for t in self.trials]),
+            rho=np.array([t.rho for t in self.trials]),
         )
 
 

@@ -21,6 +21,7 @@ from model import Settings
 from model.datasets import Selection
 from search.complaint import sentence
 from search.errors import CampaignError
+from search.halving import NO_HALVING, Halving
 from search.narrow import Rule
 from search.space import Range, Sampler, Space
 
@@ -112,7 +113,10 @@ class Stage(_Section):
     carry: Annotated[int, Field(ge=0)] = 0
     sampler: Sampler = "random"
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    stack: Annotated[int, Field(ge=1, le=1024)] = 12
+    stack: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    pruner: Literal["none", "halving"] = "none"
+    rungs: list[Annotated[int, Field(ge=1)]] | None = None
+    factor: Annotated[float, Field(gt=1, le=100)] = 2.0
 
     @model_validator(mode="after")
     def _one_source_of_ranges(self) -> Self:
@@ -120,6 +124,10 @@ class Stage(_Section):
             raise ValueError("eta and lambda go together: give both ranges, or [stage.narrow]")
         if (self.eta is None) == (self.narrow is None):
             raise ValueError("give either the ranges eta and lambda, or [stage.narrow]")
+        if self.pruner == "none" and self.model_fields_set & {"rungs", "factor"}:
+            raise ValueError('rungs and factor are of pruner = "halving": give that too, or remove them')
+        if self.rungs is not None and (not self.rungs or self.rungs != sorted(set(self.rungs))):
+            raise ValueError(f"rungs = {self.rungs} must be epochs in rising order, at least one")
         if self.carry > self.trials:
             raise ValueError(f"carry = {self.carry} is more than its {self.trials} trials")
         return self
@@ -149,18 +157,21 @@ class Campaign(_Section):
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> Self:
-        names = [stage.name for stage in self.stage]
         for index, stage in enumerate(self.stage):
-            if stage.name in names[:index]:
-                raise ValueError(f"two stages are named '{stage.name}': give each its own name")
-            if stage.parent is not None and stage.parent not in names[:index]:
-                known = ", ".join(names[:index]) or "none, it is the first"
-                raise ValueError(
-                    f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})"
-                )
-            if index == 0 and (stage.narrow or stage.carry):
-                raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
+            self._check_place(index, stage, [s.name for s in self.stage[:index]])
+            if stage.rungs is not None and stage.rungs[-1] >= (last := self.epochs_of(stage)):
+                raise ValueError(f"stage '{stage.name}': rungs = {stage.rungs} must lie before its last epoch, {last}")
         return self
+
+    @staticmethod
+    def _check_place(index: int, stage: Stage, earlier: list[str]) -> None:
+        if stage.name in earlier:
+            raise ValueError(f"two stages are named '{stage.name}': give each its own name")
+        if stage.parent is not None and stage.parent not in earlier:
+            known = ", ".join(earlier) or "none, it is the first"
+            raise ValueError(f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})")
+        if index == 0 and (stage.narrow or stage.carry):
+            raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
 
     @classmethod
     def load(cls, source: str | Path) -> Self:
@@ -191,6 +202,18 @@ class Campaign(_Section):
             stage = parent
         return space
 
+    def epochs_of(self, stage: Stage) -> int:
+        """Return how many epochs a trial of the stage is trained."""
+        return stage.epochs or self.model.epochs
+
+    def halving(self, stage: Stage) -> Halving:
+        """Return after which epochs a stage prunes, and how much."""
+        if stage.pruner == "none":
+            return NO_HALVING
+        if stage.rungs is not None:
+            return Halving(tuple(stage.rungs), stage.factor)
+        return Halving.spaced(self.epochs_of(stage), stage.factor)
+
     def study_name(self, stage: Stage) -> str:
         """Return the name of a stage's study."""
         return f"{self.name}/{stage.name}"
@@ -200,7 +223,7 @@ class Campaign(_Section):
         return Settings(
             hidden=self.model.hidden,
             batch=self.model.batch,
-            epochs=stage.epochs or self.model.epochs,
+            epochs=self.epochs_of(stage),
             order=self.model.order,
             order_seed=self.seed,
             precision=self.model.precision,

@@ -1,11 +1,12 @@
 """What a worker trains: a stack of slots goes in, one report per slot and epoch comes out."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from model import Hyperparameters, Settings, train
+from model import Hyperparameters, Settings, Training
 from model.datasets import Dataset
+from model.width import fitting_width
 from search.storage import Slot
 
 
@@ -13,26 +14,87 @@ from search.storage import Slot
 class EpochReport:
     """One slot after one epoch."""
 
-    lane: int
-    """The slot's place in the sequence that was handed in."""
-    epoch: int
+    number: int
+    """The slot's."""
     value: float
     """What the search maximises: validation accuracy."""
     train_loss: float
     validation_loss: float
     failure: str | None
-    """Why the trial ended here without a value, if it did."""
+    """Why the trial ended here without a value, if it did; it is no longer in the stack then."""
+
+
+class Stack(Protocol):
+    """Slots in training together."""
+
+    @property
+    def epoch(self) -> int:
+        """Return how many epochs these slots have been trained."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the numbers of the slots still in training."""
+
+    def run_epoch(self) -> list[EpochReport]:
+        """Train one epoch; report on every slot that was in the stack, then let the failed go."""
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Take slots out; the others go on as if they had never been there."""
+
+    def join(self, other: Self) -> None:
+        """Take in the slots of another stack that has come as far."""
 
 
 class Objective(Protocol):
-    """Trains a stack of slots; yields the reports of each epoch. A slot that failed reports no more."""
+    """Makes stacks of slots; a slot's reports depend on its point and seed, never on its neighbours."""
 
     @property
     def epochs(self) -> int:
         """Return the number of epochs of a trial."""
 
-    def __call__(self, slots: Sequence[Slot]) -> Generator[list[EpochReport], None, None]:
-        """Train these slots together."""
+    def width(self) -> int:
+        """Return how many slots train together fastest on this machine."""
+
+    def start(self, slots: Sequence[Slot]) -> Stack:
+        """Return these slots as a stack, before its first epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStack:
+    """Slots as one stack of the NumPy network."""
+
+    training: Training
+
+    @property
+    def epoch(self) -> int:
+        """Return how many epochs these slots have been trained."""
+        return self.training.epoch
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the numbers of the slots still in training."""
+        return self.training.lanes
+
+    def run_epoch(self) -> list[EpochReport]:
+        """Train one epoch."""
+        return [
+            EpochReport(
+                number=report.lane,
+                value=report.validation.accuracy,
+                train_loss=report.train_loss,
+                validation_loss=report.validation.loss,
+                failure=report.divergence if report.diverged else None,
+            )
+            for report in self.training.run_epoch()
+        ]
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Take slots out."""
+        self.training.drop(numbers)
+
+    def join(self, other: "NetworkStack") -> None:
+        """Take in the slots of another stack that has come as far."""
+        self.training.join(other.training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +111,11 @@ class NetworkObjective:
         """Return the number of epochs of a trial."""
         return self.settings.epochs
 
-    def __call__(self, slots: Sequence[Slot]) -> Generator[list[EpochReport], None, None]:
-        """Train these slots as one stack."""
+    def width(self) -> int:
+        """Return how many slots train together fastest on this machine."""
+        return fitting_width(self.settings, self.data.train.x.shape[1])
+
+    def start(self, slots: Sequence[Slot]) -> NetworkStack:
+        """Return these slots as one stack."""
         trials = [Hyperparameters(s.point.eta, s.point.lam, s.seed, self.rho, self.decay) for s in slots]
-        for reports in train(trials, self.settings, self.data):
-            yield [
-                EpochReport(
-                    lane=report.lane,
-                    epoch=report.epoch,
-                    value=report.validation.accuracy,
-                    train_loss=report.train_loss,
-                    validation_loss=report.validation.loss,
-                    failure=report.divergence if report.diverged else None,
-                )
-                for report in reports
-            ]
+        return NetworkStack(Training.start(trials, self.settings, self.data, [s.number for s in slots]))

@@ -33,8 +33,8 @@ class Watcher:
     def stage_opened(self, stage: StageStatus, epochs: int) -> None:
         """Hear that a stage is to be trained."""
 
-    def epoch_recorded(self, records: list[Record]) -> None:
-        """Hear what a stack did in an epoch."""
+    def recorded(self, records: list[Record]) -> None:
+        """Hear what slots did since the last time."""
 
     def final_epoch(self, report: Report, epochs: int) -> None:
         """Hear of an epoch of the final training."""
@@ -154,7 +154,11 @@ class _Walk:
     def _worker(self, stage: Stage, study: Study) -> Worker:
         model = self.campaign.model
         objective = NetworkObjective(self.campaign.settings(stage), model.rho, model.decay, self.data)
-        return Worker(self.storage, study.id, objective, stage.stack, self.stop, self.watcher.epoch_recorded)
+        return Worker(
+            self.storage, study.id, objective, len(study.trials),
+            objective.width() if stage.stack == "auto" else stage.stack,
+            self.campaign.halving(stage), self.stop, self.watcher.recorded,
+        )  # fmt: skip
 
     def _wait_for_others(self, stage: Stage, study: Study) -> None:
         """Wait for slots that another process holds; take over what it leaves behind."""

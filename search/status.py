@@ -51,6 +51,8 @@ class StageStatus:
     study: str
     trials: int
     completed: int
+    pruned: int
+    """Trials that ended early, because others of their cohort were better."""
     diverged: int
     """Trials that ended with a stated reason in the numbers themselves."""
     failed: int
@@ -67,11 +69,12 @@ class StageStatus:
     @property
     def waiting(self) -> int:
         """Return how many trials are still to be trained."""
-        return self.trials - self.completed - self.diverged - self.failed - self.running
+        ended = self.completed + self.pruned + self.diverged + self.failed
+        return self.trials - ended - self.running
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        counts = ("name", "study", "trials", "completed", "diverged", "failed", "waiting", "running")
+        counts = ("name", "study", "trials", "completed", "pruned", "diverged", "failed", "waiting", "running")
         return {
             **{key: getattr(self, key) for key in counts},
             "space": self.space.as_dict() if self.space else None,
@@ -193,7 +196,7 @@ def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Ma
     if study is None:
         space = Space.from_dict(planned) if planned["eta"] else None
         name = f"{campaign}/{planned['name']}"
-        return StageStatus(planned["name"], name, planned["trials"], 0, 0, 0, 0, space, None, (), {})
+        return StageStatus(planned["name"], name, planned["trials"], 0, 0, 0, 0, 0, space, None, (), {})
     failed = [trial for trial in study.trials if trial.state is TrialState.FAIL]
     diverged = sum("diverged" in trial.user_attrs.get("reason", "") for trial in failed)
     return StageStatus(
@@ -201,6 +204,7 @@ def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Ma
         study=study.name,
         trials=len(study.trials),
         completed=study.count(TrialState.COMPLETE),
+        pruned=study.count(TrialState.PRUNED),
         diverged=diverged,
         failed=len(failed) - diverged,
         running=storage.live(study.id) if study.count(TrialState.RUNNING) else 0,

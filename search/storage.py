@@ -7,6 +7,7 @@ claimed again.
 """
 
 import json
+import math
 import os
 import socket
 import sqlite3
@@ -52,6 +53,7 @@ _directions, _study_attrs = models.StudyDirectionModel.__table__, models.StudyUs
 _study_system_attrs = models.StudySystemAttributeModel.__table__
 _params, _attrs = models.TrialParamModel.__table__, models.TrialUserAttributeModel.__table__
 _values, _steps = models.TrialValueModel.__table__, models.TrialIntermediateValueModel.__table__
+_FINITE = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +74,19 @@ class Claim:
     slot: Slot
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """What a worker knows of a claimed slot after an epoch."""
+    """What a worker has to tell of a claimed slot."""
 
     claim: Claim
-    epoch: int
-    value: float
-    """The epoch's validation accuracy; of the last epoch, the trial's value."""
+    steps: Mapping[int, float]
+    """Validation accuracies of the epochs since the last record, by epoch."""
+    value: float | None
+    """The newest accuracy, of these or earlier epochs; the trial's value if it ends here."""
     attrs: Mapping[str, Any]
     """User attributes that hold the history so far."""
-    state: TrialState = TrialState.RUNNING
-    """RUNNING, or how the trial ends: COMPLETE or FAIL."""
+    state: TrialState
+    """RUNNING, or how the trial ends: COMPLETE, PRUNED or FAIL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,37 +133,55 @@ class Storage(RDBStorage):
             free = (_trials.c.state == TrialState.WAITING) | (
                 (_trials.c.state == TrialState.RUNNING) & (_lease.c.expires.is_(None) | (_lease.c.expires < _now()))
             )
+            attempts = sa.func.coalesce(_lease.c.attempt, 0).label("attempts")
             found = connection.execute(
-                sa.select(_trials.c.trial_id, _trials.c.number, sa.func.coalesce(_lease.c.attempt, 0))
+                sa.select(_trials.c.trial_id, _trials.c.number, attempts)
                 .outerjoin(_lease, _lease.c.trial_id == _trials.c.trial_id)
                 .where(_trials.c.study_id == study_id, free)
                 .order_by(_trials.c.number)
                 .limit(n)
             ).all()
-            return [self._claim_one(connection, *row) for row in found]
+            return self._lease_slots(connection, found) if found else []
 
-    def record(self, records: Sequence[Record]) -> list[Claim]:
-        """Record an epoch of a whole stack and renew its leases; return the claims that were lost meanwhile.
+    def record(self, records: Sequence[Record], holding: Sequence[Claim]) -> list[Claim]:
+        """Record what a worker's slots did, and renew all leases it holds; return the claims that were lost meanwhile.
 
         What a lost claim computed is discarded: its slot belongs to someone else now.
         """
-        lost: list[Claim] = []
         with self._transaction() as connection:
-            for record in records:
-                if self._renew(connection, record.claim):
-                    _write_epoch(connection, record)
-                else:
-                    lost.append(record.claim)
+            held = self._renew(connection)
+            lost = [claim for claim in holding if held.get(claim.trial_id) != claim.attempt]
+            _write(connection, [record for record in records if record.claim not in lost])
         return lost
+
+    def values_after(self, study_id: int, epoch: int) -> dict[int, float]:
+        """Return the accuracy after an epoch of each slot that came so far, by number; −∞ of those that ended before.
+
+        Slots that may still come so far are left out.
+        """
+        reached = (_steps.c.trial_id == _trials.c.trial_id) & (_steps.c.step == epoch)
+        query = sa.select(_trials.c.number, _trials.c.state, _steps.c.intermediate_value).where(
+            _trials.c.study_id == study_id
+        )
+        with self.guarded(), self.engine.connect() as connection:
+            rows = connection.execute(query.outerjoin_from(_trials, _steps, reached)).all()
+        return {
+            number: -math.inf if value is None else value
+            for number, state, value in rows
+            if value is not None or state.is_finished()
+        }
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give slots back untrained, to be claimed again from their first epoch."""
+        if not claims:
+            return
         with self._transaction() as connection:
-            for claim in claims:
-                if self._renew(connection, claim):
-                    _forget_epochs(connection, claim.trial_id)
-                    _set_state(connection, claim.trial_id, state=TrialState.WAITING, datetime_start=None)
-                    connection.execute(_lease.delete().where(_lease.c.trial_id == claim.trial_id))
+            held = self._renew(connection)
+            mine = [claim.trial_id for claim in claims if held.get(claim.trial_id) == claim.attempt]
+            _forget_epochs(connection, mine)
+            waiting = {"state": TrialState.WAITING, "datetime_start": None}
+            connection.execute(_trials.update().where(_trials.c.trial_id.in_(mine)).values(waiting))
+            connection.execute(_lease.delete().where(_lease.c.trial_id.in_(mine)))
 
     def set_study_attrs(self, study_id: int, attrs: Mapping[str, Any]) -> None:
         """Set user attributes of a study in one transaction."""
@@ -213,25 +234,25 @@ class Storage(RDBStorage):
         except (sa.exc.SQLAlchemyError, StorageInternalError, RuntimeError) as error:
             raise StorageError(database.told(self.path, error)) from error
 
-    def _claim_one(self, connection: sa.Connection, trial_id: int, number: int, attempts: int) -> Claim:
-        _forget_epochs(connection, trial_id)
-        _set_state(connection, trial_id, state=TrialState.RUNNING, datetime_start=_utc())
+    def _lease_slots(self, connection: sa.Connection, found: Sequence[sa.Row[Any]]) -> list[Claim]:
+        ids = [row.trial_id for row in found]
         owner = self.owner
-        lease = {
-            "trial_id": trial_id, "owner": owner.id, "attempt": attempts + 1, "expires": _now() + LEASE_SECONDS,
-            "host": owner.host, "pid": owner.pid, "started": owner.started,
-        }  # fmt: skip
-        connection.execute(_lease.delete().where(_lease.c.trial_id == trial_id))
-        connection.execute(_lease.insert().values(lease))
-        return Claim(trial_id, attempts + 1, _read_slot(connection, trial_id, number))
+        holder = {"owner": owner.id, "host": owner.host, "pid": owner.pid, "started": owner.started}
+        leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row in found]
+        _forget_epochs(connection, ids)
+        running = {"state": TrialState.RUNNING, "datetime_start": _utc()}
+        connection.execute(_trials.update().where(_trials.c.trial_id.in_(ids)).values(running))
+        connection.execute(_lease.delete().where(_lease.c.trial_id.in_(ids)))
+        connection.execute(_lease.insert().values(expires=_now() + LEASE_SECONDS), leases)
+        slots = _read_slots(connection, {row.trial_id: row.number for row in found})
+        return [Claim(row.trial_id, row.attempts + 1, slots[row.trial_id]) for row in found]
 
-    def _renew(self, connection: sa.Connection, claim: Claim) -> bool:
-        mine = (
-            (_lease.c.trial_id == claim.trial_id)
-            & (_lease.c.owner == self.owner.id)
-            & (_lease.c.attempt == claim.attempt)
-        )
-        return connection.execute(_lease.update().where(mine).values(expires=_now() + LEASE_SECONDS)).rowcount == 1
+    def _renew(self, connection: sa.Connection) -> dict[int, int]:
+        """Renew every lease of this worker; return the attempt of each, by trial."""
+        mine = _lease.c.owner == self.owner.id
+        connection.execute(_lease.update().where(mine).values(expires=_now() + LEASE_SECONDS))
+        held = connection.execute(sa.select(_lease.c.trial_id, _lease.c.attempt).where(mine))
+        return {row.trial_id: row.attempt for row in held}
 
     def _expire_the_dead(self, connection: sa.Connection) -> None:
         """End at once the leases of processes that are gone from this machine."""
@@ -291,42 +312,68 @@ def _write_slots(connection: sa.Connection, study: int, space: Space, slots: Seq
     connection.execute(_attrs.insert(), seeds)
 
 
-def _read_slot(connection: sa.Connection, trial_id: int, number: int) -> Slot:
-    named = sa.select(_params.c.param_name, _params.c.param_value).where(_params.c.trial_id == trial_id)
-    values = {row.param_name: row.param_value for row in connection.execute(named)}
-    seed = sa.select(_attrs.c.value_json).where(_attrs.c.trial_id == trial_id, _attrs.c.key == "seed")
-    return Slot(number, Point(values["eta"], values["lambda"]), json.loads(connection.scalars(seed).one()))
-
-
-def _write_epoch(connection: sa.Connection, record: Record) -> None:
-    trial_id = record.claim.trial_id
-    kind = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
-    step = {
-        "trial_id": trial_id,
-        "step": record.epoch,
-        "intermediate_value": record.value,
-        "intermediate_value_type": kind,
+def _read_slots(connection: sa.Connection, numbers: Mapping[int, int]) -> dict[int, Slot]:
+    """Return the slots of trials, whose numbers are given by their ids."""
+    points: dict[int, dict[str, float]] = {trial_id: {} for trial_id in numbers}
+    named = sa.select(_params.c.trial_id, _params.c.param_name, _params.c.param_value)
+    for trial_id, name, value in connection.execute(named.where(_params.c.trial_id.in_(numbers))):
+        points[trial_id][name] = value
+    kept = sa.select(_attrs.c.trial_id, _attrs.c.value_json).where(_attrs.c.key == "seed")
+    seeds = {
+        row.trial_id: json.loads(row.value_json)
+        for row in connection.execute(kept.where(_attrs.c.trial_id.in_(numbers)))
     }
-    connection.execute(_steps.insert(), [step])
-    _upsert(connection, _attrs, _rows(record.attrs, trial_id=trial_id), ("trial_id", "key"))
-    if record.state is TrialState.RUNNING:
+    return {
+        trial_id: Slot(number, Point(points[trial_id]["eta"], points[trial_id]["lambda"]), seeds[trial_id])
+        for trial_id, number in numbers.items()
+    }
+
+
+def _write(connection: sa.Connection, records: Sequence[Record]) -> None:
+    """Write the records of a stack, each table in one statement."""
+    steps = [
+        {
+            "trial_id": record.claim.trial_id,
+            "step": epoch,
+            "intermediate_value": value,
+            "intermediate_value_type": _FINITE,
+        }
+        for record in records
+        for epoch, value in record.steps.items()
+    ]
+    if steps:
+        connection.execute(_steps.insert(), steps)
+    attrs = [row for record in records for row in _rows(record.attrs, trial_id=record.claim.trial_id)]
+    _upsert(connection, _attrs, attrs, ("trial_id", "key"))
+    _end(connection, [record for record in records if record.state.is_finished()])
+
+
+def _end(connection: sa.Connection, records: Sequence[Record]) -> None:
+    if not records:
         return
-    if record.state is TrialState.COMPLETE:
-        finite = models.TrialValueModel.TrialValueType.FINITE
-        value = {"trial_id": trial_id, "objective": 0, "value": record.value, "value_type": finite}
-        connection.execute(_values.insert(), [value])
-    _set_state(connection, trial_id, state=record.state, datetime_complete=_utc())
-    connection.execute(_lease.delete().where(_lease.c.trial_id == trial_id))
+    values = [
+        {
+            "trial_id": r.claim.trial_id,
+            "objective": 0,
+            "value": r.value,
+            "value_type": models.TrialValueModel.TrialValueType.FINITE,
+        }
+        for r in records
+        if r.state is not TrialState.FAIL
+    ]
+    if values:
+        connection.execute(_values.insert(), values)
+    for state in {record.state for record in records}:
+        ids = [record.claim.trial_id for record in records if record.state is state]
+        ended = {"state": state, "datetime_complete": _utc()}
+        connection.execute(_trials.update().where(_trials.c.trial_id.in_(ids)).values(ended))
+    connection.execute(_lease.delete().where(_lease.c.trial_id.in_([record.claim.trial_id for record in records])))
 
 
-def _forget_epochs(connection: sa.Connection, trial_id: int) -> None:
-    """Remove what an unfinished attempt recorded: the next begins with the first epoch, and repeats it to the bit."""
-    connection.execute(_steps.delete().where(_steps.c.trial_id == trial_id))
-    connection.execute(_attrs.delete().where(_attrs.c.trial_id == trial_id, _attrs.c.key != "seed"))
-
-
-def _set_state(connection: sa.Connection, trial_id: int, **values: Any) -> None:
-    connection.execute(_trials.update().where(_trials.c.trial_id == trial_id).values(values))
+def _forget_epochs(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Remove what unfinished attempts recorded: the next begin with the first epoch, and repeat it to the bit."""
+    connection.execute(_steps.delete().where(_steps.c.trial_id.in_(ids)))
+    connection.execute(_attrs.delete().where(_attrs.c.trial_id.in_(ids), _attrs.c.key != "seed"))
 
 
 def _rows(attrs: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from optuna.trial import TrialState
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -58,15 +59,17 @@ class Progressing(Watcher):
         total, done = stage.trials * epochs, self._ended * epochs
         self._task = self._bars.add_task(stage.name, total=total, completed=done, best="")
 
-    def epoch_recorded(self, records: list[Record]) -> None:
+    def recorded(self, records: list[Record]) -> None:
         """Move the bar; elsewhere tell when trials ended."""
         ended = [record for record in records if record.state.is_finished()]
-        left = sum(self._epochs - record.epoch for record in ended)
         self._ended += len(ended)
-        self._best = max([self._best, *(record.value for record in ended if record.state.name == "COMPLETE")])
+        trained = sum(len(record.steps) + (record.state is TrialState.FAIL) for record in records)
+        spared = sum(self._epochs - len(record.attrs["train_loss"]) for record in ended)
+        values = [record.value for record in ended if record.state is TrialState.COMPLETE and record.value is not None]
+        self._best = max([self._best, *values])
         best = f"best {percent(self._best)}" if self._best else ""
-        self._bars.update(self._task, advance=len(records) + left, best=best)
-        if any(record.epoch == self._epochs for record in ended) and self._stage and not err.is_terminal:
+        self._bars.update(self._task, advance=trained + spared, best=best)
+        if values and self._stage and not err.is_terminal:
             self.say(
                 f"{self._stage.name}: {self._ended} of {self._stage.trials} trials ended; {best or 'none completed'}"
             )
@@ -96,7 +99,7 @@ def ranges(stage: StageStatus) -> str:
 
 def counts(stage: StageStatus) -> str:
     """Return how many trials of a stage ended, and how."""
-    kinds = ("completed", "diverged", "failed", "running", "waiting")
+    kinds = ("completed", "pruned", "diverged", "failed", "running", "waiting")
     told = [f"{getattr(stage, kind)} {kind}" for kind in kinds if getattr(stage, kind)]
     return f"{', '.join(told)} of {stage.trials} trials"
 

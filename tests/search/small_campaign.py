@@ -36,6 +36,39 @@ narrow = { top = 3 }
 epochs = 4
 """
 
+HALVING = """
+name = "small"
+seed = 5
+
+[data]
+dataset = "digits"
+
+[model]
+hidden = 50
+batch = 5
+epochs = 12
+
+[[stage]]
+name = "coarse"
+trials = 12
+eta = [0.001, 1.0]
+lambda = [1e-6, 0.01]
+pruner = "halving"
+rungs = [2, 5]
+stack = 5
+
+[[stage]]
+name = "fine"
+trials = 12
+carry = 1
+pruner = "halving"
+narrow = { top = 3 }
+stack = 5
+
+[final]
+epochs = 2
+"""
+
 
 def coarsefine(*arguments, cwd, prefix=(), **options):
     """Run the command line as a user does, in a process of its own."""
@@ -45,6 +78,12 @@ def coarsefine(*arguments, cwd, prefix=(), **options):
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240, **options
     )
+
+
+def run_in(folder, text):
+    """Write a campaign into a folder as small.toml; return the folder."""
+    (folder / "small.toml").write_text(text, "utf-8")
+    return folder
 
 
 def table(path):

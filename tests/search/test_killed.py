@@ -2,13 +2,10 @@
 
 import resource
 import signal
-import sqlite3
 import subprocess
-import sys
-import time
-from contextlib import closing
 
 import pytest
+from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start
 from small_campaign import SMALL, coarsefine, table
 
 from search import Campaign, run
@@ -30,37 +27,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def start(folder):
-    command = [sys.executable, "-m", "search", "run", "small.toml"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def epochs_recorded(folder):
-    """Return how many epochs of trials the storage holds, 0 while there is none."""
-    path = folder / "studies.db"
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(path, timeout=30)) as connection:
-        return connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0]
-
-
-def signal_once(process, kind, reached):
-    """Send a signal as soon as `reached` says so; return whether it came before the end."""
-    deadline = time.monotonic() + 120
-    while process.poll() is None:
-        assert time.monotonic() < deadline, "the run neither ended nor came so far"
-        if reached():
-            process.send_signal(kind)
-            return True
-        time.sleep(0.002)
-    return False
-
-
-def finish(folder):
-    answer = coarsefine("run", "small.toml", cwd=folder)
-    assert answer.returncode == 0, answer.stderr
-
-
 def check_same(folder, expected):
     status, rows = expected
     assert table(folder / "studies.db") == rows
@@ -74,10 +40,10 @@ def test_killed_again_and_again_finishes_with_the_same_bits(folder, expected):
     """kill -9 again and again: the same command, repeated, ends with the trials of one calm run."""
     kills = 0
     for _ in range(60):
-        before = epochs_recorded(folder)
+        before = ended(folder)
         process = start(folder)
-        # At least one more stack must end before the next kill, or no run would get anywhere: 4 trials of 40 epochs.
-        kills += signal_once(process, signal.SIGKILL, lambda before=before: abs(epochs_recorded(folder) - before) > 170)
+        # At least one more trial must end before the next kill, or no run would get anywhere.
+        kills += signal_once(process, signal.SIGKILL, lambda before=before: ended(folder) > before)
         process.communicate()
         if process.returncode == 0:
             break
@@ -95,7 +61,7 @@ def test_killed_at_a_delicate_moment(folder, expected, moment):
     reached = {
         "file begun": lambda: any(folder.glob("studies.db-new-*")),
         "file made": path.exists,
-        "slots written": lambda: path.exists() and slots(path) > 0,
+        "slots written": lambda: slots(folder) > 0,
         "amid the first stack": lambda: epochs_recorded(folder) > 4,
         "weights written": lambda: any(folder.glob("trained/*")),
     }[moment]
@@ -104,11 +70,6 @@ def test_killed_at_a_delicate_moment(folder, expected, moment):
     process.communicate()
     finish(folder)
     check_same(folder, expected)
-
-
-def slots(path):
-    with closing(sqlite3.connect(path, timeout=30)) as connection:
-        return connection.execute("SELECT count(*) FROM trials").fetchone()[0]
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
@@ -120,8 +81,7 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
     assert process.returncode == 130
     last = told.strip().splitlines()[-1]
     assert last.endswith("-m search run small.toml")
-    with closing(sqlite3.connect(folder / "studies.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM trials WHERE state = 'RUNNING'").fetchone() == (0,)
+    assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
     resume = last[last.index("To go on: ") + len("To go on: ") :]
     answer = subprocess.run(["sh", "-c", resume], cwd=folder, check=False, capture_output=True, text=True)  # noqa: S607
     assert answer.returncode == 0, answer.stderr

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import sqlite3
 import sys
@@ -98,21 +99,18 @@ def test_stack_width_changes_no_bit(undisturbed, tmp_path, width):
     assert table(tmp_path / "other.db") == table(path)
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 4, 7, 11, 14, 16, 19])
-def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, epochs):
-    """Stopped after any epoch, a run leaves no trial running; resumed, it has the trials and values of one run."""
+def stop_at(question):
+    """Return a `stop` that says yes from the nth time on that it is asked: before each stack and after each epoch."""
+    asked = itertools.count(1)
+    return lambda: next(asked) >= question
+
+
+@pytest.mark.parametrize("question", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19])
+def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, question):
+    """Stopped at any moment, a run leaves no trial running; resumed, it has the trials and values of one run."""
     campaign, path, status = undisturbed
-    heard = []
-
-    class Counting(Watcher):
-        def epoch_recorded(self, records):
-            heard.append(records)
-
-        def final_epoch(self, report, epochs):
-            heard.append(report)
-
     with pytest.raises(Interrupted):
-        run(campaign, tmp_path / "s.db", watcher=Counting(), stop=lambda: len(heard) >= epochs)
+        run(campaign, tmp_path / "s.db", stop=stop_at(question))
     assert not any(state is TrialState.RUNNING for state, *_ in table(tmp_path / "s.db").values())
     resumed = run(campaign, tmp_path / "s.db")
     assert table(tmp_path / "s.db") == table(path)
@@ -143,21 +141,11 @@ def test_other_data_is_refused(small, tmp_path, monkeypatch):
     """A begun campaign does not go on with other images."""
     walking = sys.modules["search.run"]
     with pytest.raises(Interrupted):
-        stop_after_first_stack(small, tmp_path / "s.db")
+        run(small, tmp_path / "s.db", stop=stop_at(3))
     real = walking.load_images
     monkeypatch.setattr(walking, "load_images", lambda *args: dataclasses.replace(real(*args), digest="0" * 64))
     with pytest.raises(CampaignError, match=r"data\.digest was"):
         run(small, tmp_path / "s.db")
-
-
-def stop_after_first_stack(campaign, path):
-    heard = []
-
-    class Counting(Watcher):
-        def epoch_recorded(self, records):
-            heard.append(records)
-
-    run(campaign, path, watcher=Counting(), stop=lambda: bool(heard))
 
 
 def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
@@ -201,7 +189,7 @@ def test_command_line_json_has_the_promised_keys(undisturbed):
         assert told == json.loads(json.dumps(status.as_dict()))
     assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "final"}
     stage = told["stages"][1]
-    expected = "name study trials completed diverged failed waiting running space parent best"
+    expected = "name study trials completed pruned diverged failed waiting running space parent best"
     assert set(stage) == set(expected.split())
     assert set(stage["space"]) == {"eta", "lambda"}
     assert set(stage["best"][0]) == {"number", "eta", "lambda", "value", "seed"}
@@ -215,7 +203,7 @@ def test_command_line_json_has_the_promised_keys(undisturbed):
 def test_status_of_a_campaign_that_stopped_midway(small, tmp_path):
     """Status counts what is left, knows the ranges given, and shows stages that are not yet open."""
     with pytest.raises(Interrupted):
-        stop_after_first_stack(small, tmp_path / "studies.db")
+        run(small, tmp_path / "studies.db", stop=stop_at(3))
     told = json.loads(coarsefine("status", "--json", cwd=tmp_path).stdout)
     assert told["state"] == "interrupted"
     assert [(s["waiting"], s["running"], s["completed"]) for s in told["stages"]] == [(9, 0, 0), (6, 0, 0)]

@@ -1,0 +1,73 @@
+"""Runs in processes of their own, and real signals sent to them at moments that the storage tells."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+from small_campaign import coarsefine
+
+
+def start(folder):
+    """Start a run of the folder's small.toml."""
+    command = [sys.executable, "-m", "search", "run", "small.toml"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(folder):
+    """Run the folder's small.toml to its end."""
+    answer = coarsefine("run", "small.toml", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+
+
+def counted(folder, query):
+    """Return the number a query gives, 0 while there is no storage."""
+    path = folder / "studies.db"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+def slots(folder):
+    """Return how many trials the storage holds."""
+    return counted(folder, "SELECT count(*) FROM trials")
+
+
+def ended(folder):
+    """Return how many trials have ended."""
+    return counted(folder, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")
+
+
+def epochs_recorded(folder):
+    """Return how many epochs of trials the storage holds."""
+    return counted(folder, "SELECT count(*) FROM trial_intermediate_values")
+
+
+def signal_once(process, kind, reached):
+    """Send a signal as soon as `reached` says so; return whether it came before the end."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None:
+        assert time.monotonic() < deadline, "the run neither ended nor came so far"
+        if reached():
+            process.send_signal(kind)
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def kill_again_and_again(folder, *, processes, kills):
+    """Keep so many runs going, and kill one after another, each when a trial has ended since the last kill."""
+    running = [start(folder) for _ in range(processes)]
+    killed = 0
+    while killed < kills:
+        before = ended(folder)
+        victim = running.pop(0)
+        killed += signal_once(victim, signal.SIGKILL, lambda before=before: ended(folder) > before)
+        victim.communicate()
+        running.append(start(folder))
+    for process in running:
+        process.communicate(timeout=200)
+    return killed
