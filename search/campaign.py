@@ -212,7 +212,7 @@ class Campaign(_Section):
             return NO_HALVING
         if stage.rungs is not None:
             return Halving(tuple(stage.rungs), stage.factor)
-        return Halving.spaced(self.epochs_of(stage), stage.factor)
+        return Halving.usual(self.epochs_of(stage), stage.factor)
 
     def study_name(self, stage: Stage) -> str:
         """Return the name of a stage's study."""

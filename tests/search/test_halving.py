@@ -37,9 +37,9 @@ def test_cohorts_share_out_a_stage(trials):
 
 
 @given(st.integers(1, 500), st.floats(1.1, 5))
-def test_rungs_are_spaced_by_the_factor(epochs, factor):
-    """Rungs rise, lie before the last epoch, and are a factor apart as far as whole epochs allow."""
-    halving = Halving.spaced(epochs, factor)
+def test_usual_rungs_lie_before_the_end(epochs, factor):
+    """Rungs rise and lie before the last epoch; stop by stop, they lead to it."""
+    halving = Halving.usual(epochs, factor)
     assert list(halving.rungs) == sorted(set(halving.rungs))
     assert all(1 <= rung < epochs for rung in halving.rungs)
     stops = [0]
@@ -49,11 +49,11 @@ def test_rungs_are_spaced_by_the_factor(epochs, factor):
 
 
 def test_rungs_and_shares_of_the_closed_form():
-    """Ten epochs halved: rungs after 1, 2 and 5, of 50 trials 25, 13 and 7 go on; nothing is pruned without rungs."""
-    halving = Halving.spaced(10, 2.0)
-    assert halving.rungs == (1, 2, 5)
-    assert [halving.kept(50, rung) for rung in halving.rungs] == [25, 13, 7]
-    assert Halving.spaced(10, 3.0).rungs == (1, 3)
+    """Ten epochs halved: rungs after 1 and 4, of 50 trials 25 and 13 go on; nothing is pruned without rungs."""
+    halving = Halving.usual(10, 2.0)
+    assert halving.rungs == (1, 4)
+    assert [halving.kept(50, rung) for rung in halving.rungs] == [25, 13]
+    assert Halving.usual(1, 2.0).rungs == ()
     assert Halving((1,), 2.0).kept(1, 1) == 1
     assert NO_HALVING.next_stop(0, 10) == 10
 

@@ -98,7 +98,7 @@ def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset):
     answer = coarsefine("run", "short.toml", "--data", cifar10_archive, "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     told = json.loads(answer.stdout)
-    assert [s["completed"] + s["diverged"] for s in told["stages"]] == [4, 4, 4]
+    assert [s["completed"] + s["pruned"] + s["diverged"] for s in told["stages"]] == [4, 4, 4]
     assert told["final"]["test_accuracy"] > 0.25
     study = optuna.load_study(study_name=f"{preset}/coarse", storage=f"sqlite:///{tmp_path / 'studies.db'}")
     assert "20,000/1,000/10,000 images" in study.user_attrs["data"]["description"]
