@@ -2,6 +2,7 @@
 
 ModelError           exit code 1
 └── DataError        exit code 4: images that are missing, damaged, or not what they are said to be
+    └── CacheError   never leaves model.datasets: a kept file that is not whole, so that it must be made anew
 """
 
 
@@ -15,3 +16,7 @@ class DataError(ModelError):
     """The data cannot be used as it is; nothing was trained on it."""
 
     exit_code = 4
+
+
+class CacheError(DataError):
+    """A file of the cache cannot be used as it is."""

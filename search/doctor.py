@@ -13,11 +13,12 @@ from typing import Any, Literal
 import psutil
 from threadpoolctl import threadpool_info
 
+from model.datasets import cache_folder
 from model.errors import DataError
 from search import database
 from search.campaign import Data
 from search.errors import SearchError
-from search.images import VARIABLE, load_images
+from search.images import VARIABLE, read_images
 from search.storage import open_storage
 from search.study import campaign_names
 
@@ -65,8 +66,9 @@ def examine(storage: Path, data: Path | None) -> list[Finding]:
         _file_system(storage),
         _space(storage),
         _storage(storage),
-        _tried("digits", lambda: load_images(Data(dataset="digits"), None, _hush).description),
+        _tried("digits", lambda: read_images(Data(dataset="digits"), None).description),
         _cifar10(data),
+        _cache(cache_folder()),
     ]
 
 
@@ -134,7 +136,27 @@ def _cifar10(data: Path | None) -> Finding:
     if data is None and not os.environ.get(VARIABLE):
         told = f"no --data and no {VARIABLE}: a campaign on it will look in its cache, then download 170 MB"
         return Finding("cifar10", "note", told)
-    return _tried("cifar10", lambda: load_images(Data(dataset="cifar10"), data, _hush).description)
+    return _tried("cifar10", lambda: read_images(Data(dataset="cifar10"), data).description)
+
+
+def _cache(folder: Path) -> Finding:
+    try:
+        found = f"{folder} {_held(folder)}"
+    except OSError as error:
+        return Finding("cache", "note", f"{folder}: {error.strerror}; {_WITHOUT_CACHE}")
+    if not os.access(folder if folder.exists() else _existing(folder), os.W_OK | os.X_OK):
+        return Finding("cache", "note", f"{found}, and cannot be written; {_WITHOUT_CACHE}")
+    return Finding("cache", "ok", found)
+
+
+_WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
+
+
+def _held(folder: Path) -> str:
+    if not folder.exists():
+        return "is not there yet; the first run makes it"
+    sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
+    return f"holds {len(sizes)} files, {sum(sizes) / 2**20:,.0f} MiB; what is deleted from it is made again"
 
 
 def _tried(check: str, look: Callable[[], str]) -> Finding:
@@ -142,10 +164,6 @@ def _tried(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "ok", look())
     except (SearchError, DataError) as error:
         return Finding(check, "unfit", str(error), error.exit_code)
-
-
-def _hush(_: str) -> None:
-    """Say nothing: the findings are what is printed."""
 
 
 def worst(findings: list[Finding]) -> int:

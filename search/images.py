@@ -4,24 +4,38 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from model.datasets import Dataset, load_cifar10, load_digits
+from model.datasets import Dataset, Kept, cache_folder, load_cifar10, load_digits, reopen
 from search.campaign import Data
 from search.errors import CampaignError, UsageError
 
 VARIABLE = "COARSEFINE_DATA"
 
 
-def load_images(wanted: Data, source: Path | None, say: Callable[[str], None]) -> Dataset:
+def load_images(wanted: Data, source: Path | None, say: Callable[[str], None], kept: Kept | None = None) -> Dataset:
     """Return the data of a campaign; CIFAR-10 from `source`, else `COARSEFINE_DATA`, else downloaded.
+
+    The normalised images are kept in the cache folder, and mapped from there, so that all processes share one copy. A
+    worker process is handed what its parent's dataset has as `kept`: it then maps that file without reading source or
+    file again, if it is still there.
 
     Raises `model.errors.DataError`, or `UsageError` for a source that the campaign has no use for.
     """
+    shared = reopen(kept) if kept is not None else None
+    return shared or _load(wanted, source, say, cache_folder())
+
+
+def read_images(wanted: Data, source: Path | None) -> Dataset:
+    """Return the data of a campaign as its source gives it, nothing kept; raises what `load_images` does."""
+    return _load(wanted, source, lambda _: None, None)
+
+
+def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: Path | None) -> Dataset:
     if wanted.dataset == "digits":
         if source is not None:
             raise UsageError(f"The digits come with scikit-learn: --data {source} is not used. Leave it out.")
-        return load_digits()
+        return load_digits(cache=cache, say=say)
     kept = os.environ.get(VARIABLE)
-    return load_cifar10(source or (Path(kept) if kept else None), wanted.selection(), say=say)
+    return load_cifar10(source or (Path(kept) if kept else None), wanted.selection(), say=say, cache=cache)
 
 
 def check_batch(batch: int, data: Dataset) -> None:

@@ -1,7 +1,16 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests():
+    """Keep images in a folder that is gone after the session: the user's own is no business of the tests."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COARSEFINE_CACHE", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ nothing is unpickled.
 
 import hashlib
 import lzma
-import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from model.datasets.cache import cache_folder, cached, key_of
 from model.datasets.cifar10_files import BATCHES, IMAGES, read_batch
 from model.datasets.split import Dataset, Images, Raw, normalise
 from model.errors import DataError
@@ -85,17 +85,32 @@ def load_cifar10(
     *,
     say: Callable[[str], None] = lambda _: None,
     archive: Archive = OFFICIAL,
+    cache: Path | None = None,
 ) -> Dataset:
     """Return the chosen batches of CIFAR-10 as a dataset.
 
     `source` is an archive, a folder of the unpacked files, or the folder around that; without one, the official binary
     archive is downloaded once into the cache folder (`COARSEFINE_CACHE`, or the system's own).
+    With a `cache` folder the normalised images are kept there, and mapped: processes that load the same share one copy.
 
     Raises `DataError` for whatever is missing, truncated, damaged or not what it should be.
     """
     selection = selection or Selection()
     selection.check()
-    batches = _read(source or fetch(archive, say), selection.batches)
+
+    def make() -> Dataset:
+        return _make(source or fetch(archive, say), selection)
+
+    def key() -> str:
+        # The official archive is known by its SHA-256: it need not even be there once its images are kept.
+        files = _fingerprint(source, selection.batches) if source else [["", archive.sha256]]
+        return key_of("cifar10", files=files, selection=asdict(selection))
+
+    return make() if cache is None else cached(key, make, cache, say)
+
+
+def _make(source: Path, selection: Selection) -> Dataset:
+    batches = _read(source, selection.batches)
     raw = Raw(
         name="CIFAR-10",
         classes=CLASSES,
@@ -112,12 +127,27 @@ def load_cifar10(
 def _read(source: Path, names: tuple[str, ...]) -> Mapping[str, Images]:
     with _complaints(source):
         if source.is_dir():
-            return {name: read_batch(*file) for name, file in _files_in_folder(source, names).items()}
-        if not source.exists():
-            raise DataError(f"There is no {source}. {REMEDY}")
-        if not source.is_file():  # a device or a pipe may have no end
-            raise DataError(f"{source} is neither a file nor a folder. {REMEDY}")
+            paths = _paths_in_folder(source, names)
+            return {name: read_batch(str(path), path.read_bytes()) for name, path in paths.items()}
+        _check_kind(source)
         return {name: read_batch(*file) for name, file in _files_in_archive(source, names)}
+
+
+def _fingerprint(source: Path, names: tuple[str, ...]) -> list[list[str]]:
+    """Return name and SHA-256 of each file that `_read` would read; refuse at once what it would refuse at once."""
+    with _complaints(source):
+        if source.is_dir():
+            return [[path.name, _sha256(path)] for path in _paths_in_folder(source, names).values()]
+        _check_kind(source)
+        with tarfile.open(source):  # something else may be of any length
+            return [["", _sha256(source)]]
+
+
+def _check_kind(source: Path) -> None:
+    if not source.exists():
+        raise DataError(f"There is no {source}. {REMEDY}")
+    if not source.is_file():  # a device or a pipe may have no end
+        raise DataError(f"{source} is neither a file nor a folder. {REMEDY}")
 
 
 @contextmanager
@@ -131,22 +161,23 @@ def _complaints(source: Path) -> Iterator[None]:
         ) from error
 
 
-def _files_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, tuple[str, bytes]]:
+def _paths_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, Path]:
     folders = [source, *(source / inner for inner in _FOLDERS)]
     for folder in folders:
         for suffix in _SUFFIXES:
             paths = {name: folder / f"{name}{suffix}" for name in names}
             if all(path.is_file() for path in paths.values()):
-                return {name: (str(path), _whole(path)) for name, path in paths.items()}
+                for path in paths.values():
+                    _check_size(path)
+                return paths
     present = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
     raise _missing(source, names, present)
 
 
-def _whole(path: Path) -> bytes:
+def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > _LARGEST_FILE:
         raise DataError(f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {REMEDY}")
-    return path.read_bytes()
 
 
 def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, bytes]]]:
@@ -193,7 +224,7 @@ def fetch(archive: Archive, say: Callable[[str], None]) -> Path:
     import pooch  # noqa: PLC0415 - half a second to import, needed for downloads alone
     from tqdm import tqdm  # noqa: PLC0415 - likewise
 
-    cache = Path(os.environ.get("COARSEFINE_CACHE") or pooch.os_cache("coarsefine"))
+    cache = cache_folder()
     kept = cache / archive.name
     with _complaints(kept):
         if kept.is_file() and _sha256(kept) == archive.sha256:

@@ -1,15 +1,29 @@
 """Handwritten digits that ship with scikit-learn: 1,797 real 8×8 images (UCI, CC BY 4.0), no download."""
 
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
 import numpy as np
 
+from model.datasets.cache import cached, key_of
 from model.datasets.split import Dataset, Images, Raw, normalise
 
 _TRAIN, _VALIDATION = 1197, 300
 _SPLIT_SEED = 0
 
 
-def load_digits() -> Dataset:
-    """Return 1,197/300/300 digits; the split is a fixed permutation, since the file is sorted by writer."""
+def load_digits(*, cache: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Dataset:
+    """Return 1,197/300/300 digits; the split is a fixed permutation, since the file is sorted by writer.
+
+    With a `cache` folder they are kept there, which spares later processes the import of scikit-learn.
+    """
+    if cache is None:
+        return _make()
+    return cached(lambda: key_of("digits", sklearn=version("scikit-learn"), split=_SPLIT_SEED), _make, cache, say)
+
+
+def _make() -> Dataset:
     from sklearn import datasets  # noqa: PLC0415 - a second to import, needed by this alone
 
     bunch = datasets.load_digits()

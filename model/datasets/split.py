@@ -4,10 +4,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+NORMALISATION = 1
+"""Count it up when normalising or reading gives other numbers for the same files: what was kept is then unused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a dataset lies whole on this machine: all that another process needs to share it."""
+
+    path: Path
+    seal: str
+    """Stands for every byte of the file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """Images in three parts that share no image."""
 
@@ -52,6 +65,8 @@ class Dataset:
     digest: str
     """SHA-256 of the raw pixels and labels of the three parts, whatever files they came from."""
     description: str
+    kept: Kept | None = None
+    """The file whose pages the arrays are; None where they are in this process's memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,15 +175,18 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def lock() -> Iterator[Callable[[Path], None]]:
-    """Give a function that takes away every right to a file; root, who needs none, becomes nobody until the end."""
+def lock() -> Iterator[Callable[..., None]]:
+    """Give a function that takes away every right to a file, or all but those of a mode.
+
+    Root, who needs none, becomes nobody until the end.
+    """
     if not hasattr(os, "geteuid"):
         pytest.skip("files cannot be locked by their mode on this system")
     user = os.geteuid()
     locked: list[Path] = []
 
-    def take_away(path: Path) -> None:
-        path.chmod(0o000)
+    def take_away(path: Path, mode: int = 0o000) -> None:
+        path.chmod(mode)
         locked.append(path)
         if user == 0:
             os.seteuid(NOBODY)

@@ -72,7 +72,7 @@ epochs = 2
 
 def coarsefine(*arguments, cwd, prefix=(), **options):
     """Run the command line as a user does, in a process of its own."""
-    environment = {k: v for k, v in os.environ.items() if k not in {"COARSEFINE_DATA", "COARSEFINE_CACHE"}}
+    environment = {k: v for k, v in os.environ.items() if k != "COARSEFINE_DATA"}
     environment.update(options.pop("env", {}))
     command = [*prefix, sys.executable, "-m", "search", *map(str, arguments)]
     return subprocess.run(

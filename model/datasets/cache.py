@@ -1,0 +1,127 @@
+"""Normalised images, kept in a folder for the next process: made once, mapped by all, checked before they are used.
+
+A file appears in the folder whole or not at all, under a name that says what it was made from: a source that changed,
+by as little as a bit, has another name. Whatever a file's state, the worst it can cost is time.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import psutil
+
+from model.datasets.mapped import VERSION, open_mapped, write_mapped
+from model.datasets.split import NORMALISATION, Dataset, Kept
+from model.errors import CacheError
+
+VARIABLE = "COARSEFINE_CACHE"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ABANDONED_SECONDS = 3600
+"""Writing takes seconds: an unfinished file older than this is nobody's, though its process number is in use again."""
+
+
+def cache_folder() -> Path:
+    """Return where downloads and normalised images are kept: `COARSEFINE_CACHE`, or the system's own place."""
+    return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("coarsefine")).absolute()
+
+
+def key_of(name: str, **made_from: Any) -> str:
+    """Return the name under which a dataset is kept: all that its numbers follow from, this code included."""
+    everything = {"form": VERSION, "normalisation": NORMALISATION, "order": sys.byteorder, **made_from}
+    return f"{name}-{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()}"
+
+
+def cached(
+    key: Callable[[], str], make: Callable[[], Dataset], folder: Path, say: Callable[[str], None] = lambda _: None
+) -> Dataset:
+    """Return the dataset that the folder keeps under the key, mapped and checked; if there is none, make and keep it.
+
+    `key` is asked again after making: what was made from a source that changed meanwhile is not kept. Where the folder
+    cannot keep the dataset, that is said, and the dataset is returned as it was made, in memory.
+
+    Raises whatever `key` and `make` raise.
+    """
+    asked = key()
+    path = folder / f"{asked}.data"
+    try:
+        return open_mapped(path)
+    except CacheError as error:
+        say(f"{error} It is made anew.")
+    except OSError:  # absent, or unreadable: whether it can be replaced decides what is to be said
+        pass
+    dataset = make()
+    if key() != asked:
+        say(f"The files of {dataset.name} changed while they were read: the images are not kept in {folder}.")
+        return dataset
+    try:
+        return _keep(dataset, path)
+    except (OSError, CacheError) as error:
+        say(_told(folder, dataset, error))
+        return dataset
+
+
+def reopen(kept: Kept) -> Dataset | None:
+    """Return the dataset that another process on this machine has checked whole; None if it is not there any more.
+
+    Only the header is checked and compared with what that process saw: milliseconds, however many the images.
+    """
+    try:
+        return open_mapped(kept.path, kept.seal)
+    except (OSError, CacheError):
+        return None
+
+
+def _keep(dataset: Dataset, path: Path) -> Dataset:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
+    with _unfinished(path) as new:
+        write_mapped(new, dataset)
+        ours = open_mapped(new)  # what can be read back is what was meant
+        try:
+            return open_mapped(path)  # another process was first: share its pages
+        except (OSError, CacheError):
+            new.replace(path)
+    assert ours.kept is not None, "what is mapped is kept"  # noqa: S101
+    return replace(ours, kept=replace(ours.kept, path=path))
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    new = path.with_name(f"{path.name}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        yield new
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left; a file that cannot be removed, such as another user's, stays."""
+    for leftover in folder.glob("*.data-*-*.part"):
+        with suppress(OSError):
+            if _is_abandoned(leftover):
+                leftover.unlink()
+
+
+def _is_abandoned(unfinished: Path) -> bool:
+    pid = unfinished.name.rsplit("-", 2)[1]
+    age = time.time() - unfinished.stat().st_mtime
+    return age > _ABANDONED_SECONDS or (pid.isdigit() and not psutil.pid_exists(int(pid)))
+
+
+def _told(folder: Path, dataset: Dataset, error: OSError | CacheError) -> str:
+    cause, remedy = str(error).rstrip("."), f"Name another folder in {VARIABLE}."
+    if isinstance(error, OSError):
+        cause = error.strerror or cause
+        if error.errno in _NO_ROOM:
+            remedy = f"Make room there, or name another folder in {VARIABLE}."
+    return f"{folder} cannot keep the images of {dataset.name} ({cause}): they stay in this process's memory. {remedy}"

@@ -1,0 +1,189 @@
+"""A dataset as one file that is mapped into memory: all processes that open it share its pages.
+
+    prefix     magic, version, length of the header, SHA-256 of the header
+    header     JSON: what the dataset is called, how many images it has, SHA-256 of the content
+    content    the arrays, each from the start of a page on, up to the end of the file
+
+Shapes and sizes give every place and the length of the file, so that no offset is read that could be wrong. The header
+vouches for the content and the prefix for the header: its SHA-256, the seal, stands for every byte that follows it.
+"""
+
+import hashlib
+import json
+import math
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.datasets.split import Dataset, Kept, Part
+from model.errors import CacheError
+
+VERSION = 1
+"""Of this form; count it up when a file of the old form must not be read as one of the new."""
+_MAGIC = b"Coarsefine data\n"
+_PREFIX = struct.Struct("<16sII32s")
+_LONGEST_HEADER = 2**16
+_TOO_MANY = 2**32
+_MOST_AXES = 4
+_PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    name: str
+    classes: list[str]
+    shape: list[int]
+    scale: float
+    digest: str
+    description: str
+    images: list[int]
+    """In the training, validation and test part."""
+    content: str
+    """SHA-256 of all that follows the header, up to the end of the file."""
+
+    def is_sound(self) -> bool:
+        """Tell whether every field has its type; the numbers may still be those of another file."""
+        texts = [self.name, self.digest, self.description, self.content, *self.classes]
+        counts = [*self.shape, *self.images]
+        return (
+            all(type(text) is str for text in texts)
+            and all(type(count) is int and 0 < count < _TOO_MANY for count in counts)
+            and len(self.images) == len(_PARTS)
+            and len(self.shape) <= _MOST_AXES
+            and type(self.scale) is float
+            and math.isfinite(self.scale)
+            and self.scale > 0
+        )
+
+    def arrays(self) -> list[tuple[tuple[int, ...], type]]:
+        """Return shape and type of the arrays in their order: the mean, then x and y of each part."""
+        d = math.prod(self.shape)
+        pairs = [[((n, d), np.float32), ((n,), np.int64)] for n in self.images]
+        return [((d,), np.float32), *(array for pair in pairs for array in pair)]
+
+    def places(self, start: int) -> list[int]:
+        """Return where each array begins, and last where the file ends."""
+        lengths = [math.prod(shape) * np.dtype(kind).itemsize for shape, kind in self.arrays()]
+        return list(accumulate(map(_whole_pages, lengths), initial=start))
+
+
+_PARTS = ("train", "validation", "test")
+
+
+def write_mapped(path: Path, dataset: Dataset) -> None:
+    """Write a new file and have it on the disk; raises `OSError` where that fails."""
+    content = hashlib.sha256()
+    for piece in _pieces(dataset):
+        content.update(piece)
+    header = _Header(
+        name=dataset.name,
+        classes=list(dataset.classes),
+        shape=list(dataset.shape),
+        scale=float(dataset.scale),
+        digest=dataset.digest,
+        description=dataset.description,
+        images=[len(getattr(dataset, part).y) for part in _PARTS],
+        content=content.hexdigest(),
+    )
+    text = json.dumps(asdict(header)).encode()
+    with path.open("xb") as file:
+        file.write(_PREFIX.pack(_MAGIC, VERSION, len(text), hashlib.sha256(text).digest()) + text)
+        file.write(bytes(_start(text) - file.tell()))
+        for piece in _pieces(dataset):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def open_mapped(path: Path, seal: str | None = None) -> Dataset:
+    """Return the dataset in a file, its arrays read-only and mapped, after every byte was checked.
+
+    With a `seal`, the content is not read: the header must be the one that whoever gave the seal has checked whole.
+
+    Raises `CacheError` for a file that is damaged or something else, and `OSError` where it is absent or unreadable.
+    """
+    if path.exists() and not path.is_file():  # a pipe would have us wait for ever
+        raise CacheError(f"{path} is no file.")
+    with path.open("rb") as file:
+        header, start, found = _read_header(path, file)
+        end = header.places(start)[-1]
+        size = os.fstat(file.fileno()).st_size
+        if size != end:
+            raise CacheError(f"{path} has {size:,} bytes instead of {end:,}: it is cut off or damaged.")
+        if seal not in {None, found}:
+            raise CacheError(f"{path} is not the file that was checked.")
+        if seal is None and hashlib.file_digest(file, "sha256").hexdigest() != header.content:
+            raise CacheError(f"{path} is damaged: the SHA-256 of its content is not the one it should have.")
+        pages = mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ)
+    return _dataset(header, pages, start, Kept(path.absolute(), found))
+
+
+def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
+    """Return the header, where the content starts, and the seal; leave the file at the start of the content."""
+    prefix = file.read(_PREFIX.size)
+    if len(prefix) < _PREFIX.size or not prefix.startswith(_MAGIC):
+        raise CacheError(f"{path} is no data of Coarsefine, or cut off.")
+    _, version, length, seal = _PREFIX.unpack(prefix)
+    if version != VERSION:
+        raise CacheError(f"{path} has the form {version}, and this version of Coarsefine reads form {VERSION}.")
+    text = file.read(min(length, _LONGEST_HEADER))
+    if hashlib.sha256(text).digest() != seal:
+        raise CacheError(f"{path} is damaged: the SHA-256 of its header is not the one it should have.")
+    try:
+        header = _Header(**json.loads(text))
+        sound = header.is_sound()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CacheError(f"{path} has a header that cannot be read.") from error
+    if not sound:
+        raise CacheError(f"{path} has a header with impossible values.")
+    start = _start(text)
+    file.seek(start)
+    return header, start, seal.hex()
+
+
+def _dataset(header: _Header, pages: mmap.mmap, start: int, kept: Kept) -> Dataset:
+    # Plain arrays over the pages, not np.memmap, whose every slice costs a Python call.
+    mean, *arrays = (
+        np.ndarray(shape, kind, buffer=pages, offset=place)
+        for (shape, kind), place in zip(header.arrays(), header.places(start)[:-1], strict=True)
+    )
+    parts = {part: Part(*pair) for part, pair in zip(_PARTS, _pairs(arrays), strict=True)}
+    return Dataset(
+        name=header.name,
+        classes=tuple(header.classes),
+        shape=tuple(header.shape),
+        **parts,
+        mean=mean,
+        scale=header.scale,
+        digest=header.digest,
+        description=header.description,
+        kept=kept,
+    )
+
+
+def _pairs(arrays: Sequence[npt.NDArray[Any]]) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    return zip(arrays[::2], arrays[1::2], strict=True)
+
+
+def _pieces(dataset: Dataset) -> Iterator[memoryview]:
+    """Yield the content, each array followed by what fills its last page."""
+    parts = [getattr(dataset, part) for part in _PARTS]
+    for array in (dataset.mean, *(array for part in parts for array in (part.x, part.y))):
+        yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        yield memoryview(bytes(_whole_pages(array.nbytes) - array.nbytes))
+
+
+def _start(text: bytes) -> int:
+    return _whole_pages(_PREFIX.size + len(text))
+
+
+def _whole_pages(length: int) -> int:
+    return -(-length // _PAGE) * _PAGE
