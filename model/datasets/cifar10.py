@@ -128,7 +128,8 @@ def _read(source: Path, names: tuple[str, ...]) -> Mapping[str, Images]:
     with _complaints(source):
         if source.is_dir():
             paths = _paths_in_folder(source, names)
-            return {name: read_batch(str(path), path.read_bytes()) for name, path in paths.items()}
+            contents = {name: (str(path), path.read_bytes()) for name, path in paths.items()}
+            return {name: read_batch(*content) for name, content in contents.items()}
         _check_kind(source)
         return {name: read_batch(*file) for name, file in _files_in_archive(source, names)}
 
