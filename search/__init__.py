@@ -1,9 +1,18 @@
 """Staged random search over Optuna studies: `from search import Campaign, run`."""
 
 from search.campaign import Campaign
-from search.errors import CampaignError, Interrupted, NothingCompleted, SearchError, StorageError, UsageError
-from search.run import Watcher, run
+from search.errors import (
+    CampaignError,
+    Interrupted,
+    NothingCompleted,
+    SearchError,
+    StorageError,
+    UsageError,
+    WorkersFailed,
+)
+from search.run import run
 from search.status import Status
+from search.walk import Watcher, join
 
 __all__ = [
     "Campaign",
@@ -15,5 +24,7 @@ __all__ = [
     "StorageError",
     "UsageError",
     "Watcher",
+    "WorkersFailed",
+    "join",
     "run",
 ]

@@ -4,6 +4,7 @@ Heavy imports wait until a command needs them, so that `--help` answers at once.
 """
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -42,6 +43,9 @@ def run(
     campaign: Annotated[str, typer.Argument(help="A preset's name, or the path of a TOML file.")] = "digits",
     storage: _Storage = "studies.db",
     data: _Data = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processes that train side by side. Default: the cores.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Begin or resume a campaign, and take it to its end."""
@@ -55,7 +59,7 @@ def run(
     wanted, path = Campaign.load(campaign), locate(storage)
     try:
         with Interrupts() as stop, terminal.Progressing() as watcher:
-            status = run_campaign(wanted, path, data=data, watcher=watcher, stop=stop)
+            status = run_campaign(wanted, path, data=data, workers=workers or _cores(), watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and path.exists():
             _print_json(_read(storage, wanted.name).as_dict())
@@ -67,6 +71,28 @@ def run(
     suffix = "" if storage == "studies.db" else f" --storage {shlex.quote(storage)}"
     terminal.out.print(f"Next: {_program()} best {shlex.quote(wanted.name)}{suffix}", markup=False)
     terminal.out.print(f"      {shlex.quote(_beside('optuna-dashboard'))} {shlex.quote(status.storage)}", markup=False)
+
+
+@app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
+def worker(
+    campaign: Annotated[str, typer.Argument(help="A preset's name, a TOML file, or a campaign in the storage.")],
+    storage: _Storage = "studies.db",
+    data: _Data = None,
+) -> None:
+    """Join a running campaign, and help it through its stages; leave at any time with Ctrl-C."""
+    from search import terminal
+    from search.database import locate
+    from search.errors import Interrupted
+    from search.interrupt import Interrupts
+    from search.walk import find_campaign, join
+
+    path = locate(storage)
+    try:
+        with Interrupts() as stop, terminal.Progressing() as watcher:
+            join(find_campaign(campaign, path), path, data=data, watcher=watcher, stop=stop)
+    except (Interrupted, KeyboardInterrupt) as error:
+        raise Interrupted(f"Left; the slots went back. To join again: {_same_command()}") from error
+    _say("Every stage is at its end.")
 
 
 @app.command(epilog="Examples: `coarsefine status` · `coarsefine status paper --json`")
@@ -245,6 +271,11 @@ def _every(step: int, last: int) -> "Callable[[int], None]":
             _say(f"epoch {epoch} of {last}")
 
     return told
+
+
+def _cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _same_command() -> str:

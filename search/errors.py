@@ -5,6 +5,7 @@
     │   └── CampaignError      exit code 2: the campaign file
     ├── NothingCompleted       exit code 3: a stage ended without one completed trial
     ├── StorageError           exit code 5: the database, its file, or the disk
+    ├── WorkersFailed          the exit code of the worker process that could not go on
     └── Interrupted            exit code 130: stopped by Ctrl-C or SIGTERM; the slots went back
 
 Exit code 4, the data, is `model.errors.DataError`.
@@ -37,6 +38,14 @@ class StorageError(SearchError):
     """The database cannot be used as it is. What was recorded before stays recorded."""
 
     exit_code = 5
+
+
+class WorkersFailed(SearchError):  # noqa: N818 - an outcome, named as one
+    """A worker process ended with an error, or workers die before they can begin. What was recorded stays recorded."""
+
+    def __init__(self, told: str, exit_code: int) -> None:
+        super().__init__(told)
+        self.exit_code = exit_code
 
 
 class Interrupted(SearchError):  # noqa: N818 - an outcome, named as one

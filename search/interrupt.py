@@ -1,21 +1,21 @@
 """Ctrl-C and SIGTERM: the first asks for an orderly end, the second Ctrl-C stops at once."""
 
 import signal
+from collections.abc import Sequence
 from types import FrameType
 from typing import Self
-
-_ASKED = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
     """While entered, signals only set a flag; call it to ask whether one came."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
+        self._kinds = kinds
         self._came = False
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
-        self._before = {kind: signal.signal(kind, self._note) for kind in _ASKED}
+        self._before = {kind: signal.signal(kind, self._note) for kind in self._kinds}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,43 +1,22 @@
-"""Walks a campaign to its end, from wherever it stands: stage after stage, then the final training."""
+"""Runs a campaign to its end, from wherever it stands: stage after stage, then the final training."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from optuna.trial import TrialState
-
-from model import Report
-from model.datasets import Dataset
 from search.campaign import Campaign, Stage
 from search.errors import Interrupted, NothingCompleted
 from search.final import train_winner
-from search.fingerprint import fingerprint, refuse_other
+from search.fingerprint import refuse_other
 from search.images import check_batch, load_images
-from search.objective import NetworkObjective
-from search.status import StageStatus, Status, find_winner, read_final, read_status
-from search.storage import Record, Storage, make_storage, open_storage
-from search.study import Study, find_studies, open_study
-from search.worker import Worker
+from search.pool import Pool, Task
+from search.status import Status, find_winner, read_final, read_status
+from search.storage import make_storage, open_storage
+from search.study import find_studies
+from search.walk import Walk, Watcher
 
-_POLL_SECONDS = 0.5
-
-
-class Watcher:
-    """Hears how a run goes, and keeps it to itself; a subclass may tell."""
-
-    def say(self, sentence: str) -> None:
-        """Hear something worth telling."""
-
-    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
-        """Hear that a stage is to be trained."""
-
-    def recorded(self, records: list[Record]) -> None:
-        """Hear what slots did since the last time."""
-
-    def final_epoch(self, report: Report, epochs: int) -> None:
-        """Hear of an epoch of the final training."""
+_LOOK_SECONDS = 0.25
+"""Between looks at how far the workers have come."""
 
 
 def run(
@@ -45,13 +24,15 @@ def run(
     storage: Path = Path("studies.db"),
     *,
     data: Path | None = None,
+    workers: int = 1,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Status:
     """Take a campaign to its end and return how it stands; begin it, or resume it where it was left.
 
-    `data` is the archive or folder of the images, for campaigns that do not bring their own. `stop` is asked after
-    every epoch; once it is true, slots go back and `Interrupted` is raised.
+    `data` is the archive or folder of the images, for campaigns that do not bring their own. One worker is this
+    process; more are processes of their own. `stop` is asked after every epoch; once it is true, slots go back and
+    `Interrupted` is raised.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
@@ -62,14 +43,11 @@ def run(
         return _status(path, campaign)
     images = load_images(campaign.data, data, watcher.say)
     check_batch(campaign.model.batch, images)
-    attrs = fingerprint(campaign, images)
     opened = make_storage(path)
     try:
-        refuse_other(find_studies(opened, campaign.name), attrs)
-        walk = _Walk(campaign, opened, images, attrs, watcher, stop)
-        for stage in campaign.stage:
-            walk.take(stage)
-        walk.train_winner()
+        this = _Run(Walk.begin(campaign, opened, images, watcher, stop), data)
+        this.take_stages(workers)
+        this.train_winner()
         return read_status(opened, campaign.name)
     finally:
         opened.close()
@@ -97,86 +75,60 @@ def _status(path: Path, campaign: Campaign) -> Status:
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
-    """One run's way through a campaign."""
+class _Run:
+    """One run of a campaign, on a storage that is open."""
 
-    campaign: Campaign
-    storage: Storage
-    data: Dataset
-    attrs: Mapping[str, Any]
-    watcher: Watcher
-    stop: Callable[[], bool]
+    walk: Walk
+    source: Path | None
+    """Where the user keeps the images."""
 
-    def take(self, stage: Stage) -> None:
-        """Take one stage to its end."""
-        study = self._opened(stage)
+    def take_stages(self, workers: int) -> None:
+        """Take all stages to their end: in this process, or with so many others."""
+        if workers == 1:
+            self.walk.take_stages()
+            return
+        walk = self.walk
+        logs = walk.storage.path.parent / "logs" / walk.campaign.name
+        task = Task(walk.campaign, walk.storage.path, self.source, walk.data.kept, workers, logs)
+        with Pool(task, walk.watcher) as pool:
+            for stage in walk.campaign.stage:
+                self._watch(stage, pool)
+
+    def _watch(self, stage: Stage, pool: Pool) -> None:
+        """Open a stage, and look on until the pool's workers have ended it."""
+        study = self.walk.open(stage)
         if study.finished:
             return
-        self.watcher.stage_opened(self._told(stage), self.campaign.settings(stage).epochs)
-        self._worker(stage, study).work()
-        self._wait_for_others(stage, study)
+        self.walk.tell_opened(stage)
+        while self.walk.storage.unfinished(study.id):
+            if self.walk.stop():
+                raise Interrupted("Stopped while workers train.")
+            pool.wait(_LOOK_SECONDS)
+            self.walk.watcher.progressed(self.walk.storage.progress(study.id))
 
     def train_winner(self) -> None:
         """Train the best trial of all stages to the end, once."""
-        studies = find_studies(self.storage, self.campaign.name)
+        walk = self.walk
+        campaign, storage = walk.campaign, walk.storage
+        studies = find_studies(storage, campaign.name)
         winner = find_winner(studies)
         if winner is None:
             total = sum(len(study.trials) for study in studies.values())
             raise NothingCompleted(
-                f"No trial of {self.campaign.name} completed: all {total} diverged. Lower eta's upper bound, "
+                f"No trial of {campaign.name} completed: all {total} diverged. Lower eta's upper bound, "
                 "and start under another name."
             )
         if read_final(studies) is not None:
             return
         trial = studies[winner.study].trials[winner.trial.number]
         final = train_winner(
-            self.campaign,
+            campaign,
             winner,
             [value for _, value in sorted(trial.intermediate_values.items())],
-            self.data,
-            self.storage.path.parent / "trained" / f"{self.campaign.name}.npz",
-            lambda report: self.watcher.final_epoch(report, self.campaign.final.epochs),
-            self.stop,
+            walk.data,
+            storage.path.parent / "trained" / f"{campaign.name}.npz",
+            lambda report: walk.watcher.final_epoch(report, campaign.final.epochs),
+            walk.stop,
         )
-        last = self.campaign.study_name(self.campaign.stage[-1])
-        self.storage.set_study_attrs(studies[last].id, {"final": final.as_dict()})
-
-    def _opened(self, stage: Stage) -> Study:
-        studies = find_studies(self.storage, self.campaign.name)
-        name = self.campaign.study_name(stage)
-        if name not in studies:
-            parent = self.campaign.parent_of(stage)
-            opener = studies[self.campaign.study_name(parent)] if parent else None
-            open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
-            studies = find_studies(self.storage, self.campaign.name)
-        return studies[name]
-
-    def _worker(self, stage: Stage, study: Study) -> Worker:
-        model = self.campaign.model
-        objective = NetworkObjective(self.campaign.settings(stage), model.rho, model.decay, self.data)
-        return Worker(
-            self.storage, study.id, objective, len(study.trials),
-            objective.width() if stage.stack == "auto" else stage.stack,
-            self.campaign.halving(stage), self.stop, self.watcher.recorded,
-        )  # fmt: skip
-
-    def _wait_for_others(self, stage: Stage, study: Study) -> None:
-        """Wait for slots that another process holds; take over what it leaves behind."""
-        said = False
-        while left := self._left(study):
-            if not said:
-                self.watcher.say(f"Another process trains {left} slots of {study.name}: waiting for it.")
-                said = True
-            if self.stop():
-                raise Interrupted("Stopped while another process trains.")
-            time.sleep(_POLL_SECONDS)
-            self._worker(stage, study).work()
-
-    def _left(self, study: Study) -> int:
-        with self.storage.guarded():
-            unfinished = (TrialState.RUNNING, TrialState.WAITING)
-            return len(self.storage.get_all_trials(study.id, deepcopy=False, states=unfinished))
-
-    def _told(self, stage: Stage) -> StageStatus:
-        status = read_status(self.storage, self.campaign.name)
-        return next(s for s in status.stages if s.name == stage.name)
+        last = campaign.study_name(campaign.stage[-1])
+        storage.set_study_attrs(studies[last].id, {"final": final.as_dict()})

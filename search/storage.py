@@ -90,6 +90,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a study has come, whoever trains it."""
+
+    trials: int
+    ended: int
+    epochs: int
+    """Recorded of the trials that are being trained."""
+    best: float | None
+    """The best value of a completed trial."""
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """Who holds a lease: a process, told apart from another that once had its number."""
 
@@ -187,6 +199,28 @@ class Storage(RDBStorage):
         """Set user attributes of a study in one transaction."""
         with self._transaction() as connection:
             _upsert(connection, _study_attrs, _rows(attrs, study_id=study_id), ("study_id", "key"))
+
+    def progress(self, study_id: int) -> Progress:
+        """Return how far a study has come."""
+        ours = _trials.c.study_id == study_id
+        states = sa.select(_trials.c.state, sa.func.count()).where(ours).group_by(_trials.c.state)
+        steps = sa.select(sa.func.count()).select_from(_steps.join(_trials, _trials.c.trial_id == _steps.c.trial_id))
+        best = sa.select(sa.func.max(_values.c.value)).join(_trials, _trials.c.trial_id == _values.c.trial_id)
+        with self.guarded(), self.engine.connect() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(states)}
+            return Progress(
+                trials=sum(counts.values()),
+                ended=sum(count for state, count in counts.items() if state.is_finished()),
+                epochs=connection.scalars(steps.where(ours, _trials.c.state == TrialState.RUNNING)).one(),
+                best=connection.scalars(best.where(ours, _trials.c.state == TrialState.COMPLETE)).one(),
+            )
+
+    def unfinished(self, study_id: int) -> int:
+        """Return how many slots have not ended."""
+        left = _trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+        with self.guarded(), self.engine.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(_trials).where(_trials.c.study_id == study_id, left)
+            return connection.scalars(query).one()
 
     def live(self, study_id: int) -> int:
         """Return how many slots are being trained now: RUNNING under a lease whose holder lives."""

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from optuna.trial import TrialState
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from model import Report
 from search.doctor import Finding
-from search.run import Watcher
 from search.status import StageStatus, Status, Trial
-from search.storage import Record
+from search.storage import Progress
+from search.walk import Watcher
 
 out = Console(highlight=False, soft_wrap=True)
 """Data."""
@@ -26,7 +26,7 @@ class Progressing(Watcher):
     """A run's watcher: a bar for each stage on a terminal, one line for each stack that ended elsewhere."""
 
     def __init__(self) -> None:
-        self._bars = Progress(
+        self._bars = Bars(
             TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.fields[best]:<14}"),
             TimeElapsedColumn(), TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True,
         )  # fmt: skip
@@ -34,7 +34,6 @@ class Progressing(Watcher):
         self._stage: StageStatus | None = None
         self._epochs = 0
         self._ended = 0
-        self._best = 0.0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -52,27 +51,21 @@ class Progressing(Watcher):
     def stage_opened(self, stage: StageStatus, epochs: int) -> None:
         """Tell the stage's ranges, and begin its bar."""
         self._stage, self._epochs, self._ended = stage, epochs, stage.trials - stage.waiting - stage.running
-        self._best = stage.best[0].value if stage.best else 0.0
         self.say(
             f"{stage.name}: {stage.waiting} of {stage.trials} trials to train, {epochs} epochs each; {ranges(stage)}"
         )
         total, done = stage.trials * epochs, self._ended * epochs
         self._task = self._bars.add_task(stage.name, total=total, completed=done, best="")
 
-    def recorded(self, records: list[Record]) -> None:
+    def progressed(self, progress: Progress) -> None:
         """Move the bar; elsewhere tell when trials ended."""
-        ended = [record for record in records if record.state.is_finished()]
-        self._ended += len(ended)
-        trained = sum(len(record.steps) + (record.state is TrialState.FAIL) for record in records)
-        spared = sum(self._epochs - len(record.attrs["train_loss"]) for record in ended)
-        values = [record.value for record in ended if record.state is TrialState.COMPLETE and record.value is not None]
-        self._best = max([self._best, *values])
-        best = f"best {percent(self._best)}" if self._best else ""
-        self._bars.update(self._task, advance=trained + spared, best=best)
-        if values and self._stage and not err.is_terminal:
+        best = f"best {percent(progress.best)}" if progress.best is not None else ""
+        self._bars.update(self._task, completed=progress.ended * self._epochs + progress.epochs, best=best)
+        if self._stage and progress.ended > self._ended and not err.is_terminal:
             self.say(
-                f"{self._stage.name}: {self._ended} of {self._stage.trials} trials ended; {best or 'none completed'}"
+                f"{self._stage.name}: {progress.ended} of {progress.trials} trials ended; {best or 'none completed'}"
             )
+        self._ended = progress.ended
 
     def final_epoch(self, report: Report, epochs: int) -> None:
         """Move the bar of the final training; elsewhere tell that it began."""

@@ -75,11 +75,15 @@ class Worker:
     """Slots of the whole study."""
     stack: int
     """Most slots that train together."""
+    workers: int
+    """How many are thought to share the study."""
     halving: Halving
     stop: Callable[[], bool]
     """Asked after each epoch: whether to give the slots back and leave."""
-    told: Callable[[list[Record]], None]
-    """Hears what is recorded of a stack."""
+    claimed: Callable[[list[int]], None]
+    """Hears the numbers of the slots that were claimed."""
+    recorded: Callable[[], None]
+    """Hears that something was recorded."""
     _lanes: dict[int, _Lane] = field(default_factory=dict)
     """The slots this worker holds, by number."""
     _parked: list[Stack] = field(default_factory=list)
@@ -111,6 +115,7 @@ class Worker:
                 return self._joined(group)
             if claims := self.storage.claim(self.study_id, self._width()):
                 self._lanes.update({claim.slot.number: _Lane(claim) for claim in claims})
+                self.claimed([claim.slot.number for claim in claims])
                 return self.objective.start([claim.slot for claim in claims])
             if group:
                 return self._joined(group)
@@ -120,8 +125,9 @@ class Worker:
             self._flush_if_due(LEASE_SECONDS / 10)
 
     def _width(self) -> int:
-        """Return an even share of the stage: stacks of 10, 10 and 10 are faster than 12, 12 and 6."""
-        return math.ceil(self.trials / math.ceil(self.trials / self.stack))
+        """Return an even share of the stage, for each worker as many: stacks of 10, 10 and 10 before 12, 12 and 6."""
+        rounds = math.ceil(self.trials / self.stack / self.workers)
+        return math.ceil(self.trials / (rounds * self.workers))
 
     def _train(self, stack: Stack) -> None:
         """Train a stack to its next rung, or to the end."""
@@ -194,7 +200,7 @@ class Worker:
             del self._lanes[number]
         for stack in (*stacks, *self._parked):
             stack.drop(gone & set(stack.numbers))
-        self.told([record for record in records if record.claim not in lost])
+        self.recorded()
 
 
 def _finite(value: float) -> float | None:

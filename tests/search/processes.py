@@ -10,15 +10,16 @@ from contextlib import closing
 from small_campaign import coarsefine
 
 
-def start(folder):
-    """Start a run of the folder's small.toml."""
-    command = [sys.executable, "-m", "search", "run", "small.toml"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(folder, *arguments, **options):
+    """Start a run of the folder's small.toml, in one process unless told otherwise."""
+    command = [sys.executable, "-m", "search", "run", "small.toml", *(arguments or ("--workers", "1"))]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, **piped, **options)
 
 
 def finish(folder):
     """Run the folder's small.toml to its end."""
-    answer = coarsefine("run", "small.toml", cwd=folder)
+    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder)
     assert answer.returncode == 0, answer.stderr
 
 

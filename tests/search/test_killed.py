@@ -80,7 +80,7 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     last = told.strip().splitlines()[-1]
-    assert last.endswith("-m search run small.toml")
+    assert last.endswith("-m search run small.toml --workers 1")
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
     resume = last[last.index("To go on: ") + len("To go on: ") :]
     answer = subprocess.run(["sh", "-c", resume], cwd=folder, check=False, capture_output=True, text=True)  # noqa: S607
@@ -105,7 +105,7 @@ def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    answer = coarsefine("run", "small.toml", cwd=folder, preexec_fn=limit)
+    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder, preexec_fn=limit)
     assert answer.returncode == 5, answer.stderr
     assert "studies.db" in answer.stderr
     assert "run the same command again" in answer.stderr

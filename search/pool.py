@@ -1,0 +1,249 @@
+"""Workers on this machine: processes that walk a campaign, watched and replaced.
+
+Each is spawned, with one BLAS thread and a log of its own, and shares the images through the page cache. A worker that
+dies loses nothing but its unfinished epochs: its slots go back, and another takes its place.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from model.datasets import Kept
+from model.errors import ModelError
+from search.campaign import Campaign
+from search.errors import Interrupted, SearchError, WorkersFailed
+from search.interrupt import Interrupts
+from search.status import StageStatus
+from search.storage import Progress
+from search.walk import Watcher, join
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_MOST_FALSE_STARTS = 3
+"""Deaths in a row of a worker that had not yet claimed a slot, after which another would die alike."""
+_GRACE_SECONDS = 60
+"""How long workers that were told to stop may take for their epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every worker of a pool is to do."""
+
+    campaign: Campaign
+    storage: Path
+    data: Path | None
+    kept: Kept | None
+    workers: int
+    logs: Path
+    """The folder of the workers' logs."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """One of a pool's workers, and whoever replaces it."""
+
+    name: str
+    process: SpawnProcess
+    ear: Connection
+    """Hears `_Claimed` once, and at the end `_Ended`; nothing more from one that died."""
+    false_starts: int = 0
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A worker came as far as its first slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A worker is through: well, or with an error that another would have too."""
+
+    exit_code: int
+    told: str
+
+
+class Pool:
+    """Keeps a task's workers at it while entered; leaving it ends them."""
+
+    def __init__(self, task: Task, watcher: Watcher) -> None:
+        self._task, self._watcher = task, watcher
+        self._places: list[_Place] = []
+
+    def __enter__(self) -> Self:
+        self._task.logs.mkdir(parents=True, exist_ok=True)
+        for number in range(1, self._task.workers + 1):
+            self._places.append(self._start(f"worker-{number}"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the workers finish their epoch, or end them at once where even that was interrupted."""
+        grace = 0 if kind is not None and issubclass(kind, KeyboardInterrupt) else _GRACE_SECONDS
+        try:
+            self._signal(signal.SIGTERM)
+            for place in self._places:
+                place.process.join(grace)
+        finally:
+            self._signal(signal.SIGKILL)
+            for place in self._places:
+                place.process.join()
+                place.ear.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the process numbers of the living workers."""
+        return [p.process.pid for p in self._places if p.process.is_alive() and p.process.pid is not None]
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a worker says something or dies, at most so long; replace the dead.
+
+        Raises the error a worker ended with, or `WorkersFailed` where they die before they can begin.
+        """
+        waiting = {place.ear: place for place in self._places if not place.ended}
+        for ear in connection.wait(list(waiting), seconds):
+            assert isinstance(ear, Connection), "only connections are waited for"  # noqa: S101
+            self._hear(waiting[ear])
+
+    def _hear(self, place: _Place) -> None:
+        try:
+            message = place.ear.recv()
+        except EOFError:  # it died: the last copy of the other end is closed
+            place.process.join()
+            self._replace(place)
+            return
+        if isinstance(message, _Claimed):
+            place.false_starts = 0
+        elif isinstance(message, _Ended):
+            place.ended = True
+            if message.exit_code:
+                raise WorkersFailed(message.told, message.exit_code)
+
+    def _replace(self, dead: _Place) -> None:
+        how = _manner_of_death(dead.process.exitcode)
+        log = self._log(dead.name)
+        dead.false_starts += 1
+        if dead.false_starts >= _MOST_FALSE_STARTS:
+            raise WorkersFailed(
+                f"{dead.name} {how} {dead.false_starts} times in a row before it could begin: see {log}.", 1
+            )
+        self._watcher.say(f"{dead.name} {how}: its slots go back, and another takes its place (log: {log}).")
+        dead.ear.close()
+        new = self._start(dead.name)
+        dead.process, dead.ear = new.process, new.ear
+
+    def _start(self, name: str) -> _Place:
+        spawning = get_context("spawn")
+        ear, mouth = spawning.Pipe(duplex=False)
+        process = spawning.Process(target=_work, args=(self._task, self._log(name), mouth), name=name, daemon=True)
+        with _one_thread_each():
+            process.start()
+        mouth.close()
+        return _Place(name, process, ear)
+
+    def _log(self, name: str) -> Path:
+        return self._task.logs / f"{name}.log"
+
+    def _signal(self, kind: signal.Signals) -> None:
+        for pid in self.pids:
+            os.kill(pid, kind)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Have processes started meanwhile load their BLAS with one thread; a limit set later would find them started."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _manner_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    return f"ended with exit code {exit_code}"
+
+
+@dataclass(slots=True)
+class _Logging(Watcher):
+    """A worker's watcher: writes its log, and tells the pool when the work has begun."""
+
+    mouth: Connection
+    log: logging.Logger
+    _begun: bool = field(default=False)
+
+    def say(self, sentence: str) -> None:
+        """Log a sentence."""
+        self.log.info(sentence)
+
+    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
+        """Log the stage."""
+        self.log.info("%s: %d of %d trials wait, %d epochs each", stage.study, stage.waiting, stage.trials, epochs)
+
+    def claimed(self, stage: str, numbers: list[int]) -> None:
+        """Log the slots."""
+        self.log.info("%s: claimed %s", stage, ", ".join(map(str, numbers)))
+        if not self._begun:
+            self._begun = True
+            self.mouth.send(_Claimed())
+
+    def progressed(self, progress: Progress) -> None:
+        """Log how far the stage has come."""
+        self.log.debug("%s", progress)
+
+
+def _work(task: Task, log: Path, mouth: Connection) -> None:
+    """Be a worker: walk the task's campaign until its stages have ended, or whoever started this is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the pool decides for all
+    logger = _logger(log)
+    logger.info("started as process %d", os.getpid())
+    parent = parent_process()
+    with Interrupts((signal.SIGTERM,)) as asked:
+
+        def stop() -> bool:
+            return asked() or (parent is not None and not parent.is_alive())
+
+        ended = _joined(task, _Logging(mouth, logger), stop)
+    logger.info("ended: %s", ended.told or "every stage is at its end")
+    mouth.send(ended)
+
+
+def _joined(task: Task, watcher: _Logging, stop: Callable[[], bool]) -> _Ended:
+    try:
+        join(
+            task.campaign, task.storage, data=task.data, kept=task.kept,
+            workers=task.workers, watcher=watcher, stop=stop,
+        )  # fmt: skip
+    except Interrupted as error:
+        return _Ended(0, str(error))
+    except (SearchError, ModelError) as error:
+        return _Ended(error.exit_code, str(error))
+    return _Ended(0, "")
+
+
+def _logger(path: Path) -> logging.Logger:
+    """Return the worker's log; what a crash prints, down to the C libraries, goes there too."""
+    logger = logging.getLogger("coarsefine.worker")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    return logger

@@ -1,0 +1,168 @@
+"""One process's way through the stages of a campaign, from wherever it stands. Any number may walk at once.
+
+Whoever comes to a stage that is not there yet opens it; whoever finds slots trains them; whoever finds none waits for
+those who do, and takes over what the dead leave behind. None of them is needed: each can be killed at any moment.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model import Report
+from model.datasets import Dataset, Kept
+from search.campaign import Campaign, Stage
+from search.errors import Interrupted
+from search.fingerprint import fingerprint, refuse_other
+from search.images import check_batch, load_images
+from search.objective import NetworkObjective
+from search.status import StageStatus, read_status
+from search.storage import Progress, Storage, open_storage
+from search.study import Study, find_studies, open_study
+from search.worker import Worker
+
+_POLL_SECONDS = 0.5
+
+
+class Watcher:
+    """Hears how a run goes, and keeps it to itself; a subclass may tell."""
+
+    def say(self, sentence: str) -> None:
+        """Hear something worth telling."""
+
+    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
+        """Hear that a stage is to be trained."""
+
+    def claimed(self, stage: str, numbers: list[int]) -> None:
+        """Hear which slots this process trains next."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Hear how far a stage has come, whoever trains it."""
+
+    def final_epoch(self, report: Report, epochs: int) -> None:
+        """Hear of an epoch of the final training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What a process needs on its way."""
+
+    campaign: Campaign
+    storage: Storage
+    data: Dataset
+    attrs: Mapping[str, Any]
+    """By which the campaign's studies are known."""
+    watcher: Watcher
+    stop: Callable[[], bool]
+    workers: int = 1
+    """How many processes are thought to walk: each stage is cut into as many shares, or a multiple."""
+
+    @classmethod
+    def begin(
+        cls, campaign: Campaign, storage: Storage, data: Dataset,
+        watcher: Watcher, stop: Callable[[], bool], workers: int = 1,
+    ) -> "Walk":  # fmt: skip
+        """Return a walk; raise `CampaignError` where the storage holds this campaign begun with something else."""
+        attrs = fingerprint(campaign, data)
+        refuse_other(find_studies(storage, campaign.name), attrs)
+        return cls(campaign, storage, data, attrs, watcher, stop, workers)
+
+    def take_stages(self) -> None:
+        """Take every stage to its end."""
+        for stage in self.campaign.stage:
+            self._take(stage)
+
+    def _take(self, stage: Stage) -> None:
+        study = self.open(stage)
+        if study.finished:
+            return
+        self.tell_opened(stage)
+        worker = self._worker(stage, study)
+        worker.work()
+        self._wait_for_others(study, worker)
+
+    def tell_opened(self, stage: Stage) -> None:
+        """Tell the watcher how a stage stands that is to be trained."""
+        status = read_status(self.storage, self.campaign.name)
+        standing = next(s for s in status.stages if s.name == stage.name)
+        self.watcher.stage_opened(standing, self.campaign.epochs_of(stage))
+
+    def open(self, stage: Stage) -> Study:
+        """Return a stage's study, opening it if nobody has."""
+        studies = find_studies(self.storage, self.campaign.name)
+        name = self.campaign.study_name(stage)
+        if name not in studies:
+            parent = self.campaign.parent_of(stage)
+            opener = studies[self.campaign.study_name(parent)] if parent else None
+            open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
+            studies = find_studies(self.storage, self.campaign.name)
+        return studies[name]
+
+    def _worker(self, stage: Stage, study: Study) -> Worker:
+        model = self.campaign.model
+        objective = NetworkObjective(self.campaign.settings(stage), model.rho, model.decay, self.data)
+        return Worker(
+            storage=self.storage,
+            study_id=study.id,
+            objective=objective,
+            trials=len(study.trials),
+            stack=objective.width() if stage.stack == "auto" else stage.stack,
+            workers=self.workers,
+            halving=self.campaign.halving(stage),
+            stop=self.stop,
+            claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
+            recorded=lambda: self.watcher.progressed(self.storage.progress(study.id)),
+        )
+
+    def _wait_for_others(self, study: Study, worker: Worker) -> None:
+        said = False
+        while left := self.storage.unfinished(study.id):
+            if not said:
+                self.watcher.say(f"Another process trains {left} slots of {study.name}: waiting for it.")
+                said = True
+            if self.stop():
+                raise Interrupted("Stopped while another process trains.")
+            time.sleep(_POLL_SECONDS)
+            worker.work()
+
+
+def join(
+    campaign: Campaign,
+    path: Path,
+    *,
+    data: Path | None = None,
+    kept: Kept | None = None,
+    workers: int = 2,
+    watcher: Watcher | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Help a campaign through its stages, beside whoever else does; return when the last has ended.
+
+    `kept` is where another process on this machine has the images; `workers` is how many are thought to train.
+
+    Raises what `search.run` does.
+    """
+    watcher = watcher or Watcher()
+    images = load_images(campaign.data, data, watcher.say, kept)
+    check_batch(campaign.model.batch, images)
+    storage = open_storage(path, writing=True)
+    try:
+        Walk.begin(campaign, storage, images, watcher, stop, workers).take_stages()
+    finally:
+        storage.close()
+
+
+def find_campaign(source: str, path: Path) -> Campaign:
+    """Return the campaign of that name in the storage, as it was begun there; else a preset or a campaign file.
+
+    Raises what `Campaign.load` does.
+    """
+    storage = open_storage(path)
+    try:
+        studies = find_studies(storage, source)
+    finally:
+        storage.close()
+    if studies:
+        return Campaign.model_validate(next(iter(studies.values())).attrs["config"])
+    return Campaign.load(source)

@@ -1,0 +1,214 @@
+"""Several workers on this machine: the same bits, whoever is killed; no worker survives its run, none is replaced for
+ever."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start
+from small_campaign import HALVING, SMALL, coarsefine, run_in, table
+
+from search import Campaign, Interrupted, run
+
+LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return run_in(tmp_path, LONG)
+
+
+def workers_of(process):
+    """Return the living worker processes of a run, which multiprocessing's own helpers are not."""
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def wait_until(reached):
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come so far"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_number_of_workers_changes_no_bit(folder, expected, workers):
+    """Two and four workers train the trials that one trains, with the same values at every epoch."""
+    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == expected
+    logs = sorted(path.name for path in (folder / "logs" / "small").iterdir())
+    assert logs == [f"worker-{n}.log" for n in range(1, workers + 1)]
+
+
+def test_four_workers_prune_as_one(tmp_path):
+    """With halving, four workers wait for each other at the rungs and prune the trials that one prunes."""
+    folder = run_in(tmp_path, HALVING)
+    run(Campaign.load(folder / "small.toml"), folder / "one.db")
+    answer = coarsefine("run", "small.toml", "--workers", 4, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == table(folder / "one.db")
+
+
+def test_killed_worker_is_replaced_at_once(folder, expected):
+    """A worker killed amid its stack is replaced within two seconds; the campaign ends as if it had lived."""
+    process = start(folder, "--workers", "2")
+    wait_until(lambda: epochs_recorded(folder) > 4 and len(workers_of(process)) == 2)
+    victim = workers_of(process)[0]
+    victim.kill()
+    killed = time.monotonic()
+    wait_until(lambda: len(workers_of(process)) == 2 and victim.pid not in {w.pid for w in workers_of(process)})
+    assert time.monotonic() - killed < 2
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 0, told
+    assert "was killed by SIGKILL: its slots go back, and another takes its place" in told
+    assert table(folder / "studies.db") == expected
+
+
+def test_workers_killed_again_and_again(folder, expected):
+    """Kill after kill, the run that keeps the workers going ends with the same trials and values."""
+    process = start(folder, "--workers", "3")
+    for _ in range(6):
+        before = ended(folder)
+        wait_until(lambda before=before: ended(folder) > before or process.poll() is not None)
+        for worker in workers_of(process)[:1]:
+            worker.kill()
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 0, told
+    assert table(folder / "studies.db") == expected
+
+
+def test_workers_leave_when_their_run_is_killed(folder, expected):
+    """Where the run itself is killed, its workers end by themselves and leave no slot behind; the next run goes on."""
+    process = start(folder, "--workers", "2")
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    workers = workers_of(process)
+    process.kill()
+    process.communicate()
+    assert len(workers) == 2
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert (len(gone), alive) == (2, [])
+    assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
+    finish(folder)
+    assert table(folder / "studies.db") == expected
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_ends_its_workers(folder, expected, kind):
+    """Ctrl-C, which reaches the whole terminal, and SIGTERM end run and workers after their epoch; slots go back."""
+    process = start(folder, "--workers", "2", start_new_session=True)
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    workers = workers_of(process)
+    os.killpg(process.pid, kind) if kind == signal.SIGINT else process.send_signal(kind)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().splitlines()[-1].endswith("-m search run small.toml --workers 2")
+    assert not any(worker.is_running() for worker in workers)
+    assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
+    finish(folder)
+    assert table(folder / "studies.db") == expected
+
+
+def suspended(workers, path):
+    """Suspend workers; tell whether none of them holds the database, else let them go on."""
+    for worker in workers:
+        worker.suspend()
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            for worker in workers:
+                worker.resume()
+            return False
+    return True
+
+
+def test_second_interrupt_stops_at_once(folder):
+    """Ctrl-C a second time does not wait for the epoch; nothing is left running, and the command to go on is told."""
+    process = start(folder, "--workers", "2", start_new_session=True)
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    workers = workers_of(process)
+    wait_until(lambda: suspended(workers, folder / "studies.db"))  # as in an epoch that takes for ever
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None, "the first waits for the epoch"
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "To go on: " in told
+    assert not any(worker.is_running() for worker in workers)
+
+
+CRASHING = """
+import os, sys
+if any("multiprocessing" in word for word in sys.argv + sys.orig_argv) and "resource_tracker" not in str(sys.orig_argv):
+    print("this machine is broken", file=sys.stderr)
+    os._exit(7)
+"""
+
+
+def test_workers_that_crash_at_start_are_not_replaced_for_ever(folder):
+    """Where workers die before they can begin, the run ends soon and names the log, which has what they said."""
+    site = folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(CRASHING, "utf-8")
+    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder, env={"PYTHONPATH": f"{site}:{Path.cwd()}"})
+    assert answer.returncode == 1
+    assert "ended with exit code 7 3 times in a row before it could begin" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    finish(folder)
+
+
+def test_error_of_a_worker_is_the_runs(tmp_path):
+    """Where no trial completes, the run ends with the worker's sentence and its exit code, as with one worker."""
+    folder = run_in(tmp_path, SMALL.replace("eta = [0.01, 1.0]", "eta = [1e5, 1e6]"))
+    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
+    assert answer.returncode == 3
+    assert "9 diverged" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_worker_joins_and_leaves(folder, expected):
+    """`worker` helps a run that another terminal started, by the campaign's name alone, and may leave at any time."""
+    process = start(folder, "--workers", "1")
+    wait_until(lambda: slots(folder) > 0)
+    runner = psutil.Process(process.pid)
+    wait_until(lambda: suspended([runner], folder / "studies.db"))  # else all might be done before the others came
+    command = [sys.executable, "-m", "search", "worker", "small"]
+    helper = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    leaver = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert signal_once(leaver, signal.SIGINT, lambda: counted(folder, "SELECT count(DISTINCT pid) FROM lease") > 1)
+    _, told = leaver.communicate(timeout=60)
+    assert (leaver.returncode, "Left; the slots went back." in told) == (130, True), told
+    runner.resume()
+    for running in (process, helper):
+        _, told = running.communicate(timeout=200)
+        assert running.returncode == 0, told
+    assert table(folder / "studies.db") == expected
+
+
+def test_run_in_python_takes_workers(folder, expected):
+    """`run(…, workers=2)` does in Python what the command does, and can be stopped and resumed."""
+    campaign = Campaign.load(folder / "small.toml")
+    with pytest.raises(Interrupted):
+        run(campaign, folder / "studies.db", workers=2, stop=lambda: epochs_recorded(folder) > 4)
+    status = run(campaign, folder / "studies.db", workers=2)
+    assert status.state == "done"
+    assert table(folder / "studies.db") == expected
