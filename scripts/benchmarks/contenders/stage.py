@@ -13,27 +13,35 @@ from pathlib import Path
 from typing import Any
 
 import search
-from model import Training
+from model import Report, Training
 
 Clock = Callable[[], float]
 _clock: Clock = time.perf_counter
 
 
 class Stopwatch:
-    """Seconds spent in `model.Training` since it was made: drawing weights, and epochs."""
+    """Seconds spent in `model.Training` since it was made, drawing weights and training, and the epochs reported."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.trial_epochs = 0
 
-    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with our clock around it."""
-
-        def call(*arguments: Any, **named: Any) -> Any:
+    def _start(self, function: Callable[..., Training]) -> Callable[..., Training]:
+        def call(*arguments: Any, **named: Any) -> Training:
             began = _clock()
-            try:
-                return function(*arguments, **named)
-            finally:
-                self.seconds += _clock() - began
+            training = function(*arguments, **named)
+            self.seconds += _clock() - began
+            return training
+
+        return call
+
+    def _run_epoch(self, function: Callable[[Training], list[Report]]) -> Callable[[Training], list[Report]]:
+        def call(training: Training) -> list[Report]:
+            began = _clock()
+            reports = function(training)
+            self.seconds += _clock() - began
+            self.trial_epochs += len(reports)
+            return reports
 
         return call
 
@@ -41,8 +49,8 @@ class Stopwatch:
     def watching(self) -> Iterator[None]:
         """Hang the clock around `Training.start` and `Training.run_epoch`, and take it off again."""
         start, run_epoch = Training.__dict__["start"], Training.run_epoch
-        Training.start = classmethod(self.timed(start.__func__))  # type: ignore[method-assign,assignment]
-        Training.run_epoch = self.timed(run_epoch)  # type: ignore[method-assign]
+        Training.start = classmethod(self._start(start.__func__))  # type: ignore[method-assign,assignment]
+        Training.run_epoch = self._run_epoch(run_epoch)  # type: ignore[method-assign,assignment]
         try:
             yield
         finally:
@@ -58,26 +66,32 @@ class Ear(search.Watcher):
 
     def __init__(self, stopwatch: Stopwatch) -> None:
         self._stopwatch = stopwatch
-        self._training_before = 0.0
-        self.stages = 0
-        self.before = self.opened = self.last = _clock()
-        self.trial_epochs = self.trials = 0
+        self._recorded: float | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seconds_before, self._epochs_before = self._stopwatch.seconds, self._stopwatch.trial_epochs
         self.training = 0.0
+        self.trial_epochs = self.trials = 0
 
     def stage_opened(self, stage: Any, epochs: int) -> None:  # noqa: ARG002
-        """Count anew; where no epoch of the stage before was our own, the clock begins here."""
+        """Count anew; the clock begins here where nothing of the stage before was our own."""
         self.opened = _clock()
-        self.before = self.last if self.stages and self.trial_epochs else self.opened
-        self._training_before = self._stopwatch.seconds
-        self.stages += 1
-        self.trial_epochs = self.trials = 0
+        self.opening = self.opened - (self.opened if self._recorded is None else self._recorded)
+        self._recorded = None
+        self._forget()
 
-    def epoch_recorded(self, records: list[Any]) -> None:
-        """Count what was recorded."""
-        self.last = _clock()
-        self.training = self._stopwatch.seconds - self._training_before
-        self.trial_epochs += len(records)
+    def recorded(self, records: list[Any]) -> None:
+        """Note what was trained and recorded so far."""
+        self._recorded = _clock()
+        self.training = self._stopwatch.seconds - self._seconds_before
+        self.trial_epochs = self._stopwatch.trial_epochs - self._epochs_before
         self.trials += sum(record.state.is_finished() for record in records)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long after its opening the last stage's last record was written; 0 if none was ours."""
+        return 0.0 if self._recorded is None else self._recorded - self.opened
 
     def final_epoch(self, report: Any, epochs: int) -> None:  # noqa: ARG002
         """Leave."""
@@ -97,8 +111,8 @@ class Stage:
         with stopwatch.watching(), suppress(StagesOver):
             run_alone(campaign, storage, self._data, ear)
         return {
-            "opening": ear.opened - ear.before,
-            "seconds": ear.last - ear.opened,
+            "opening": ear.opening,
+            "seconds": ear.seconds,
             "training": ear.training,
             "units": ear.trial_epochs,
             "trials": ear.trials,

@@ -142,6 +142,8 @@ class StageRounds(Group):
         )  # fmt: skip
         storage = str(plan.folder / f"together-{self._round}.db")
         answers = super().ask("round", campaign=campaign, storage=storage, **arguments)
+        if not any(answer["units"] for answer in answers):
+            raise ContenderError("no process trained and recorded anything of the stage")
         # A campaign takes whole batches: where the others have fewer images, its seconds are scaled to theirs.
         scale = plan.images / campaigns.paper_images(plan.images)
         return [{**answer, "seconds": answer["seconds"] * scale} for answer in answers if answer["units"]]
