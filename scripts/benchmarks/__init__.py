@@ -1,0 +1,1 @@
+"""Measurements of Coarsefine and its peers, all in one run: `scripts/bench`."""

@@ -1,0 +1,65 @@
+"""A process that holds one contender and does what its parent says, one line of JSON at a time.
+
+`python -m benchmarks.child '{"contender": "coarsefine", ...}'`. Requests come on stdin, each the name of a method with
+its arguments; answers go to stdout. Between requests it waits, and takes nothing from whoever is being timed.
+"""
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+NETWORKS = {
+    "coarsefine": ("coarsefine", "Coarsefine"),
+    "plain": ("plain", "Plain"),
+    "sklearn": ("sklearn_mlp", "Sklearn"),
+    "torch": ("torch_single", "Single"),
+    "torch-stacked": ("torch_stacked", "Stacked"),
+    "jax": ("jax_vmap", "Jax"),
+}
+OTHERS = {
+    "peak": ("peak", "Peak"),
+    "optuna": ("torch_single", "WithOptuna"),
+    "stage": ("stage", "Stage"),
+}
+
+
+def build(contender: str, task: dict[str, Any] | None = None, **settings: Any) -> Any:
+    """Return the object that answers."""
+    module, name = (NETWORKS | OTHERS)[contender]
+    kind = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), name)
+    if task is None:
+        return kind(**settings)
+    from benchmarks.task import Task  # noqa: PLC0415 - a contender's own settings come before NumPy loads
+
+    if contender in OTHERS:
+        return kind(Task(**task), **settings)
+    from benchmarks.contenders.network import Timed  # noqa: PLC0415
+
+    return Timed(kind, Task(**task), **settings)
+
+
+def main() -> None:
+    """Build, say so, and answer until stdin ends. An error goes to the parent in place of the answer."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not come between the answers
+    held = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        method = request.pop("method")
+        try:
+            if method == "build":
+                held = build(**request)
+                answer: Any = {}
+            else:
+                answer = getattr(held, method)(**request)
+        except Exception as error:  # noqa: BLE001 - whatever a library raises belongs into the table
+            reason = str(error).partition("\n")[0]
+            answer = {"error": f"{type(error).__name__}: {reason}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Coarsefine's training alone: `model.Training`, no storage."""
+
+from typing import ClassVar
+
+from threadpoolctl import threadpool_limits
+
+from benchmarks.contenders.network import Way
+from benchmarks.task import Arrays, Task
+from model import Hyperparameters, Settings, Training
+
+
+class Coarsefine:
+    """A stack of trials with equal points and seeds 0, 1, 2 and so on."""
+
+    ways: ClassVar[list[Way]] = [{"width": width} for width in (12, 8, 10, 16)]
+
+    def __init__(self, task: Task, arrays: Arrays) -> None:
+        threadpool_limits(1)
+        self._task, self._data = task, arrays.dataset(len(arrays.y))
+
+    def begin(self, way: Way) -> None:
+        """Start a stack; a way may name other hidden units."""
+        t = self._task
+        trials = [Hyperparameters(t.eta, t.lam, seed, t.rho, decay=1.0) for seed in range(way["width"])]
+        settings = Settings(hidden=way.get("hidden", t.hidden), batch=t.batch, epochs=1000)
+        self._training = Training.start(trials, settings, self._data)
+
+    def epoch(self) -> list[float]:
+        """Train and evaluate."""
+        return [report.train_loss for report in self._training.run_epoch()]

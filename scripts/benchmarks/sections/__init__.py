@@ -1,0 +1,17 @@
+"""The parts of the benchmark. A further one is a function from `Plan` to `Finding`, added to this list."""
+
+from benchmarks.findings import Section
+from benchmarks.sections.campaign import measure_campaign
+from benchmarks.sections.growth import measure_growth
+from benchmarks.sections.memory import measure_memory
+from benchmarks.sections.speed import measure_speed
+from benchmarks.sections.storage import measure_storage
+
+SECTIONS: dict[str, Section] = {
+    "speed": measure_speed,
+    "storage": measure_storage,
+    "campaign": measure_campaign,
+    "memory": measure_memory,
+    "growth": measure_growth,
+}
+"""In the order they run and are printed."""

@@ -1,0 +1,75 @@
+"""A whole campaign on one core, everything counted: from the start of the process to its end."""
+
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks import campaigns
+from benchmarks.findings import Finding, Plan, Row, Target
+from benchmarks.measure import Spread, best_peak
+from benchmarks.processes import ContenderError, Group, start
+from benchmarks.task import epoch_flops
+from search import Campaign
+
+_PEAKS = 3
+"""Products before and after the run, each."""
+
+
+def measure_campaign(plan: Plan) -> Finding:
+    """Time the preset `paper`, or a short campaign of its shape, with the core's peak before and after."""
+    name, source = _campaign(plan)
+    plan.say(f"Running {name} to its end on one core ...")
+    with Group([plan.core], contender="peak", size=plan.peak_size) as peak:
+        peak.ask("warm")
+        peaks = [peak.ask("round") for _ in range(_PEAKS)]
+        seconds, epochs = _run(plan, source)
+        peaks += [peak.ask("round") for _ in range(_PEAKS)]
+    flops = epochs * epoch_flops(_images(source), Campaign.load(source).model.hidden)
+    share = flops / 1e9 / seconds / best_peak(peaks)[1].median
+    note = f"{epochs:,} epochs of trials; its final training, storage, reading the data and imports included"
+    rows = [
+        Row(f"{name}, wall clock", Spread.of([seconds]), "s", note=note),
+        Row("share of the peak over it", Spread.of([share]), "", target=Target(0.60, "at least"), note=_fair(plan)),
+    ]
+    return Finding("campaign", "A whole campaign on one core", rows, {"campaign": name, "epochs": epochs})
+
+
+def _campaign(plan: Plan) -> tuple[str, str]:
+    if plan.whole_paper:
+        return "the preset paper", "paper"
+    path = plan.folder / "short.toml"
+    text = campaigns.write_paper_shaped(path, images=plan.images, trials=plan.stage_trials, epochs=plan.stage_epochs)
+    return "a short campaign of the paper's shape", text
+
+
+def _fair(plan: Plan) -> str:
+    return "" if plan.whole_paper else "too short a campaign for the target: imports weigh more"
+
+
+def _images(source: str) -> int:
+    return len(Campaign.load(source).data.train) * 10_000
+
+
+def _run(plan: Plan, source: str) -> tuple[float, int]:
+    """Return the seconds of a run, and how many epochs of single trials it trained."""
+    storage = plan.folder / "campaign.db"
+    began = time.perf_counter()
+    process = start(["benchmarks.walk", source, str(storage), str(plan.source)], plan.core, stderr=subprocess.PIPE)
+    _, complaint = process.communicate()
+    seconds = time.perf_counter() - began
+    if process.returncode:
+        raise ContenderError(f"a campaign ended with exit code {process.returncode}: {complaint.strip()[-500:]}")
+    return seconds, recorded_epochs(storage) + Campaign.load(source).final.epochs
+
+
+def recorded_epochs(storage: Path) -> int:
+    """Return how many epochs of trials a storage holds, 0 while there is none."""
+    if not storage.exists():
+        return 0
+    with closing(sqlite3.connect(storage, timeout=30)) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0])
+        except sqlite3.OperationalError:  # the file is there, its tables are not yet
+            return 0

@@ -1,0 +1,9 @@
+"""A worker process as `coarsefine run` starts one: `python -m benchmarks.walk CAMPAIGN STORAGE DATA`."""
+
+import sys
+from pathlib import Path
+
+from benchmarks.contenders.stage import run_alone
+
+if __name__ == "__main__":
+    run_alone(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
