@@ -50,6 +50,7 @@ def _range(value: Any) -> Range:
     return Range(low, high)
 
 
+_HALF = 2.0
 Name = Annotated[str, BeforeValidator(_name)]
 Bounds = Annotated[Range, BeforeValidator(_range), PlainSerializer(lambda r: [r.low, r.high])]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -116,7 +117,7 @@ class Stage(_Section):
     stack: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     pruner: Literal["none", "halving"] = "none"
     rungs: list[Annotated[int, Field(ge=1)]] | None = None
-    factor: Annotated[float, Field(gt=1, le=100)] = 2.0
+    factor: Annotated[float, Field(gt=1, le=100)] = _HALF
 
     @model_validator(mode="after")
     def _one_source_of_ranges(self) -> Self:
@@ -124,7 +125,7 @@ class Stage(_Section):
             raise ValueError("eta and lambda go together: give both ranges, or [stage.narrow]")
         if (self.eta is None) == (self.narrow is None):
             raise ValueError("give either the ranges eta and lambda, or [stage.narrow]")
-        if self.pruner == "none" and self.model_fields_set & {"rungs", "factor"}:
+        if self.pruner == "none" and (self.rungs is not None or self.factor != _HALF):
             raise ValueError('rungs and factor are of pruner = "halving": give that too, or remove them')
         if self.rungs is not None and (not self.rungs or self.rungs != sorted(set(self.rungs))):
             raise ValueError(f"rungs = {self.rungs} must be epochs in rising order, at least one")

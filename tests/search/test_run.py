@@ -160,6 +160,14 @@ def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
         assert attrs["reason"].startswith("diverged in epoch 1: training loss")
 
 
+@pytest.mark.parametrize("name", ["digits", "paper", "cifar10"])
+def test_campaign_is_had_back_from_its_fingerprint(name):
+    """What a study keeps of its campaign is enough to go on with it, on a machine that has no file of it."""
+    campaign = Campaign.load(name)
+    again = Campaign.model_validate(json.loads(json.dumps(campaign.fingerprint())))
+    assert again.fingerprint() == campaign.fingerprint()
+
+
 def test_two_campaigns_share_a_storage(undisturbed, tmp_path):
     """Campaigns of different names live in one file, and `status` asks which is meant."""
     campaign, path, _ = undisturbed
