@@ -44,22 +44,31 @@ def run(
     storage: _Storage = "studies.db",
     data: _Data = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Processes that train side by side. Default: the cores.")
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Processes that train side by side. Default: the cores, or the cluster's workers."
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="dask://HOST:PORT", help="A Dask cluster to train on. Default: this machine."),
     ] = None,
     as_json: _Json = False,
 ) -> None:
     """Begin or resume a campaign, and take it to its end."""
     from search import terminal
     from search.campaign import Campaign
+    from search.cluster import count_workers
     from search.database import locate
     from search.errors import Interrupted
     from search.interrupt import Interrupts
     from search.run import run as run_campaign
 
     wanted, path = Campaign.load(campaign), locate(storage)
+    n = workers or (count_workers(engine) if engine is not None else _cores())
     try:
         with Interrupts() as stop, terminal.Progressing() as watcher:
-            status = run_campaign(wanted, path, data=data, workers=workers or _cores(), watcher=watcher, stop=stop)
+            status = run_campaign(wanted, path, data=data, workers=n, engine=engine, watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and path.exists():
             _print_json(_read(storage, wanted.name).as_dict())

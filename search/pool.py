@@ -44,7 +44,7 @@ class Task:
     kept: Kept | None
     workers: int
     logs: Path
-    """The folder of the workers' logs."""
+    """The folder of the workers' logs, of those on this machine."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Place:
     name: str
     process: SpawnProcess
     ear: Connection
-    """Hears `_Claimed` once, and at the end `_Ended`; nothing more from one that died."""
+    """Hears `_Claimed` once, and at the end `Ended`; nothing more from one that died."""
     false_starts: int = 0
     ended: bool = False
 
@@ -65,8 +65,8 @@ class _Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
-    """A worker is through: well, or with an error that another would have too."""
+class Ended:
+    """A worker is through: every stage is at its end (0), it was told to leave (130), or it met with an error."""
 
     exit_code: int
     told: str
@@ -124,9 +124,9 @@ class Pool:
             return
         if isinstance(message, _Claimed):
             place.false_starts = 0
-        elif isinstance(message, _Ended):
-            place.ended = True
-            if message.exit_code:
+        elif isinstance(message, Ended):
+            place.ended = message.exit_code == 0
+            if message.exit_code not in {0, Interrupted.exit_code}:
                 raise WorkersFailed(message.told, message.exit_code)
 
     def _replace(self, dead: _Place) -> None:
@@ -177,6 +177,8 @@ def _one_thread_each() -> Iterator[None]:
 def _manner_of_death(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         return f"was killed by {signal.Signals(-exit_code).name}"
+    if exit_code == 0:
+        return "was told to leave"
     return f"ended with exit code {exit_code}"
 
 
@@ -219,22 +221,21 @@ def _work(task: Task, log: Path, mouth: Connection) -> None:
         def stop() -> bool:
             return asked() or (parent is not None and not parent.is_alive())
 
-        ended = _joined(task, _Logging(mouth, logger), stop)
-    logger.info("ended: %s", ended.told or "every stage is at its end")
+        ended = take_part(task, _Logging(mouth, logger), stop)
+    logger.info("ended: %s", ended.told)
     mouth.send(ended)
 
 
-def _joined(task: Task, watcher: _Logging, stop: Callable[[], bool]) -> _Ended:
+def take_part(task: Task, watcher: Watcher, stop: Callable[[], bool]) -> Ended:
+    """Walk the task's campaign; return how that ended. An error that is nobody's but ours is raised."""
     try:
         join(
             task.campaign, task.storage, data=task.data, kept=task.kept,
             workers=task.workers, watcher=watcher, stop=stop,
         )  # fmt: skip
-    except Interrupted as error:
-        return _Ended(0, str(error))
     except (SearchError, ModelError) as error:
-        return _Ended(error.exit_code, str(error))
-    return _Ended(0, "")
+        return Ended(error.exit_code, str(error))
+    return Ended(0, "every stage is at its end")
 
 
 def _logger(path: Path) -> logging.Logger:

@@ -59,6 +59,14 @@ def signal_once(process, kind, reached):
     return False
 
 
+def wait_until(reached):
+    """Return once `reached` says so; fail where it does not within a minute."""
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come so far"
+        time.sleep(0.005)
+
+
 def kill_again_and_again(folder, *, processes, kills):
     """Keep so many runs going, and kill one after another, each when a trial has ended since the last kill."""
     running = [start(folder) for _ in range(processes)]

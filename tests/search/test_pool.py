@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start
+from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start, wait_until
 from small_campaign import HALVING, SMALL, coarsefine, run_in, table
 
 from search import Campaign, Interrupted, run
@@ -39,13 +39,6 @@ def workers_of(process):
         return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
     except psutil.NoSuchProcess:
         return []
-
-
-def wait_until(reached):
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come so far"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("workers", [2, 4])
