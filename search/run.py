@@ -11,13 +11,15 @@ from optuna.trial import TrialState
 from model import Report
 from model.datasets import Dataset
 from search.campaign import Campaign, Stage
+from search.database import Location, locate
 from search.errors import Interrupted, NothingCompleted
 from search.final import train_winner
 from search.fingerprint import fingerprint, refuse_other
 from search.images import check_batch, load_images
 from search.objective import NetworkObjective
+from search.slot import Record
 from search.status import StageStatus, Status, find_winner, read_final, read_status
-from search.storage import Record, Storage, make_storage, open_storage
+from search.storage import Storage, is_there, make_storage, open_storage
 from search.study import Study, find_studies, open_study
 from search.worker import Worker
 
@@ -42,7 +44,7 @@ class Watcher:
 
 def run(
     campaign: Campaign,
-    storage: Path = Path("studies.db"),
+    storage: str | Path | Location = "studies.db",
     *,
     data: Path | None = None,
     watcher: Watcher | None = None,
@@ -50,20 +52,21 @@ def run(
 ) -> Status:
     """Take a campaign to its end and return how it stands; begin it, or resume it where it was left.
 
-    `data` is the archive or folder of the images, for campaigns that do not bring their own. `stop` is asked after
-    every epoch; once it is true, slots go back and `Interrupted` is raised.
+    `storage` is a SQLite file, or the URL of one or of a PostgreSQL database. `data` is the archive or folder of the
+    images, for campaigns that do not bring their own. `stop` is asked after every epoch; once it is true, slots go
+    back and `Interrupted` is raised.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
     """
     watcher = watcher or Watcher()
-    path = storage.absolute()
-    if _is_done(campaign, path):
-        return _status(path, campaign)
+    location = locate(storage)
+    if _is_done(campaign, location):
+        return _status(location, campaign)
     images = load_images(campaign.data, data, watcher.say)
     check_batch(campaign.model.batch, images)
     attrs = fingerprint(campaign, images)
-    opened = make_storage(path)
+    opened = make_storage(location)
     try:
         refuse_other(find_studies(opened, campaign.name), attrs)
         walk = _Walk(campaign, opened, images, attrs, watcher, stop)
@@ -75,11 +78,11 @@ def run(
         opened.close()
 
 
-def _is_done(campaign: Campaign, path: Path) -> bool:
+def _is_done(campaign: Campaign, location: Location) -> bool:
     """Tell whether nothing is left to do; data and versions need not be at hand any more for that."""
-    if not path.exists():
+    if not is_there(location):
         return False
-    storage = open_storage(path)
+    storage = open_storage(location)
     try:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.fingerprint()})
@@ -88,8 +91,8 @@ def _is_done(campaign: Campaign, path: Path) -> bool:
         storage.close()
 
 
-def _status(path: Path, campaign: Campaign) -> Status:
-    storage = open_storage(path)
+def _status(location: Location, campaign: Campaign) -> Status:
+    storage = open_storage(location)
     try:
         return read_status(storage, campaign.name)
     finally:
@@ -134,7 +137,7 @@ class _Walk:
             winner,
             [value for _, value in sorted(trial.intermediate_values.items())],
             self.data,
-            self.storage.path.parent / "trained" / f"{self.campaign.name}.npz",
+            self.storage.location.folder / "trained" / f"{self.campaign.name}.npz",
             lambda report: self.watcher.final_epoch(report, self.campaign.final.epochs),
             self.stop,
         )

@@ -13,8 +13,8 @@ from rich.table import Table
 from model import Report
 from search.doctor import Finding
 from search.run import Watcher
+from search.slot import Record
 from search.status import StageStatus, Status, Trial
-from search.storage import Record
 
 out = Console(highlight=False, soft_wrap=True)
 """Data."""

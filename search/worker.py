@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from search.errors import Interrupted
 from search.halving import Halving, cohort_of, survivors
 from search.objective import EpochReport, Objective, Stack
-from search.storage import LEASE_SECONDS, Claim, Record, Storage
+from search.slot import Claim, Record
+from search.storage import LEASE_SECONDS, Storage
 
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time. A kill loses none the more: a slot begins anew anyway."""
