@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from search import Campaign, run
+from search.database import locate
 from search.storage import open_storage
 from search.study import find_studies
 
@@ -74,7 +75,7 @@ def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "studies.db"
         run(campaign, path, data=data)
-        storage = open_storage(path)
+        storage = open_storage(locate(path))
         studies = find_studies(storage, campaign.name).values()
         storage.close()
     outcome = Outcome(

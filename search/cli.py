@@ -28,7 +28,10 @@ app = typer.Typer(
     epilog="Examples: `coarsefine run digits` · `coarsefine status digits --json`",
 )
 
-_Storage = Annotated[str, typer.Option(metavar="FILE", help="The studies: a SQLite file, or its sqlite:/// URL.")]
+_Storage = Annotated[
+    str,
+    typer.Option(metavar="FILE|URL", help="The studies: a SQLite file, or postgresql+psycopg://USER@HOST/DATABASE."),
+]
 _Data = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="CIFAR-10: the archive, or the folder of its files. Default: COARSEFINE_DATA."),
@@ -63,22 +66,23 @@ def run(
     from search.errors import Interrupted
     from search.interrupt import Interrupts
     from search.run import run as run_campaign
+    from search.storage import is_there
 
-    wanted, path = Campaign.load(campaign), locate(storage)
+    wanted, location = Campaign.load(campaign), locate(storage)
     n = workers or (count_workers(engine) if engine is not None else _cores())
     try:
         with Interrupts() as stop, terminal.Progressing() as watcher:
-            status = run_campaign(wanted, path, data=data, workers=n, engine=engine, watcher=watcher, stop=stop)
+            status = run_campaign(wanted, location, data=data, workers=n, engine=engine, watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
-        if as_json and path.exists():
+        if as_json and is_there(location):
             _print_json(_read(storage, wanted.name).as_dict())
-        raise Interrupted(f"Interrupted; every finished trial is kept. To go on: {_same_command()}") from error
+        told = f"Interrupted; every finished trial is kept. To go on: {_same_command(storage)}"
+        raise Interrupted(told) from error
     if as_json:
         _print_json(status.as_dict())
         return
     terminal.print_status(status)
-    suffix = "" if storage == "studies.db" else f" --storage {shlex.quote(storage)}"
-    terminal.out.print(f"Next: {_program()} best {shlex.quote(wanted.name)}{suffix}", markup=False)
+    terminal.out.print(f"Next: {_program()} best {shlex.quote(wanted.name)}{_option(storage)}", markup=False)
     terminal.out.print(f"      {shlex.quote(_beside('optuna-dashboard'))} {shlex.quote(status.storage)}", markup=False)
 
 
@@ -95,12 +99,12 @@ def worker(
     from search.interrupt import Interrupts
     from search.walk import find_campaign, join
 
-    path = locate(storage)
+    location = locate(storage)
     try:
         with Interrupts() as stop, terminal.Progressing() as watcher:
-            join(find_campaign(campaign, path), path, data=data, watcher=watcher, stop=stop)
+            join(find_campaign(campaign, location), location, data=data, watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"Left; the slots went back. To join again: {_same_command()}") from error
+        raise Interrupted(f"Left; the slots went back. To join again: {_same_command(storage)}") from error
     _say("Every stage is at its end.")
 
 
@@ -115,8 +119,7 @@ def status(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _
         return
     terminal.print_status(found)
     if found.state != "done":
-        suffix = "" if storage == "studies.db" else f" --storage {shlex.quote(storage)}"
-        told = f"Next: {_program()} run {shlex.quote(found.campaign)}{suffix}"
+        told = f"Next: {_program()} run {shlex.quote(found.campaign)}{_option(storage)}"
         terminal.out.print(f"{told}   (or the campaign's file)", markup=False)
 
 
@@ -287,8 +290,19 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _same_command() -> str:
-    return f"{_program()} {shlex.join(sys.argv[1:])}"
+def _same_command(storage: str) -> str:
+    return f"{_program()} {shlex.join(word.replace(storage, _plain(storage)) for word in sys.argv[1:])}"
+
+
+def _option(storage: str) -> str:
+    return "" if storage == "studies.db" else f" --storage {shlex.quote(_plain(storage))}"
+
+
+def _plain(storage: str) -> str:
+    """Return what was given as --storage, without a password: what we print ends in logs and histories."""
+    from search.database import locate
+
+    return locate(storage).shown if "://" in storage else storage
 
 
 def _program() -> str:

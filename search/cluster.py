@@ -38,7 +38,7 @@ class Cluster:
     def __enter__(self) -> Self:
         self._client = _connected(self._address)
         try:
-            _check_reach(self._client)
+            _check_reach(self._client, self._task)
             self._executor: Executor = self._client.get_executor(pure=False)
             self._stop = _event(self._stop_name, self._client)
             self._futures = {self._submit() for _ in range(self._task.workers)}
@@ -125,8 +125,10 @@ def _workers(client: Any) -> Collection[dict[str, Any]]:
     return found.values()
 
 
-def _check_reach(client: Any) -> None:
+def _check_reach(client: Any, task: Task) -> None:
     """Refuse a SQLite file for workers on other machines, which it cannot serve."""
+    if task.storage.kind != "sqlite":
+        return
     here = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
     elsewhere = {str(worker["host"]) for worker in _workers(client)} - here
     if elsewhere:

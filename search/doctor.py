@@ -10,31 +10,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from threadpoolctl import threadpool_info
 
 from model.datasets import cache_folder
 from model.errors import DataError
-from search import database
+from search import sqlite_file
 from search.campaign import Data
+from search.database import Location
 from search.errors import SearchError
 from search.images import VARIABLE, read_images
-from search.storage import open_storage
+from search.storage import is_there, open_storage, server_version
 from search.study import campaign_names
 
-_NETWORK = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smbfs",
-    "smb3",
-    "fuse.sshfs",
-    "lustre",
-    "gpfs",
-    "ceph",
-    "glusterfs",
-    "afs",
-}
 _ENOUGH_BYTES = 200 * 2**20
 
 
@@ -53,7 +40,7 @@ class Finding:
         return asdict(self)
 
 
-def examine(storage: Path, data: Path | None) -> list[Finding]:
+def examine(storage: Location, data: Path | None) -> list[Finding]:
     """Look at everything a search relies on; nothing is created or changed."""
     return [
         Finding(
@@ -62,10 +49,9 @@ def examine(storage: Path, data: Path | None) -> list[Finding]:
             f"{platform.python_version()}, {_versions('coarsefine', 'numpy', 'scipy', 'optuna')}",
         ),
         _processor(),
-        _sqlite(),
-        _file_system(storage),
-        _space(storage),
-        _storage(storage),
+        *(_around_file(storage.file) if storage.kind == "sqlite" else [_server(storage)]),
+        _space(storage.folder),
+        _tried("storage", lambda: _campaigns(storage)),
         _tried("digits", lambda: read_images(Data(dataset="digits"), None).description),
         _cifar10(data),
         _cache(cache_folder()),
@@ -82,52 +68,38 @@ def _processor() -> Finding:
     return Finding("processor", "ok" if blas else "note", found)
 
 
+def _around_file(path: Path) -> list[Finding]:
+    return [_sqlite(), _tried("file system", lambda: sqlite_file.file_system(path) or "of unknown kind")]
+
+
+def _server(location: Location) -> Finding:
+    return _tried("postgresql", lambda: f"{location} answers, version {server_version(location)}")
+
+
 def _sqlite() -> Finding:
-    mode = database.journal_mode()
+    mode = sqlite_file.journal_mode()
     if mode == "wal":
         return Finding("sqlite", "ok", f"{sqlite3.sqlite_version}, journal mode WAL")
     why = "its WAL mode can corrupt a database that several processes use; fixed in 3.51.3"
     return Finding("sqlite", "note", f"{sqlite3.sqlite_version}, journal mode DELETE: {why}")
 
 
-def _file_system(storage: Path) -> Finding:
-    kind = _kind_of(_existing(storage))
-    if kind in _NETWORK:
-        return Finding(
-            "file system",
-            "unfit",
-            f"{storage} is on {kind}: SQLite needs a local disk. Give another --storage.",
-            5,
-        )
-    return Finding("file system", "ok", kind or "of unknown kind")
-
-
-def _kind_of(folder: Path) -> str:
-    mounts = [p for p in psutil.disk_partitions(all=True) if folder.is_relative_to(p.mountpoint)]
-    return max(mounts, key=lambda p: len(p.mountpoint)).fstype if mounts else ""
-
-
-def _space(storage: Path) -> Finding:
-    free = shutil.disk_usage(_existing(storage)).free
-    told = f"{free / 2**30:.1f} GiB free beside {storage.name}"
+def _space(folder: Path) -> Finding:
+    free = shutil.disk_usage(_existing(folder)).free
+    told = f"{free / 2**30:.1f} GiB free in {folder}"
     return Finding("disk", "ok", told) if free >= _ENOUGH_BYTES else Finding("disk", "unfit", f"{told}: make room.", 5)
 
 
-def _existing(path: Path) -> Path:
-    path = path.absolute().parent
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+def _existing(folder: Path) -> Path:
+    return next(there for there in (folder, *folder.parents) if there.exists())
 
 
-def _storage(path: Path) -> Finding:
-    if not path.exists():
-        return Finding("storage", "ok", f"{path} is not there yet; the first run makes it")
-    return _tried("storage", lambda: _campaigns(path))
-
-
-def _campaigns(path: Path) -> str:
-    storage = open_storage(path)
+def _campaigns(location: Location) -> str:
+    if not is_there(location):
+        return f"{location} holds no studies yet; the first run makes them"
+    storage = open_storage(location)
     try:
-        return f"{path} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
+        return f"{location} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
     finally:
         storage.close()
 

@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from model import Hyperparameters, Network, Report, Training, evaluate
 from model.datasets import Dataset
-from search import database
 from search.campaign import Campaign
+from search.database import disk_errors
 from search.errors import Interrupted, NothingCompleted
 from search.status import Final, Winner
 
@@ -42,7 +42,7 @@ def train_winner(
         train, validation, test = (
             evaluate(training.theta, part)[0] for part in (data.train, data.validation, data.test)
         )
-    with database.disk_errors(weights):
+    with disk_errors(weights):
         Network.of(training.theta, 0, data).save(weights)
     common = min(len(recorded), len(accuracies))
     return Final(

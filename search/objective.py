@@ -7,7 +7,7 @@ from typing import Protocol, Self
 from model import Hyperparameters, Settings, Training
 from model.datasets import Dataset
 from model.width import fitting_width
-from search.storage import Slot
+from search.slot import Slot
 
 
 @dataclass(frozen=True, slots=True)

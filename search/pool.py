@@ -21,6 +21,7 @@ from typing import Self
 from model.datasets import Kept
 from model.errors import ModelError
 from search.campaign import Campaign
+from search.database import Location
 from search.errors import Interrupted, SearchError, WorkersFailed
 from search.interrupt import Interrupts
 from search.status import StageStatus
@@ -39,7 +40,7 @@ class Task:
     """What every worker of a pool is to do."""
 
     campaign: Campaign
-    storage: Path
+    storage: Location
     data: Path | None
     kept: Kept | None
     workers: int

@@ -6,13 +6,14 @@ from typing import Protocol
 
 from search.campaign import Campaign
 from search.cluster import Cluster
+from search.database import Location, locate
 from search.errors import Interrupted, NothingCompleted
 from search.final import train_winner
 from search.fingerprint import refuse_other
 from search.images import check_batch, load_images
 from search.pool import Pool, Task
 from search.status import Status, find_winner, read_final, read_status
-from search.storage import make_storage, open_storage
+from search.storage import is_there, make_storage, open_storage
 from search.study import find_studies
 from search.walk import Walk, Watcher
 
@@ -22,7 +23,7 @@ _LOOK_SECONDS = 0.25
 
 def run(
     campaign: Campaign,
-    storage: Path = Path("studies.db"),
+    storage: str | Path | Location = "studies.db",
     *,
     data: Path | None = None,
     workers: int = 1,
@@ -32,27 +33,28 @@ def run(
 ) -> Status:
     """Take a campaign to its end and return how it stands; begin it, or resume it where it was left.
 
-    `data` is the archive or folder of the images, for campaigns that do not bring their own. One worker is this
-    process; more are processes of their own, on this machine or on the cluster of an `engine`, `dask://HOST:PORT`.
-    `stop` is asked after every epoch; once it is true, slots go back and `Interrupted` is raised.
+    `storage` is a SQLite file, or the URL of one or of a PostgreSQL database. `data` is the archive or folder of the
+    images, for campaigns that do not bring their own. One worker is this process; more are processes of their own, on
+    this machine or on the cluster of an `engine`, `dask://HOST:PORT`. `stop` is asked after every epoch; once it is
+    true, slots go back and `Interrupted` is raised.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
     """
     watcher = watcher or Watcher()
-    path = storage.absolute()
-    if _is_done(campaign, path):
-        return _status(path, campaign)
+    location = locate(storage)
+    if _is_done(campaign, location):
+        return _status(location, campaign)
     images = load_images(campaign.data, data, watcher.say)
     check_batch(campaign.model.batch, images)
-    opened = make_storage(path)
+    opened = make_storage(location)
     try:
         walk = Walk.begin(campaign, opened, images, watcher, stop)
         if workers == 1 and engine is None:
             walk.take_stages()
         else:
-            logs = path.parent / "logs" / campaign.name
-            task = Task(campaign, path, data.absolute() if data else None, images.kept, workers, logs)
+            logs = location.folder / "logs" / campaign.name
+            task = Task(campaign, location, data.absolute() if data else None, images.kept, workers, logs)
             with Cluster(task, engine, watcher) if engine is not None else Pool(task, watcher) as crew:
                 _take_stages(walk, crew)
         _train_winner(walk)
@@ -61,11 +63,11 @@ def run(
         opened.close()
 
 
-def _is_done(campaign: Campaign, path: Path) -> bool:
+def _is_done(campaign: Campaign, location: Location) -> bool:
     """Tell whether nothing is left to do; data and versions need not be at hand any more for that."""
-    if not path.exists():
+    if not is_there(location):
         return False
-    storage = open_storage(path)
+    storage = open_storage(location)
     try:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.fingerprint()})
@@ -74,8 +76,8 @@ def _is_done(campaign: Campaign, path: Path) -> bool:
         storage.close()
 
 
-def _status(path: Path, campaign: Campaign) -> Status:
-    storage = open_storage(path)
+def _status(location: Location, campaign: Campaign) -> Status:
+    storage = open_storage(location)
     try:
         return read_status(storage, campaign.name)
     finally:
@@ -122,7 +124,7 @@ def _train_winner(walk: Walk) -> None:
         winner,
         [value for _, value in sorted(trial.intermediate_values.items())],
         walk.data,
-        storage.path.parent / "trained" / f"{campaign.name}.npz",
+        storage.location.folder / "trained" / f"{campaign.name}.npz",
         lambda report: walk.watcher.final_epoch(report, campaign.final.epochs),
         walk.stop,
     )

@@ -156,7 +156,7 @@ def read_status(storage: Storage, name: str | None) -> Status:
     final = read_final(studies)
     return Status(
         campaign=name,
-        storage=f"sqlite:///{storage.path}",
+        storage=storage.location.shown,
         state=_state(stages, final),
         seconds=_seconds(studies, final),
         stages=stages,
@@ -188,7 +188,7 @@ def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
         return name
     listed = ", ".join(known) or "none"
     asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
-    raise UsageError(f"{storage.path} {asked}: name one of those it has ({listed}).")
+    raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
 
 
 def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:

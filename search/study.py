@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from search.campaign import Campaign, Stage
 from search.errors import NothingCompleted
 from search.narrow import describe, narrow
+from search.slot import Slot
 from search.space import Point, Space, draw
-from search.storage import Slot, Storage
+from search.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)

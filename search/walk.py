@@ -13,6 +13,7 @@ from typing import Any
 from model import Report
 from model.datasets import Dataset, Kept
 from search.campaign import Campaign, Stage
+from search.database import Location, locate
 from search.errors import Interrupted
 from search.fingerprint import fingerprint, refuse_other
 from search.images import check_batch, load_images
@@ -129,7 +130,7 @@ class Walk:
 
 def join(
     campaign: Campaign,
-    path: Path,
+    storage: str | Path | Location,
     *,
     data: Path | None = None,
     kept: Kept | None = None,
@@ -146,19 +147,19 @@ def join(
     watcher = watcher or Watcher()
     images = load_images(campaign.data, data, watcher.say, kept)
     check_batch(campaign.model.batch, images)
-    storage = open_storage(path, writing=True)
+    opened = open_storage(locate(storage), writing=True)
     try:
-        Walk.begin(campaign, storage, images, watcher, stop, workers).take_stages()
+        Walk.begin(campaign, opened, images, watcher, stop, workers).take_stages()
     finally:
-        storage.close()
+        opened.close()
 
 
-def find_campaign(source: str, path: Path) -> Campaign:
+def find_campaign(source: str, location: Location) -> Campaign:
     """Return the campaign of that name in the storage, as it was begun there; else a preset or a campaign file.
 
     Raises what `Campaign.load` does.
     """
-    storage = open_storage(path)
+    storage = open_storage(location)
     try:
         studies = find_studies(storage, source)
     finally:

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from search.errors import Interrupted
 from search.halving import Halving, cohort_of, survivors
 from search.objective import EpochReport, Objective, Stack
-from search.storage import LEASE_SECONDS, Claim, Record, Storage
+from search.slot import Claim, Record
+from search.storage import Storage
 
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time. A kill loses none the more: a slot begins anew anyway."""
@@ -122,7 +123,7 @@ class Worker:
             if not self._parked:
                 return None
             time.sleep(_POLL_SECONDS)
-            self._flush_if_due(LEASE_SECONDS / 10)
+            self._flush_if_due(self.storage.lease_seconds / 10)
 
     def _width(self) -> int:
         """Return an even share of the stage, for each worker as many: stacks of 10, 10 and 10 before 12, 12 and 6."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from search.database import at_file
 from search.doctor import examine, worst
 
 
@@ -18,7 +19,7 @@ def found(tmp_path, monkeypatch):
 
     def examined(folder):
         monkeypatch.setenv("COARSEFINE_CACHE", str(folder))
-        findings = examine(tmp_path / "studies.db", None)
+        findings = examine(at_file(tmp_path / "studies.db"), None)
         assert worst(findings) == 0
         return next(finding for finding in findings if finding.check == "cache")
 

@@ -11,8 +11,8 @@ from small_campaign import SMALL, coarsefine, table
 
 from model import Network
 from search import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, run
-from search.database import journal_mode
 from search.space import Range, Space
+from search.sqlite_file import journal_mode
 
 
 @pytest.fixture(scope="session")

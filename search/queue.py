@@ -1,0 +1,210 @@
+"""The queue's moves: each is a part of one transaction, which `search.storage` opens, fences and repeats if it is cut.
+
+On PostgreSQL rows are locked in one order, leases before trials and by rising ids, and what another holds is skipped
+wherever it can be; so no two moves wait for each other.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.trial import TrialState
+
+from search.dialect import Now, Utc, upsert
+from search.slot import Claim, Owner, Record, Slot, is_gone
+from search.space import Point, Range, Space
+from search.tables import (
+    FINITE_STEP,
+    FINITE_VALUE,
+    FREE,
+    HELD,
+    HOLDERS,
+    LEFT_BEHIND,
+    REMEMBER,
+    RENEW,
+    attrs,
+    lease,
+    params,
+    rows_of,
+    steps,
+    trials,
+    values,
+)
+
+_MOST_DEATHS = 3
+"""Attempts that killed their worker, all in one epoch, before a slot FAILs."""
+_MOST_ALONE = 5
+"""The same, in whatever epochs, of attempts without neighbours."""
+
+
+def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
+    """Write a stage's slots as WAITING trials."""
+    waiting = [{"number": slot.number, "study_id": study, "state": TrialState.WAITING} for slot in slots]
+    connection.execute(trials.insert(), waiting)
+    written = connection.execute(sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study))
+    ids = {row.number: row.trial_id for row in written}
+    # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
+    connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
+    connection.execute(params.insert(), [row for slot in slots for row in _params_of(slot, ids[slot.number], space)])
+    seeds = [row for slot in slots for row in rows_of({"seed": slot.seed}, trial_id=ids[slot.number])]
+    connection.execute(attrs.insert(), seeds)
+
+
+def _params_of(slot: Slot, trial_id: int, space: Space) -> list[dict[str, Any]]:
+    return [
+        {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": _form(ranges)}
+        for name, value, ranges in (("eta", slot.point.eta, space.eta), ("lambda", slot.point.lam, space.lam))
+    ]
+
+
+def _form(ranges: Range) -> str:
+    return distribution_to_json(FloatDistribution(ranges.low, ranges.high, log=True))
+
+
+def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float) -> list[Claim]:
+    """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone."""
+    found = connection.execute(FREE, {"study": study, "n": n}).all()
+    if not found:
+        return []
+    if found[0].alone:
+        found = found[:1]
+    ids = [row.trial_id for row in found]
+    _forget_epochs(connection, [row.trial_id for row in found if row.stray])
+    running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
+    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
+    holder = {"owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid}
+    leases = [
+        {"trial_id": row.trial_id, "attempt": row.attempts + 1, "started": owner.started, **holder} for row in found
+    ]
+    replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started")
+    statement = upsert(connection.dialect.name, lease, ("trial_id",), replaced)
+    connection.execute(statement.values(expires=Now() + seconds), leases)
+    return [
+        Claim(row.trial_id, row.attempts + 1, Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json)))
+        for row in found
+    ]
+
+
+def held_by(connection: sa.Connection, owner: Owner) -> dict[int, int]:
+    """Return the attempt of each lease a worker holds, by trial; others are kept from them while this lasts."""
+    return {row.trial_id: row.attempt for row in connection.execute(HELD, {"me": owner.id})}
+
+
+def renew(connection: sa.Connection, owner: Owner, seconds: float) -> None:
+    """Let every lease of a worker last from now on."""
+    connection.execute(RENEW, {"me": owner.id, "seconds": seconds})
+
+
+def write(connection: sa.Connection, records: Sequence[Record]) -> None:
+    """Write the records of a stack, each table in one statement; written twice, they are the same."""
+    backend = connection.dialect.name
+    epochs = [
+        {"trial_id": r.claim.trial_id, "step": epoch, "intermediate_value": v, "intermediate_value_type": FINITE_STEP}
+        for r in records
+        for epoch, v in r.steps.items()
+    ]
+    if epochs:
+        replaced = ("intermediate_value", "intermediate_value_type")
+        connection.execute(upsert(backend, steps, ("trial_id", "step"), replaced), epochs)
+    kept = [row for record in records for row in rows_of(record.attrs, trial_id=record.claim.trial_id)]
+    if kept:
+        connection.execute(upsert(backend, attrs, ("trial_id", "key"), ("value_json",)), kept)
+    _end(connection, [record for record in records if record.state.is_finished()])
+
+
+def _end(connection: sa.Connection, records: Sequence[Record]) -> None:
+    scores = [
+        {"trial_id": r.claim.trial_id, "objective": 0, "value": r.value, "value_type": FINITE_VALUE}
+        for r in records
+        if r.state is not TrialState.FAIL
+    ]
+    if scores:
+        unique, replaced = ("trial_id", "objective"), ("value", "value_type")
+        connection.execute(upsert(connection.dialect.name, values, unique, replaced), scores)
+    for state in sorted({record.state for record in records}):
+        end_trials(connection, [record.claim.trial_id for record in records if record.state is state], state)
+
+
+def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:
+    """End trials, and the leases on them."""
+    ended = {"state": state, "datetime_complete": Utc()}
+    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(ended))
+    connection.execute(lease.delete().where(lease.c.trial_id.in_(ids)))
+
+
+def give_back(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Let slots wait again, to be begun anew; the number of their attempts stays, so that no old one can record."""
+    if not ids:
+        return
+    _forget_epochs(connection, ids)
+    waiting = {"state": TrialState.WAITING, "datetime_start": None}
+    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(waiting))
+    connection.execute(lease.update().where(lease.c.trial_id.in_(ids)).values(owner="", expires=0.0))
+
+
+def _forget_epochs(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Remove what unfinished attempts recorded: the next begin with the first epoch, and repeat it to the bit."""
+    if ids:
+        connection.execute(steps.delete().where(steps.c.trial_id.in_(ids)))
+        connection.execute(attrs.delete().where(attrs.c.trial_id.in_(ids), attrs.c.key != "seed"))
+
+
+def reap(connection: sa.Connection, me: Owner) -> None:
+    """Take back what workers held that are gone, or let their leases run out; FAIL what has killed too many."""
+    others = [row for row in connection.execute(HOLDERS) if row.owner != me.id]
+    gone = [row.owner for row in others if is_gone(row.machine, row.pid, row.started)]
+    late = [row.owner for row in others if row.late]
+    if not gone and not late:
+        return
+    left = connection.execute(LEFT_BEHIND, {"gone": gone, "late": late}).all()
+    # Trials that somebody ended by other means, in a dashboard for one, have nothing to come back to.
+    ended = [row.trial_id for row in left if row.state is not TrialState.RUNNING]
+    connection.execute(lease.delete().where(lease.c.trial_id.in_(ended)))
+    _mourn(connection, [row for row in left if row.state is TrialState.RUNNING])
+
+
+def _mourn(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> None:
+    stories = {row.trial_id: [*json.loads(row.story), _death(row)] for row in left}
+    guilty = {trial_id for trial_id, story in stories.items() if _is_guilty(story)}
+    reasons = [row for i in sorted(guilty) for row in rows_of({"reason": _reason(stories[i])}, trial_id=i)]
+    if reasons:
+        statement = upsert(connection.dialect.name, attrs, ("trial_id", "key"), ("value_json",))
+        connection.execute(statement, reasons)
+        end_trials(connection, sorted(guilty), TrialState.FAIL)
+    innocent = sorted(stories.keys() - guilty)
+    give_back(connection, innocent)
+    if innocent:
+        kept = [{"id": i, "number": len(stories[i]), "told": json.dumps(stories[i])} for i in innocent]
+        connection.execute(REMEMBER, kept)
+
+
+def _death(row: sa.Row[Any]) -> dict[str, Any]:
+    noticed = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return {
+        "host": row.host,
+        "pid": row.pid,
+        "noticed": noticed,
+        "epoch": row.reached + 1,
+        "alone": row.company == 1,
+    }
+
+
+def _is_guilty(story: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether a slot is to be blamed for the deaths of its workers.
+
+    A slot trains to the same bits each time, so that one that kills its worker does it in the same epoch: a death in
+    an epoch that another attempt came through was no fault of the slot. And the last death must be one without
+    neighbours. Some deaths keep to no epoch, such as those for want of memory: of those, more are needed.
+    """
+    furthest = max(death["epoch"] for death in story)
+    same = sum(death["epoch"] == furthest for death in story)
+    alone = sum(death["alone"] for death in story)
+    return bool(story[-1]["alone"]) and (same >= _MOST_DEATHS or alone >= _MOST_ALONE)
+
+
+def _reason(story: Collection[dict[str, Any]]) -> str:
+    told = "; ".join(f"{d['host']} process {d['pid']} in epoch {d['epoch']}, {d['noticed']} UTC" for d in story)
+    return f"killed its worker {len(story)} times: {told}"

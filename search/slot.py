@@ -1,0 +1,85 @@
+"""What passes between queue and worker: a slot, the claim on it, what was recorded, and who a worker is."""
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+from optuna.trial import TrialState
+
+from search.space import Point
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A planned trial: its number in the stage, its point, and the seed of its initial weights."""
+
+    number: int
+    point: Point
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot under lease: the right to record it, until the lease runs out."""
+
+    trial_id: int
+    attempt: int
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a worker has to tell of a claimed slot."""
+
+    claim: Claim
+    steps: Mapping[int, float]
+    """Validation accuracies of the epochs since the last record, by epoch."""
+    value: float | None
+    """The newest accuracy, of these or earlier epochs; the trial's value if it ends here."""
+    attrs: Mapping[str, Any]
+    """User attributes that hold the history so far."""
+    state: TrialState
+    """RUNNING, or how the trial ends: COMPLETE, PRUNED or FAIL."""
+
+
+@cache
+def _machine() -> str:
+    """Return what tells apart the places where process numbers are counted: kernels since their start, containers.
+
+    Host names do not: cloned machines share theirs, and a living worker would be taken for a dead one.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return f"{socket.gethostname()} {uuid.getnode():x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a lease: a process, told apart from another that once had its number."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    host: str = field(default_factory=socket.gethostname)
+    machine: str = field(default_factory=_machine)
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=lambda: psutil.Process().create_time())
+
+
+def is_gone(machine: str, pid: int, started: float) -> bool:
+    """Tell whether a process that ran here runs no more; of another machine's this cannot be told."""
+    if machine != _machine():
+        return False
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) >= 1 or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:  # someone else's process: it lives
+        return False
