@@ -1,9 +1,11 @@
 """Runs a campaign to its end, from wherever it stands: stage after stage, then the final training."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from model import Report
 from search.campaign import Campaign
 from search.cluster import Cluster
 from search.database import Location, locate
@@ -106,9 +108,28 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
 
 
 def _train_winner(walk: Walk) -> None:
-    """Train the best trial of all stages to the end, once."""
-    campaign, storage = walk.campaign, walk.storage
-    studies = find_studies(storage, campaign.name)
+    """Train the best trial of all stages to the end, unless another process does or did."""
+    last = walk.open(walk.campaign.stage[-1]).id
+    said = False
+    while read_final(walk.studies()) is None:
+        if walk.storage.hold(last):
+            try:
+                _train_and_record(walk, last)
+            finally:
+                walk.storage.let_go(last)
+            continue
+        if not said:
+            walk.watcher.say("Another process trains the winner: waiting for it.")
+            said = True
+        if walk.stop():
+            raise Interrupted("Stopped while another process trains the winner.")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _train_and_record(walk: Walk, last: int) -> None:
+    campaign, studies = walk.campaign, walk.studies()
+    if read_final(studies) is not None:  # by whoever had the right a moment ago
+        return
     winner = find_winner(studies)
     if winner is None:
         total = sum(len(study.trials) for study in studies.values())
@@ -116,17 +137,13 @@ def _train_winner(walk: Walk) -> None:
             f"No trial of {campaign.name} completed: all {total} diverged. Lower eta's upper bound, "
             "and start under another name."
         )
-    if read_final(studies) is not None:
-        return
+
+    def told(report: Report) -> None:
+        walk.storage.hold(last)
+        walk.watcher.final_epoch(report, campaign.final.epochs)
+
     trial = studies[winner.study].trials[winner.trial.number]
-    final = train_winner(
-        campaign,
-        winner,
-        [value for _, value in sorted(trial.intermediate_values.items())],
-        walk.data,
-        storage.location.folder / "trained" / f"{campaign.name}.npz",
-        lambda report: walk.watcher.final_epoch(report, campaign.final.epochs),
-        walk.stop,
-    )
-    last = campaign.study_name(campaign.stage[-1])
-    storage.set_study_attrs(studies[last].id, {"final": final.as_dict()})
+    recorded = [value for _, value in sorted(trial.intermediate_values.items())]
+    weights = walk.storage.location.folder / "trained" / f"{campaign.name}.npz"
+    final = train_winner(campaign, winner, recorded, walk.data, weights, told, walk.stop)
+    walk.storage.set_study_attrs(last, {"final": final.as_dict()})

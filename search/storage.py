@@ -145,6 +145,38 @@ class Storage(RDBStorage):
             self._transact(write)
             self._let_go(claims)
 
+    def hold(self, study_id: int) -> bool:
+        """Take, or renew, the right to what is done once for a study; tell whether it is this process's."""
+        key = lease.c.trial_id == -study_id  # ids of trials are positive
+        owner = self.owner
+        right = {
+            "owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid,
+            "started": owner.started, "attempt": 1, "expires": Now() + self.lease_seconds,
+        }  # fmt: skip
+        held = sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+        found = held.add_columns((lease.c.expires < Now()).label("late")).where(key).with_for_update()
+
+        def take(connection: sa.Connection, *, again: bool) -> bool:  # noqa: ARG001 - taken twice, it is ours
+            row = {"trial_id": -study_id, **right}
+            connection.execute(insert_once(self.engine.name, lease, "trial_id", row))
+            holder = connection.execute(found).one()
+            others = holder.owner != owner.id
+            if others and not holder.late and not is_gone(holder.machine, holder.pid, holder.started):
+                return False
+            connection.execute(lease.update().where(key).values(right))
+            return True
+
+        return self._transact(take)
+
+    def let_go(self, study_id: int) -> None:
+        """Give up what `hold` took."""
+
+        def give(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - gone is gone
+            mine = (lease.c.trial_id == -study_id) & (lease.c.owner == self.owner.id)
+            connection.execute(lease.delete().where(mine))
+
+        self._transact(give)
+
     def values_after(self, study_id: int, epoch: int) -> dict[int, float]:
         """Return the accuracy after an epoch of each slot that came so far, by number; −∞ of those that ended before.
 

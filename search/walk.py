@@ -91,14 +91,18 @@ class Walk:
 
     def open(self, stage: Stage) -> Study:
         """Return a stage's study, opening it if nobody has."""
-        studies = find_studies(self.storage, self.campaign.name)
+        studies = self.studies()
         name = self.campaign.study_name(stage)
         if name not in studies:
             parent = self.campaign.parent_of(stage)
             opener = studies[self.campaign.study_name(parent)] if parent else None
             open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
-            studies = find_studies(self.storage, self.campaign.name)
+            studies = self.studies()
         return studies[name]
+
+    def studies(self) -> dict[str, Study]:
+        """Return the campaign's studies as they stand, by name."""
+        return find_studies(self.storage, self.campaign.name)
 
     def _worker(self, stage: Stage, study: Study) -> Worker:
         model = self.campaign.model

@@ -89,11 +89,11 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
 
 
 def test_two_runs_at_once_share_the_slots(folder, expected):
-    """The same campaign run twice at the same time trains each slot once between them, with the same bits."""
-    first, second = start(folder), start(folder)
-    for process in (first, second):
-        _, told = process.communicate(timeout=200)
-        assert process.returncode == 0, told
+    """The same campaign run twice at the same time trains each slot, and the winner, once between them."""
+    processes = [start(folder), start(folder)]
+    told = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert sum("Final training of the winner" in text for text in told) == 1
     check_same(folder, expected)
 
 
