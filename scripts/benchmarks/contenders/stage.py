@@ -5,7 +5,6 @@ that the measured stage needs: to be opened, claimed, trained, recorded and ende
 clock around `model.Training`; whatever else passed is storage and our own doing.
 """
 
-import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,12 +80,12 @@ class Ear(search.Watcher):
         self._recorded = None
         self._forget()
 
-    def recorded(self, records: list[Any]) -> None:
+    def progressed(self, progress: Any) -> None:
         """Note what was trained and recorded so far."""
         self._recorded = _clock()
         self.training = self._stopwatch.seconds - self._seconds_before
         self.trial_epochs = self._stopwatch.trial_epochs - self._epochs_before
-        self.trials += sum(record.state.is_finished() for record in records)
+        self.trials = progress.ended
 
     @property
     def seconds(self) -> float:
@@ -120,6 +119,5 @@ class Stage:
 
 
 def run_alone(campaign: str, storage: str, data: Path | None, watcher: search.Watcher | None = None) -> None:
-    """Run a campaign with this process as the only worker it starts."""
-    alone: dict[str, Any] = {"workers": 1} if "workers" in inspect.signature(search.run).parameters else {}
-    search.run(search.Campaign.load(campaign), Path(storage), data=data, watcher=watcher, **alone)
+    """Run a campaign with this process as the only worker."""
+    search.run(search.Campaign.load(campaign), storage, data=data, workers=1, watcher=watcher)
