@@ -86,14 +86,17 @@ def _at_server(url: URL) -> Location:
 
 def _parsed(storage: str) -> URL:
     try:
-        return make_url(storage)
+        url = make_url(storage)
     except (ArgumentError, ValueError):  # neither shown nor chained: it may hold a password
         raise UsageError(f"The storage is no database URL: {_KNOWN}.") from None
+    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":  # the rest of a password
+        raise UsageError(f"The storage is no database URL, or its password is not percent-encoded: {_KNOWN}.")
+    return url
 
 
 def _without_secrets(url: URL) -> str:
-    plain = url.set(password=None).difference_update_query(_SECRET)
-    return plain.render_as_string(hide_password=True)
+    query = url.difference_update_query(_SECRET).query
+    return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query).render_as_string()
 
 
 def _secrets(location: Location) -> list[str]:

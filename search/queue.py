@@ -25,6 +25,7 @@ from search.tables import (
     LEFT_BEHIND,
     REMEMBER,
     RENEW,
+    STRAY,
     attrs,
     lease,
     params,
@@ -67,12 +68,13 @@ def _form(ranges: Range) -> str:
 def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float) -> list[Claim]:
     """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone."""
     found = connection.execute(FREE, {"study": study, "n": n}).all()
+    if not found and _bring_back_strays(connection, study):
+        found = connection.execute(FREE, {"study": study, "n": n}).all()
     if not found:
         return []
     if found[0].alone:
         found = found[:1]
     ids = [row.trial_id for row in found]
-    _forget_epochs(connection, [row.trial_id for row in found if row.stray])
     running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
     connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
     holder = {"owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid}
@@ -86,6 +88,15 @@ def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: f
         Claim(row.trial_id, row.attempts + 1, Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json)))
         for row in found
     ]
+
+
+def _bring_back_strays(connection: sa.Connection, study: int) -> bool:
+    """Let slots wait again that a `study.ask()` set RUNNING: nobody else would end them. Tell whether there are any."""
+    seeming = connection.scalars(STRAY, {"study": study}).all()
+    leased = set(connection.scalars(sa.select(lease.c.trial_id).where(lease.c.trial_id.in_(seeming))))
+    strays = [trial_id for trial_id in seeming if trial_id not in leased]
+    give_back(connection, strays)
+    return bool(strays)
 
 
 def held_by(connection: sa.Connection, owner: Owner) -> dict[int, int]:

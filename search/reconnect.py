@@ -19,12 +19,12 @@ _PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
 _T = TypeVar("_T")
 
 
-def persist(work: Callable[[bool], _T], patience: float = PATIENCE_SECONDS) -> _T:
+def persist(work: Callable[[bool], _T]) -> _T:
     """Return what the work returns, trying again with growing, jittered waits while its connection is cut.
 
     The work hears whether it was tried before: it may have been committed then, and only the answer lost.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE_SECONDS
     for tries in itertools.count():
         try:
             return work(tries > 0)

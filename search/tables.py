@@ -49,18 +49,15 @@ def rows_of(given: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
 def _waiting() -> sa.Subquery:
     """Return the free slots of a study, locked: those to be trained alone first, then by their numbers."""
     alone = sa.case((lease.c.deaths >= _SUSPECT_DEATHS, 1), else_=0)
-    # RUNNING without any lease: somebody's `study.ask()`, which nobody would end.
-    stray = (trials.c.state == TrialState.RUNNING) & lease.c.trial_id.is_(None)
     return (
         sa.select(
             trials.c.trial_id,
             trials.c.number,
-            (trials.c.state == TrialState.RUNNING).label("stray"),
             sa.func.coalesce(lease.c.attempt, 0).label("attempts"),
             alone.label("alone"),
         )
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
-        .where(trials.c.study_id == sa.bindparam("study"), (trials.c.state == TrialState.WAITING) | stray)
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING)
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
@@ -85,6 +82,19 @@ def _with_slots(waiting: sa.Subquery) -> sa.Select[Any]:
 
 
 FREE = _with_slots(_waiting())
+
+STRAY = (
+    sa.select(trials.c.trial_id)
+    .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
+    .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING)
+    .where(lease.c.trial_id.is_(None))
+    .order_by(trials.c.trial_id)
+    .with_for_update(of=trials, skip_locked=True)
+)
+"""Slots that seem to be in training without a lease; whether they are, only a second look tells.
+
+PostgreSQL looks at a locked row anew, but at the lease beside it as it was when the statement began.
+"""
 
 HOLDERS = (
     sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)

@@ -2,6 +2,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import postgres
 import pytest
 
 
@@ -18,7 +19,37 @@ def cifar10_archive():
     """Where the user keeps CIFAR-10, by the user's own setting; without it a test is skipped, in CI it fails."""
     given = os.environ.get("COARSEFINE_DATA")
     if not given:
-        wanted = "COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files."
-        in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-        pytest.fail(wanted) if in_ci else pytest.skip(wanted)
+        _want("COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files.")
     return Path(given)
+
+
+@pytest.fixture(scope="session")
+def own_server():
+    """Return a PostgreSQL server that a test may stop; without its programs a test is skipped, in CI it fails."""
+    programs = postgres.find_programs()
+    if programs is None:
+        _want(postgres.WANTED)
+    server = postgres.Server(programs)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", postgres.PASSWORD)
+        yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def server_url(request):
+    """Return the URL of a database on a PostgreSQL server: the one the environment names, or the tests' own."""
+    return os.environ.get(postgres.VARIABLE) or request.getfixturevalue("own_server").url("postgres")
+
+
+@pytest.fixture
+def new_database(server_url):
+    """Return the URL of an empty PostgreSQL database."""
+    with postgres.database(server_url) as url:
+        yield url
+
+
+def _want(what):
+    in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+    pytest.fail(what) if in_ci else pytest.skip(what)

@@ -86,9 +86,9 @@ def run_in(folder, text):
     return folder
 
 
-def table(path):
+def table(place):
     """Return what an undisturbed run must share with any other: every number, point, seed and epoch's values."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    storage = optuna.storages.RDBStorage(str(place) if "://" in str(place) else f"sqlite:///{place}")
     rows = {}
     for study in optuna.get_all_study_names(storage):
         for trial in optuna.load_study(study_name=study, storage=storage).trials:

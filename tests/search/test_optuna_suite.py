@@ -1,0 +1,18 @@
+"""Optuna's reusable tests of a storage, on ours."""
+
+import gc
+
+import pytest
+from optuna.testing.pytest_storages import StorageTestCase
+
+# A test of the suite leaves the storage it unpickled open.
+pytestmark = pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
+
+
+class TestStorage(StorageTestCase):
+    """What Optuna asks of every storage holds on SQLite and on PostgreSQL."""
+
+    @pytest.fixture
+    def storage(self, opened):
+        yield opened()
+        gc.collect()
