@@ -49,13 +49,13 @@ def expected(tmp_path_factory):
     return table(folder / "studies.db")
 
 
-def test_cluster_trains_the_same_bits(cluster, tmp_path, expected):
-    """The workers of a Dask cluster train what one process here trains, with the same values at every epoch."""
+def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
+    """On each database, a Dask cluster trains what one process here trains, with the same values at every epoch."""
     engine, _ = cluster
     folder = run_in(tmp_path, LONG)
-    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
+    answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert table(folder / "studies.db") == expected
+    assert table(address) == expected
 
 
 def test_killed_process_of_the_cluster_loses_nothing(cluster, tmp_path, expected):

@@ -42,11 +42,11 @@ def workers_of(process):
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_number_of_workers_changes_no_bit(folder, expected, workers):
-    """Two and four workers train the trials that one trains, with the same values at every epoch."""
-    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=folder)
+def test_number_of_workers_changes_no_bit(folder, expected, address, workers):
+    """On each database, two and four workers train the trials that one trains, with the same values at every epoch."""
+    answer = coarsefine("run", "small.toml", "--workers", workers, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert table(folder / "studies.db") == expected
+    assert table(address) == expected
     logs = sorted(path.name for path in (folder / "logs" / "small").iterdir())
     assert logs == [f"worker-{n}.log" for n in range(1, workers + 1)]
 

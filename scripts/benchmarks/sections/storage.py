@@ -65,4 +65,3 @@ def _digits_rows(plan: Plan, stages: list[dict[str, Any]]) -> list[Row]:
         Row("a stage on digits, wall clock of a trial", whole, "ms", note=shape),
         Row("time of it not in training", Spread.of(outside), "ms", target=Target(5.0, "at most")),
     ]
-
