@@ -30,7 +30,7 @@ from chaos_runs.cuts import cuts
 from chaos_runs.disks import disks
 from chaos_runs.findings import Plan, Row
 from chaos_runs.kills import kills
-from chaos_runs.places import Databases, databases
+from chaos_runs.places import NAMES, Databases, databases
 from chaos_runs.race import race, speed
 from chaos_runs.zombies import zombies
 from search.errors import SearchError
@@ -74,13 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="coarsefine-chaos-") as folder:
         os.environ["COARSEFINE_CACHE"] = str(Path(folder) / "cache")
-        found = databases(Path(folder), options.postgres)
+        found = databases(Path(folder), options.on, options.postgres)
         try:
             plan = _plan(options, found, Path(folder))
             rows = [row for name in options.only or _EXPERIMENTS for row in _all(plan, name)]
         finally:
             found.close()
-    missing = [] if found.url else [postgres.WANTED]
+    missing = [postgres.WANTED] if {*options.on} - {*found.names} else []
     _write(options, rows, missing, time.monotonic() - began)
     _print(rows, missing)
     broken = any(row.verdict in {"broken", "missed"} for row in rows)
@@ -97,6 +97,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--runs", type=int, metavar="N", help=f"runs that lose workers, on all databases; default {_FULL_RUNS}")
     add("--postgres", metavar="URL", help="an empty database, which is emptied again; default: a server of our own")
     add("--json", type=Path, default=Path("chaos.json"), metavar="FILE", help="default: %(default)s")
+    add("--on", nargs="+", choices=NAMES, default=NAMES, metavar="DATABASE", help=f"of {', '.join(NAMES)}")
     add("--only", nargs="+", choices=_EXPERIMENTS, metavar="WHAT", help=f"of {', '.join(_EXPERIMENTS)}")
     options = parser.parse_args(arguments)
     if not options.json.absolute().parent.is_dir():

@@ -15,7 +15,7 @@ _WAYS = (("chaos/mid", 2), ("chaos/fine", 1), ("chaos/fine", 3))
 
 def boundaries(plan: Plan, database: str) -> list[Row]:
     """Kill a run at each moment, in each way, and take the campaign to its end."""
-    moments = list(MOMENTS) if plan.boundary_rounds else list(MOMENTS)[plan.databases.names.index(database) :: 2]
+    moments = list(MOMENTS) if plan.boundary_rounds else list(MOMENTS)[plan.databases.key(database) :: 2]
     tries = list(itertools.product(range(max(plan.boundary_rounds, 1)), moments))
     broken = {(number, moment): _one(plan, database, number, moment) for number, moment in tries}
     kept = sum(not lines for lines in broken.values())

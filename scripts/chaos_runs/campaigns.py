@@ -26,7 +26,7 @@ _HEAD = (
 _FIRST = "[[stage]]\nname = '{name}'\ntrials = {trials}\neta = [0.01, 1.0]\nlambda = [1e-6, 0.01]\nstack = 4\n"
 _NEXT = "[[stage]]\nname = '{name}'\ntrials = {trials}\ncarry = 2\nstack = 4\nnarrow = {{ top = 5 }}\n"
 _HALVING = 'pruner = "halving"\n'
-_LONGEST_SECONDS = 600
+_LONGEST_SECONDS = 300
 _TOLD = 5
 
 
@@ -140,7 +140,7 @@ class Run:
         return self._told.read_text("utf-8", "replace")
 
     def end(self) -> int:
-        """Wait for its end and that of its workers, at most ten minutes, and return its exit code."""
+        """Wait for its end and that of its workers, at most five minutes, and return its exit code."""
         try:
             self.process.wait(_LONGEST_SECONDS)
             until(lambda: not self._session(), 60)

@@ -51,6 +51,7 @@ class _Killer:
     def go(self) -> None:
         """Kill so many workers, each after a random share of the slots has ended, and a random while after that."""
         moments = np.sort(self.random.integers(0, int(_SLOTS * _LAST_KILL), size=_KILLS))
+        until(lambda: made(self.place) or not self.run.goes_on, _NEVER_SECONDS)
         for moment in moments:
             delay = self.random.uniform(0, _LONGEST_DELAY)
             while self.run.goes_on and ended(self.place) < moment:
@@ -102,8 +103,6 @@ class _Killer:
         return bool(slots == 1 and deaths >= 2)  # noqa: PLR2004 - the third would be held against the slot
 
     def _holders(self) -> list[int]:
-        if not made(self.place):
-            return []
         found = [pid for (pid,) in self.place.rows("SELECT DISTINCT pid FROM lease WHERE owner <> '' AND trial_id > 0")]
         return [pid for pid in found if pid != self.run.process.pid and _lives(pid)]
 
@@ -189,7 +188,7 @@ def _one(plan: Plan, database: str, number: int) -> _Killer:
     expected = calm(text)
     with plan.databases.new(database) as place:
         run = Run(place, text, _WORKERS)
-        random = plan.random(1, plan.databases.names.index(database), number)
+        random = plan.random(1, plan.databases.key(database), number)
         killer = _Killer(place, run, random, measuring=not number % 2)
         killer.go()
         killer.broken += run.complaints() or differences(place, expected)

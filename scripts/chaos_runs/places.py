@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from search.database import Location, locate
 from search.errors import UsageError
 
+NAMES = ("SQLite", "PostgreSQL")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -53,11 +55,12 @@ class Databases:
     """Ours, which may be restarted."""
     url: str | None = None
     """Of the PostgreSQL database; None: there is none."""
+    names: tuple[str, ...] = NAMES
+    """Those that are tried."""
 
-    @property
-    def names(self) -> list[str]:
-        """Return what people call them."""
-        return ["SQLite", *(["PostgreSQL"] if self.url else [])]
+    def key(self, database: str) -> int:
+        """Return the number by which a database draws, whether the other is tried or not."""
+        return NAMES.index(database)
 
     @contextmanager
     def new(self, database: str, under: Path | None = None) -> Iterator[Place]:
@@ -84,18 +87,20 @@ class Databases:
             engine.dispose()
 
 
-def databases(folder: Path, url: str | None) -> Databases:
+def databases(folder: Path, wanted: Sequence[str], url: str | None) -> Databases:
     """Return SQLite, and the PostgreSQL database of that URL, or of a server that is started if it can be."""
+    if "PostgreSQL" not in wanted:
+        return Databases(folder, names=NAMES[:1])
     if url is not None:
         _refuse_used(url)
-        return Databases(folder, url=url)
+        return Databases(folder, url=url, names=tuple(wanted))
     programs = postgres.find_programs()
     if programs is None:
-        return Databases(folder)
+        return Databases(folder, names=tuple(name for name in wanted if name == "SQLite"))
     server = postgres.Server(programs)
     server.start()
     os.environ["PGPASSWORD"] = postgres.PASSWORD
-    return Databases(folder, server, server.url("postgres"))
+    return Databases(folder, server, server.url("postgres"), tuple(wanted))
 
 
 def _engine(address: str) -> sa.Engine:

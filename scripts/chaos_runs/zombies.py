@@ -24,7 +24,7 @@ _ZOMBIES, _HEIRS = 0.25, 0.75
 
 def zombies(plan: Plan, database: str) -> list[Row]:
     """Stop so many workers, each in an epoch drawn from the seed, and let half of them wake before the heir ends."""
-    random = plan.random(3, plan.databases.names.index(database))
+    random = plan.random(3, plan.databases.key(database))
     refused, broken = 0, []
     for number in range(plan.zombies):
         epoch, early = int(random.integers(1, _EPOCHS + 1)), bool(number % 2)
