@@ -38,7 +38,8 @@ def run(
     `storage` is a SQLite file, or the URL of one or of a PostgreSQL database. `data` is the archive or folder of the
     images, for campaigns that do not bring their own. One worker is this process; more are processes of their own, on
     this machine or on the cluster of an `engine`, `dask://HOST:PORT`. `stop` is asked after every epoch; once it is
-    true, slots go back and `Interrupted` is raised.
+    true, slots go back and `Interrupted` is raised. With several workers, a script needs Python's usual
+    `if __name__ == "__main__":` around what it does, since each worker imports it.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
@@ -55,7 +56,7 @@ def run(
         if workers == 1 and engine is None:
             walk.take_stages()
         else:
-            logs = location.folder / "logs" / campaign.name
+            logs = location.beside("logs") / campaign.name
             task = Task(campaign, location, data.absolute() if data else None, images.kept, workers, logs)
             with Cluster(task, engine, watcher) if engine is not None else Pool(task, watcher) as crew:
                 _take_stages(walk, crew)
@@ -132,9 +133,9 @@ def _train_and_record(walk: Walk, last: int) -> None:
         return
     winner = find_winner(studies)
     if winner is None:
-        total = sum(len(study.trials) for study in studies.values())
+        endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())
         raise NothingCompleted(
-            f"No trial of {campaign.name} completed: all {total} diverged. Lower eta's upper bound, "
+            f"No trial of {campaign.name} completed ({endings}). Lower the upper bound of eta, "
             "and start under another name."
         )
 
@@ -144,6 +145,6 @@ def _train_and_record(walk: Walk, last: int) -> None:
 
     trial = studies[winner.study].trials[winner.trial.number]
     recorded = [value for _, value in sorted(trial.intermediate_values.items())]
-    weights = walk.storage.location.folder / "trained" / f"{campaign.name}.npz"
+    weights = walk.storage.location.beside("trained") / f"{campaign.name}.npz"
     final = train_winner(campaign, winner, recorded, walk.data, weights, told, walk.stop)
     walk.storage.set_study_attrs(last, {"final": final.as_dict()})

@@ -111,7 +111,7 @@ class Walk:
             storage=self.storage,
             study_id=study.id,
             objective=objective,
-            trials=len(study.trials),
+            trials=stage.trials,
             stack=objective.width() if stage.stack == "auto" else stage.stack,
             workers=self.workers,
             halving=self.campaign.halving(stage),

@@ -160,8 +160,7 @@ class Worker:
                 self._prune(stack, {number: values[number] for number in cohort})
             self._survived.append(stack)
         self._parked = undecided
-        self._flush_if_due(0, *self._survived)
-        self._survived = [stack for stack in self._survived if stack.numbers]
+        self._flush_if_due(0)
 
     def _prune(self, stack: Stack, values: dict[int, float]) -> None:
         kept = self.halving.kept(len(values), stack.epoch)
@@ -199,8 +198,10 @@ class Worker:
         gone = {claim.slot.number for claim in (*lost, *ended)}
         for number in gone:
             del self._lanes[number]
-        for stack in (*stacks, *self._parked):
+        for stack in (*stacks, *self._parked, *self._survived):
             stack.drop(gone & set(stack.numbers))
+        self._parked = [stack for stack in self._parked if stack.numbers]
+        self._survived = [stack for stack in self._survived if stack.numbers]
         self.recorded()
 
 
