@@ -61,6 +61,18 @@ def _machine() -> str:
         return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
+def _started(pid: int) -> float:
+    """Return when a process started: on Linux in ticks since the kernel did, a clock that nobody can set.
+
+    Times of day would make a living worker another one when the clock is set. Raises `psutil.NoSuchProcess`.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return float(fields[19])
+    except OSError:  # gone, or not Linux
+        return psutil.Process(pid).create_time()
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Who holds a lease: a process, told apart from another that once had its number."""
@@ -69,7 +81,7 @@ class Owner:
     host: str = field(default_factory=socket.gethostname)
     machine: str = field(default_factory=_machine)
     pid: int = field(default_factory=os.getpid)
-    started: float = field(default_factory=lambda: psutil.Process().create_time())
+    started: float = field(default_factory=lambda: _started(os.getpid()))
 
 
 def is_gone(machine: str, pid: int, started: float) -> bool:
@@ -77,8 +89,7 @@ def is_gone(machine: str, pid: int, started: float) -> bool:
     if machine != _machine():
         return False
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) >= 1 or process.status() == psutil.STATUS_ZOMBIE
+        return abs(_started(pid) - started) >= 1 or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:  # someone else's process: it lives

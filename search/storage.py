@@ -32,7 +32,7 @@ from search.tables import attrs as trial_attrs
 from search.tables import directions, lease, rows_of, steps, studies, study_attrs, study_system_attrs, trials, values
 
 LEASE_SECONDS = 300.0
-"""How long a lease lasts without a sign of life: longer than any epoch of a stack takes."""
+"""How long a lease lasts without a sign of life. A worker gives one far more often, however long its epochs."""
 
 _T = TypeVar("_T")
 Row = sa.Row[*tuple[Any, ...]]
@@ -134,6 +134,15 @@ class Storage(RDBStorage):
         lost = self._transact(write)
         self._let_go([*lost, *(record.claim for record in records if record.state.is_finished())])
         return lost
+
+    def renew(self) -> None:
+        """Let all leases of this worker last from now on."""
+
+        def write(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - renewed twice, they last as long
+            if queue.held_by(connection, self.owner):
+                queue.renew(connection, self.owner, self.lease_seconds)
+
+        self._transact(write)
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give slots back untrained, to be claimed again from their first epoch."""
