@@ -84,10 +84,11 @@ def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: f
     replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started")
     statement = upsert(connection.dialect.name, lease, ("trial_id",), replaced)
     connection.execute(statement.values(expires=Now() + seconds), leases)
-    return [
-        Claim(row.trial_id, row.attempts + 1, Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json)))
-        for row in found
-    ]
+    return [Claim(row.trial_id, row.attempts + 1, _slot(row), row.deaths) for row in found]
+
+
+def _slot(row: sa.Row[Any]) -> Slot:
+    return Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json))
 
 
 def _bring_back_strays(connection: sa.Connection, study: int) -> bool:

@@ -12,7 +12,7 @@ from model import Report
 from model.datasets import Dataset
 from search.campaign import Campaign, Stage
 from search.database import Location, locate
-from search.errors import Interrupted, NothingCompleted
+from search.errors import Interrupted, NothingCompleted, StorageError
 from search.final import train_winner
 from search.fingerprint import fingerprint, refuse_other
 from search.images import check_batch, load_images
@@ -118,6 +118,7 @@ class _Walk:
         self.watcher.stage_opened(self._told(stage), self.campaign.settings(stage).epochs)
         self._worker(stage, study).work()
         self._wait_for_others(stage, study)
+        self._back_up(stage)
 
     def train_winner(self) -> None:
         """Train the best trial of all stages to the end, once."""
@@ -179,6 +180,13 @@ class _Walk:
         with self.storage.guarded():
             unfinished = (TrialState.RUNNING, TrialState.WAITING)
             return len(self.storage.get_all_trials(study.id, deepcopy=False, states=unfinished))
+
+    def _back_up(self, stage: Stage) -> None:
+        """Copy the studies; for want of room nobody stops training."""
+        try:
+            self.storage.back_up(f"{self.campaign.name}+{stage.name}")
+        except StorageError as error:
+            self.watcher.say(f"There is no backup of stage {stage.name}. {error}")
 
     def _told(self, stage: Stage) -> StageStatus:
         status = read_status(self.storage, self.campaign.name)

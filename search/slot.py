@@ -31,6 +31,8 @@ class Claim:
     trial_id: int
     attempt: int
     slot: Slot
+    deaths: int = 0
+    """Workers that died with the slot, maybe because of it: what becomes of it must be recorded to the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ once.
 
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.schema import CreateTable
 
-from search import postgresql, queue, sqlite_file
+from search import backups, postgresql, queue, sqlite_file
 from search.database import Location, at_file, disk_errors, told
 from search.dialect import Now, engine_options, insert_once, transaction, upsert
 from search.errors import StorageError
@@ -44,12 +44,14 @@ class Storage(RDBStorage):
         self.owner = Owner()
         self.lease_seconds = lease_seconds
         self._held: dict[int, int] = {}
-        with self.guarded():
+        with self.guarded(), ExitStack() as undone:
+            undone.callback(self._close_unfinished)
             super().__init__(
                 location.url.replace("{", "{{").replace("}", "}}"),  # Optuna sends it through `str.format`
                 engine_kwargs=engine_options(location),
                 skip_table_creation=not new,
             )
+            undone.pop_all()
 
     def make_lease(self) -> None:
         """Make the queue's own table, where Optuna's stand without it."""
@@ -174,6 +176,14 @@ class Storage(RDBStorage):
         """Return a study's trials, as Optuna reads them; tried again where the connection was cut."""
         return self._persist(lambda _: RDBStorage.get_all_trials(self, study_id, deepcopy, states))
 
+    def back_up(self, label: str) -> None:
+        """Keep a copy of a SQLite file as it is now; whoever runs a PostgreSQL server backs that up.
+
+        Raises `StorageError` where there is no room for it.
+        """
+        if self.location.kind == "sqlite":
+            backups.back_up(self.location.file, label)
+
     def close(self) -> None:
         """Close all connections."""
         self.remove_session()
@@ -182,6 +192,10 @@ class Storage(RDBStorage):
     def guarded(self) -> AbstractContextManager[None]:
         """Turn the database's errors into a `StorageError` that names the place, the cause and the remedy."""
         return _guarded(self.location)
+
+    def _close_unfinished(self) -> None:
+        if hasattr(self, "scoped_session"):
+            self.close()
 
     def _persist(self, work: Callable[[bool], _T]) -> _T:
         with self.guarded():
@@ -263,9 +277,9 @@ def _make_file(location: Location) -> Storage:
         with sqlite_file.new_file(path) as unfinished:
             Storage(at_file(unfinished), new=True).close()
             sqlite_file.set_journal(unfinished)
-    storage = open_storage(location, writing=True)
-    sqlite_file.heed_journal(path)
-    return storage
+    sqlite_file.check(path, writing=True)
+    sqlite_file.heed_journal(path)  # before a connection of our own is in its way
+    return Storage(location)
 
 
 def _make_tables(location: Location) -> Storage:

@@ -15,9 +15,9 @@ from search.slot import Record
 from search.storage import make_storage
 
 
-def start(folder):
+def start(folder, *options):
     """Start a run of the folder's small.toml."""
-    command = [sys.executable, "-m", "search", "run", "small.toml"]
+    command = [sys.executable, "-m", "search", "run", "small.toml", *options]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
