@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from model import Report
-from search.campaign import Campaign
+from search.campaign import Campaign, Stage
 from search.cluster import Cluster
 from search.database import Location, locate
-from search.errors import Interrupted, NothingCompleted
+from search.errors import Interrupted, NothingCompleted, StorageError
 from search.final import train_winner
 from search.fingerprint import refuse_other
 from search.images import check_batch, load_images
@@ -54,7 +55,7 @@ def run(
     try:
         walk = Walk.begin(campaign, opened, images, watcher, stop)
         if workers == 1 and engine is None:
-            walk.take_stages()
+            walk.take_stages(ended=partial(_back_up, walk))
         else:
             logs = location.beside("logs") / campaign.name
             task = Task(campaign, location, data.absolute() if data else None, images.kept, workers, logs)
@@ -106,6 +107,15 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
             walk.watcher.progressed(walk.storage.progress(study.id))
+        _back_up(walk, stage)
+
+
+def _back_up(walk: Walk, stage: Stage) -> None:
+    """Copy the studies; for want of room nobody stops training."""
+    try:
+        walk.storage.back_up(f"{walk.campaign.name}+{stage.name}")
+    except StorageError as error:
+        walk.watcher.say(f"There is no backup of stage {stage.name}. {error}")
 
 
 def _train_winner(walk: Walk) -> None:

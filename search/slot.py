@@ -31,6 +31,8 @@ class Claim:
     trial_id: int
     attempt: int
     slot: Slot
+    deaths: int = 0
+    """Workers that died with the slot, maybe because of it: what becomes of it must be recorded to the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,19 @@ class Owner:
     pid: int = field(default_factory=os.getpid)
     started: float = field(default_factory=lambda: _started(os.getpid()))
 
+    def leave(self) -> None:
+        """Be gone, though the process goes on: its storage was closed, and it will never record again."""
+        _left.add(self.id)
 
-def is_gone(machine: str, pid: int, started: float) -> bool:
-    """Tell whether a process that ran here runs no more; of another machine's this cannot be told."""
+
+_left: set[str] = set()
+"""Owners of this process that are gone."""
+
+
+def is_gone(owner: str, machine: str, pid: int, started: float) -> bool:
+    """Tell whether an owner of leases here is gone; of one on another machine this cannot be told."""
+    if owner in _left:
+        return True
     if machine != _machine():
         return False
     try:

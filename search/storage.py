@@ -9,7 +9,7 @@ once.
 
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.schema import CreateTable
 
-from search import postgresql, queue, sqlite_file
+from search import backups, postgresql, queue, sqlite_file
 from search.database import Location, at_file, disk_errors, told
 from search.dialect import Now, engine_options, insert_once, transaction, upsert
 from search.errors import StorageError
@@ -58,12 +58,14 @@ class Storage(RDBStorage):
         self.owner = Owner()
         self.lease_seconds = lease_seconds
         self._held: dict[int, int] = {}
-        with self.guarded():
+        with self.guarded(), ExitStack() as undone:
+            undone.callback(self._close_unfinished)
             super().__init__(
                 location.url.replace("{", "{{").replace("}", "}}"),  # Optuna sends it through `str.format`
                 engine_kwargs=engine_options(location),
                 skip_table_creation=not new,
             )
+            undone.pop_all()
 
     def make_lease(self) -> None:
         """Make the queue's own table, where Optuna's stand without it."""
@@ -171,7 +173,7 @@ class Storage(RDBStorage):
             connection.execute(insert_once(self.engine.name, lease, "trial_id", row))
             holder = connection.execute(found).one()
             others = holder.owner != owner.id
-            if others and not holder.late and not is_gone(holder.machine, holder.pid, holder.started):
+            if others and not holder.late and not is_gone(holder.owner, holder.machine, holder.pid, holder.started):
                 return False
             connection.execute(lease.update().where(key).values(right))
             return True
@@ -234,7 +236,7 @@ class Storage(RDBStorage):
     def live(self, study_id: int) -> int:
         """Return how many slots are being trained now: RUNNING under a lease whose holder lives."""
         held = (
-            sa.select(lease.c.machine, lease.c.pid, lease.c.started)
+            sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
             .join(trials, trials.c.trial_id == lease.c.trial_id)
             .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
         )
@@ -250,14 +252,27 @@ class Storage(RDBStorage):
         """Return a study's trials, as Optuna reads them; tried again where the connection was cut."""
         return self._persist(lambda _: RDBStorage.get_all_trials(self, study_id, deepcopy, states))
 
+    def back_up(self, label: str) -> None:
+        """Keep a copy of a SQLite file as it is now; whoever runs a PostgreSQL server backs that up.
+
+        Raises `StorageError` where there is no room for it.
+        """
+        if self.location.kind == "sqlite":
+            backups.back_up(self.location.file, label)
+
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and leave whatever is still held to others."""
+        self.owner.leave()
         self.remove_session()
         self.engine.dispose()
 
     def guarded(self) -> AbstractContextManager[None]:
         """Turn the database's errors into a `StorageError` that names the place, the cause and the remedy."""
         return _guarded(self.location)
+
+    def _close_unfinished(self) -> None:
+        if hasattr(self, "scoped_session"):
+            self.close()
 
     def _persist(self, work: Callable[[bool], _T]) -> _T:
         with self.guarded():
@@ -344,9 +359,9 @@ def _make_file(location: Location) -> Storage:
         with sqlite_file.new_file(path) as unfinished:
             Storage(at_file(unfinished), new=True).close()
             sqlite_file.set_journal(unfinished)
-    storage = open_storage(location, writing=True)
-    sqlite_file.heed_journal(path)
-    return storage
+    sqlite_file.check(path, writing=True)
+    sqlite_file.heed_journal(path)  # before a connection of our own is in its way
+    return Storage(location)
 
 
 def _make_tables(location: Location) -> Storage:

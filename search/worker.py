@@ -156,7 +156,8 @@ class Worker:
             for report in stack.run_epoch():
                 self._lanes[report.number].hear(report, self.objective.epochs)
             over = stack.epoch == stop or not stack.numbers
-            self._flush_if_due(0 if over else _FLUSH_SECONDS, stack)
+            at_once = over or any(lane.claim.deaths for lane in self._lanes.values())
+            self._flush_if_due(0 if at_once else _FLUSH_SECONDS, stack)
             if self._lanes:
                 self._heed("Stopped after an epoch.")
         if stack.numbers:

@@ -78,7 +78,17 @@ def test_clock_that_is_set_makes_no_living_worker_dead(monkeypatch):
     """Whether a process still runs does not hang on the time of day, which may be set meanwhile."""
     owner = Owner()
     monkeypatch.setattr("psutil.Process.create_time", lambda _: owner.started + 3600)
-    assert not is_gone(owner.machine, owner.pid, owner.started)
+    assert not is_gone(owner.id, owner.machine, owner.pid, owner.started)
+
+
+def test_storage_that_was_closed_holds_nothing(opened):
+    """Where a run in this process ended without its database, the next in the same process takes its slots at once."""
+    first, second = opened(), opened()
+    study = open_stage(first, 3)
+    first.claim(study, 2)
+    assert len(second.claim(study, 3)) == 1
+    first.close()
+    assert len(second.claim(study, 3)) == 2
 
 
 @pytest.mark.parametrize("held", ["parked", "survived"])
