@@ -1,0 +1,171 @@
+"""Breaks things on purpose and shows what is left: `scripts/chaos`.
+
+Claim: FILL
+
+Everything is drawn from --seed: which worker dies, after how many slots, in which epoch another sleeps, how large a
+disk is. When exactly a signal arrives is up to the machine. Exit code 1 if a promise is broken, or a time is missed in
+the full form; the quick form shows times and judges none.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import postgres
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import describe_machine
+from chaos_runs.boundaries import boundaries
+from chaos_runs.cuts import cuts
+from chaos_runs.disks import disks
+from chaos_runs.findings import Plan, Row
+from chaos_runs.kills import kills
+from chaos_runs.places import NAMES, Databases, databases
+from chaos_runs.race import race, speed
+from chaos_runs.zombies import zombies
+from search.errors import SearchError
+
+_EXPERIMENTS: dict[str, Callable[[Plan, str], list[Row]]] = {
+    "kills": kills,
+    "boundaries": boundaries,
+    "zombies": zombies,
+    "race": race,
+    "disks": disks,
+    "cuts": cuts,
+    "speed": speed,
+}
+_FULL: dict[str, Any] = {
+    "boundary_rounds": 3,
+    "zombies": 20,
+    "race_slots": 2000,
+    "full_disks": 20,
+    "cuts": 6,
+    "cut_epochs": 16,
+    "speed_trials": 400,
+    "speed_rounds": 3,
+}
+_QUICK: dict[str, Any] = {
+    "boundary_rounds": 0,
+    "zombies": 4,
+    "race_slots": 320,
+    "full_disks": 2,
+    "cuts": 2,
+    "cut_epochs": 6,
+    "speed_trials": 80,
+    "speed_rounds": 1,
+}
+_FULL_RUNS, _QUICK_RUNS = 50, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do all that was asked; print a table, write JSON; return 1 where a promise is broken."""
+    options = _parse(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="coarsefine-chaos-") as folder:
+        os.environ["COARSEFINE_CACHE"] = str(Path(folder) / "cache")
+        found = databases(Path(folder), options.on, options.postgres)
+        try:
+            plan = _plan(options, found, Path(folder))
+            rows = [row for name in options.only or _EXPERIMENTS for row in _all(plan, name)]
+        finally:
+            found.close()
+    missing = [postgres.WANTED] if {*options.on} - {*found.names} else []
+    _write(options, rows, missing, time.monotonic() - began)
+    _print(rows, missing)
+    broken = any(row.verdict in {"broken", "missed"} for row in rows)
+    return int(broken or bool(missing and _in_ci()))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/chaos", description="Break things on purpose, and show what is left."
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="a minute or two: everything once or twice, and no time is judged")
+    add("--seed", type=int, default=0, metavar="N", help="draws what is broken, and when")
+    add("--runs", type=int, metavar="N", help=f"runs that lose workers, on all databases; default {_FULL_RUNS}")
+    add("--postgres", metavar="URL", help="an empty database, which is emptied again; default: a server of our own")
+    add("--json", type=Path, default=Path("chaos.json"), metavar="FILE", help="default: %(default)s")
+    add("--on", nargs="+", choices=NAMES, default=NAMES, metavar="DATABASE", help=f"of {', '.join(NAMES)}")
+    add("--only", nargs="+", choices=_EXPERIMENTS, metavar="WHAT", help=f"of {', '.join(_EXPERIMENTS)}")
+    options = parser.parse_args(arguments)
+    if not options.json.absolute().parent.is_dir():
+        parser.error(f"--json {options.json}: there is no such folder")
+    return options
+
+
+def _plan(options: argparse.Namespace, found: Databases, folder: Path) -> Plan:
+    runs = options.runs or (_QUICK_RUNS if options.quick else _FULL_RUNS)
+    names = found.names
+    each = {name: runs // len(names) + (place < runs % len(names)) for place, name in enumerate(names)}
+    return Plan(
+        seed=options.seed, quick=options.quick, kill_runs=each, databases=found, folder=folder, say=_say,
+        **(_QUICK if options.quick else _FULL),
+    )  # fmt: skip
+
+
+def _all(plan: Plan, experiment: str) -> list[Row]:
+    """Return what an experiment gave on every database; one that broke down leaves the others their say."""
+    rows = []
+    for database in plan.databases.names:
+        try:
+            rows += _EXPERIMENTS[experiment](plan, database)
+        except Exception as error:  # noqa: BLE001 - shown in its row, and in the exit code
+            traceback.print_exc()
+            told = f"{database}: {type(error).__name__}: {error}"
+            rows.append(Row(experiment, database, "–", "could not be tried", "", [told]))
+    return rows
+
+
+def _write(options: argparse.Namespace, rows: Sequence[Row], missing: Sequence[str], seconds: float) -> None:
+    report = {
+        "seed": options.seed,
+        "quick": options.quick,
+        "machine": describe_machine(),
+        "seconds": round(seconds, 1),
+        "missing": list(missing),
+        "rows": [row.as_dict() for row in rows],
+    }
+    options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    _say(f"Written: {options.json}, after {seconds:.0f} s.")
+
+
+def _print(rows: Sequence[Row], missing: Sequence[str]) -> None:
+    table = Table("what", "database", "n", "seen", "promised", "verdict", box=box.SIMPLE)
+    for row in rows:
+        table.add_row(row.what, row.database, row.n, row.seen, row.promised, row.verdict)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # a file has no right margin
+    console.print(table)
+    for line in (line for row in rows for line in row.broken):
+        console.print(f"BROKEN: {line}", markup=False, style="bold red")
+    for line in missing:
+        console.print(f"PostgreSQL was not tried: {line}", markup=False, style="yellow")
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SearchError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)

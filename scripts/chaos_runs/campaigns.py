@@ -1,0 +1,200 @@
+"""The campaigns that are disturbed, the processes that run them, and the comparison with a calm run."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import optuna
+import psutil
+
+from chaos_runs.places import Place
+from search import Campaign, run
+from search.storage import open_storage
+from search.study import find_studies
+
+_HEAD = (
+    "name = 'chaos'\nseed = {seed}\n[data]\ndataset = 'digits'\n"
+    "[model]\nhidden = 10\nbatch = {batch}\nepochs = {epochs}\n"
+)
+_FIRST = "[[stage]]\nname = '{name}'\ntrials = {trials}\neta = [0.01, 1.0]\nlambda = [1e-6, 0.01]\nstack = 4\n"
+_NEXT = "[[stage]]\nname = '{name}'\ntrials = {trials}\ncarry = 2\nstack = 4\nnarrow = {{ top = 5 }}\n"
+_HALVING = 'pruner = "halving"\n'
+_LONGEST_SECONDS = 300
+_TOLD = 5
+
+
+def plain(seed: int, epochs: int) -> str:
+    """Return a campaign of 50 and 30 slots."""
+    first, second = _FIRST.format(name="coarse", trials=50), _NEXT.format(name="fine", trials=30)
+    return _HEAD.format(seed=seed, batch=10, epochs=epochs) + first + second + "[final]\nepochs = 4\n"
+
+
+def halving(seed: int) -> str:
+    """Return one of as many slots, pruned at two rungs."""
+    return plain(seed, 24).replace("stack = 4\n", f"stack = 4\n{_HALVING}")
+
+
+def staged(seed: int) -> str:
+    """Return one of three short stages, for what happens between them."""
+    names = ("mid", "fine")
+    stages = "".join(_NEXT.format(name=name, trials=6) for name in names)
+    head = _HEAD.format(seed=seed, batch=50, epochs=3) + _FIRST.format(name="coarse", trials=8)
+    return head + stages + "[final]\nepochs = 4\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a campaign came to: what must be the same however it was disturbed."""
+
+    trials: dict[tuple[str, int], dict[str, Any]]
+    """By study and number: state, point, seed, every epoch's values, reason."""
+    rows: int
+    """Trials in the storage, those of the same number counted each."""
+    test_accuracy: float | None
+    seconds: float = 0.0
+    """How long the calm run took."""
+
+
+@cache
+def calm(text: str) -> Outcome:
+    """Return what a campaign comes to if nobody disturbs it, with one worker on SQLite."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "chaos.toml"
+        file.write_text(text, "utf-8")
+        status = run(Campaign.load(file), Path(folder) / "studies.db")
+        return replace(outcome(f"sqlite:///{folder}/studies.db"), seconds=status.seconds)
+
+
+def outcome(url: str) -> Outcome:
+    """Read what a storage holds, by Optuna's own means."""
+    storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"))
+    studies = storage.get_all_studies()
+    trials = [(s.study_name, t) for s in studies for t in storage.get_all_trials(s._study_id)]  # noqa: SLF001
+    finals = [study.user_attrs["final"] for study in studies if "final" in study.user_attrs]
+    storage.remove_session()
+    storage.engine.dispose()
+    told = {(name, trial.number): _told(trial) for name, trial in trials}
+    return Outcome(told, len(trials), finals[0]["test_accuracy"] if finals else None)
+
+
+def _told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    attrs = {key: trial.user_attrs.get(key) for key in ("seed", "train_loss", "validation_loss", "reason")}
+    return {
+        "state": trial.state.name,
+        "point": trial.params,
+        "value": trial.values,
+        "epochs": trial.intermediate_values,
+        **attrs,
+    }
+
+
+def differences(place: Place, expected: Outcome) -> list[str]:
+    """Return in words where a storage differs from a calm run's, the first few."""
+    found = outcome(place.location.url)
+    told = list(_differences(found, expected))
+    more = [f"… and {len(told) - _TOLD} more differences"] if len(told) > _TOLD else []
+    return [f"{place.database}: {line}" for line in [*told[:_TOLD], *more]]
+
+
+def _differences(found: Outcome, expected: Outcome) -> Iterator[str]:
+    if found.rows != len(expected.trials):
+        yield f"{found.rows} trials where {len(expected.trials)} were planned"
+    if found.test_accuracy != expected.test_accuracy:
+        yield f"the winner's test accuracy is {found.test_accuracy}, of a calm run {expected.test_accuracy}"
+    for study, number in sorted(found.trials.keys() | expected.trials.keys()):
+        here, there = found.trials.get((study, number), {}), expected.trials.get((study, number), {})
+        for key in here.keys() | there.keys():
+            if here.get(key) != there.get(key):
+                yield f"{study} slot {number}: {key} is {here.get(key)}, of a calm run {there.get(key)}"
+
+
+class Run:
+    """A `run` in a process of its own, in a session of its own, which tells its processes from all others."""
+
+    def __init__(self, place: Place, text: str, workers: int, program: str = "search", **options: Any) -> None:
+        (place.folder / "chaos.toml").write_text(text, "utf-8")
+        self.place = place
+        self._told = place.folder / "told.txt"
+        words = ["run", "chaos.toml", "--workers", str(workers), "--storage", place.address]
+        with self._told.open("wb") as told:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", program, *words], cwd=place.folder, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=told, start_new_session=True, **options,
+            )  # fmt: skip
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether it still runs."""
+        return self.process.poll() is None
+
+    @property
+    def told(self) -> str:
+        """Return what it said on stderr."""
+        return self._told.read_text("utf-8", "replace")
+
+    def end(self) -> int:
+        """Wait for its end and that of its workers, at most five minutes, and return its exit code."""
+        try:
+            self.process.wait(_LONGEST_SECONDS)
+            until(lambda: not self._session(), 60)
+        except (subprocess.TimeoutExpired, TimeoutError):  # a promise is broken: the caller sees it by the code
+            for process in self._session():
+                process.kill()
+        return self.process.wait()
+
+    def complaints(self) -> list[str]:
+        """Wait for its end; return what was wrong with that."""
+        code = self.end()
+        if code == 0:
+            return []
+        return [f"{self.place.database}: the run ended with exit code {code}: {self.told.strip()[-600:]}"]
+
+    def _session(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return found
+
+
+def until(reached: Callable[[], Any], seconds: float, every: float = 0.01) -> None:
+    """Return once something is reached; raise `TimeoutError` where it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not reached within {seconds} s")
+        time.sleep(every)
+
+
+def ended(place: Place) -> int:
+    """Return how many trials have ended."""
+    return place.count("SELECT count(*) FROM trials WHERE state NOT IN ('WAITING', 'RUNNING')") if made(place) else 0
+
+
+def made(place: Place) -> bool:
+    """Tell whether the storage has its tables."""
+    catalogue = {"SQLite": "sqlite_master WHERE name", "PostgreSQL": "pg_tables WHERE tablename"}[place.database]
+    return place.count(f"SELECT count(*) FROM {catalogue} = 'lease'") > 0
+
+
+def resumed(place: Place, text: str, workers: int = 1) -> list[str]:
+    """Run the same campaign again to its end; return what differs from a calm run."""
+    return Run(place, text, workers).complaints() or differences(place, calm(text))
+
+
+def studies_of(place: Place) -> Sequence[str]:
+    """Return the names of the campaign's studies."""
+    storage = open_storage(place.location)
+    names = list(find_studies(storage, "chaos"))
+    storage.close()
+    return names

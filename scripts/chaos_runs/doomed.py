@@ -1,0 +1,117 @@
+"""`python -m search`, with a moment at which it dies: whoever comes there kills the run that started it, and itself.
+
+The seam is here alone: functions of the product are replaced in this process and, since spawned workers import the
+module they were started from, in its workers. CHAOS_MOMENT names the moment, CHAOS_STUDY the study, CHAOS_FLAG a file
+that is made by the first who comes there; all others pass.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import search.queue
+import search.study
+from search.storage import Storage
+
+
+def die() -> None:
+    """Kill the run and this process, if nobody has before."""
+    try:
+        Path(os.environ["CHAOS_FLAG"]).touch(exist_ok=False)
+    except FileExistsError:
+        return
+    if (run := parent_process()) is not None and run.pid is not None:
+        os.kill(run.pid, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _concerns(name: str) -> bool:
+    return name == os.environ["CHAOS_STUDY"]
+
+
+def _amid_narrowing() -> None:
+    narrow, opening = search.study.narrow, search.study._space_of  # noqa: SLF001 - the moment is inside
+
+    def narrow_and_die(*arguments: Any) -> Any:
+        narrowed = narrow(*arguments)
+        die()
+        return narrowed
+
+    def space_of(campaign: Any, stage: Any, parent: Any) -> Any:
+        search.study.narrow = narrow_and_die if _concerns(campaign.study_name(stage)) else narrow
+        return opening(campaign, stage, parent)
+
+    search.study._space_of = space_of  # noqa: SLF001
+
+
+def _around_writing(*, before: bool) -> None:
+    write = Storage.open_study
+
+    def open_study(storage: Storage, name: str, *rest: Any) -> None:
+        if before and _concerns(name):
+            die()
+        write(storage, name, *rest)
+        if not before and _concerns(name):
+            die()
+
+    Storage.open_study = open_study  # type: ignore[method-assign]
+
+
+def _amid_writing() -> None:
+    opening, write = Storage.open_study, search.queue.write_slots
+    now: list[str] = []
+
+    def open_study(storage: Storage, name: str, *rest: Any) -> None:
+        now[:] = [name]
+        opening(storage, name, *rest)
+
+    def write_slots(connection: Any, study: int, space: Any, slots: Sequence[Any]) -> None:
+        if now and _concerns(now[0]) and not Path(os.environ["CHAOS_FLAG"]).exists():
+            write(connection, study, space, slots[: len(slots) // 2])
+            die()
+            raise AssertionError("it lives on half of its slots")
+        write(connection, study, space, slots)
+
+    Storage.open_study = open_study  # type: ignore[method-assign]
+    search.queue.write_slots = write_slots
+
+
+def _around_final(*, amid: bool) -> None:
+    running = sys.modules["search.run"]  # the name itself is that of its function
+    train = running.train_winner
+
+    def train_winner(*arguments: Any) -> Any:
+        *first, told, stop = arguments
+
+        def told_and_die(report: Any) -> None:
+            told(report)
+            if amid and report.epoch == 2:  # noqa: PLR2004 - of four
+                die()
+
+        final = train(*first, told_and_die, stop)
+        die()  # the weights are written, the study does not know
+        return final
+
+    running.train_winner = train_winner
+
+
+MOMENTS: dict[str, Callable[[], None]] = {
+    "amid narrowing": _amid_narrowing,
+    "before the slots": lambda: _around_writing(before=True),
+    "amid the slots": _amid_writing,
+    "after the slots": lambda: _around_writing(before=False),
+    "amid the final training": lambda: _around_final(amid=True),
+    "weights written": lambda: _around_final(amid=False),
+}
+
+if __name__ in {"__main__", "__mp_main__"}:
+    MOMENTS[os.environ["CHAOS_MOMENT"]]()
+
+if __name__ == "__main__":
+    from search.cli import main
+
+    main()

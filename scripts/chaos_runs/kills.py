@@ -1,0 +1,198 @@
+"""Workers killed with SIGKILL at random moments of a run, and how soon what they held is claimed again.
+
+A slot that was alone with its worker in three deaths of one epoch FAILs: that is the queue's rule for slots that kill,
+and from outside our kills look the same. So the killer spares a worker that is alone with a slot of two deaths.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+import psutil
+import sqlalchemy as sa
+
+from chaos_runs.campaigns import Run, calm, differences, ended, halving, made, plain, until
+from chaos_runs.findings import Plan, Row, shown
+from chaos_runs.places import Place
+
+_SLOTS, _WORKERS, _KILLS = 80, 4, 16
+_LAST_KILL = 0.85
+"""Of the slots, how many have ended before the last kill at the latest."""
+_LONGEST_DELAY = 0.3
+_TWICE_AT_ONCE = 0.2
+"""How often two workers die together."""
+_NEVER_SECONDS = 60
+_SEEDS, _EPOCHS, _STACKS = 5, 16, 13 + 8
+"""Of the campaigns: how many there are, how long a trial is, and how many stacks one worker makes of a campaign."""
+_PROMISED_SECONDS = 2.0
+
+
+@dataclass
+class _Killer:
+    """Kills the workers of one run."""
+
+    place: Place
+    run: Run
+    random: np.random.Generator
+    measuring: bool
+    kills: int = 0
+    spared: int = 0
+    amid_commit: int = 0
+    waits: list[float] = field(default_factory=list)
+    """From a kill until all that its worker held was claimed again."""
+    repeated: list[int] = field(default_factory=list)
+    """Epochs that were recorded of what it held, and are trained again."""
+    broken: list[str] = field(default_factory=list)
+
+    def go(self) -> None:
+        """Kill so many workers, each after a random share of the slots has ended, and a random while after that."""
+        moments = np.sort(self.random.integers(0, int(_SLOTS * _LAST_KILL), size=_KILLS))
+        until(lambda: made(self.place) or not self.run.goes_on, _NEVER_SECONDS)
+        for moment in moments:
+            delay = self.random.uniform(0, _LONGEST_DELAY)
+            while self.run.goes_on and ended(self.place) < moment:
+                time.sleep(0.03)
+            time.sleep(delay)
+            before = self.kills
+            while self.run.goes_on and self.kills == before:
+                self._strike(self.random.uniform() < _TWICE_AT_ONCE)
+
+    def _strike(self, twice: bool) -> None:
+        holders = self._holders()
+        self.random.shuffle(holders)
+        fresh = self.measuring and not twice and not self._suspects()
+        struck = 0
+        for pid in holders:
+            held = self._held_by(pid)
+            if held and self._kill(pid):
+                struck += 1
+                if fresh:
+                    self._time_until_claimed(held, time.monotonic())
+            if struck == 1 + twice:
+                break
+        if not struck:
+            time.sleep(0.05)
+
+    def _kill(self, pid: int) -> bool:
+        """Kill a worker, unless it is alone with a slot that two workers died with; tell whether it was killed.
+
+        It is stopped first, for its slots might change between the look and the kill.
+        """
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            if self._is_spared(pid):
+                self.spared += 1
+                os.kill(pid, signal.SIGCONT)
+                return False
+            os.kill(pid, signal.SIGKILL)
+            self.kills += 1
+            return True
+        return False
+
+    def _is_spared(self, pid: int) -> bool:
+        query = f"SELECT count(*), max(deaths) FROM lease WHERE owner <> '' AND pid = {pid}"
+        try:
+            ((slots, deaths),) = _at_once(self.place, query)
+        except sa.exc.OperationalError:  # SQLite is locked by the one that is stopped: what it writes is undone
+            self.amid_commit += 1
+            return False
+        return bool(slots == 1 and deaths >= 2)  # noqa: PLR2004 - the third would be held against the slot
+
+    def _holders(self) -> list[int]:
+        found = [pid for (pid,) in self.place.rows("SELECT DISTINCT pid FROM lease WHERE owner <> '' AND trial_id > 0")]
+        return [pid for pid in found if pid != self.run.process.pid and _lives(pid)]
+
+    def _held_by(self, pid: int) -> dict[int, int]:
+        query = f"SELECT trial_id, attempt FROM lease WHERE owner <> '' AND trial_id > 0 AND pid = {pid}"
+        return dict(self.place.rows(query))
+
+    def _suspects(self) -> int:
+        return self.place.count("SELECT count(*) FROM lease WHERE deaths >= 1")
+
+    def _time_until_claimed(self, held: dict[int, int], killed: float) -> None:
+        ids = ", ".join(map(str, held))
+        steps = f"SELECT count(*) FROM trial_intermediate_values WHERE trial_id IN ({ids})"
+        lease = f"SELECT trial_id, attempt FROM lease WHERE trial_id IN ({ids}) AND owner <> ''"
+        free = f"SELECT trial_id FROM trials WHERE trial_id IN ({ids}) AND state IN ('WAITING', 'RUNNING')"
+        lost = self.place.count(steps)
+
+        def claimed() -> bool:
+            now = dict(self.place.rows(lease))
+            return all(now.get(trial, 0) > held[trial] for (trial,) in self.place.rows(free))
+
+        try:
+            until(claimed, _NEVER_SECONDS, every=0.02)
+        except TimeoutError:
+            self.broken.append(f"{self.place.database}: trials {ids} not claimed again {_NEVER_SECONDS} s after a kill")
+        self.waits.append(time.monotonic() - killed)
+        self.repeated.append(lost)
+
+
+def _at_once(place: Place, query: str) -> Sequence[tuple[int, int]]:
+    """Ask without much patience, for who is asked about may hold the lock."""
+    engine = place.engine
+    if place.database == "SQLite":
+        engine = sa.create_engine(place.location.url, connect_args={"timeout": 0.1}, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query).all()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kills(plan: Plan, database: str) -> list[Row]:
+    """Kill workers in run after run, every second of which prunes; time what is lost in the others."""
+    killers = [_one(plan, database, number) for number in range(plan.kill_runs[database])]
+    broken = [line for killer in killers for line in killer.broken]
+    counted = [killer.kills for killer in killers]
+    waits = [wait for killer in killers for wait in killer.waits]
+    figures = {
+        "runs": len(killers),
+        "kills": counted,
+        "spared": sum(killer.spared for killer in killers),
+        "killed holding SQLite's lock": sum(killer.amid_commit for killer in killers),
+    }
+    bits = f"{_SLOTS} of {_SLOTS} once, same bits in {sum(not killer.broken for killer in killers)} of {len(killers)}"
+    seen = Row(
+        "kill -9 of workers", database, f"{sum(counted)} in {len(killers)} runs", bits,
+        f"N finished, each once, same bits; ≥ {_KILLS - 1} kills a run", broken, figures=figures,
+    )  # fmt: skip
+    return [seen, _lost(plan, database, waits, [epochs for killer in killers for epochs in killer.repeated])]
+
+
+def _lost(plan: Plan, database: str, waits: list[float], repeated: list[int]) -> Row:
+    allowed = _PROMISED_SECONDS + _epoch_seconds(plan)
+    return Row(
+        "kill until claimed again", database, str(len(waits)), shown(waits), f"≤ {allowed:.2f} s (an epoch and 2 s)",
+        met=None if plan.quick or not waits else max(waits) <= allowed,
+        figures={"timed": True, "seconds": waits, "recorded epochs trained again": repeated},
+    )  # fmt: skip
+
+
+def _epoch_seconds(plan: Plan) -> float:
+    """Return how long an epoch of a stack takes one worker alone: what the promise allows beside two seconds."""
+    return calm(plain(plan.seed, _EPOCHS)).seconds / (_STACKS * _EPOCHS)
+
+
+def _one(plan: Plan, database: str, number: int) -> _Killer:
+    seed = plan.seed + number // 2 % _SEEDS
+    text = halving(seed) if number % 2 else plain(seed, _EPOCHS)
+    expected = calm(text)
+    with plan.databases.new(database) as place:
+        run = Run(place, text, _WORKERS)
+        random = plan.random(1, plan.databases.key(database), number)
+        killer = _Killer(place, run, random, measuring=not number % 2)
+        killer.go()
+        killer.broken += run.complaints() or differences(place, expected)
+        if killer.kills < _KILLS - 1:
+            killer.broken.append(f"{database}, run {number}: only {killer.kills} kills before the end")
+    plan.say(f"{database}: run {number + 1} lost {killer.kills} workers, and {killer.broken or 'nothing else'}")
+    return killer

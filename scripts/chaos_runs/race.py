@@ -1,0 +1,130 @@
+"""Claims: sixteen processes for the same slots, and how many a second four make, beside Optuna's own ask and tell."""
+
+import statistics
+import time
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState, create_trial
+
+from chaos_runs.findings import Plan, Row
+from chaos_runs.trivial import Told, Trivial, at_once, open_stage, timed, worker_of
+from search.database import Location
+from search.storage import open_storage
+
+_RACERS, _WORKERS = 16, 4
+_STACKS = (8, 1)
+"""Slots claimed together: about as many as a stack of the network has, and one, as Optuna asks for them."""
+_PROMISED_RATIO = 3.0
+
+
+def race(plan: Plan, database: str) -> list[Row]:
+    """Let sixteen processes claim all slots of a stage."""
+    slots = plan.race_slots
+    with plan.databases.new(database) as place:
+        study = open_stage(place, slots)
+        told = at_once(_RACERS, _claim_all, place.location, study, slots, 4, _RACERS)
+        claimed = [number for each in told for number in each.numbers]
+        doubles = sorted({number for number in claimed if claimed.count(number) > 1})
+        finished = place.count("SELECT count(*) FROM trials WHERE state = 'COMPLETE'")
+    plan.say(f"{database}: {_RACERS} processes claimed {len(claimed)} of {slots} slots")
+    broken = [f"{database}: slot {number} was claimed {claimed.count(number)} times" for number in doubles]
+    if finished != slots:
+        broken.append(f"{database}: {finished} of {slots} slots completed")
+    seen = f"{len(doubles)} doubles, {finished} completed"
+    return [Row(f"claim race, {_RACERS} processes", database, f"{slots:,} slots", seen, "0 doubles", broken)]
+
+
+def _claim_all(barrier: Any, location: Location, study: int, trials: int, stack: int, workers: int) -> Told:
+    storage = open_storage(location, writing=True)
+    told = Told(0.0)
+    storage.claim = timed(storage.claim, told.claims)  # type: ignore[method-assign]
+    worker = worker_of(storage, study, trials, Trivial(), stack, workers)
+    worker.claimed = told.numbers.extend
+    barrier.wait(120)
+    told.began = time.monotonic()
+    worker.work()
+    told.ended = time.monotonic()
+    storage.close()
+    return told
+
+
+def speed(plan: Plan, database: str) -> list[Row]:
+    """Measure trials a second in turn: ours in stacks, ours one by one, Optuna's."""
+    rates: dict[str, list[float]] = {"optuna": [], **{str(stack): [] for stack in _STACKS}}
+    claims: list[float] = []
+    doubled = 0
+    for _ in range(plan.speed_rounds):
+        for stack in _STACKS:
+            told = _ours(plan, database, stack)
+            rates[str(stack)].append(_rate(told))
+            claims += [seconds for each in told for seconds in each.claims if stack == _STACKS[0]]
+        told = _optunas(plan, database)
+        rates["optuna"].append(_rate(told))
+        numbers = [number for each in told for number in each.numbers]
+        doubled += len(numbers) - len(set(numbers))
+    median = {name: statistics.median(found) for name, found in rates.items()}
+    ratio = median[str(_STACKS[0])] / median["optuna"]
+    single = median["1"] / median["optuna"]
+    p99 = 1000 * float(np.quantile(claims, 0.99))
+    plan.say(f"{database}: trials a second {median}")
+    return [
+        Row(
+            f"trials a second, {_WORKERS} workers", database, f"{plan.speed_rounds} × {plan.speed_trials} trials",
+            f"{median[str(_STACKS[0])]:.0f} in stacks of {_STACKS[0]}, Optuna {median['optuna']:.0f}: {ratio:.1f} × "
+            f"(one by one {single:.1f} ×); claim p99 {p99:.0f} ms",
+            f"≥ {_PROMISED_RATIO:g} ×", met=None if plan.quick else ratio >= _PROMISED_RATIO,
+            figures={"timed": True, "rates": rates, "ratio": ratio, "ratio one by one": single, "claim p99 ms": p99,
+                     "trials that Optuna gave out again": doubled},
+        )
+    ]  # fmt: skip
+
+
+def _ours(plan: Plan, database: str, stack: int) -> list[Told]:
+    with plan.databases.new(database) as place:
+        study = open_stage(place, plan.speed_trials)
+        return at_once(_WORKERS, _claim_all, place.location, study, plan.speed_trials, stack, _WORKERS)
+
+
+def _optunas(plan: Plan, database: str) -> list[Told]:
+    with plan.databases.new(database) as place:
+        study = optuna.create_study(storage=_storage(place.location), study_name="optuna", direction="maximize")
+        study.add_trials([_enqueued(number) for number in range(plan.speed_trials)])
+        return at_once(_WORKERS, _ask_and_tell, place.location, plan.speed_trials // _WORKERS)
+
+
+def _enqueued(number: int) -> optuna.trial.FrozenTrial:
+    """Return what `study.enqueue_trial` writes, without its look for trials that are alike."""
+    fixed = {"fixed_params": {"eta": 0.02 + number / 10_000, "lambda": 1e-4}}
+    return create_trial(state=TrialState.WAITING, system_attrs=fixed)
+
+
+def _ask_and_tell(barrier: Any, location: Location, trials: int) -> Told:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.load_study(study_name="optuna", storage=_storage(location), sampler=optuna.samplers.RandomSampler())
+    told = Told(0.0)
+    barrier.wait(120)
+    told.began = time.monotonic()
+    for _ in range(trials):
+        trial = study.ask()
+        told.numbers.append(trial.number)
+        with suppress(UpdateFinishedTrialError):  # on SQLite it was given to another as well, who was faster
+            trial.suggest_float("eta", 1e-6, 1.0, log=True)
+            trial.suggest_float("lambda", 1e-6, 1.0, log=True)
+            study.tell(trial, 0.5, skip_if_finished=True)
+    told.ended = time.monotonic()
+    return told
+
+
+def _storage(location: Location) -> optuna.storages.RDBStorage:
+    waiting = {"connect_args": {"timeout": 60}} if location.kind == "sqlite" else {}
+    url = location.url.replace("{", "{{").replace("}", "}}")
+    return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
+
+
+def _rate(told: list[Told]) -> float:
+    trials = sum(len(each.numbers) for each in told)
+    return trials / (max(each.ended for each in told) - min(each.began for each in told))

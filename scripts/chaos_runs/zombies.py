@@ -1,0 +1,120 @@
+"""Workers stopped (SIGSTOP) past their lease, whose slots go to another, and who wake up and go on."""
+
+import multiprocessing
+import os
+import signal
+from typing import Any
+
+import psutil
+from optuna.trial import TrialState
+
+from chaos_runs.campaigns import until
+from chaos_runs.findings import Plan, Row
+from chaos_runs.places import Place
+from chaos_runs.trivial import Trivial, open_stage, worker_of
+from search.database import Location
+from search.slot import Claim, Record
+from search.storage import Storage, open_storage
+
+_SLOTS, _HELD, _EPOCHS = 8, 4, 6
+_LEASE_SECONDS = 0.2
+_ZOMBIES, _HEIRS = 0.25, 0.75
+"""What each reports at every epoch: so it shows who wrote what."""
+
+
+def zombies(plan: Plan, database: str) -> list[Row]:
+    """Stop so many workers, each in an epoch drawn from the seed, and let half of them wake before the heir ends."""
+    random = plan.random(3, plan.databases.key(database))
+    refused, accepted, broken = 0, 0, []
+    for number in range(plan.zombies):
+        epoch, early = int(random.integers(1, _EPOCHS + 1)), bool(number % 2)
+        with plan.databases.new(database) as place:
+            tried, written, wrong = _one(place, epoch, early)
+        refused += tried
+        accepted += len(written)
+        broken += [f"{database}, stopped in epoch {epoch}: {line}" for line in [*written, *wrong]]
+    plan.say(f"{database}: {plan.zombies} workers slept past their leases, {refused} late writes refused")
+    return [
+        Row(
+            "SIGSTOP past the lease, awake", database, f"{plan.zombies} workers",
+            f"{accepted} late writes accepted, {refused} refused", "0 late writes accepted", broken,
+            figures={"accepted": accepted, "refused": refused},
+        )
+    ]  # fmt: skip
+
+
+def _one(place: Place, epoch: int, early: bool) -> tuple[int, list[str], list[str]]:
+    """Return how many writes of a worker that slept were refused, what it wrote all the same, what else was wrong."""
+    study = open_stage(place, _SLOTS)
+    context = multiprocessing.get_context("forkserver")
+    told = context.SimpleQueue()
+    zombie = context.Process(target=_be_zombie, args=(place.location, study, epoch, told))
+    zombie.start()
+    until(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_STOPPED, 60)
+    heir = open_storage(place.location, writing=True)
+    claims = _inherit(heir, study)
+    if not early:
+        _end(heir, claims)
+    os.kill(zombie.pid or 0, signal.SIGCONT)
+    zombie.join(60)
+    lost = _end(heir, claims) if early else []
+    heir.close()
+    wrong = [f"its worker ended with exit code {zombie.exitcode}"] if zombie.exitcode else []
+    wrong += [f"the heir was refused slot {claim.slot.number}" for claim in lost]
+    refused = 0 if zombie.exitcode else told.get()
+    if not refused:
+        wrong.append("it never tried to write")
+    return refused, _written(place, study, claims), wrong
+
+
+def _be_zombie(location: Location, study: int, epoch: int, told: Any) -> None:
+    """Be a worker of a short lease that stops itself, outside of any transaction, in an epoch of its first stack."""
+    refused: list[Claim] = []
+    stops = iter([epoch])
+
+    def after(now: int) -> None:
+        if now == epoch and next(stops, None):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    storage = open_storage(location, writing=True, lease_seconds=_LEASE_SECONDS)
+    record = storage.record
+
+    def noting(records: Any, holding: Any) -> list[Claim]:
+        lost = record(records, holding)
+        refused.extend(lost)
+        return lost
+
+    storage.record = noting  # type: ignore[method-assign]
+    worker_of(storage, study, _SLOTS, Trivial(_ZOMBIES, _EPOCHS, after), _HELD, workers=_SLOTS // _HELD).work()
+    told.put(len(refused))
+
+
+def _inherit(heir: Storage, study: int) -> list[Claim]:
+    """Claim until what the sleeper holds is ours; by then its lease has run out by the database's clock."""
+    claims: list[Claim] = []
+
+    def inherited() -> bool:
+        claims.extend(heir.claim(study, _SLOTS))
+        return any(claim.attempt > 1 for claim in claims)
+
+    until(inherited, 60)
+    return claims
+
+
+def _end(heir: Storage, claims: list[Claim]) -> list[Claim]:
+    steps = dict.fromkeys(range(1, _EPOCHS + 1), _HEIRS)
+    attrs = {"train_loss": [_HEIRS], "validation_loss": [_HEIRS]}
+    return heir.record([Record(claim, steps, _HEIRS, attrs, TrialState.COMPLETE) for claim in claims], claims)
+
+
+def _written(place: Place, study: int, claims: list[Claim]) -> list[str]:
+    storage = open_storage(place.location)
+    trials = {trial.number: trial for trial in storage.get_all_trials(study)}
+    storage.close()
+    wrong = []
+    for claim in claims:
+        trial = trials[claim.slot.number]
+        found = {*trial.intermediate_values.values(), *trial.user_attrs["train_loss"], trial.value}
+        if found != {_HEIRS} or trial.state is not TrialState.COMPLETE:
+            wrong.append(f"slot {claim.slot.number} is {trial.state.name} with {sorted(map(str, found))}, not {_HEIRS}")
+    return wrong
