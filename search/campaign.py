@@ -1,6 +1,7 @@
 """The campaign file: what a whole search is, read from TOML, and refused with one sentence where it is wrong."""
 
 import json
+import math
 import re
 import tomllib
 from importlib.resources import files
@@ -36,23 +37,41 @@ def _name(value: Any) -> str:
     return value
 
 
+def _width(value: Any) -> Any:
+    if value != "auto" and (type(value) is not int or not 1 <= value <= _WIDEST):
+        raise ValueError(f'a stack is "auto", or 1 to {_WIDEST} trials')
+    return value
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
+
+
 def _range(value: Any) -> Range:
     if isinstance(value, Range):
         return value
     numbers = isinstance(value, list) and len(value) == 2 and all(type(v) in {int, float} for v in value)  # noqa: PLR2004
     if not numbers:
         raise ValueError("a range is two numbers, [low, high]")
-    low, high = map(float, value)
+    low, high = map(_float, value)
     if not (0 < low < float("inf") and 0 < high < float("inf")):  # NaN fails every comparison
         raise ValueError("both bounds must be finite and above 0, since the range is log-uniform")
     if low >= high:
         raise ValueError("low must be below high")
+    if not math.isfinite(high / low):
+        raise ValueError("high is more than 10^308 times low")
     return Range(low, high)
 
 
 _HALF = 2.0
+_WIDEST = 1024
 Name = Annotated[str, BeforeValidator(_name)]
 Bounds = Annotated[Range, BeforeValidator(_range), PlainSerializer(lambda r: [r.low, r.high])]
+Width = Annotated[int | Literal["auto"], BeforeValidator(_width)]
+Batch = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -65,10 +84,10 @@ class Data(_Section):
     """`[data]`: which images. The batches matter for `cifar10` alone."""
 
     dataset: Literal["digits", "cifar10"]
-    train: list[str] = ["data_batch_1", "data_batch_3"]
-    validation: str = "data_batch_2"
+    train: list[Batch] = ["data_batch_1", "data_batch_3"]
+    validation: Batch = "data_batch_2"
     validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    test: str = "test_batch"
+    test: Batch = "test_batch"
 
     def selection(self) -> Selection:
         """Return the CIFAR-10 batches."""
@@ -103,8 +122,6 @@ class Narrow(_Section):
 class Stage(_Section):
     """`[[stage]]`: one study. Its ranges are given (`eta`, `lambda`), or narrowed from its parent."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     name: Name
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
     eta: Bounds | None = None
@@ -114,7 +131,7 @@ class Stage(_Section):
     carry: Annotated[int, Field(ge=0)] = 0
     sampler: Sampler = "random"
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    stack: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    stack: Width = "auto"
     pruner: Literal["none", "halving"] = "none"
     rungs: list[Annotated[int, Field(ge=1)]] | None = None
     factor: Annotated[float, Field(gt=1, le=100)] = _HALF
@@ -183,10 +200,10 @@ class Campaign(_Section):
         where, text = _read(str(source))
         try:
             return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise CampaignError(f"{where} is not TOML: {error}.") from error
         except ValidationError as error:
             raise CampaignError(f"{where}: {sentence(error, cls)}") from error
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
+            raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
 
     def parent_of(self, stage: Stage) -> Stage | None:
         """Return the stage that this one narrows or carries from: named, else the one before."""
@@ -263,7 +280,7 @@ def _read(source: str) -> tuple[str, str]:
     if source in preset_names():
         return f"preset {source}", preset_text(source)
     try:
-        return source, Path(source).read_text("utf-8")
+        return source, Path(source).read_text("utf-8-sig")  # editors of Windows begin files with a mark
     except FileNotFoundError as error:
         known = ", ".join(preset_names())
         raise CampaignError(f"There is no campaign file '{source}', and no preset of that name ({known}).") from error

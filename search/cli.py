@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -63,7 +64,7 @@ def run(
     from search.campaign import Campaign
     from search.cluster import count_workers
     from search.database import locate
-    from search.errors import Interrupted
+    from search.errors import Interrupted, UsageError
     from search.interrupt import Interrupts
     from search.run import run as run_campaign
     from search.storage import is_there
@@ -75,7 +76,8 @@ def run(
             status = run_campaign(wanted, location, data=data, workers=n, engine=engine, watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and is_there(location):
-            _print_json(_read(storage, wanted.name).as_dict())
+            with suppress(UsageError):  # it may not have come as far as the storage
+                _print_json(_read(storage, wanted.name).as_dict())
         told = f"Interrupted; every finished trial is kept. To go on: {_same_command(storage)}"
         raise Interrupted(told) from error
     if as_json:
@@ -150,7 +152,8 @@ def presets(
     from search.campaign import presets as all_presets
 
     if name is not None:
-        sys.stdout.write(preset_text(name))
+        text = preset_text(name)
+        _print_json({"preset": name, "toml": text}) if as_json else sys.stdout.write(text)
         return
     rows = [(c.name, [s.trials for s in c.stage], c.description) for c in all_presets()]
     if as_json:
@@ -191,7 +194,7 @@ def gradcheck(
 def momentum(
     dataset: _Dataset = "digits",
     data: _Data = None,
-    eta: Annotated[float, typer.Option(min=1e-12, help="Learning rate of the first epoch.")] = 0.01,
+    eta: Annotated[float, typer.Option(min=1e-12, max=1e12, help="Learning rate of the first epoch.")] = 0.01,
     epochs: Annotated[int, typer.Option(min=1)] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Draws initial weights and mini-batches.")] = 0,
     figure: Annotated[Path, typer.Option(help="Where the figure goes.")] = Path("figures/momentum.html"),
@@ -244,15 +247,21 @@ def main() -> None:
     from search.errors import SearchError
 
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except (SearchError, ModelError) as error:
         _say(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # `coarsefine best | head`: the reader has what it wanted
-        sys.stderr.close()
-        sys.exit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # the disk to which the output goes may be full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"The output cannot be written: {error.strerror}.")
+        sys.exit(5)
 
 
 def _read(storage: str, campaign: str | None) -> "Status":

@@ -33,7 +33,11 @@ def _complaint(detail: ErrorDetails, schema: type[BaseModel]) -> str:
 def _reason(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    words = {"int_type": "must be a whole number", "int_from_float": "must be a whole number"}
+    words = {
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "model_type": "must be a section with keys of its own, such as narrow = { top = 8 }",
+    }
     return words.get(detail["type"], detail["msg"].replace("Input should be", "must be"))
 
 

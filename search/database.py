@@ -17,6 +17,7 @@ from search.errors import StorageError, UsageError
 
 _SECRET = {"password", "sslpassword", "passfile", "oauth_client_secret"}
 """Query parameters that libpq takes secrets from."""
+_USUAL = "studies"
 _KNOWN = "give a SQLite file, such as studies.db, or postgresql+psycopg://USER@HOST/DATABASE"
 
 
@@ -42,6 +43,11 @@ class Location:
     def folder(self) -> Path:
         """Return where the files go that a campaign makes beside its studies."""
         return self.path.parent if self.path else Path.cwd()
+
+    def beside(self, what: str) -> Path:
+        """Return the folder for files of a kind: `trained`, or `other-trained` where the storage is other.db."""
+        name = self.path.stem if self.path else str(make_url(self.url).database)
+        return self.folder / (what if name == _USUAL else f"{name}-{what}")
 
     def __str__(self) -> str:
         return str(self.path or self.shown)

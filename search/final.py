@@ -35,7 +35,10 @@ def train_winner(
             (report,) = training.run_epoch()
             told(report)
             if report.diverged:
-                raise NothingCompleted(f"The final training {report.divergence}. Lower its eta, or its epochs.")
+                raise NothingCompleted(
+                    f"The final training {report.divergence}. Lower the upper bound of eta, or [final] epochs, "
+                    "and start under another name."
+                )
             accuracies.append(report.validation.accuracy)
             if stop():
                 raise Interrupted("Stopped within the final training.")

@@ -25,11 +25,6 @@ def fingerprint(campaign: Campaign, data: Dataset) -> dict[str, Any]:
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
     """Raise `CampaignError` with the differences where studies were made from something else than `current`."""
     for study in studies.values():
-        if "config" not in study.attrs:
-            raise CampaignError(
-                f"The study {study.name} in this storage was not made by Coarsefine: "
-                "rename the campaign, or give another --storage."
-            )
         found = [line for key, value in current.items() for line in _differences(study.attrs[key], value, key)]
         if found:
             raise CampaignError(

@@ -1,5 +1,6 @@
 """The momentum study, the paper's Figure 1: one network trained with several ρ, as one stack."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,18 @@ class Curve:
         return {
             "rho": self.rho,
             "epochs": last.epoch,
-            "train_loss": last.train_loss,
-            "validation_loss": last.validation.loss,
+            "train_loss": _finite(last.train_loss),
+            "validation_loss": _finite(last.validation.loss),
             "validation_accuracy": last.validation.accuracy,
             "best_validation_accuracy": max(report.validation.accuracy for report in self.reports),
             "diverged": last.diverged,
-            "train_losses": [report.train_loss for report in self.reports],
+            "train_losses": [_finite(report.train_loss) for report in self.reports],
         }
+
+
+def _finite(value: float) -> float | None:
+    """Return the value, or None where JSON cannot show it: a training that diverged."""
+    return value if math.isfinite(value) else None
 
 
 def study_momentum(

@@ -35,18 +35,22 @@ class Narrowed:
 
 def narrow(winners: Sequence[Point], rule: Rule, bounds: Space) -> Narrowed:
     """Return the space around the winners, within the bounds. At least one winner is needed."""
-    eta = _around([p.eta for p in winners], rule)
-    lam = _around([p.lam for p in winners], rule)
-    pressed = (*_pressed("eta", eta, bounds.eta), *_pressed("lambda", lam, bounds.lam))
-    if not rule.widen:
-        eta, lam = _within(eta, bounds.eta), _within(lam, bounds.lam)
-    return Narrowed(Space(eta, lam), pressed)
+    eta, pressed_eta = _narrow_one("eta", [p.eta for p in winners], rule, bounds.eta)
+    lam, pressed_lam = _narrow_one("lambda", [p.lam for p in winners], rule, bounds.lam)
+    return Narrowed(Space(eta, lam), (*pressed_eta, *pressed_lam))
 
 
-def _around(values: Sequence[float], rule: Rule) -> Range:
+def _narrow_one(name: str, values: Sequence[float], rule: Rule, bound: Range) -> tuple[Range, list[str]]:
     box = Range.around(values)
-    width = max(box.decades * (1 + 2 * rule.margin), rule.least)
-    spare = 10 ** ((width - box.decades) / 2)
+    # The least width alone may reach over a bound that no winner is near.
+    pressed = _pressed(name, _widened(box, box.decades * (1 + 2 * rule.margin)), bound)
+    wanted = _widened(box, max(box.decades * (1 + 2 * rule.margin), rule.least))
+    return wanted if rule.widen and pressed else _within(wanted, bound), pressed
+
+
+def _widened(box: Range, decades: float) -> Range:
+    """Return a range of this width around the box's middle."""
+    spare = 10 ** ((decades - box.decades) / 2)
     return Range(box.low / spare, box.high * spare)
 
 

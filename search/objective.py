@@ -59,7 +59,7 @@ class Objective(Protocol):
         """Return these slots as a stack, before its first epoch."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NetworkStack:
     """Slots as one stack of the NumPy network."""
 

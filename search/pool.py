@@ -147,7 +147,7 @@ class Pool:
         spawning = get_context("spawn")
         ear, mouth = spawning.Pipe(duplex=False)
         process = spawning.Process(target=_work, args=(self._task, self._log(name), mouth), name=name, daemon=True)
-        with _one_thread_each():
+        with _one_thread_each(), _deaf_to_interrupts():
             process.start()
         mouth.close()
         return _Place(name, process, ear)
@@ -173,6 +173,22 @@ def _one_thread_each() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Have processes started meanwhile be born with Ctrl-C blocked: the pool hears it, afterwards, and decides for all.
+
+    A handler of their own would come too late: while they import, Ctrl-C would have them die with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _manner_of_death(exit_code: int | None) -> str:
@@ -213,7 +229,6 @@ class _Logging(Watcher):
 
 def _work(task: Task, log: Path, mouth: Connection) -> None:
     """Be a worker: walk the task's campaign until its stages have ended, or whoever started this is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the pool decides for all
     logger = _logger(log)
     logger.info("started as process %d", os.getpid())
     parent = parent_process()

@@ -84,10 +84,11 @@ def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: f
     replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started")
     statement = upsert(connection.dialect.name, lease, ("trial_id",), replaced)
     connection.execute(statement.values(expires=Now() + seconds), leases)
-    return [
-        Claim(row.trial_id, row.attempts + 1, Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json)))
-        for row in found
-    ]
+    return [Claim(row.trial_id, row.attempts + 1, _slot(row), row.deaths) for row in found]
+
+
+def _slot(row: sa.Row[Any]) -> Slot:
+    return Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json))
 
 
 def _bring_back_strays(connection: sa.Connection, study: int) -> bool:
@@ -166,7 +167,7 @@ def _forget_epochs(connection: sa.Connection, ids: Sequence[int]) -> None:
 def reap(connection: sa.Connection, me: Owner) -> None:
     """Take back what workers held that are gone, or let their leases run out; FAIL what has killed too many."""
     others = [row for row in connection.execute(HOLDERS) if row.owner != me.id]
-    gone = [row.owner for row in others if is_gone(row.machine, row.pid, row.started)]
+    gone = [row.owner for row in others if is_gone(row.owner, row.machine, row.pid, row.started)]
     late = [row.owner for row in others if row.late]
     if not gone and not late:
         return

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from model import Report
-from search.campaign import Campaign
+from search.campaign import Campaign, Stage
 from search.cluster import Cluster
 from search.database import Location, locate
-from search.errors import Interrupted, NothingCompleted
+from search.errors import Interrupted, NothingCompleted, StorageError
 from search.final import train_winner
 from search.fingerprint import refuse_other
 from search.images import check_batch, load_images
@@ -38,7 +39,8 @@ def run(
     `storage` is a SQLite file, or the URL of one or of a PostgreSQL database. `data` is the archive or folder of the
     images, for campaigns that do not bring their own. One worker is this process; more are processes of their own, on
     this machine or on the cluster of an `engine`, `dask://HOST:PORT`. `stop` is asked after every epoch; once it is
-    true, slots go back and `Interrupted` is raised.
+    true, slots go back and `Interrupted` is raised. With several workers, a script needs Python's usual
+    `if __name__ == "__main__":` around what it does, since each worker imports it.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
@@ -53,9 +55,9 @@ def run(
     try:
         walk = Walk.begin(campaign, opened, images, watcher, stop)
         if workers == 1 and engine is None:
-            walk.take_stages()
+            walk.take_stages(ended=partial(_back_up, walk))
         else:
-            logs = location.folder / "logs" / campaign.name
+            logs = location.beside("logs") / campaign.name
             task = Task(campaign, location, data.absolute() if data else None, images.kept, workers, logs)
             with Cluster(task, engine, watcher) if engine is not None else Pool(task, watcher) as crew:
                 _take_stages(walk, crew)
@@ -105,6 +107,15 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
             walk.watcher.progressed(walk.storage.progress(study.id))
+        _back_up(walk, stage)
+
+
+def _back_up(walk: Walk, stage: Stage) -> None:
+    """Copy the studies; for want of room nobody stops training."""
+    try:
+        walk.storage.back_up(f"{walk.campaign.name}+{stage.name}")
+    except StorageError as error:
+        walk.watcher.say(f"There is no backup of stage {stage.name}. {error}")
 
 
 def _train_winner(walk: Walk) -> None:
@@ -132,9 +143,9 @@ def _train_and_record(walk: Walk, last: int) -> None:
         return
     winner = find_winner(studies)
     if winner is None:
-        total = sum(len(study.trials) for study in studies.values())
+        endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())
         raise NothingCompleted(
-            f"No trial of {campaign.name} completed: all {total} diverged. Lower eta's upper bound, "
+            f"No trial of {campaign.name} completed ({endings}). Lower the upper bound of eta, "
             "and start under another name."
         )
 
@@ -144,6 +155,6 @@ def _train_and_record(walk: Walk, last: int) -> None:
 
     trial = studies[winner.study].trials[winner.trial.number]
     recorded = [value for _, value in sorted(trial.intermediate_values.items())]
-    weights = walk.storage.location.folder / "trained" / f"{campaign.name}.npz"
+    weights = walk.storage.location.beside("trained") / f"{campaign.name}.npz"
     final = train_winner(campaign, winner, recorded, walk.data, weights, told, walk.stop)
     walk.storage.set_study_attrs(last, {"final": final.as_dict()})

@@ -31,6 +31,8 @@ class Claim:
     trial_id: int
     attempt: int
     slot: Slot
+    deaths: int = 0
+    """Workers that died with the slot, maybe because of it: what becomes of it must be recorded to the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,18 @@ def _machine() -> str:
         return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
+def _started(pid: int) -> float:
+    """Return when a process started: on Linux in ticks since the kernel did, a clock that nobody can set.
+
+    Times of day would make a living worker another one when the clock is set. Raises `psutil.NoSuchProcess`.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return float(fields[19])
+    except OSError:  # gone, or not Linux
+        return psutil.Process(pid).create_time()
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Who holds a lease: a process, told apart from another that once had its number."""
@@ -69,16 +83,25 @@ class Owner:
     host: str = field(default_factory=socket.gethostname)
     machine: str = field(default_factory=_machine)
     pid: int = field(default_factory=os.getpid)
-    started: float = field(default_factory=lambda: psutil.Process().create_time())
+    started: float = field(default_factory=lambda: _started(os.getpid()))
+
+    def leave(self) -> None:
+        """Be gone, though the process goes on: its storage was closed, and it will never record again."""
+        _left.add(self.id)
 
 
-def is_gone(machine: str, pid: int, started: float) -> bool:
-    """Tell whether a process that ran here runs no more; of another machine's this cannot be told."""
+_left: set[str] = set()
+"""Owners of this process that are gone."""
+
+
+def is_gone(owner: str, machine: str, pid: int, started: float) -> bool:
+    """Tell whether an owner of leases here is gone; of one on another machine this cannot be told."""
+    if owner in _left:
+        return True
     if machine != _machine():
         return False
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) >= 1 or process.status() == psutil.STATUS_ZOMBIE
+        return abs(_started(pid) - started) >= 1 or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:  # someone else's process: it lives

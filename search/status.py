@@ -197,16 +197,14 @@ def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Ma
         space = Space.from_dict(planned) if planned["eta"] else None
         name = f"{campaign}/{planned['name']}"
         return StageStatus(planned["name"], name, planned["trials"], 0, 0, 0, 0, 0, space, None, (), {})
-    failed = [trial for trial in study.trials if trial.state is TrialState.FAIL]
-    diverged = sum("diverged" in trial.user_attrs.get("reason", "") for trial in failed)
     return StageStatus(
         name=planned["name"],
         study=study.name,
         trials=len(study.trials),
         completed=study.count(TrialState.COMPLETE),
         pruned=study.count(TrialState.PRUNED),
-        diverged=diverged,
-        failed=len(failed) - diverged,
+        diverged=study.diverged,
+        failed=study.failed,
         running=storage.live(study.id) if study.count(TrialState.RUNNING) else 0,
         space=study.space,
         parent=study.attrs["parent"],

@@ -9,7 +9,7 @@ once.
 
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,17 +21,18 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.schema import CreateTable
 
-from search import postgresql, queue, sqlite_file
+from search import backups, postgresql, queue, sqlite_file
 from search.database import Location, at_file, disk_errors, told
 from search.dialect import Now, engine_options, insert_once, transaction, upsert
 from search.errors import StorageError
 from search.reconnect import persist
 from search.slot import Claim, Owner, Record, Slot, is_gone
 from search.space import Space
+from search.tables import attrs as trial_attrs
 from search.tables import directions, lease, rows_of, steps, studies, study_attrs, study_system_attrs, trials, values
 
 LEASE_SECONDS = 300.0
-"""How long a lease lasts without a sign of life: longer than any epoch of a stack takes."""
+"""How long a lease lasts without a sign of life. A worker gives one far more often, however long its epochs."""
 
 _T = TypeVar("_T")
 Row = sa.Row[*tuple[Any, ...]]
@@ -57,12 +58,14 @@ class Storage(RDBStorage):
         self.owner = Owner()
         self.lease_seconds = lease_seconds
         self._held: dict[int, int] = {}
-        with self.guarded():
+        with self.guarded(), ExitStack() as undone:
+            undone.callback(self._close_unfinished)
             super().__init__(
                 location.url.replace("{", "{{").replace("}", "}}"),  # Optuna sends it through `str.format`
                 engine_kwargs=engine_options(location),
                 skip_table_creation=not new,
             )
+            undone.pop_all()
 
     def make_lease(self) -> None:
         """Make the queue's own table, where Optuna's stand without it."""
@@ -134,6 +137,15 @@ class Storage(RDBStorage):
         self._let_go([*lost, *(record.claim for record in records if record.state.is_finished())])
         return lost
 
+    def renew(self) -> None:
+        """Let all leases of this worker last from now on."""
+
+        def write(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - renewed twice, they last as long
+            if queue.held_by(connection, self.owner):
+                queue.renew(connection, self.owner, self.lease_seconds)
+
+        self._transact(write)
+
     def release(self, claims: Sequence[Claim]) -> None:
         """Give slots back untrained, to be claimed again from their first epoch."""
 
@@ -161,7 +173,7 @@ class Storage(RDBStorage):
             connection.execute(insert_once(self.engine.name, lease, "trial_id", row))
             holder = connection.execute(found).one()
             others = holder.owner != owner.id
-            if others and not holder.late and not is_gone(holder.machine, holder.pid, holder.started):
+            if others and not holder.late and not is_gone(holder.owner, holder.machine, holder.pid, holder.started):
                 return False
             connection.execute(lease.update().where(key).values(right))
             return True
@@ -202,7 +214,7 @@ class Storage(RDBStorage):
 
     def progress(self, study_id: int) -> Progress:
         """Return how far a study has come."""
-        ours = trials.c.study_id == study_id
+        ours = (trials.c.study_id == study_id) & _is_slot()
         states = sa.select(trials.c.state, sa.func.count()).where(ours).group_by(trials.c.state)
         epochs = sa.select(sa.func.count()).select_from(steps.join(trials, trials.c.trial_id == steps.c.trial_id))
         best = sa.select(sa.func.max(values.c.value)).join(trials, trials.c.trial_id == values.c.trial_id)
@@ -217,13 +229,14 @@ class Storage(RDBStorage):
     def unfinished(self, study_id: int) -> int:
         """Return how many slots have not ended."""
         left = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
-        count: int = self._read(sa.select(sa.func.count()).where(trials.c.study_id == study_id, left))[0][0]
+        ours = (trials.c.study_id == study_id) & _is_slot()
+        count: int = self._read(sa.select(sa.func.count()).where(ours, left))[0][0]
         return count
 
     def live(self, study_id: int) -> int:
         """Return how many slots are being trained now: RUNNING under a lease whose holder lives."""
         held = (
-            sa.select(lease.c.machine, lease.c.pid, lease.c.started)
+            sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
             .join(trials, trials.c.trial_id == lease.c.trial_id)
             .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
         )
@@ -239,14 +252,27 @@ class Storage(RDBStorage):
         """Return a study's trials, as Optuna reads them; tried again where the connection was cut."""
         return self._persist(lambda _: RDBStorage.get_all_trials(self, study_id, deepcopy, states))
 
+    def back_up(self, label: str) -> None:
+        """Keep a copy of a SQLite file as it is now; whoever runs a PostgreSQL server backs that up.
+
+        Raises `StorageError` where there is no room for it.
+        """
+        if self.location.kind == "sqlite":
+            backups.back_up(self.location.file, label)
+
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and leave whatever is still held to others."""
+        self.owner.leave()
         self.remove_session()
         self.engine.dispose()
 
     def guarded(self) -> AbstractContextManager[None]:
         """Turn the database's errors into a `StorageError` that names the place, the cause and the remedy."""
         return _guarded(self.location)
+
+    def _close_unfinished(self) -> None:
+        if hasattr(self, "scoped_session"):
+            self.close()
 
     def _persist(self, work: Callable[[bool], _T]) -> _T:
         with self.guarded():
@@ -269,6 +295,11 @@ class Storage(RDBStorage):
     def _let_go(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             self._held.pop(claim.trial_id, None)
+
+
+def _is_slot() -> sa.ColumnElement[bool]:
+    """Tell a slot from what else somebody put into the study, such as an enqueued trial."""
+    return sa.exists().where(trial_attrs.c.trial_id == trials.c.trial_id, trial_attrs.c.key == "seed")
 
 
 def _ended(connection: sa.Connection, claims: Sequence[Claim]) -> set[int]:
@@ -328,9 +359,9 @@ def _make_file(location: Location) -> Storage:
         with sqlite_file.new_file(path) as unfinished:
             Storage(at_file(unfinished), new=True).close()
             sqlite_file.set_journal(unfinished)
-    storage = open_storage(location, writing=True)
-    sqlite_file.heed_journal(path)
-    return storage
+    sqlite_file.check(path, writing=True)
+    sqlite_file.heed_journal(path)  # before a connection of our own is in its way
+    return Storage(location)
 
 
 def _make_tables(location: Location) -> Storage:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from search.campaign import Campaign, Stage
-from search.errors import NothingCompleted
+from search.errors import CampaignError, NothingCompleted
 from search.narrow import describe, narrow
 from search.slot import Slot
 from search.space import Point, Space, draw
@@ -23,6 +24,7 @@ class Study:
     name: str
     attrs: dict[str, Any]
     trials: tuple[FrozenTrial, ...]
+    """Its slots. What else somebody put into the study has no seed, and is none of ours."""
 
     @property
     def space(self) -> Space:
@@ -37,6 +39,26 @@ class Study:
     def finished(self) -> bool:
         """Tell whether every trial has ended."""
         return all(trial.state.is_finished() for trial in self.trials)
+
+    @property
+    def diverged(self) -> int:
+        """Return how many trials ended because their numbers left all bounds."""
+        return sum("diverged" in trial.user_attrs.get("reason", "") for trial in self._failed)
+
+    @property
+    def failed(self) -> int:
+        """Return how many trials ended without a value for another reason."""
+        return len(self._failed) - self.diverged
+
+    @property
+    def _failed(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state is TrialState.FAIL]
+
+    @property
+    def endings(self) -> str:
+        """Return how trials ended without a value, in words."""
+        told = {"diverged": self.diverged, "failed: see their attribute 'reason'": self.failed}
+        return ", ".join(f"{count} {how}" for how, count in told.items() if count) or "none ended"
 
     def best(self, k: int) -> list[FrozenTrial]:
         """Return the k best completed trials, best first; of equal values, the lower number first."""
@@ -56,18 +78,23 @@ def point_of(trial: FrozenTrial) -> Point:
 
 
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
-    """Return a campaign's studies by their names, in the order they were opened."""
+    """Return a campaign's studies by their names, in the order they were opened.
+
+    Raises `CampaignError` for a study under the campaign's name that something else made.
+    """
     with storage.guarded():
-        return {
-            frozen.study_name: Study(
-                frozen._study_id,
-                frozen.study_name,
-                frozen.user_attrs,
-                tuple(sorted(storage.get_all_trials(frozen._study_id, deepcopy=False), key=lambda t: t.number)),
-            )
-            for frozen in storage.get_all_studies()
-            if frozen.study_name.rpartition("/")[0] == campaign
-        }
+        named = [study for study in storage.get_all_studies() if study.study_name.rpartition("/")[0] == campaign]
+        return {frozen.study_name: _read(storage, frozen) for frozen in named}
+
+
+def _read(storage: Storage, frozen: FrozenStudy) -> Study:
+    if not frozen.user_attrs.keys() >= {"config", "stage", "space"}:
+        raise CampaignError(
+            f"The study {frozen.study_name} in this storage was not made by Coarsefine: "
+            "rename the campaign, or give another --storage."
+        )
+    slots = [t for t in storage.get_all_trials(frozen._study_id, deepcopy=False) if "seed" in t.user_attrs]
+    return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, tuple(sorted(slots, key=lambda t: t.number)))
 
 
 def campaign_names(storage: Storage) -> list[str]:
@@ -138,7 +165,7 @@ def _best_of(parent: Study, k: int, stage: Stage) -> Sequence[FrozenTrial]:
     best = parent.best(k)
     if not best:
         raise NothingCompleted(
-            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({len(parent.trials)} diverged). "
+            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({parent.endings}). "
             "Lower the upper bound of eta, and start under another name."
         )
     return best

@@ -48,12 +48,14 @@ def rows_of(given: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
 
 def _waiting() -> sa.Subquery:
     """Return the free slots of a study, locked: those to be trained alone first, then by their numbers."""
-    alone = sa.case((lease.c.deaths >= _SUSPECT_DEATHS, 1), else_=0)
+    deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
+    alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0)
     return (
         sa.select(
             trials.c.trial_id,
             trials.c.number,
             sa.func.coalesce(lease.c.attempt, 0).label("attempts"),
+            deaths,
             alone.label("alone"),
         )
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)

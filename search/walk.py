@@ -69,15 +69,15 @@ class Walk:
         refuse_other(find_studies(storage, campaign.name), attrs)
         return cls(campaign, storage, data, attrs, watcher, stop, workers)
 
-    def take_stages(self) -> None:
-        """Take every stage to its end."""
+    def take_stages(self, *, ended: Callable[[Stage], None] = lambda _: None) -> None:
+        """Take every stage to its end; `ended` hears of each that this process saw end."""
         for stage in self.campaign.stage:
-            self._take(stage)
+            if not self.open(stage).finished:
+                self._take(stage)
+                ended(stage)
 
     def _take(self, stage: Stage) -> None:
         study = self.open(stage)
-        if study.finished:
-            return
         self.tell_opened(stage)
         worker = self._worker(stage, study)
         worker.work()
@@ -111,7 +111,7 @@ class Walk:
             storage=self.storage,
             study_id=study.id,
             objective=objective,
-            trials=len(study.trials),
+            trials=stage.trials,
             stack=objective.width() if stage.stack == "auto" else stage.stack,
             workers=self.workers,
             halving=self.campaign.halving(stage),

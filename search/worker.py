@@ -5,14 +5,16 @@ put together into wide stacks again.
 """
 
 import math
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
-from search.errors import Interrupted
+from search.errors import Interrupted, StorageError
 from search.halving import Halving, cohort_of, survivors
 from search.objective import EpochReport, Objective, Stack
 from search.slot import Claim, Record
@@ -98,13 +100,31 @@ class Worker:
 
         Raises `Interrupted` when asked to stop, and `StorageError`; either way unfinished slots can be claimed again.
         """
-        with threadpool_limits(1):
+        with threadpool_limits(1), self._renewing():
             try:
                 while (stack := self._next()) is not None:
                     self._train(stack)
             finally:
                 self.storage.release([lane.claim for lane in self._lanes.values()])
                 self._lanes, self._parked, self._survived = {}, [], []
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """Renew the leases from a thread of its own, since an epoch may take longer than one."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(self.storage.lease_seconds / 4):
+                with suppress(StorageError):  # the worker meets it too, when it records
+                    self.storage.renew()
+
+        thread = threading.Thread(target=renew, name="renews leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _next(self) -> Stack | None:
         """Return the stack to train next: survivors that fill one, else new slots, else what survivors there are."""
@@ -123,7 +143,6 @@ class Worker:
             if not self._parked:
                 return None
             time.sleep(_POLL_SECONDS)
-            self._flush_if_due(self.storage.lease_seconds / 10)
 
     def _width(self) -> int:
         """Return an even share of the stage, for each worker as many: stacks of 10, 10 and 10 before 12, 12 and 6."""
@@ -137,7 +156,8 @@ class Worker:
             for report in stack.run_epoch():
                 self._lanes[report.number].hear(report, self.objective.epochs)
             over = stack.epoch == stop or not stack.numbers
-            self._flush_if_due(0 if over else _FLUSH_SECONDS, stack)
+            at_once = over or any(lane.claim.deaths for lane in self._lanes.values())
+            self._flush_if_due(0 if at_once else _FLUSH_SECONDS, stack)
             if self._lanes:
                 self._heed("Stopped after an epoch.")
         if stack.numbers:
@@ -160,8 +180,7 @@ class Worker:
                 self._prune(stack, {number: values[number] for number in cohort})
             self._survived.append(stack)
         self._parked = undecided
-        self._flush_if_due(0, *self._survived)
-        self._survived = [stack for stack in self._survived if stack.numbers]
+        self._flush_if_due(0)
 
     def _prune(self, stack: Stack, values: dict[int, float]) -> None:
         kept = self.halving.kept(len(values), stack.epoch)
@@ -190,7 +209,7 @@ class Worker:
     def _flush_if_due(self, seconds: float, *stacks: Stack) -> None:
         """Record what slots did since the last time, if that is long enough ago, and let go of those ended or lost."""
         lanes = [lane for lane in self._lanes.values() if lane.has_news]
-        if time.monotonic() < self._flushed + seconds or (not lanes and not seconds):
+        if not lanes or time.monotonic() < self._flushed + seconds:
             return
         self._flushed = time.monotonic()
         records = [lane.record() for lane in lanes]
@@ -199,8 +218,10 @@ class Worker:
         gone = {claim.slot.number for claim in (*lost, *ended)}
         for number in gone:
             del self._lanes[number]
-        for stack in (*stacks, *self._parked):
+        for stack in (*stacks, *self._parked, *self._survived):
             stack.drop(gone & set(stack.numbers))
+        self._parked = [stack for stack in self._parked if stack.numbers]
+        self._survived = [stack for stack in self._survived if stack.numbers]
         self.recorded()
 
 

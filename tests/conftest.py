@@ -4,6 +4,10 @@ from pathlib import Path
 
 import postgres
 import pytest
+from hypothesis import settings
+
+settings.register_profile("coarsefine", deadline=None)  # how fast the machine is today is no property of the code
+settings.load_profile("coarsefine")
 
 
 @pytest.fixture(scope="session", autouse=True)

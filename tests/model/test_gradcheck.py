@@ -44,7 +44,7 @@ def test_a_wrong_gradient_is_noticed(monkeypatch):
 
 @pytest.mark.parametrize("lam", [0.0, 0.3])
 def test_stacked_gradients_are_those_of_each_trial(lam):
-    """The gradients of a stack are those of its trials alone, to the bit, with λ of each."""
+    """The gradients of a stack are those of its trials alone, with λ of each."""
     train = load_digits().train
     x, y = train.x[:32].astype(np.float64), train.y[:32]
     together = gradients(Parameters.draw([1, 2], 64, 9, 10, np.float64), x, y, np.array([lam, 0.1]))

@@ -8,7 +8,7 @@ few = st.integers(1, 6)
 sizes = st.integers(1, 70)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(few, sizes, sizes, st.integers(1, 40), st.integers(0, 2**32), st.booleans())
 def test_product_of_a_stack_has_the_bits_of_each_trial_alone(trials, m, d, b, seed, add):
     """For any shape, what a trial's products give depends neither on who shares them nor on its place in the stack."""
@@ -25,7 +25,6 @@ def test_product_of_a_stack_has_the_bits_of_each_trial_alone(trials, m, d, b, se
     assert np.array_equal(W, W_alone)
 
 
-@settings(deadline=None)
 @given(few, sizes, sizes, st.integers(1, 40), st.booleans())
 def test_products_are_numpys(trials, m, d, b, add):
     """The products in place are those that NumPy computes in float64."""

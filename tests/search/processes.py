@@ -76,7 +76,7 @@ def kill_again_and_again(folder, *, processes, kills):
     """Keep so many runs going, and kill one after another, each when a trial has ended since the last kill."""
     running = [start(folder) for _ in range(processes)]
     killed = 0
-    while killed < kills:
+    while killed < kills and running[0].poll() is None:
         before = ended(folder)
         victim = running.pop(0)
         killed += signal_once(victim, signal.SIGKILL, lambda before=before: ended(folder) > before)

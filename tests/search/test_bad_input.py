@@ -77,6 +77,15 @@ BAD_CAMPAIGNS = {
     "rung after the end": ("carry = 2", 'carry = 2\npruner = "halving"\nrungs = [3]', "before its last epoch, 3"),
     "factor of one": ("carry = 2", 'carry = 2\npruner = "halving"\nfactor = 1.0', "stage 2, factor = 1.0"),
     "unknown pruner": ("carry = 2", 'carry = 2\npruner = "median"', "stage 2, pruner = 'median'"),
+    "stack of zero": ("stack = 4", "stack = 0", 'stack = 0: a stack is "auto", or 1 to 1024 trials'),
+    "stack as text": ("stack = 4", 'stack = "wide"', "stack = 'wide': a stack is"),
+    "narrow as number": ("narrow = { top = 3 }", "narrow = 3", "narrow = 3: must be a section with keys of its own"),
+    "lambda by another name": ("lambda = [1e-6, 0.01]", "lam = [1e-6, 0.01]", "unknown key 'lam' in stage 1"),
+    "bounds too far apart": (RANGE, "eta = [1e-300, 1e300]", "high is more than 10^308 times low"),
+    "bound of 400 digits": (RANGE, f"eta = [1, {'9' * 400}]", "must be finite and above 0"),
+    "number of 5,000 digits": ("seed = 3", f"seed = {'9' * 5000}", "is not TOML"),
+    "brackets within brackets": ("seed = 3", f"seed = {'[' * 3000}", "is not TOML"),
+    "unknown batch": ("[model]", 'train = ["data_batch_9"]\n\n[model]', "data, train 1 = 'data_batch_9'"),
     "negative seed": ("seed = 3", "seed = -3", "seed = -3"),
     "missing name": ('name = "small"', "", "'name' is missing: add it"),
     "batch larger than the data": ("batch = 50", "batch = 5000", "batch = 5000 is larger than the 1197"),
@@ -108,6 +117,7 @@ def test_bad_name_is_refused(cli, tmp_path, place, name):
     assert code == 2
     assert "a name is 1 to 64 letters" in err
     assert one_sentence(err)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
 
 
 def test_name_of_64_characters_is_fine(cli, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from processes import finish, kill_again_and_again, start
+from processes import counted, epochs_recorded, finish, kill_again_and_again, signal_once, start
 from small_campaign import HALVING, run_in, table
 
 from search import Campaign, Interrupted, run
@@ -126,7 +126,10 @@ def test_worker_that_dies_with_parked_slots_holds_nobody_up(undisturbed, tmp_pat
     _, rows = undisturbed
     folder = run_in(tmp_path, HALVING)
     first, second = start(folder), start(folder)
-    first.send_signal(signal.SIGKILL)
+    both_at_a_rung = "SELECT count(DISTINCT l.pid) FROM lease l JOIN trial_intermediate_values v USING (trial_id)"
+    assert signal_once(
+        first, signal.SIGKILL, lambda: epochs_recorded(folder) > 0 and counted(folder, both_at_a_rung) == 2
+    )
     first.communicate()
     _, told = second.communicate(timeout=200)
     assert second.returncode == 0, told

@@ -32,7 +32,7 @@ def check_same(folder, expected):
     assert table(folder / "studies.db") == rows
     told = coarsefine("status", cwd=folder).stdout
     assert f"test {100 * status.final.test_accuracy:.2f} %" in told
-    leftovers = {path.name for path in folder.iterdir()} - {"small.toml", "studies.db", "trained"}
+    leftovers = {path.name for path in folder.iterdir()} - {"small.toml", "studies.db", "studies.db-backups", "trained"}
     assert leftovers == set()
 
 

@@ -1,93 +1,236 @@
-"""A campaign on a real PostgreSQL: workers, kills, a server that restarts, and a password that nobody gets to see."""
+"""Campaigns on PostgreSQL: the same bits as on SQLite, whatever becomes of its connections; no password is shown."""
 
-import json
+import os
 import signal
+import threading
 
-import optuna
 import postgres
-import psutil
 import pytest
-from processes import start, wait_until
+from processes import signal_once, start
 from small_campaign import SMALL, coarsefine, run_in, table
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
-from search import Campaign, run
+from search import Campaign, Interrupted, StorageError, Watcher, queue, reconnect, run
+from search.database import locate
+from search.doctor import examine, worst
+from search.storage import make_storage, open_storage
 
-LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
+OURS = "FROM pg_stat_activity WHERE application_name = 'coarsefine' AND datname = current_database()"
+LONG = SMALL.replace("epochs = 3", "epochs = 40")
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
+    """The long campaign on SQLite, undisturbed."""
     folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return table(folder / "studies.db")
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return run_in(tmp_path, LONG)
+def folder(tmp_path, monkeypatch):
+    """A folder with the long campaign, and in it."""
+    monkeypatch.chdir(run_in(tmp_path, LONG))
+    return tmp_path
 
 
-def ended(url):
-    """Return how many trials have ended, 0 while there are none."""
-    if not postgres.execute(url, "SELECT 1 FROM information_schema.tables WHERE table_name = 'trials'"):
-        return 0
-    return postgres.execute(url, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")[0][0]
+class Disturbing(Watcher):
+    """Does something once, amid the first stage."""
+
+    def __init__(self, deed):
+        self.deed = deed
+
+    def progressed(self, progress):
+        deed, self.deed = self.deed, lambda: None
+        deed()
 
 
-def test_killed_workers_lose_nothing(folder, expected, new_database):
-    """Runs killed again and again on PostgreSQL end with the trials and values of one calm run on SQLite."""
-    for _ in range(4):
-        before = ended(new_database)
-        process = start(folder, "--workers", "2", "--storage", new_database)
-        wait_until(lambda before=before: ended(new_database) > before)
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            one.send_signal(signal.SIGKILL)
-        process.communicate()
-    answer = coarsefine("run", "small.toml", "--workers", 2, "--storage", new_database, cwd=folder)
-    assert answer.returncode == 0, answer.stderr
+def cut_connections(url):
+    return len(postgres.execute(url, f"SELECT pg_terminate_backend(pid) {OURS}"))
+
+
+def test_same_bits_as_on_sqlite(folder, expected, new_database):
+    """A campaign stopped and resumed on PostgreSQL has the trials and values of one run on SQLite."""
+    campaign = Campaign.load("small.toml")
+    asked = iter(range(30))
+    with pytest.raises(Interrupted):
+        run(campaign, new_database, stop=lambda: next(asked, None) is None)
+    assert not any(row[0].name == "RUNNING" for row in table(new_database).values())
+    status = run(campaign, new_database)
+    assert table(new_database) == expected
+    assert status.final.weights == str(folder / f"{make_url(new_database).database}-trained" / "small.npz")
+    assert run(campaign, new_database) == status
+
+
+def test_two_processes_and_kills(folder, expected, new_database):
+    """Two processes share a stage, one of them is killed amid a stack: the other ends with the same bits."""
+    first, second = (start(folder, "--storage", new_database) for _ in range(2))
+
+    def recorded():
+        tables = postgres.execute(new_database, "SELECT to_regclass('trial_intermediate_values')")
+        if tables == [(None,)]:
+            return False
+        return postgres.execute(new_database, "SELECT count(*) FROM trial_intermediate_values")[0][0] > 4
+
+    assert signal_once(first, signal.SIGKILL, recorded)
+    first.communicate()
+    _, told = second.communicate(timeout=200)
+    assert second.returncode == 0, told
     assert table(new_database) == expected
 
 
-def test_server_that_restarts_amid_a_stage(folder, expected, own_server):
-    """Where the server is restarted under the workers, they come back to it, and the campaign ends as it would have."""
-    with postgres.database(own_server.url("postgres")) as url:
-        process = start(folder, "--workers", "2", "--storage", url)
-        wait_until(lambda: ended(url) > 2)
+@pytest.mark.usefixtures("folder")
+def test_connections_cut_amid_a_stage(expected, new_database):
+    """Connections that the server ends between claim and record are made anew: nothing is lost, nothing repeated."""
+    cut = []
+    campaign = Campaign.load("small.toml")
+    status = run(campaign, new_database, watcher=Disturbing(lambda: cut.append(cut_connections(new_database))))
+    assert cut[0] >= 1
+    assert status.state == "done"
+    assert table(new_database) == expected
+
+
+@pytest.mark.usefixtures("folder")
+def test_connection_cut_amid_a_transaction(expected, new_database, monkeypatch):
+    """A connection that ends in the middle of a record leaves nothing of it; the record is written again whole."""
+    real, cut = queue.write, []
+
+    def cutting(connection, records):
+        if not cut:
+            cut.append(cut_connections(new_database))
+        real(connection, records)
+
+    monkeypatch.setattr(queue, "write", cutting)
+    run(Campaign.load("small.toml"), new_database)
+    assert cut[0] >= 1
+    assert table(new_database) == expected
+
+
+@pytest.mark.usefixtures("folder")
+def test_server_restarted_amid_a_stage(expected, new_database, own_server):
+    """While the server restarts, a run waits for it, and ends with the trials of an undisturbed one."""
+    if os.environ.get(postgres.VARIABLE):
+        pytest.skip("the server that the environment names is not ours to restart")
+
+    def restart():
         own_server.stop()
-        own_server.start()
-        _, told = process.communicate(timeout=200)
-        assert process.returncode == 0, told
-        assert table(url) == expected
+        threading.Timer(0.5, own_server.start).start()
+
+    run(Campaign.load("small.toml"), new_database, watcher=Disturbing(restart))
+    assert table(new_database) == expected
 
 
-def test_password_is_seen_nowhere(folder, new_database, monkeypatch):
-    """A password in the URL is in no output, log, study or JSON, nor in the command line of a worker."""
-    secret = make_url(new_database).set(password=postgres.PASSWORD).render_as_string(hide_password=False)
-    monkeypatch.delenv("PGPASSWORD", raising=False)
-    process = start(folder, "--workers", "2", "--storage", secret, "--json")
-    wait_until(lambda: len(psutil.Process(process.pid).children()) >= 2)
-    lines = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
-    out, told = process.communicate(timeout=200)
-    assert process.returncode == 0, told
-    seen = [out, told, *lines, *(path.read_text("utf-8") for path in (folder / "logs").rglob("*.log"))]
-    for command in ("status", "best", "doctor"):
-        arguments = ([command] if command == "doctor" else [command, "small"]) + ["--storage", secret, "--json"]
-        answer = coarsefine(*arguments, cwd=folder)
-        seen += [answer.stdout, answer.stderr]
-    storage = optuna.storages.RDBStorage(secret.replace("{", "{{").replace("}", "}}"))
-    seen += [
-        str(storage.get_all_studies()),
-        *(str(storage.get_all_trials(s._study_id)) for s in storage.get_all_studies()),
-    ]
-    storage.remove_session()
-    storage.engine.dispose()
-    wrong = coarsefine("status", "--storage", secret.replace("tester", "nobody"), cwd=folder)
-    assert wrong.returncode == 5
-    seen += [wrong.stdout, wrong.stderr]
-    quoted = make_url(secret).render_as_string(hide_password=False).partition("tester:")[2].partition("@")[0]
-    assert quoted
-    for text in seen:
-        assert postgres.PASSWORD not in text
-        assert quoted not in text
-    assert "postgresql+psycopg://tester:***@" in json.loads(out)["storage"] or "tester@" in json.loads(out)["storage"]
+@pytest.mark.usefixtures("folder")
+def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
+    """After a minute, here a moment, of trying, the cause is told with exit 5, and a later run goes on."""
+    if os.environ.get(postgres.VARIABLE):
+        pytest.skip("the server that the environment names is not ours to stop")
+    monkeypatch.setattr(reconnect, "PATIENCE_SECONDS", 0.3)
+    campaign = Campaign.load("small.toml")
+    with pytest.raises(StorageError, match="Connection refused") as error:
+        run(campaign, new_database, watcher=Disturbing(own_server.stop))
+    assert error.value.exit_code == 5
+    assert "run the same command again" in str(error.value)
+    assert "\n" not in str(error.value)
+    own_server.start()
+    assert run(campaign, new_database).state == "done"
+
+
+@pytest.fixture
+def secret(new_database):
+    """The URL of an empty database with its password, which is nowhere else."""
+    url = make_url(new_database)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", "")
+        yield url.set(password=url.password or postgres.PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [
+        ({"password": "wr{o}ng%"}, "password authentication failed"),
+        ({"database": "nowhere"}, "does not exist"),
+        ({"port": 9}, "refused"),
+    ],
+    ids=["password", "database", "port"],
+)
+def test_unreachable_database_is_told_without_its_password(secret, wrong, cause):
+    """A wrong password, database or port ends run, status and doctor with exit 5, the cause, and no password."""
+    if "password" in wrong and os.environ.get(postgres.VARIABLE):
+        pytest.skip("the server that the environment names may ask for no password")
+    location = locate(secret.set(**wrong).render_as_string(hide_password=False))
+    findings = examine(location, None)
+    assert worst(findings) == 5
+    for open_it in (open_storage, make_storage):
+        with pytest.raises(StorageError, match=cause) as error:
+            open_it(location)
+        told = f"{error.value}{findings}{location!r}{location}"
+        assert secret.password not in told
+        assert "wr{o}ng" not in told
+
+
+def test_password_is_nowhere(folder, secret):
+    """A password in the URL works, and shows in no output, error or study; the command that resumes does without."""
+    url = secret.render_as_string(hide_password=False)
+    process = start(folder, "--json", f"--storage={url}")
+    assert signal_once(process, signal.SIGINT, lambda: postgres.execute(url, f"SELECT count(*) {OURS}")[0][0] > 0)
+    told = "".join(process.communicate(timeout=60))
+    assert process.returncode == 130, told
+    assert f"--storage={locate(url).shown}\n" in told
+    for command in (("run", "small.toml"), ("status", "--json"), ("doctor",)):
+        answer = coarsefine(*command, "--storage", url, cwd=folder)
+        assert answer.returncode == 0, answer.stderr
+        told += answer.stdout + answer.stderr
+    assert f'"storage": "{locate(url).shown}"' in told
+    told += str(postgres.execute(url, "SELECT value_json FROM study_user_attributes"))
+    for form in (secret.password, url.split(":")[2].partition("@")[0]):
+        assert form not in told
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [("v9.9.9.z", "updating optuna"), ("v2.6.0.a", "optuna storage upgrade")],
+    ids=["newer", "older"],
+)
+def test_tables_of_another_optuna_are_told(location, revision, told):
+    """Tables that a newer or older Optuna made are refused with exit 5, and what to do."""
+    engine = create_engine(location.url)
+
+    def stamp(version):
+        with engine.begin() as connection:
+            before = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        return before
+
+    before = stamp(revision)
+    try:
+        with pytest.raises(StorageError, match=told) as error:
+            make_storage(location)
+        assert error.value.exit_code == 5
+        assert worst(examine(location, None)) == 5
+    finally:
+        stamp(before)
+        engine.dispose()
+
+
+def test_empty_database(new_database):
+    """Before the first run, status says how to begin, doctor that all is well, and neither makes a table."""
+    location = locate(new_database)
+    with pytest.raises(StorageError, match="holds no studies: start a campaign with `coarsefine run`"):
+        open_storage(location)
+    findings = {finding.check: finding for finding in examine(location, None)}
+    assert worst(list(findings.values())) == 0
+    assert "answers, version" in findings["postgresql"].found
+    assert "holds no studies yet" in findings["storage"].found
+    assert postgres.execute(new_database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+def test_user_who_may_not_make_tables_is_told(new_database):
+    """Without the right to make tables, the run says so and what the owner must do."""
+    name = make_url(new_database).database
+    postgres.execute(new_database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    try:
+        with pytest.raises(StorageError, match=r"permission denied for schema public.*Let the database's owner"):
+            make_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False)))
+    finally:
+        postgres.execute(new_database, f"DROP ROLE {name}")
