@@ -1,4 +1,4 @@
-"""A worker process as `coarsefine run` starts one: `python -m benchmarks.walk CAMPAIGN STORAGE DATA`."""
+"""A whole campaign in this process: `python -m benchmarks.walk CAMPAIGN STORAGE DATA`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a further worker process costs in memory of its own, on the images of `paper`."""
+"""What a worker process costs in memory of its own, on the images of `paper`."""
 
 import subprocess
 import time
@@ -10,54 +10,52 @@ from benchmarks import campaigns
 from benchmarks.findings import Finding, Plan, Row, Target
 from benchmarks.measure import Spread
 from benchmarks.processes import start
-from benchmarks.sections.campaign import recorded_epochs
 
 _EVERY = 0.05
+_WORKERS = 2
 _MEGABYTE = 1e6
 
 
 def measure_memory(plan: Plan) -> Finding:
-    """Start a worker; when it has recorded an epoch, start a further one, and read its private memory to its end.
+    """Have `coarsefine run` start two workers, and read the private memory of the larger to their end.
 
-    The first keeps running meanwhile, so that pages which both use are shared, and are nobody's own.
+    On Linux; elsewhere nothing tells pages that are shared from those that only happen not to be.
     """
-    plan.say("Measuring the private memory of a further worker ...")
-    storage = plan.folder / "memory.db"
+    plan.say("Measuring the private memory of worker processes ...")
     text = campaigns.write_paper_shaped(
-        plan.folder / "memory.toml", images=plan.images, trials=4 * plan.stage_trials, epochs=plan.stage_epochs
+        plan.folder / "memory.toml", images=plan.images, trials=2 * plan.stage_trials, epochs=plan.stage_epochs
     )
-    arguments = ["benchmarks.walk", text, str(storage), str(plan.source)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    first = start(arguments, plan.cores[0], **quiet)
+    storage = ["--storage", str(plan.folder / "memory.db")]
+    run = ["search", "run", text, "--workers", str(_WORKERS), "--data", str(plan.source), *storage]
+    process = start(run, plan.core, cwd=plan.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while first.poll() is None and recorded_epochs(storage) < 1:
-            time.sleep(_EVERY)
-        further = start(arguments, plan.cores[-1], **quiet)
-        try:
-            readings = _readings(further, first)
-        finally:
-            _end(further)
+        return _report(plan, _readings(process))
     finally:
-        _end(first)
-    return _report(plan, readings)
+        _end(process)
 
 
-def _readings(process: subprocess.Popen[str], other: subprocess.Popen[str]) -> list[float]:
-    """Return a process's private megabytes, read again and again while both are alive."""
+def _readings(process: subprocess.Popen[str]) -> list[float]:
+    """Return the private megabytes of the larger worker, read again and again while all of them are there."""
     readings = []
-    while process.poll() is None and other.poll() is None:
-        readings.append(_private(process.pid) / _MEGABYTE)
+    while process.poll() is None:
+        sizes = _private_of_workers(process.pid)
+        if len(sizes) == _WORKERS:
+            readings.append(max(sizes) / _MEGABYTE)
         time.sleep(_EVERY)
-    return [reading for reading in readings if reading]
+    return readings
 
 
-def _private(pid: int) -> int:
-    """Return the private bytes of a process, or of the largest of those it started."""
+def _private_of_workers(pid: int) -> list[int]:
+    """Return the bytes each worker of a run has written for itself.
+
+    Clean pages of the images' file are the page cache's, also while one worker alone has come to them.
+    """
     try:
-        process = psutil.Process(pid)
-        return max(one.memory_full_info().uss for one in (process, *process.children(recursive=True)))
-    except psutil.Error:  # it ended between two looks
-        return 0
+        children = psutil.Process(pid).children()
+        workers = [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+        return [sum(part.private_dirty for part in worker.memory_maps()) for worker in workers]
+    except psutil.Error:  # one ended between two looks
+        return []
 
 
 def _end(process: subprocess.Popen[str]) -> None:
