@@ -10,6 +10,7 @@ the full form; the quick form shows times and judges none.
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from chaos_runs.boundaries import boundaries
+from chaos_runs.campaigns import kill_all
 from chaos_runs.cuts import cuts
 from chaos_runs.disks import disks
 from chaos_runs.findings import Plan, Row
@@ -70,6 +72,7 @@ _FULL_RUNS, _QUICK_RUNS = 50, 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do all that was asked; print a table, write JSON; return 1 where a promise is broken."""
     options = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # our server and runs must not outlive us
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="coarsefine-chaos-") as folder:
@@ -79,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan = _plan(options, found, Path(folder))
             rows = [row for name in options.only or _EXPERIMENTS for row in _all(plan, name)]
         finally:
+            kill_all()
             found.close()
     missing = [postgres.WANTED] if {*options.on} - {*found.names} else []
     _write(options, rows, missing, time.monotonic() - began)
