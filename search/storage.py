@@ -28,8 +28,18 @@ from search.errors import StorageError
 from search.reconnect import persist
 from search.slot import Claim, Owner, Record, Slot, is_gone
 from search.space import Space
-from search.tables import attrs as trial_attrs
-from search.tables import directions, lease, rows_of, steps, studies, study_attrs, study_system_attrs, trials, values
+from search.tables import (
+    IS_SLOT,
+    directions,
+    lease,
+    rows_of,
+    steps,
+    studies,
+    study_attrs,
+    study_system_attrs,
+    trials,
+    values,
+)
 
 LEASE_SECONDS = 300.0
 """How long a lease lasts without a sign of life. A worker gives one far more often, however long its epochs."""
@@ -214,7 +224,7 @@ class Storage(RDBStorage):
 
     def progress(self, study_id: int) -> Progress:
         """Return how far a study has come."""
-        ours = (trials.c.study_id == study_id) & _is_slot()
+        ours = (trials.c.study_id == study_id) & IS_SLOT
         states = sa.select(trials.c.state, sa.func.count()).where(ours).group_by(trials.c.state)
         epochs = sa.select(sa.func.count()).select_from(steps.join(trials, trials.c.trial_id == steps.c.trial_id))
         best = sa.select(sa.func.max(values.c.value)).join(trials, trials.c.trial_id == values.c.trial_id)
@@ -229,7 +239,7 @@ class Storage(RDBStorage):
     def unfinished(self, study_id: int) -> int:
         """Return how many slots have not ended."""
         left = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
-        ours = (trials.c.study_id == study_id) & _is_slot()
+        ours = (trials.c.study_id == study_id) & IS_SLOT
         count: int = self._read(sa.select(sa.func.count()).where(ours, left))[0][0]
         return count
 
@@ -295,11 +305,6 @@ class Storage(RDBStorage):
     def _let_go(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             self._held.pop(claim.trial_id, None)
-
-
-def _is_slot() -> sa.ColumnElement[bool]:
-    """Tell a slot from what else somebody put into the study, such as an enqueued trial."""
-    return sa.exists().where(trial_attrs.c.trial_id == trials.c.trial_id, trial_attrs.c.key == "seed")
 
 
 def _ended(connection: sa.Connection, claims: Sequence[Claim]) -> set[int]:

@@ -37,6 +37,9 @@ lease = sa.Table(
 )
 """Who may record which slot, until when; gone when the slot has ended."""
 
+IS_SLOT = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed")
+"""Tells a slot from what else somebody put into the study, such as an enqueued trial."""
+
 _SUSPECT_DEATHS = 2
 """A slot that as many workers died with is trained alone: its neighbours are not to be blamed for it."""
 
@@ -59,7 +62,7 @@ def _waiting() -> sa.Subquery:
             alone.label("alone"),
         )
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
-        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING)
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, IS_SLOT)
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
@@ -89,7 +92,7 @@ STRAY = (
     sa.select(trials.c.trial_id)
     .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
     .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING)
-    .where(lease.c.trial_id.is_(None))
+    .where(lease.c.trial_id.is_(None), IS_SLOT)
     .order_by(trials.c.trial_id)
     .with_for_update(of=trials, skip_locked=True)
 )

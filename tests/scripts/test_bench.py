@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-SECTIONS = ("speed", "storage", "campaign", "memory", "growth")
+SECTIONS = ("speed", "storage", "campaign", "memory", "halving", "growth")
 
 
 def bench(*arguments, cwd, first=None):
@@ -84,9 +84,9 @@ def test_shares_lie_between_0_and_1(report, section, what):
 
 
 def test_every_target_has_a_verdict(report):
-    """Nine targets are judged, or said to be not measured and why; a peer that is missing passes no judgement."""
+    """Eleven targets are judged, or said to be not measured and why; a peer that is missing passes no judgement."""
     judged = {r["what"]: r for s in report["sections"].values() for r in s["rows"] if r["target"]}
-    assert len(judged) == 9
+    assert len(judged) == 11
     for each in judged.values():
         figure = each["times_faster"] or each["value"]
         assert (each["verdict"] == "not measured") == (figure is None)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from processes import race
 
 from search import storage as storage_module
@@ -279,6 +279,30 @@ def test_trial_that_somebody_asked_for_is_claimed_all_the_same(opened):
     storage.set_trial_intermediate_value(strays[0]._trial_id, 1, 0.1)
     assert finish(storage, study, 2) == [[1], [0]]
     assert storage.get_all_trials(study)[0].intermediate_values == {1: 0.0, 2: 0.0}
+
+
+def test_trial_that_is_no_slot_is_left_alone(opened):
+    """What `study.ask()` or `enqueue_trial` adds is neither claimed nor reset, and keeps no slot from being claimed."""
+    storage = opened()
+    study = open_stage(storage, 2)
+    asked = storage.create_new_trial(study)
+    storage.set_trial_intermediate_value(asked, 1, 0.25)
+    waiting = storage.create_new_trial(study, create_trial(state=TrialState.WAITING))
+    assert finish(storage, study, 1) == [[0], [1]]
+    assert storage.get_trial(asked).state is TrialState.RUNNING
+    assert storage.get_trial(asked).intermediate_values == {1: 0.25}
+    assert storage.get_trial(waiting).state is TrialState.WAITING
+
+
+def test_slots_of_a_storage_that_was_closed_come_back(opened):
+    """Where a run ended without its database, and could give nothing back, the next in the same process goes on."""
+    first, second = opened(), opened()
+    study = open_stage(first, 2)
+    assert len(first.claim(study, 2)) == 2
+    assert second.claim(study, 2) == []
+    first.close()
+    assert second.live(study) == 0
+    assert numbers(second.claim(study, 2)) == [0, 1]
 
 
 def test_trial_that_somebody_ended_is_left_alone(opened, dying):

@@ -3,6 +3,7 @@
 from benchmarks.findings import Section
 from benchmarks.sections.campaign import measure_campaign
 from benchmarks.sections.growth import measure_growth
+from benchmarks.sections.halving import measure_halving
 from benchmarks.sections.memory import measure_memory
 from benchmarks.sections.speed import measure_speed
 from benchmarks.sections.storage import measure_storage
@@ -12,6 +13,7 @@ SECTIONS: dict[str, Section] = {
     "storage": measure_storage,
     "campaign": measure_campaign,
     "memory": measure_memory,
+    "halving": measure_halving,
     "growth": measure_growth,
 }
 """In the order they run and are printed."""
