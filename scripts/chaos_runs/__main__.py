@@ -1,6 +1,16 @@
 """Breaks things on purpose and shows what is left: `scripts/chaos`.
 
-Claim: FILL
+Claim, preliminary: pieced together from several calls, none of which yet did the whole (two cores shared with others,
+load 4 to 13; SQLite 3.40 in DELETE mode, PostgreSQL 15; seed 0, of the quick forms seed 1).
+- 30 of the 50 runs of 80 slots (18 on SQLite, 12 on PostgreSQL) lost 523 of their workers to kill -9, and nothing else:
+  each point once, every epoch's values those of a calm run. What a killed worker held was claimed again after 0.09 to
+  1.53 s (n = 18, quick forms), and is trained again from its first epoch.
+- Killed at stage boundaries, in 36 of 36 one next stage with the same points. 40 workers slept past their leases: 160
+  late writes refused, 0 accepted. 16 processes claimed 2,000 slots on each database: 0 doubles.
+- At 40 of 40 points of a full disk or file: exit 5, cause and path named, resumed to N. 32 connections cut and 6
+  restarts of PostgreSQL: N exact.
+- Four workers claim and finish in stacks of eight 6.8 (SQLite) and 8.5 (PostgreSQL) times as many trials a second as
+  Optuna's faster ask and tell, one by one 3.7 and 4.6 times (quick form, n = 1 round of 80).
 
 Everything is drawn from --seed: which worker dies, after how many slots, in which epoch another sleeps, how large a
 disk is. When exactly a signal arrives is up to the machine. Exit code 1 if a promise is broken, or a time is missed in
@@ -10,6 +20,7 @@ the full form; the quick form shows times and judges none.
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +37,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from chaos_runs.boundaries import boundaries
+from chaos_runs.campaigns import kill_all
 from chaos_runs.cuts import cuts
 from chaos_runs.disks import disks
 from chaos_runs.findings import Plan, Row
@@ -70,6 +82,7 @@ _FULL_RUNS, _QUICK_RUNS = 50, 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do all that was asked; print a table, write JSON; return 1 where a promise is broken."""
     options = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # our server and runs must not outlive us
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="coarsefine-chaos-") as folder:
@@ -79,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan = _plan(options, found, Path(folder))
             rows = [row for name in options.only or _EXPERIMENTS for row in _all(plan, name)]
         finally:
+            kill_all()
             found.close()
     missing = [postgres.WANTED] if {*options.on} - {*found.names} else []
     _write(options, rows, missing, time.monotonic() - began)

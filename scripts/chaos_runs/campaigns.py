@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -115,12 +116,22 @@ def _differences(found: Outcome, expected: Outcome) -> Iterator[str]:
                 yield f"{study} slot {number}: {key} is {here.get(key)}, of a calm run {there.get(key)}"
 
 
+_started: list["Run"] = []
+
+
+def kill_all() -> None:
+    """Kill what is left of all runs, where the script is stopped amid them."""
+    for run_ in _started:
+        run_.kill()
+
+
 class Run:
     """A `run` in a process of its own, in a session of its own, which tells its processes from all others."""
 
     def __init__(self, place: Place, text: str, workers: int, program: str = "search", **options: Any) -> None:
         (place.folder / "chaos.toml").write_text(text, "utf-8")
         self.place = place
+        _started.append(self)
         self._told = place.folder / "told.txt"
         words = ["run", "chaos.toml", "--workers", str(workers), "--storage", place.address]
         with self._told.open("wb") as told:
@@ -145,9 +156,14 @@ class Run:
             self.process.wait(_LONGEST_SECONDS)
             until(lambda: not self._session(), 60)
         except (subprocess.TimeoutExpired, TimeoutError):  # a promise is broken: the caller sees it by the code
-            for process in self._session():
-                process.kill()
+            self.kill()
         return self.process.wait()
+
+    def kill(self) -> None:
+        """Kill it and its workers."""
+        for process in self._session():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def complaints(self) -> list[str]:
         """Wait for its end; return what was wrong with that."""
