@@ -1,7 +1,7 @@
 """Workers on this machine: processes that walk a campaign, watched and replaced.
 
 Each is spawned, with one BLAS thread and a log of its own, and shares the images through the page cache. A worker that
-dies loses nothing but its unfinished epochs: its slots go back, and another takes its place.
+dies loses nothing but its unfinished trials: their slots go back, and another takes its place.
 """
 
 import logging
