@@ -18,6 +18,15 @@ def _cache_of_the_tests():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _password_of_the_tests():
+    """Give the own server's password to all processes, also to those that are started before it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get(postgres.VARIABLE):
+            patch.setenv("PGPASSWORD", postgres.PASSWORD)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cifar10_archive():
     """Where the user keeps CIFAR-10, by the user's own setting; without it a test is skipped, in CI it fails."""
@@ -35,9 +44,7 @@ def own_server():
         _want(postgres.WANTED)
     server = postgres.Server(programs)
     server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PGPASSWORD", postgres.PASSWORD)
-        yield server
+    yield server
     server.remove()
 
 
