@@ -36,9 +36,9 @@ from search.tables import (
 )
 
 _MOST_DEATHS = 3
-"""Attempts that killed their worker, all in one epoch, before a slot FAILs."""
+"""Attempts without neighbours that killed their worker, all in one epoch, before a slot FAILs."""
 _MOST_ALONE = 5
-"""The same, in whatever epochs, of attempts without neighbours."""
+"""The same, in whatever epochs."""
 
 
 def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
@@ -207,14 +207,13 @@ def _death(row: sa.Row[Any]) -> dict[str, Any]:
 def _is_guilty(story: Sequence[dict[str, Any]]) -> bool:
     """Tell whether a slot is to be blamed for the deaths of its workers.
 
-    A slot trains to the same bits each time, so that one that kills its worker does it in the same epoch: a death in
-    an epoch that another attempt came through was no fault of the slot. And the last death must be one without
-    neighbours. Some deaths keep to no epoch, such as those for want of memory: of those, more are needed.
+    Only deaths without neighbours count. And since a slot trains to the same bits each time, one that kills its worker
+    does it in the same epoch: a death in an epoch that another attempt came through was no fault of the slot. Some
+    deaths keep to no epoch, such as those for want of memory: of those, more are needed.
     """
     furthest = max(death["epoch"] for death in story)
-    same = sum(death["epoch"] == furthest for death in story)
-    alone = sum(death["alone"] for death in story)
-    return bool(story[-1]["alone"]) and (same >= _MOST_DEATHS or alone >= _MOST_ALONE)
+    alone = [death["epoch"] for death in story if death["alone"]]
+    return alone.count(furthest) >= _MOST_DEATHS or len(alone) >= _MOST_ALONE
 
 
 def _reason(story: Collection[dict[str, Any]]) -> str:

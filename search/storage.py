@@ -112,7 +112,7 @@ class Storage(RDBStorage):
     def claim(self, study_id: int, n: int) -> list[Claim]:
         """Take up to n slots, lowest numbers first: waiting ones, and those whose worker is gone.
 
-        A slot that workers died with comes alone; after three deaths it FAILs, with their story as its `reason`.
+        A slot that two workers died with comes alone; where three more die, it FAILs, with their story as its `reason`.
         """
 
         def take(connection: sa.Connection, *, again: bool) -> list[Claim]:
