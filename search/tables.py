@@ -50,7 +50,10 @@ def rows_of(given: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
 
 
 def _waiting() -> sa.Subquery:
-    """Return the free slots of a study, locked: those to be trained alone first, then by their numbers."""
+    """Return the free trials of a study, locked: those to be trained alone first, then by their numbers.
+
+    What is no slot has a higher number than all slots, and takes no slot's place.
+    """
     deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
     alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0)
     return (
@@ -62,7 +65,7 @@ def _waiting() -> sa.Subquery:
             alone.label("alone"),
         )
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
-        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, IS_SLOT)
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING)
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
