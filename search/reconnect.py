@@ -9,6 +9,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 
+from search.errors import StorageError
+
 PATIENCE_SECONDS = 60.0
 """How long a transaction is tried again: a server restarts in less."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
@@ -28,7 +30,7 @@ def persist(work: Callable[[bool], _T]) -> _T:
     for tries in itertools.count():
         try:
             return work(tries > 0)
-        except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
+        except (sa.exc.SQLAlchemyError, StorageInternalError, StorageError) as error:
             # Jitter, so that a hundred workers do not come back to a server in the same moment.
             wait = min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311
             if not is_passing(error) or time.monotonic() + wait > deadline:

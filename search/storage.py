@@ -337,13 +337,25 @@ def server_version(location: Location) -> str:
         return postgresql.server_version(location)
 
 
-def open_storage(location: Location, *, writing: bool = False, lease_seconds: float = LEASE_SECONDS) -> Storage:
-    """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's."""
-    if location.kind == "sqlite":
-        sqlite_file.check(location.file, writing=writing)
-    elif not is_there(location):
-        raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
-    return Storage(location, lease_seconds=lease_seconds)
+def open_storage(
+    location: Location, *, writing: bool = False, patient: bool = False, lease_seconds: float = LEASE_SECONDS
+) -> Storage:
+    """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's.
+
+    `patient` waits for a server that just restarts: for a worker that comes amid a campaign, not for a first look at
+    an address that may be wrong.
+    """
+
+    def open_it(_: bool) -> Storage:
+        if location.kind == "sqlite":
+            sqlite_file.check(location.file, writing=writing)
+        elif not is_there(location):
+            raise StorageError(
+                f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage."
+            )
+        return Storage(location, lease_seconds=lease_seconds)
+
+    return persist(open_it) if patient else open_it(False)
 
 
 def make_storage(location: Location) -> Storage:

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import postgres
 import pytest
@@ -103,6 +106,27 @@ def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
     assert "\n" not in str(error.value)
     own_server.start()
     assert run(campaign, new_database).state == "done"
+
+
+def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
+    """A worker whose first connection meets a server that is not up waits for it, instead of ending the run."""
+    waited = threading.Event()
+    sleep = time.sleep
+
+    def sleeping(seconds):
+        waited.set()
+        sleep(seconds)
+
+    monkeypatch.setattr("search.reconnect.time.sleep", sleeping)
+    with postgres.database(own_server.url("postgres")) as url:
+        make_storage(locate(url)).close()
+        own_server.stop()
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(open_storage, locate(url), writing=True, patient=True)
+            assert waited.wait(60)
+            assert not coming.done()
+            own_server.start()
+            coming.result(60).close()
 
 
 @pytest.fixture
