@@ -4,7 +4,7 @@ Shapes: T trials, m hidden units, d inputs, C classes, b images. Trial k is bloc
 operation mixes blocks: what a trial computes never depends on its neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -37,6 +37,20 @@ class Parameters:
         zeros = np.zeros((len(seeds), m, 1), dtype), np.zeros((len(seeds), C, 1), dtype)
         return cls(W1, zeros[0], W2, zeros[1])
 
+    @classmethod
+    def stacked(cls, trials: Sequence[Mapping[str, Floats]]) -> Self:
+        """Put together what `trial` returned of each."""
+        return cls(**{name: np.stack([trial[name] for trial in trials]) for name in cls.names()})
+
+    def trial(self, place: int) -> dict[str, Floats]:
+        """Return one trial's arrays by their names."""
+        return {name: getattr(self, name)[place] for name in self.names()}
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return what the four arrays are called."""
+        return tuple(field.name for field in fields(cls))
+
     def copy(self) -> Self:
         """Return the same values in arrays of their own."""
         return type(self)(*(array.copy() for array in self.arrays()))
@@ -51,7 +65,7 @@ class Parameters:
 
     def arrays(self) -> tuple[Floats, ...]:
         """Return W1, b1, W2, b2."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(getattr(self, name) for name in self.names())
 
 
 @dataclass(slots=True)

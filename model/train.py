@@ -5,7 +5,7 @@ shares matrix products with it, never a bit (see `model.products`); keep BLAS to
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,12 +13,14 @@ import numpy as np
 
 from model.datasets import Dataset, Part
 from model.hyperparams import Hyperparameters, Settings
-from model.network import Parameters, activate, forward
+from model.network import Floats, Parameters, activate, forward
 from model.schedule import decayed
 from model.sgd import Batch, HeavyBall, Rates
 
 _CHUNK = 250
 """Images evaluated at once: enough to fill the products, few enough that their activations stay in cache."""
+_BEFORE = "_prev"
+"""Marks the arrays of θ_prev in a trial's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,24 @@ class Training:
         theta = Parameters.draw([t.seed for t in trials], d, settings.hidden, C, settings.precision)
         names = range(len(trials)) if lanes is None else lanes
         return cls(list(trials), list(names), settings, data, theta, theta.copy())
+
+    @classmethod
+    def resume(
+        cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset, lanes: Sequence[int],
+        epoch: int, states: Sequence[Mapping[str, Floats]],
+    ) -> Self:  # fmt: skip
+        """Go on with trials after an epoch, from what `state_of` returned of each: to the same bits."""
+        theta, previous = (
+            Parameters.stacked([{name: state[name + which] for name in Parameters.names()} for state in states])
+            for which in ("", _BEFORE)
+        )
+        return cls(list(trials), list(lanes), settings, data, theta, previous, epoch)
+
+    def state_of(self, lane: int) -> dict[str, Floats]:
+        """Return θ and θ_prev of one trial, from which, with its hyperparameters, the rest of its training follows."""
+        place = self.lanes.index(lane)
+        before = {name + _BEFORE: array for name, array in self.previous.trial(place).items()}
+        return {**self.theta.trial(place), **before}
 
     def run_epoch(self) -> list[Report]:
         """Train one epoch; report on every trial that was in the stack, then let the diverged go."""

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 from model import Hyperparameters, Settings, Training
 from model.datasets import Dataset
 from model.width import fitting_width
+from search.checkpoints import State
 from search.slot import Slot
 
 
@@ -44,6 +45,9 @@ class Stack(Protocol):
     def join(self, other: Self) -> None:
         """Take in the slots of another stack that has come as far."""
 
+    def state_of(self, number: int) -> State:
+        """Return what the rest of a slot's training follows from."""
+
 
 class Objective(Protocol):
     """Makes stacks of slots; a slot's reports depend on its point and seed, never on its neighbours."""
@@ -57,6 +61,9 @@ class Objective(Protocol):
 
     def start(self, slots: Sequence[Slot]) -> Stack:
         """Return these slots as a stack, before its first epoch."""
+
+    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:
+        """Return these slots as a stack that has come so far: it goes on from what `Stack.state_of` returned then."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +103,10 @@ class NetworkStack:
         """Take in the slots of another stack that has come as far."""
         self.training.join(other.training)
 
+    def state_of(self, number: int) -> State:
+        """Return a slot's weights, and those of the step before."""
+        return self.training.state_of(number)
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkObjective:
@@ -117,5 +128,12 @@ class NetworkObjective:
 
     def start(self, slots: Sequence[Slot]) -> NetworkStack:
         """Return these slots as one stack."""
-        trials = [Hyperparameters(s.point.eta, s.point.lam, s.seed, self.rho, self.decay) for s in slots]
-        return NetworkStack(Training.start(trials, self.settings, self.data, [s.number for s in slots]))
+        return NetworkStack(Training.start(self._trials(slots), self.settings, self.data, [s.number for s in slots]))
+
+    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> NetworkStack:
+        """Return these slots as one stack after an epoch."""
+        numbers = [slot.number for slot in slots]
+        return NetworkStack(Training.resume(self._trials(slots), self.settings, self.data, numbers, epoch, states))
+
+    def _trials(self, slots: Sequence[Slot]) -> list[Hyperparameters]:
+        return [Hyperparameters(s.point.eta, s.point.lam, s.seed, self.rho, self.decay) for s in slots]

@@ -222,6 +222,10 @@ class _Logging(Watcher):
             self._begun = True
             self.mouth.send(_Claimed())
 
+    def resumed(self, stage: str, numbers: list[int], epoch: int) -> None:
+        """Log which slots are gone on with."""
+        self.log.info("%s: %s go on after epoch %d", stage, ", ".join(map(str, numbers)), epoch)
+
     def progressed(self, progress: Progress) -> None:
         """Log how far the stage has come."""
         self.log.debug("%s", progress)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from model import Report
-from model.datasets import Dataset, Kept
+from model.datasets import Dataset, Kept, cache_folder
 from search.campaign import Campaign, Stage
+from search.checkpoints import Checkpoints
 from search.database import Location, locate
 from search.errors import Interrupted
 from search.fingerprint import fingerprint, refuse_other
@@ -37,6 +38,9 @@ class Watcher:
 
     def claimed(self, stage: str, numbers: list[int]) -> None:
         """Hear which slots this process trains next."""
+
+    def resumed(self, stage: str, numbers: list[int], epoch: int) -> None:
+        """Hear which of them another process left after an epoch, and go on from there."""
 
     def progressed(self, progress: Progress) -> None:
         """Hear how far a stage has come, whoever trains it."""
@@ -79,9 +83,12 @@ class Walk:
     def _take(self, stage: Stage) -> None:
         study = self.open(stage)
         self.tell_opened(stage)
-        worker = self._worker(stage, study)
+        place = self.storage.location.shown
+        checkpoints = Checkpoints.of(place, study.name, self.attrs, cache_folder(), self.watcher.say)
+        worker = self._worker(stage, study, checkpoints)
         worker.work()
         self._wait_for_others(study, worker)
+        checkpoints.clear()
 
     def tell_opened(self, stage: Stage) -> None:
         """Tell the watcher how a stage stands that is to be trained."""
@@ -104,7 +111,7 @@ class Walk:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: Stage, study: Study) -> Worker:
+    def _worker(self, stage: Stage, study: Study, checkpoints: Checkpoints) -> Worker:
         model = self.campaign.model
         objective = NetworkObjective(self.campaign.settings(stage), model.rho, model.decay, self.data)
         return Worker(
@@ -115,8 +122,10 @@ class Walk:
             stack=objective.width() if stage.stack == "auto" else stage.stack,
             workers=self.workers,
             halving=self.campaign.halving(stage),
+            checkpoints=checkpoints,
             stop=self.stop,
             claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
+            resumed=lambda numbers, epoch: self.watcher.resumed(study.name, numbers, epoch),
             recorded=lambda: self.watcher.progressed(self.storage.progress(study.id)),
         )
 
@@ -151,7 +160,7 @@ def join(
     watcher = watcher or Watcher()
     images = load_images(campaign.data, data, watcher.say, kept)
     check_batch(campaign.model.batch, images)
-    opened = open_storage(locate(storage), writing=True)
+    opened = open_storage(locate(storage), writing=True, patient=True)
     try:
         Walk.begin(campaign, opened, images, watcher, stop, workers).take_stages()
     finally:

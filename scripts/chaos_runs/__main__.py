@@ -42,6 +42,7 @@ from chaos_runs.cuts import cuts
 from chaos_runs.disks import disks
 from chaos_runs.findings import Plan, Row
 from chaos_runs.kills import kills
+from chaos_runs.lost_time import lost_time
 from chaos_runs.places import NAMES, Databases, databases
 from chaos_runs.race import race, speed
 from chaos_runs.zombies import zombies
@@ -49,6 +50,7 @@ from search.errors import SearchError
 
 _EXPERIMENTS: dict[str, Callable[[Plan, str], list[Row]]] = {
     "kills": kills,
+    "time": lost_time,
     "boundaries": boundaries,
     "zombies": zombies,
     "race": race,
@@ -57,6 +59,7 @@ _EXPERIMENTS: dict[str, Callable[[Plan, str], list[Row]]] = {
     "speed": speed,
 }
 _FULL: dict[str, Any] = {
+    "timed_kills": 10,
     "boundary_rounds": 3,
     "zombies": 20,
     "race_slots": 2000,
@@ -67,6 +70,7 @@ _FULL: dict[str, Any] = {
     "speed_rounds": 3,
 }
 _QUICK: dict[str, Any] = {
+    "timed_kills": 2,
     "boundary_rounds": 0,
     "zombies": 4,
     "race_slots": 320,

@@ -42,6 +42,12 @@ def halving(seed: int) -> str:
     return plain(seed, 24).replace("stack = 4\n", f"stack = 4\n{_HALVING}")
 
 
+def long(seed: int, epochs: int) -> str:
+    """Return one of 40 slots that take many epochs each, in one stage."""
+    stage = _FIRST.format(name="coarse", trials=40)
+    return _HEAD.format(seed=seed, batch=4, epochs=epochs) + stage + "[final]\nepochs = 4\n"
+
+
 def staged(seed: int) -> str:
     """Return one of three short stages, for what happens between them."""
     names = ("mid", "fine")

@@ -50,6 +50,8 @@ class Plan:
     quick: bool
     kill_runs: dict[str, int]
     """How many runs lose workers, by database."""
+    timed_kills: int
+    """Of workers amid long trials, to see what a kill costs."""
     boundary_rounds: int
     """At each moment; 0: once, but at every second moment of each database."""
     zombies: int

@@ -1,4 +1,4 @@
-"""Workers killed with SIGKILL at random moments of a run, and how soon what they held is claimed again.
+"""Workers killed with SIGKILL at random moments of a run.
 
 A slot that was alone with its worker in three deaths of one epoch FAILs: that is the queue's rule for slots that kill,
 and from outside our kills look the same. So the killer spares a worker that is alone with a slot of two deaths.
@@ -16,7 +16,7 @@ import psutil
 import sqlalchemy as sa
 
 from chaos_runs.campaigns import Run, calm, differences, ended, halving, made, plain, until
-from chaos_runs.findings import Plan, Row, shown
+from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
 
 _SLOTS, _WORKERS, _KILLS = 80, 4, 16
@@ -26,9 +26,8 @@ _LONGEST_DELAY = 0.3
 _TWICE_AT_ONCE = 0.2
 """How often two workers die together."""
 _NEVER_SECONDS = 60
-_SEEDS, _EPOCHS, _STACKS = 5, 16, 13 + 8
-"""Of the campaigns: how many there are, how long a trial is, and how many stacks one worker makes of a campaign."""
-_PROMISED_SECONDS = 2.0
+_SEEDS, _EPOCHS = 5, 16
+"""Of the campaigns: how many there are, and how long a trial is."""
 
 
 @dataclass
@@ -38,14 +37,9 @@ class _Killer:
     place: Place
     run: Run
     random: np.random.Generator
-    measuring: bool
     kills: int = 0
     spared: int = 0
     amid_commit: int = 0
-    waits: list[float] = field(default_factory=list)
-    """From a kill until all that its worker held was claimed again."""
-    repeated: list[int] = field(default_factory=list)
-    """Epochs that were recorded of what it held, and are trained again."""
     broken: list[str] = field(default_factory=list)
 
     def go(self) -> None:
@@ -64,14 +58,9 @@ class _Killer:
     def _strike(self, twice: bool) -> None:
         holders = self._holders()
         self.random.shuffle(holders)
-        fresh = self.measuring and not twice and not self._suspects()
         struck = 0
         for pid in holders:
-            held = self._held_by(pid)
-            if held and self._kill(pid):
-                struck += 1
-                if fresh:
-                    self._time_until_claimed(held, time.monotonic())
+            struck += self._holds(pid) and self._kill(pid)
             if struck == 1 + twice:
                 break
         if not struck:
@@ -106,30 +95,8 @@ class _Killer:
         found = [pid for (pid,) in self.place.rows("SELECT DISTINCT pid FROM lease WHERE owner <> '' AND trial_id > 0")]
         return [pid for pid in found if pid != self.run.process.pid and _lives(pid)]
 
-    def _held_by(self, pid: int) -> dict[int, int]:
-        query = f"SELECT trial_id, attempt FROM lease WHERE owner <> '' AND trial_id > 0 AND pid = {pid}"
-        return dict(self.place.rows(query))
-
-    def _suspects(self) -> int:
-        return self.place.count("SELECT count(*) FROM lease WHERE deaths >= 1")
-
-    def _time_until_claimed(self, held: dict[int, int], killed: float) -> None:
-        ids = ", ".join(map(str, held))
-        steps = f"SELECT count(*) FROM trial_intermediate_values WHERE trial_id IN ({ids})"
-        lease = f"SELECT trial_id, attempt FROM lease WHERE trial_id IN ({ids}) AND owner <> ''"
-        free = f"SELECT trial_id FROM trials WHERE trial_id IN ({ids}) AND state IN ('WAITING', 'RUNNING')"
-        lost = self.place.count(steps)
-
-        def claimed() -> bool:
-            now = dict(self.place.rows(lease))
-            return all(now.get(trial, 0) > held[trial] for (trial,) in self.place.rows(free))
-
-        try:
-            until(claimed, _NEVER_SECONDS, every=0.02)
-        except TimeoutError:
-            self.broken.append(f"{self.place.database}: trials {ids} not claimed again {_NEVER_SECONDS} s after a kill")
-        self.waits.append(time.monotonic() - killed)
-        self.repeated.append(lost)
+    def _holds(self, pid: int) -> bool:
+        return self.place.count(f"SELECT count(*) FROM lease WHERE owner <> '' AND trial_id > 0 AND pid = {pid}") > 0
 
 
 def _at_once(place: Place, query: str) -> Sequence[tuple[int, int]]:
@@ -149,11 +116,10 @@ def _lives(pid: int) -> bool:
 
 
 def kills(plan: Plan, database: str) -> list[Row]:
-    """Kill workers in run after run, every second of which prunes; time what is lost in the others."""
+    """Kill workers in run after run, every second of which prunes."""
     killers = [_one(plan, database, number) for number in range(plan.kill_runs[database])]
     broken = [line for killer in killers for line in killer.broken]
     counted = [killer.kills for killer in killers]
-    waits = [wait for killer in killers for wait in killer.waits]
     figures = {
         "runs": len(killers),
         "kills": counted,
@@ -161,25 +127,12 @@ def kills(plan: Plan, database: str) -> list[Row]:
         "killed holding SQLite's lock": sum(killer.amid_commit for killer in killers),
     }
     bits = f"{_SLOTS} of {_SLOTS} once, same bits in {sum(not killer.broken for killer in killers)} of {len(killers)}"
-    seen = Row(
-        "kill -9 of workers", database, f"{sum(counted)} in {len(killers)} runs", bits,
-        f"N finished, each once, same bits; ≥ {_KILLS - 1} kills a run", broken, figures=figures,
-    )  # fmt: skip
-    return [seen, _lost(plan, database, waits, [epochs for killer in killers for epochs in killer.repeated])]
-
-
-def _lost(plan: Plan, database: str, waits: list[float], repeated: list[int]) -> Row:
-    allowed = _PROMISED_SECONDS + _epoch_seconds(plan)
-    return Row(
-        "kill until claimed again", database, str(len(waits)), shown(waits), f"≤ {allowed:.2f} s (an epoch and 2 s)",
-        met=None if plan.quick or not waits else max(waits) <= allowed,
-        figures={"timed": True, "seconds": waits, "recorded epochs trained again": repeated},
-    )  # fmt: skip
-
-
-def _epoch_seconds(plan: Plan) -> float:
-    """Return how long an epoch of a stack takes one worker alone: what the promise allows beside two seconds."""
-    return calm(plain(plan.seed, _EPOCHS)).seconds / (_STACKS * _EPOCHS)
+    return [
+        Row(
+            "kill -9 of workers", database, f"{sum(counted)} in {len(killers)} runs", bits,
+            f"N finished, each once, same bits; ≥ {_KILLS - 1} kills a run", broken, figures=figures,
+        )
+    ]  # fmt: skip
 
 
 def _one(plan: Plan, database: str, number: int) -> _Killer:
@@ -189,7 +142,7 @@ def _one(plan: Plan, database: str, number: int) -> _Killer:
     with plan.databases.new(database) as place:
         run = Run(place, text, _WORKERS)
         random = plan.random(1, plan.databases.key(database), number)
-        killer = _Killer(place, run, random, measuring=not number % 2)
+        killer = _Killer(place, run, random)
         killer.go()
         killer.broken += run.complaints() or differences(place, expected)
         if killer.kills < _KILLS - 1:

@@ -151,3 +151,23 @@ def test_evaluation_is_the_closed_form_for_zero_weights(digits):
     expected = Evaluation(float(np.log(10)), float((digits.test.y == 0).mean()))
     assert evaluation.loss == pytest.approx(expected.loss, rel=1e-12)
     assert evaluation.accuracy == expected.accuracy
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("hidden", [20, 50])
+def test_trials_resumed_after_an_epoch_give_the_same_bits(digits, epoch, hidden):
+    """Taken out of a stack after an epoch and gone on with in another, trials end with the weights they would have."""
+    settings = Settings(hidden=hidden, batch=50, epochs=4)
+    trials = stack_of(5)
+    undisturbed, first = (Training.start(trials, settings, digits) for _ in range(2))
+    history = [undisturbed.run_epoch() for _ in range(4)]
+    for _ in range(epoch):
+        first.run_epoch()
+    states = [{name: array.copy() for name, array in first.state_of(lane).items()} for lane in (4, 1)]
+    second = Training.resume([trials[4], trials[1]], settings, digits, [4, 1], epoch, states)
+    assert second.epoch == epoch
+    reports = [second.run_epoch() for _ in range(4 - epoch)]
+    assert reports == [[at[4], at[1]] for at in history[epoch:]]
+    for lane, place in ((4, 0), (1, 1)):
+        for ours, expected in zip(second.theta.arrays(), undisturbed.theta.arrays(), strict=True):
+            assert ours[place].tobytes() == expected[lane].tobytes()

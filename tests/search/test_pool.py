@@ -19,6 +19,10 @@ from search import Campaign, Interrupted, run
 LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
 
 
+_LONGER = LONG.replace("epochs = 40", "epochs = 200")
+_LONGER_HALVING = HALVING.replace("epochs = 12", "epochs = 60").replace("rungs = [2, 5]", "rungs = [20, 40]")
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
@@ -215,3 +219,21 @@ def test_run_in_python_takes_workers(folder, expected):
     status = run(campaign, folder / "studies.db", workers=2)
     assert status.state == "done"
     assert table(folder / "studies.db") == expected
+
+
+@pytest.mark.parametrize("text", [_LONGER, _LONGER_HALVING], ids=["plain", "halving"])
+def test_killed_amid_long_trials_goes_on_from_where_they_were(tmp_path, monkeypatch, text):
+    """All processes killed once a worker has kept weights: the next run goes on after that epoch, to the same bits."""
+    monkeypatch.setenv("COARSEFINE_CACHE", str(tmp_path / "cache"))
+    folder = run_in(tmp_path, text)
+    run(Campaign.load(folder / "small.toml"), folder / "calm.db")
+    process = start(folder, "--workers", "2")
+    wait_until(lambda: any(tmp_path.glob("cache/unfinished/*/*.npz")))
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.send_signal(signal.SIGKILL)
+    process.communicate()
+    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == table(folder / "calm.db")
+    assert "go on after epoch" in "".join(log.read_text("utf-8") for log in folder.glob("logs/small/*.log"))
+    assert not any(tmp_path.glob("cache/unfinished/*"))
