@@ -7,7 +7,7 @@ put together into wide stacks again. Where another worker left a slot amid its t
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -103,6 +103,8 @@ class Worker:
     """Hears that something was recorded."""
     _lanes: dict[int, _Lane] = field(default_factory=dict)
     """The slots this worker holds, by number."""
+    _begun: list[Stack] = field(default_factory=list)
+    """Those of the ready stacks that are of the last claim."""
     _parked: list[Stack] = field(default_factory=list)
     """Stacks at a rung that is not decided."""
     _ready: list[Stack] = field(default_factory=list)
@@ -124,7 +126,7 @@ class Worker:
                 raise
             finally:
                 self.storage.release([lane.claim for lane in self._lanes.values()])
-                self._lanes, self._parked, self._ready = {}, [], []
+                self._lanes, self._begun, self._parked, self._ready = {}, [], [], []
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
@@ -145,16 +147,17 @@ class Worker:
             thread.join()
 
     def _next(self) -> Stack | None:
-        """Return the stack to train next: one that is filled by what is at hand, else new slots, else what there is."""
+        """Return the stack to train next: of the last claim, else filled by what is at hand, else of new slots."""
         while True:
             self._heed("Stopped before the next stack.")
             self._decide_rungs()
+            if self._begun:
+                return self._begun.pop()
             group = self._widest_group()
             if sum(len(stack.numbers) for stack in group) >= self.stack:
                 return self._joined(group)
             if claims := self.storage.claim(self.study_id, self._width()):
-                if begun := self._begin(claims):
-                    return begun
+                self._begin(claims)
             elif group:
                 return self._joined(group)
             elif not self._parked:
@@ -162,21 +165,22 @@ class Worker:
             else:
                 time.sleep(_POLL_SECONDS)
 
-    def _begin(self, claims: Sequence[Claim]) -> Stack | None:
-        """Make stacks of slots, each from where its last worker left it; return the one that has come farthest."""
+    def _begin(self, claims: Sequence[Claim]) -> None:
+        """Make stacks of slots, each from where its last worker left it."""
         self._lanes.update({claim.slot.number: _Lane(claim) for claim in claims})
         self.claimed([claim.slot.number for claim in claims])
-        kept = {claim.slot: self.checkpoints.load(claim.slot) for claim in claims}
-        groups: dict[int, list[Slot]] = {}
-        for slot, checkpoint in kept.items():
-            groups.setdefault(checkpoint.epoch if checkpoint else 0, []).append(slot)
-        if fresh := groups.pop(0, None):
-            self._ready.append(self.objective.start(fresh))
-        for epoch, slots in groups.items():
-            self._resume(epoch, {slot: checkpoint for slot in slots if (checkpoint := kept[slot])})
+        groups: dict[tuple[Hashable, int], dict[Slot, Checkpoint | None]] = {}
+        for claim in claims:
+            kept = self.checkpoints.load(claim.slot)
+            group = groups.setdefault((self.objective.kind(claim.slot), kept.epoch if kept else 0), {})
+            group[claim.slot] = kept
+        for (_, epoch), slots in groups.items():
+            if epoch == 0:
+                self._ready.append(self.objective.start(list(slots)))
+            else:
+                self._resume(epoch, {slot: checkpoint for slot, checkpoint in slots.items() if checkpoint})
         numbers = {claim.slot.number for claim in claims}
-        begun = [stack for stack in self._ready if numbers & set(stack.numbers)]
-        return max(begun, key=lambda stack: stack.epoch, default=None)
+        self._begun = [stack for stack in self._ready if numbers & set(stack.numbers)]
 
     def _resume(self, epoch: int, kept: Mapping[Slot, Checkpoint]) -> None:
         """Go on with slots after an epoch. What they did before is recorded at once, for others may wait for it."""
@@ -236,10 +240,11 @@ class Worker:
             self._lanes[number].end(TrialState.PRUNED, reason)
 
     def _widest_group(self) -> list[Stack]:
-        """Return the stacks that have come equally far, of the epoch that has most slots."""
-        groups: dict[int, list[Stack]] = {}
+        """Return the stacks of a kind that have come equally far: of all such groups the one that has most slots."""
+        groups: dict[tuple[Hashable, int], list[Stack]] = {}
         for stack in self._ready:
-            groups.setdefault(stack.epoch, []).append(stack)
+            kind = self.objective.kind(self._lanes[stack.numbers[0]].claim.slot)
+            groups.setdefault((kind, stack.epoch), []).append(stack)
         return max(groups.values(), key=lambda group: sum(len(stack.numbers) for stack in group), default=[])
 
     def _joined(self, group: list[Stack]) -> Stack:
@@ -268,6 +273,7 @@ class Worker:
             stack.drop(gone & set(stack.numbers))
         self._parked = [stack for stack in self._parked if stack.numbers]
         self._ready = [stack for stack in self._ready if stack.numbers]
+        self._begun = [stack for stack in self._begun if stack.numbers]
         self.recorded()
 
     def _save_if_due(self) -> None:

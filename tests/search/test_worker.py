@@ -55,6 +55,9 @@ class ToyObjective:
     def width(self):
         return 10
 
+    def kind(self, slot):
+        return None
+
     def start(self, slots):
         self.started.append([slot.number for slot in slots])
         return Toy([slot.number for slot in slots], self)
