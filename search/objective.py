@@ -45,8 +45,8 @@ class Stack(Protocol):
     def join(self, other: Self) -> None:
         """Take in the slots of another stack that has come as far."""
 
-    def state_of(self, number: int) -> State:
-        """Return what the rest of a slot's training follows from."""
+    def state_of(self, number: int) -> State | None:
+        """Return what the rest of a slot's training follows from; None where that cannot be had."""
 
 
 class Objective(Protocol):
@@ -66,7 +66,10 @@ class Objective(Protocol):
         """Return these slots, all of one kind, as a stack before its first epoch."""
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:
-        """Return these slots as a stack that has come so far: it goes on from what `Stack.state_of` returned then."""
+        """Return these slots as a stack that has come so far: it goes on from what `Stack.state_of` returned then.
+
+        Raises `ValueError` where that does not fit.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

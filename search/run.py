@@ -107,6 +107,7 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
             walk.watcher.progressed(walk.storage.progress(study.id))
+        walk.forget_weights(stage)
         _back_up(walk, stage)
 
 

@@ -1,6 +1,7 @@
 """A stage as an Optuna study: drawing and writing its slots with their provenance, and reading it back."""
 
 import itertools
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,6 +122,7 @@ def open_study(
     space, provenance = _space_of(campaign, stage, parent)
     slots, carried = _draw_slots(campaign, stage, space, parent)
     attrs = {
+        "id": uuid.uuid4().hex,
         "campaign": campaign.name,
         "stage": stage.name,
         "parent": parent.name if parent else None,
@@ -153,6 +155,7 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     points = [finalist.point for finalist in finalists]
     space = Space(Range.around([point.eta for point in points]), Range.around([point.lam for point in points]))
     attrs = {
+        "id": uuid.uuid4().hex,
         "campaign": campaign.name,
         "stage": campaign.confirm.name,
         "parent": studies[-1].name,

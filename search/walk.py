@@ -33,6 +33,10 @@ class Watcher:
     def say(self, sentence: str) -> None:
         """Hear something worth telling."""
 
+    def warn(self, sentence: str) -> None:
+        """Hear of something that should be mended, though the run goes on."""
+        self.say(sentence)
+
     def stage_opened(self, stage: StageStatus, epochs: int) -> None:
         """Hear that a stage is to be trained."""
 
@@ -79,16 +83,18 @@ class Walk:
             if not self.open(stage).finished:
                 self._take(stage)
                 ended(stage)
+            self.forget_weights(stage)
+
+    def forget_weights(self, stage: Step) -> None:
+        """Remove what is kept on this machine of a stage's unfinished trials: it has ended."""
+        self._checkpoints(self.open(stage)).clear()
 
     def _take(self, stage: Step) -> None:
         study = self.open(stage)
         self.tell_opened(stage)
-        place = self.storage.location.shown
-        checkpoints = Checkpoints.of(place, study.name, self.attrs, cache_folder(), self.watcher.say)
-        worker = self._worker(stage, study, checkpoints)
+        worker = self._worker(stage, study)
         worker.work()
         self._wait_for_others(study, worker)
-        checkpoints.clear()
 
     def tell_opened(self, stage: Step) -> None:
         """Tell the watcher how a stage stands that is to be trained."""
@@ -114,7 +120,7 @@ class Walk:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: Step, study: Study, checkpoints: Checkpoints) -> Worker:
+    def _worker(self, stage: Step, study: Study) -> Worker:
         model = self.campaign.model
         settings = self.campaign.settings(stage)
         if isinstance(stage, Confirm):
@@ -132,12 +138,15 @@ class Walk:
             stack=stack,
             workers=workers,
             halving=self.campaign.halving(stage),
-            checkpoints=checkpoints,
+            checkpoints=self._checkpoints(study),
             stop=self.stop,
             claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
             resumed=lambda numbers, epoch: self.watcher.resumed(study.name, numbers, epoch),
             recorded=lambda: self.watcher.progressed(self.storage.progress(study.id)),
         )
+
+    def _checkpoints(self, study: Study) -> Checkpoints:
+        return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.watcher.warn)
 
     def _wait_for_others(self, study: Study, worker: Worker) -> None:
         said = False
