@@ -3,7 +3,8 @@
 Settings, their true accuracies and the noise of a seed are taken from a finished campaign with `[confirm]`: the noise
 is the standard deviation within its finalists; the true accuracies are those of its completed trials, drawn together by
 as much as that noise has spread them. Each rule then has the same number of trainings: the plain best of N + k·s
-trials, or N trials and k finalists on s fresh seeds each. "True" is the accuracy on the same validation images over all seeds.
+trials, or N trials and k finalists on s fresh seeds each. "True" is the accuracy on the same validation images over all
+seeds.
 """
 
 import argparse
