@@ -1,12 +1,13 @@
 """How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from model import Report
 from search.errors import UsageError
 from search.space import Space
 from search.storage import Storage
@@ -98,6 +99,25 @@ class Winner:
 
 
 @dataclass(frozen=True, slots=True)
+class Curves:
+    """What became of the final training, epoch by epoch: losses are mean cross-entropies, accuracies fractions."""
+
+    train_loss: tuple[float, ...]
+    """Mean over the epoch's mini-batches, each before its step."""
+    validation_loss: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
+
+    @classmethod
+    def of(cls, reports: Sequence[Report]) -> "Curves":
+        """Collect them from the epochs' reports."""
+        return cls(
+            tuple(report.train_loss for report in reports),
+            tuple(report.validation.loss for report in reports),
+            tuple(report.validation.accuracy for report in reports),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Final:
     """The final training of the winner. Accuracies are fractions; test images were used this once."""
 
@@ -112,10 +132,25 @@ class Final:
     """Whether its first epochs repeated the winner's recorded ones, to the bit."""
     ended: str
     """When, in UTC."""
+    curves: Curves | None = None
+    """None where an earlier Coarsefine trained it, which kept none."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, also that of the study's attribute."""
+        """Return the JSON form, without the curves."""
+        told = self.as_attr()
+        del told["curves"]
+        return told
+
+    def as_attr(self) -> dict[str, Any]:
+        """Return the form of the study's attribute."""
         return asdict(self)
+
+    @classmethod
+    def from_attr(cls, attr: dict[str, Any]) -> "Final":
+        """Read what `as_attr` wrote."""
+        curves = attr.get("curves")
+        kept = Curves(**{name: tuple(values) for name, values in curves.items()}) if curves else None
+        return cls(**{**attr, "curves": kept})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +213,7 @@ def find_winner(studies: Mapping[str, Study]) -> Winner | None:
 def read_final(studies: Mapping[str, Study]) -> Final | None:
     """Return the final training, recorded with the study of the last stage."""
     found = [study.attrs["final"] for study in studies.values() if "final" in study.attrs]
-    return Final(**found[0]) if found else None
+    return Final.from_attr(found[0]) if found else None
 
 
 def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
