@@ -184,7 +184,7 @@ def read_status(storage: Storage, name: str | None) -> Status:
 
     Raises `UsageError` for a campaign that the storage does not hold.
     """
-    name = _chosen(campaign_names(storage), name, storage)
+    name = choose(storage, name)
     studies = find_studies(storage, name)
     config = next(iter(studies.values())).attrs["config"]
     stages = tuple(_stage(storage, name, planned, studies) for planned in config["stage"])
@@ -198,6 +198,21 @@ def read_status(storage: Storage, name: str | None) -> Status:
         winner=find_winner(studies),
         final=final,
     )
+
+
+def choose(storage: Storage, name: str | None) -> str:
+    """Return the name of a campaign that the storage holds; of the only one where none is named.
+
+    Raises `UsageError` where it does not hold that one, or not exactly one.
+    """
+    known = campaign_names(storage)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name in known:
+        return name
+    listed = ", ".join(known) or "none"
+    asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
+    raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
 
 
 def find_winner(studies: Mapping[str, Study]) -> Winner | None:
@@ -214,16 +229,6 @@ def read_final(studies: Mapping[str, Study]) -> Final | None:
     """Return the final training, recorded with the study of the last stage."""
     found = [study.attrs["final"] for study in studies.values() if "final" in study.attrs]
     return Final.from_attr(found[0]) if found else None
-
-
-def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
-    if name is None and len(known) == 1:
-        return known[0]
-    if name in known:
-        return name
-    listed = ", ".join(known) or "none"
-    asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
-    raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
 
 
 def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
