@@ -99,7 +99,7 @@ def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
     return _over_epochs(figure, "loss")
 
 
-def curves(named: dict[str, Sequence[float | None]], title: str) -> go.Figure:
+def curves(named: Mapping[str, Sequence[float | None]], title: str) -> go.Figure:
     """Draw values over the epochs, a line for each name."""
     figure = go.Figure()
     for place, (name, values) in enumerate(named.items()):

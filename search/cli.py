@@ -236,7 +236,9 @@ def momentum(
     terminal.out.print(f"Figure: {figure}", markup=False)
 
 
-@app.command(epilog="Examples: `coarsefine report digits` · `coarsefine report paper --output paper.html --png figures`")
+@app.command(
+    epilog="Examples: `coarsefine report digits` · `coarsefine report paper --output paper.html --png figures`"
+)
 def report(
     campaign: _Named = None,
     storage: _Storage = "studies.db",

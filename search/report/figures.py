@@ -30,6 +30,12 @@ class Figure:
     curves: Curves = field(default_factory=dict)
     """What it draws over the epochs, to be read as a table."""
 
+    def inked(self, theme: charts.Theme) -> go.Figure:
+        """Return a copy in ink for light or dark paper, its legend above, where it hides no axis title."""
+        figure = charts.themed(go.Figure(self.plot), theme)
+        figure.update_layout(legend={"y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
+        return figure.update_yaxes(automargin=True)
+
 
 def all_figures(story: Story) -> list[Figure]:
     """Return every figure there is something to draw for, in the order of the page."""
@@ -63,20 +69,28 @@ def _overview(story: Story) -> Iterator[Figure]:
 
 def _stages(story: Story) -> Iterator[Figure]:
     for stage in story.stages:
-        drawn = [_loss_figure(stage, place, *best) for place, best in enumerate(stage.best)]
+        reported = story.reported.best_of(stage.plan.name) if story.reported else []
+        told = [*map(_told, reported), *[""] * len(stage.best)]
+        drawn = [_loss_figure(stage, place, *best, told[place]) for place, best in enumerate(stage.best)]
         _share_range([figure.plot for figure in drawn])
         yield from drawn
 
 
-def _loss_figure(stage: StageStory, place: int, trial: Trial, accuracy: Accuracy) -> Figure:
+def _loss_figure(stage: StageStory, place: int, trial: Trial, accuracy: Accuracy, reported: str) -> Figure:
     attrs = stage.trial(trial.number).user_attrs
     lines = {"training": attrs.get("train_loss", []), "validation": attrs.get("validation_loss", [])}
     return Figure(
         f"loss-{stage.place + 1}-{place + 1}", _sized(charts.curves(lines, "loss"), 280),
-        f"Trial {trial.number}: η = {number(trial.eta)}, λ = {number(trial.lam)}, {with_error(accuracy)}.",
+        f"Trial {trial.number}: η = {number(trial.eta)}, λ = {number(trial.lam)}, seed {trial.seed}; "
+        f"{with_error(accuracy)}.{reported}",
         f"Training and validation loss of trial {trial.number} of {stage.plan.name} over "
         f"{len(lines['training'])} epochs: {_from_to(lines)}.", f"stage-{stage.place + 1}", lines,
     )  # fmt: skip
+
+
+def _told(best: Mapping[str, Any]) -> str:
+    setting = f"η = {number(best['eta'])}, λ = {number(best['lambda'])}, {percent(best['accuracy'])}"
+    return f" The report's, {best['where']}: {setting}."
 
 
 def _importance(story: Story) -> Iterator[Figure]:
@@ -112,7 +126,7 @@ def _final(story: Story) -> Iterator[Figure]:
     accuracy = {"validation": final.curves.validation_accuracy}
     yield Figure(
         "final-loss", _sized(charts.curves(losses, "loss"), 340),
-        f"Loss of the final training over {final.epochs} epochs.",
+        f"Loss of the final training over {final.epochs} epochs.{_place(story, 'final')}",
         f"Training and validation loss of the final training: {_from_to(losses)}.", "final", losses,
     )  # fmt: skip
     plot = _sized(charts.curves(accuracy, "accuracy"), 340)
@@ -134,9 +148,14 @@ def _momentum(story: Story) -> Iterator[Figure]:
     yield Figure(
         "momentum", plot,
         f"Training loss with four momentum coefficients ρ, from the same initial weights: η = {number(study['eta'])}, "
-        f"λ = 0, decay {number(study['decay'])}, mini-batches of {study['batch']}. One training for each ρ.",
+        f"λ = 0, decay {number(study['decay'])}, mini-batches of {study['batch']}. One training for each ρ."
+        f"{_place(story, 'momentum')}",
         f"Training loss over {study['epochs']} epochs: {_from_to(lines)}.", "momentum", lines,
     )  # fmt: skip
+
+
+def _place(story: Story, part: str) -> str:
+    return f" In the report: {getattr(story.reported, part)['where']}." if story.reported else ""
 
 
 def _sized(plot: go.Figure, height: int) -> go.Figure:

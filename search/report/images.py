@@ -5,7 +5,6 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from search import charts
 from search.errors import UsageError
 from search.report.figures import Figure
 
@@ -23,9 +22,7 @@ def draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
         import kaleido  # noqa: PLC0415 - an extra: needed for images alone
         from choreographer.errors import BrowserFailedError, ChromeNotFoundError  # noqa: PLC0415 - kaleido brings it
     except ImportError as error:
-        raise UsageError(
-            "PNG files need kaleido: install coarsefine[png], or leave --png out."
-        ) from error
+        raise UsageError("PNG files need kaleido: install coarsefine[png], or leave --png out.") from error
     paths = [folder / f"{figure.id}.png" for figure in figures]
     wanted = [{"fig": _on_white(f), "path": p, "opts": _size(f)} for f, p in zip(figures, paths, strict=True)]
     try:
@@ -38,7 +35,7 @@ def draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
 
 
 def _on_white(figure: Figure) -> go.Figure:
-    return charts.themed(go.Figure(figure.plot), "light").update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    return figure.inked("light").update_layout(paper_bgcolor="white", plot_bgcolor="white")
 
 
 def _size(figure: Figure) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How much of a stage's outcome goes with η and how much with λ, by Optuna's own measure, and what chance would give."""
+"""How much of a stage's outcome goes with η and how much with λ, by Optuna's measure, and what chance would give."""
 
 import random
 import statistics

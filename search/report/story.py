@@ -1,5 +1,4 @@
-"""What a report tells, read from the storage alone: how the campaign stands, what was measured beside it, and how
-sure one can be of each number."""
+"""What a report tells, read from the storage alone: how the campaign stands, and how sure one can be of each number."""
 
 import hashlib
 import json

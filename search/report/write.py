@@ -30,7 +30,9 @@ class Written:
         return asdict(self)
 
 
-def write_report(storage: Storage, campaign: str | None, output: Path | None = None, png: Path | None = None) -> Written:
+def write_report(
+    storage: Storage, campaign: str | None, output: Path | None = None, png: Path | None = None
+) -> Written:
     """Write the report of a campaign into one HTML file, and its figures into a folder if one is given.
 
     Without `output` it goes to `reports/CAMPAIGN.html` beside the studies. An older one is replaced once the new one is
