@@ -185,7 +185,11 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` for a campaign that the storage does not hold.
     """
     name = choose(storage, name)
-    studies = find_studies(storage, name)
+    return status_of(storage, name, find_studies(storage, name))
+
+
+def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
+    """Return how a campaign stands by its studies as they were read."""
     config = next(iter(studies.values())).attrs["config"]
     stages = tuple(_stage(storage, name, planned, studies) for planned in config["stage"])
     final = read_final(studies)

@@ -12,6 +12,7 @@ from search.report.story import StageStory, Story
 from search.report.uncertainty import Accuracy
 from search.report.words import number, percent, with_error
 from search.status import Trial
+from search.study import Study
 
 Curves = Mapping[str, Sequence[float | None]]
 
@@ -48,23 +49,37 @@ def all_figures(story: Story) -> list[Figure]:
 def _overview(story: Story) -> Iterator[Figure]:
     if not story.ended:
         return
-    plot = charts.map_of_trials(story.studies, story.status.winner)
+    plot = _on_any_width(charts.map_of_trials(story.studies, story.status.winner), story.studies)
     boxes = ", ".join(f"{s.plan.name} {_ranges(s)}" for s in story.stages if s.study)
     yield Figure(
-        "trials", _sized(plot, 560),
+        "trials", _sized(plot, 620),
         "Every trial in η and λ, both on log axes. Colour is validation accuracy; a cross is a trial that diverged or "
         "failed; a box is the ranges of a stage; the ring is the winner.",
         f"Scatter plot of {story.ended} trials in η and λ with the ranges of the stages as boxes: {boxes}.", "overview",
     )  # fmt: skip
     if story.status.winner is None:
         return
+    plot = charts.best_so_far(story.studies).update_xaxes(title="completed trials")
     yield Figure(
-        "best-so-far", _sized(charts.best_so_far(story.studies), 380),
+        "best-so-far", _sized(plot, 380),
         f"Validation accuracy of each completed trial in the order they ended, and the best up to there. Each is "
         f"measured on {story.images.validation:,} images.",
         f"The best accuracy so far rises to {percent(story.status.winner.trial.value)} over "
         f"{story.status.winner.chosen_from} completed trials.", "overview",
     )  # fmt: skip
+
+
+def _on_any_width(plot: go.Figure, studies: Sequence[Study]) -> go.Figure:
+    """Give the map a colour bar below, and ticks that do not touch each other on a phone."""
+    bar = {"orientation": "h", "y": -0.16, "yanchor": "top", "thickness": 12, "title": {"side": "bottom"}}
+    plot.update_traces(marker_colorbar=bar, selector={"name": "completed"})
+    for update, ranges in (
+        (plot.update_xaxes, [study.space.eta for study in studies]),
+        (plot.update_yaxes, [study.space.lam for study in studies]),
+    ):
+        if max(wide.decades for wide in ranges) >= 2:  # noqa: PLR2004 - then powers of ten alone are ticks enough
+            update(dtick=1, minor={"showgrid": False})
+    return plot
 
 
 def _stages(story: Story) -> Iterator[Figure]:

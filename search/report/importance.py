@@ -2,6 +2,7 @@
 
 import random
 import statistics
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from search.study import Study, value_of
 
 _LEAST = 20
 """Completed trials: the measure looks at the best tenth of them, and one trial is no tenth."""
-_SHUFFLES = 200
+_SHUFFLES = (40, 200)
+"""At least and at most. A shuffle of many trials takes long, and chance gives them little."""
+_SHUFFLED_TRIALS = 100_000
+"""Within these bounds, so many in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Importance:
     n: int
     """Completed trials."""
     eta: float
+    shuffles: int
     by_chance: tuple[float, float]
     """Where the share of η lies in 95 % of shuffles, in which values go with no point."""
 
@@ -42,26 +47,43 @@ def importance_in(study: Study) -> Importance | str:
         return f"Stage {stage}: {len(completed)} completed trials are too few, at least {_LEAST} are needed."
     if len(set(values)) == 1:
         return f"Stage {stage}: all trials have the same accuracy."
-    rng = random.Random(0)  # noqa: S311 - shuffles, no secret
+    fewest, most = _SHUFFLES
+    shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // len(completed)))
     with _quiet():
-        shuffled = [_share_of_eta(completed, rng.sample(values, len(values))) for _ in range(_SHUFFLES)]
-        cuts = statistics.quantiles(shuffled, n=40, method="inclusive")
-        return Importance(stage, len(completed), _share_of_eta(completed, values), (cuts[0], cuts[-1]))
+        copy = optuna.create_study(direction="maximize")
+        copy.add_trials([_bare(trial) for trial in completed])
+        eta = _share_of_eta(copy, values)
+        return Importance(stage, len(completed), eta, shuffles, _by_chance(copy, values, shuffles))
 
 
-def _share_of_eta(trials: Sequence[FrozenTrial], values: Sequence[float]) -> float:
-    study = optuna.create_study(direction="maximize")
-    for trial, value in zip(trials, values, strict=True):
-        study.add_trial(optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value))
-    return optuna.importance.get_param_importances(study)["eta"]
+def _by_chance(study: optuna.Study, values: Sequence[float], shuffles: int) -> tuple[float, float]:
+    rng = random.Random(0)  # noqa: S311 - shuffles, no secret
+    shares = [_share_of_eta(study, rng.sample(values, len(values))) for _ in range(shuffles)]
+    cuts = statistics.quantiles(shares, n=40, method="inclusive")
+    return cuts[0], cuts[-1]
+
+
+def _share_of_eta(study: optuna.Study, values: Sequence[float]) -> float:
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    # It takes lower targets for the better ones, and warns of it.
+    found = optuna.importance.get_param_importances(
+        study, evaluator=evaluator, target=lambda trial: -values[trial.number]
+    )
+    return found["eta"]
+
+
+def _bare(trial: FrozenTrial) -> FrozenTrial:
+    return optuna.create_trial(params=trial.params, distributions=trial.distributions, value=trial.value)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna from telling of each study in memory."""
+    """Keep Optuna from telling of a study in memory, and from its warning about targets."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes the importances")
+            yield
     finally:
         optuna.logging.set_verbosity(before)

@@ -11,13 +11,14 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from search.campaign import Campaign, Stage
+from search.complaint import sentence
 from search.database import Location
 from search.errors import CampaignError
 from search.evidence import GRADIENT_CHECK, MOMENTUM
 from search.report.importance import Importance, importance_in
 from search.report.reported import Reported, reported_for
 from search.report.uncertainty import Accuracy, expected_highest
-from search.status import StageStatus, Status, Trial, choose, read_status
+from search.status import StageStatus, Status, Trial, choose, status_of
 from search.storage import Storage
 from search.study import Study, find_studies, point_of, value_of
 
@@ -189,7 +190,7 @@ def read_story(storage: Storage, name: str | None) -> Story:
     """
     name = choose(storage, name)
     studies = find_studies(storage, name)
-    status = read_status(storage, name)
+    status = status_of(storage, name, studies)
     first = next(iter(studies.values()))
     campaign, images = _campaign(first), Images.of(first)
     stages = tuple(
@@ -204,7 +205,10 @@ def _campaign(study: Study) -> Campaign:
     try:
         return Campaign.model_validate(study.attrs["config"])
     except ValidationError as error:
-        raise CampaignError(f"{study.name} was begun by a Coarsefine with other settings: report with that.") from error
+        told = sentence(error, Campaign)
+        raise CampaignError(
+            f"{study.name} was begun by another Coarsefine: {told} Report with the one that began it."
+        ) from error
 
 
 def _again(stage: StageStory, parent: StageStory, number: int, parent_number: int) -> Again:
