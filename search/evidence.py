@@ -14,9 +14,9 @@ from search.database import Location, locate
 from search.errors import UsageError
 from search.fingerprint import images_attr, refuse_other, versions
 from search.images import load_images
-from search.status import choose
+from search.status import read_studies
 from search.storage import open_storage
-from search.study import Study, find_studies
+from search.study import Study
 
 GRADIENT_CHECK = "gradient_check"
 MOMENTUM = "momentum"
@@ -47,9 +47,10 @@ class Subject:
         location = locate(storage)
         opened = open_storage(location)
         try:
-            first = next(iter(find_studies(opened, choose(opened, campaign)).values()))
+            _, studies = read_studies(opened, campaign)
         finally:
             opened.close()
+        first = next(iter(studies.values()))
         begun = Campaign.model_validate(first.attrs["config"])
         return cls(begun.data, begun.model, location, first)
 

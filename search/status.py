@@ -1,6 +1,6 @@
 """How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -184,39 +184,39 @@ def read_status(storage: Storage, name: str | None) -> Status:
 
     Raises `UsageError` for a campaign that the storage does not hold.
     """
-    name = choose(storage, name)
-    return status_of(storage, name, find_studies(storage, name))
+    name, studies = read_studies(storage, name)
+    return status_of(name, storage.location.shown, studies, storage.live)
 
 
-def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
-    """Return how a campaign stands by its studies as they were read."""
+def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
+    """Return the name of a campaign and its studies, at least one; of the only campaign where none is named.
+
+    Raises `UsageError` for a campaign that the storage does not hold.
+    """
+    known = campaign_names(storage)
+    name = known[0] if name is None and len(known) == 1 else name
+    studies = find_studies(storage, name) if name in known else {}
+    if name is None or not studies:
+        listed = ", ".join(known) or "none"
+        asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
+        raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+    return name, studies
+
+
+def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
+    """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(storage, name, planned, studies) for planned in config["stage"])
+    stages = tuple(_stage(name, planned, studies, live) for planned in config["stage"])
     final = read_final(studies)
     return Status(
         campaign=name,
-        storage=storage.location.shown,
+        storage=storage,
         state=_state(stages, final),
         seconds=_seconds(studies, final),
         stages=stages,
         winner=find_winner(studies),
         final=final,
     )
-
-
-def choose(storage: Storage, name: str | None) -> str:
-    """Return the name of a campaign that the storage holds; of the only one where none is named.
-
-    Raises `UsageError` where it does not hold that one, or not exactly one.
-    """
-    known = campaign_names(storage)
-    if name is None and len(known) == 1:
-        return known[0]
-    if name in known:
-        return name
-    listed = ", ".join(known) or "none"
-    asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
-    raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
 
 
 def find_winner(studies: Mapping[str, Study]) -> Winner | None:
@@ -235,7 +235,9 @@ def read_final(studies: Mapping[str, Study]) -> Final | None:
     return Final.from_attr(found[0]) if found else None
 
 
-def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
+def _stage(
+    campaign: str, planned: dict[str, Any], studies: Mapping[str, Study], live: Callable[[int], int]
+) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
         space = Space.from_dict(planned) if planned["eta"] else None
@@ -249,7 +251,7 @@ def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Ma
         pruned=study.count(TrialState.PRUNED),
         diverged=study.diverged,
         failed=study.failed,
-        running=storage.live(study.id) if study.count(TrialState.RUNNING) else 0,
+        running=live(study.id) if study.count(TrialState.RUNNING) else 0,
         space=study.space,
         parent=study.attrs["parent"],
         best=tuple(Trial.of(trial) for trial in study.best(_BEST)),

@@ -34,7 +34,7 @@ class Figure:
     def inked(self, theme: charts.Theme) -> go.Figure:
         """Return a copy in ink for light or dark paper, its legend above, where it hides no axis title."""
         figure = charts.themed(go.Figure(self.plot), theme)
-        figure.update_layout(legend={"y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
+        figure.update_layout(legend={"yref": "paper", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
         return figure.update_yaxes(automargin=True)
 
 

@@ -37,7 +37,7 @@ def render(story: Story, figures: Sequence[Figure]) -> str:
         status=_shareable(story),
         dataset=_DATASETS[story.campaign.data.dataset],
         figures={section: [_drawn(f) for f in figures if f.section == section] for section in _sections(figures)},
-        recipe=recipe_for(story.campaign, story.location),
+        recipe=recipe_for(story.campaign, story.location, story.gradient_check, story.momentum),
         accuracy=Accuracy,
         importances=[i for i in story.importances if isinstance(i, Importance)],
         no_importance=[i for i in story.importances if isinstance(i, str)],

@@ -2,11 +2,16 @@
 
 import json
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from search.campaign import Campaign, preset_names
 from search.database import Location
+
+_CHECK = ("images", "sample", "seed")
+_MOMENTUM = ("eta", "epochs", "seed")
+"""Options that the outcome follows from, by the names they are recorded under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +25,10 @@ class Recipe:
     toml: str | None
 
 
-def recipe_for(campaign: Campaign, location: Location) -> Recipe:
-    """Return the commands that lead to this report."""
+def recipe_for(
+    campaign: Campaign, location: Location, check: Mapping[str, Any] | None, study: Mapping[str, Any] | None
+) -> Recipe:
+    """Return the commands that lead to this report; gradient check and momentum study as they were recorded."""
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
     where = _option(location)
@@ -29,8 +36,8 @@ def recipe_for(campaign: Campaign, location: Location) -> Recipe:
     source = preset or shlex.quote(f"{campaign.name}.toml")
     return Recipe(
         run=f"coarsefine run {source}{where}{data}",
-        gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}",
-        momentum=f"coarsefine momentum --campaign {name}{where}{data}",
+        gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _CHECK)}",
+        momentum=f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
         report=f"coarsefine report {name}{where}",
         toml=None if preset else as_toml(campaign),
     )
@@ -48,6 +55,10 @@ def as_toml(campaign: Campaign) -> str:
         else:
             lines.append(f"{key} = {_value(value)}")
     return "\n".join([*lines, *sections, ""])
+
+
+def _options(recorded: Mapping[str, Any] | None, names: Sequence[str]) -> str:
+    return "".join(f" --{name} {shlex.quote(str(recorded[name]))}" for name in names) if recorded else ""
 
 
 def _pairs(section: dict[str, Any]) -> list[str]:

@@ -18,9 +18,9 @@ from search.evidence import GRADIENT_CHECK, MOMENTUM
 from search.report.importance import Importance, importance_in
 from search.report.reported import Reported, reported_for
 from search.report.uncertainty import Accuracy, expected_highest
-from search.status import StageStatus, Status, Trial, choose, status_of
+from search.status import StageStatus, Status, Trial, read_studies, status_of
 from search.storage import Storage
-from search.study import Study, find_studies, point_of, value_of
+from search.study import Study, point_of, value_of
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
@@ -188,9 +188,8 @@ def read_story(storage: Storage, name: str | None) -> Story:
 
     Raises `UsageError` for a campaign that the storage does not hold, `CampaignError` for one that is none of ours.
     """
-    name = choose(storage, name)
-    studies = find_studies(storage, name)
-    status = status_of(storage, name, studies)
+    name, studies = read_studies(storage, name)
+    status = status_of(name, storage.location.shown, studies, storage.live)
     first = next(iter(studies.values()))
     campaign, images = _campaign(first), Images.of(first)
     stages = tuple(

@@ -11,7 +11,7 @@
   const draw = ({ place, plot }, theme, changes) =>
     Plotly.react(place, plot.data, { ...structuredClone(plot.layout[theme]), ...changes }, config);
 
-  const drawAll = () => figures.forEach((figure) => draw(figure, dark.matches ? "dark" : "light", {}));
+  const drawAll = () => figures.forEach((figure) => draw(figure, dark.matches ? "dark" : "light", { autosize: true }));
 
   // Paper is white, and its width is not the window's.
   const PAPER = 660;
