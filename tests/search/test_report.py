@@ -44,8 +44,9 @@ PLANTED = "</script><script>document.title = 'planted'</script><img src=x onerro
 class Page(HTMLParser):
     """A page's text, its tables' rows, and the elements that could do something."""
 
-    def __init__(self, html):
+    def __init__(self, path):
         super().__init__()
+        self.path, html = path, path.read_text("utf-8")
         self.html, self.text, self.rows, self.tags, self._in_cell = html, "", [], [], False
         self.feed(html)
 
@@ -131,7 +132,7 @@ def report(storage, output, name=None):
         write_report(opened, name, output)
     finally:
         opened.close()
-    return Page(output.read_text("utf-8"))
+    return Page(output)
 
 
 def in_file(path, statement, *values):
@@ -233,6 +234,14 @@ def test_check_is_recorded_for_a_campaign_that_is_there_alone(small_done, cli, m
     )
     told = "The campaign 'small' brings its own images: leave --dataset digits out.\n"
     assert cli("momentum", "--campaign", "small", "--dataset", "digits")[::2] == (2, told)
+
+
+def test_second_check_takes_the_place_of_the_first(small_copy, cli):
+    """A check is told to be recorded, and the newest one counts."""
+    code, _, err = cli("gradcheck", "--campaign", "small", "--sample", "5")
+    assert (code, err) == (0, "Recorded with small/coarse, for `coarsefine report`.\n")
+    kept = load(small_copy)["small/coarse"].user_attrs["gradient_check"]
+    assert [tensor["checked"] for tensor in kept["tensors"]] == [5, 5, 5, 5]
 
 
 def test_check_on_other_images_is_refused(small_copy, cli):
@@ -431,17 +440,17 @@ def visit(browser):
 DRAWN = "[...document.querySelectorAll('[data-plot]')].map((place) => place.querySelectorAll('.main-svg').length > 0)"
 
 
-@pytest.mark.usefixtures("small_page")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_report_opens_from_disk_with_every_plot(visit, small_done, scheme):
+@pytest.mark.parametrize(("campaign", "figures"), [("small", 12), ("paper", 15)])
+def test_report_opens_from_disk_with_every_plot(visit, request, campaign, figures, scheme):
     """From disk a browser draws every figure, asks for nothing, and has nothing to complain of, in dark and light."""
-    page = visit(small_done / "small.html", color_scheme=scheme, viewport={"width": 1200, "height": 800})
+    path = request.getfixturevalue(f"{campaign}_page").path
+    page = visit(path, color_scheme=scheme, viewport={"width": 1200, "height": 800})
     drawn = page.evaluate(DRAWN)
-    assert len(drawn) == 12
+    assert len(drawn) == figures
     assert all(drawn)
-    paper, ink = page.evaluate(
-        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
-    )
+    body = "getComputedStyle(document.body)"
+    paper, ink = page.evaluate(f"[{body}.backgroundColor, {body}.color]")
     assert (brightness(paper) > brightness(ink)) == (scheme == "light")
     ticks = page.evaluate("getComputedStyle(document.querySelector('.xtick text')).fill")
     assert (brightness(ticks) < 128) == (scheme == "light")
