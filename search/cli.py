@@ -270,7 +270,7 @@ def report(
     if written.images:
         terminal.out.print(f"Images: {len(written.images)} in {png}", markup=False)
     if written.missing:
-        terminal.out.print(f"Not in it, since not there: {', '.join(written.missing)}", markup=False)
+        terminal.out.print(f"Not in it, since not there: {', '.join(written.missing).replace('_', ' ')}", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")

@@ -44,9 +44,9 @@ def importance_in(study: Study) -> Importance | str:
     completed = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
     values = [value_of(trial) for trial in completed]
     if len(completed) < _LEAST:
-        return f"Stage {stage}: {len(completed)} completed trials are too few, at least {_LEAST} are needed."
+        return f"Stage {stage}: with {len(completed)} completed trials it cannot be told; that takes {_LEAST} or more."
     if len(set(values)) == 1:
-        return f"Stage {stage}: all trials have the same accuracy."
+        return f"Stage {stage}: all trials have the same accuracy, so that nothing can be told."
     fewest, most = _SHUFFLES
     shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // len(completed)))
     with _quiet():

@@ -54,10 +54,10 @@ def write_report(
 def _missing(story: Story) -> list[str]:
     final = story.status.final
     there = {
-        "gradient_check": story.gradient_check,
-        "momentum": story.momentum,
-        "final": final,
-        "final_curves": final and final.curves,
+        "gradient_check": story.gradient_check is not None,
+        "momentum": story.momentum is not None,
+        "final": final is not None,
+        "final_curves": final is None or final.curves is not None,
     }
     return [name for name, found in there.items() if not found]
 

@@ -578,4 +578,4 @@ def test_importance_finds_the_parameter_that_matters(paper_file, tmp_path):
 
 def test_importance_of_few_trials_is_left_out(small_page):
     """Where a stage has too few trials a sentence stands in the place of the figure."""
-    assert "Stage coarse: 9 completed trials are too few, at least 20 are needed." in small_page.text
+    assert "Stage coarse: with 9 completed trials it cannot be told; that takes 20 or more." in small_page.text
