@@ -3,13 +3,14 @@
 Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from search.status import Winner
+from search.status import Final, Winner
 from search.study import Study, point_of, value_of
 
 Theme = Literal["light", "dark"]
@@ -98,7 +99,7 @@ def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
     return _over_epochs(figure, "loss")
 
 
-def curves(named: dict[str, Sequence[float | None]], title: str) -> go.Figure:
+def curves(named: Mapping[str, Sequence[float | None]], title: str) -> go.Figure:
     """Draw values over the epochs, a line for each name."""
     figure = go.Figure()
     for place, (name, values) in enumerate(named.items()):
@@ -106,9 +107,60 @@ def curves(named: dict[str, Sequence[float | None]], title: str) -> go.Figure:
     return _over_epochs(figure, title)
 
 
+def timeline(studies: Sequence[Study], final: Final | None) -> go.Figure:
+    """Draw when each trial was trained, a line for each in the order they began, and the final training."""
+    spans = [_spans(study) for study in studies]
+    zero = min((begun for stage in spans for begun, _ in stage), default=0.0)
+    figure, height = go.Figure(), 0
+    for place, (study, stage) in enumerate(zip(studies, spans, strict=True)):
+        _add_spans(figure, study.attrs["stage"], stage, zero, height, colour_of(place))
+        height += len(stage)
+    if final is not None:
+        ended = datetime.fromisoformat(final.ended).timestamp()
+        whole = [(ended - final.seconds, ended)]
+        _add_spans(figure, "final training", whole, zero, height, colour_of(len(studies)))
+    figure.update_xaxes(title="minutes since the first trial began")
+    figure.update_yaxes(title="trials, in the order they began")
+    return figure
+
+
+def shares(named: Mapping[str, Mapping[str, float]]) -> go.Figure:
+    """Draw shares of one as bars: for each part its share in each of the named wholes, the first at the top."""
+    figure = go.Figure()
+    for place, part in enumerate(next(iter(named.values()), {})):
+        figure.add_bar(
+            y=list(named), x=[parts[part] for parts in named.values()], name=part, orientation="h",
+            marker={"color": colour_of(place)}, hovertemplate="%{y}, %{fullData.name}: %{x:.0%}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="stack", bargap=0.45)
+    figure.update_xaxes(tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
 def colour_of(place: int) -> str:
     """Return the colour of a stage by its place in the campaign."""
     return _STAGES[place % len(_STAGES)]
+
+
+def _spans(study: Study) -> list[tuple[float, float]]:
+    """Return begin and end of each trial that has ended, in seconds, in the order they began."""
+    return sorted(
+        (trial.datetime_start.timestamp(), trial.datetime_complete.timestamp())
+        for trial in study.trials
+        if trial.datetime_start and trial.datetime_complete
+    )
+
+
+def _add_spans(
+    figure: go.Figure, name: str, spans: Sequence[tuple[float, float]], zero: float, height: int, colour: str
+) -> None:  # fmt: skip
+    minutes = [None if at is None else (at - zero) / 60 for span in spans for at in (*span, None)]
+    rows = [row for place in range(len(spans)) for row in (height + place + 1, height + place + 1, None)]
+    figure.add_scatter(
+        x=minutes, y=rows, mode="lines", name=name, line={"width": 3, "color": colour},
+        hovertemplate="%{x:.1f} minutes<extra>%{fullData.name}</extra>",
+    )  # fmt: skip
 
 
 def _add_curve(figure: go.Figure, name: str, values: Sequence[float | None], line: dict[str, Any]) -> None:

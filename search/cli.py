@@ -39,7 +39,14 @@ _Data = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 _Named = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Name of a campaign in the storage.")]
-_Dataset = Annotated[Literal["digits", "cifar10"], typer.Option(help="Whose images.")]
+_Dataset = Annotated[
+    Literal["digits", "cifar10"] | None, typer.Option(help="Whose images. Default: the campaign's, else the digits.")
+]
+_Beside = Annotated[
+    str | None,
+    typer.Option("--campaign", metavar="CAMPAIGN", help="Take this campaign's images and network, and record the "
+                 "outcome with it, for its report."),
+]  # fmt: skip
 
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
@@ -164,9 +171,11 @@ def presets(
     terminal.print_table(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
 
 
-@app.command(epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --dataset cifar10 --data FOLDER --json`")
+@app.command(epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --campaign paper --data FOLDER --json`")
 def gradcheck(
-    dataset: _Dataset = "digits",
+    dataset: _Dataset = None,
+    campaign: _Beside = None,
+    storage: _Storage = "studies.db",
     data: _Data = None,
     images: Annotated[int, typer.Option(min=1, help="How many training images the cost is over.")] = 20,
     sample: Annotated[int, typer.Option(min=1, help="Most coordinates to check of each tensor.")] = 1000,
@@ -174,27 +183,27 @@ def gradcheck(
     as_json: _Json = False,
 ) -> None:
     """Compare analytic with numerical gradients in float64 (the paper's Table 1)."""
-    from model.datasets import Part
-    from model.gradcheck import check_gradients
     from search import terminal
-    from search.campaign import Data
-    from search.images import load_images
+    from search.evidence import GRADIENT_CHECK, Subject, check_gradients
 
-    loaded = load_images(Data(dataset=dataset), data, _say)
-    part = Part(loaded.train.x[:images], loaded.train.y[:images])
-    checks = check_gradients(part, len(loaded.classes), 50, lam=0.01, sample=sample, seed=seed)
+    subject = Subject.find(dataset, campaign, storage)
+    check = check_gradients(subject, subject.load_images(data, _say), images=images, sample=sample, seed=seed)
+    _tell_recorded(subject.record(GRADIENT_CHECK, check))
+    errors = {tensor["tensor"]: tensor["relative_error"] for tensor in check["tensors"]}
     if as_json:
-        _print_json({c.tensor: c.relative_error if c.checked else None for c in checks})
+        _print_json(errors)
         return
-    rows = [(c.tensor, f"{c.relative_error:.2e}", c.checked, c.kinks) for c in checks]
+    rows = [(t["tensor"], _scientific(errors[t["tensor"]]), t["checked"], t["kinks"]) for t in check["tensors"]]
     terminal.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
 
 
 @app.command(
-    epilog="Examples: `coarsefine momentum` · `coarsefine momentum --dataset cifar10 --data FOLDER --epochs 50`"
+    epilog="Examples: `coarsefine momentum` · `coarsefine momentum --campaign paper --data FOLDER --epochs 50`"
 )
 def momentum(
-    dataset: _Dataset = "digits",
+    dataset: _Dataset = None,
+    campaign: _Beside = None,
+    storage: _Storage = "studies.db",
     data: _Data = None,
     eta: Annotated[float, typer.Option(min=1e-12, max=1e12, help="Learning rate of the first epoch.")] = 0.01,
     epochs: Annotated[int, typer.Option(min=1)] = 200,
@@ -204,16 +213,17 @@ def momentum(
 ) -> None:
     """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
     from search import terminal
-    from search.campaign import Data
-    from search.images import load_images
-    from search.momentum import study_momentum, write_figure
+    from search.evidence import MOMENTUM, Subject, study_momentum
+    from search.momentum import write_figure
 
-    loaded = load_images(Data(dataset=dataset), data, _say)
-    curves = study_momentum(loaded, eta=eta, epochs=epochs, seed=seed, told=_every(20, epochs))
-    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay 0.95", figure)
-    told = [curve.as_dict() for curve in curves]
+    subject = Subject.find(dataset, campaign, storage)
+    loaded = subject.load_images(data, _say)
+    curves, study = study_momentum(subject, loaded, eta=eta, epochs=epochs, seed=seed, told=_every(20, epochs))
+    _tell_recorded(subject.record(MOMENTUM, study))
+    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay {study['decay']:g}", figure)
+    told = study["curves"]
     if as_json:
-        _print_json({"dataset": dataset, "eta": eta, "figure": str(figure), "curves": told})
+        _print_json({"dataset": study["dataset"], "eta": eta, "figure": str(figure), "curves": told})
         return
     columns = (
         "rho",
@@ -226,6 +236,43 @@ def momentum(
     rows = [[f"{curve[key]:.4g}" for key in columns] for curve in told]
     terminal.print_table(("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows)
     terminal.out.print(f"Figure: {figure}", markup=False)
+
+
+@app.command(
+    epilog="Examples: `coarsefine report digits` · `coarsefine report paper --output paper.html --png figures`"
+)
+def report(
+    campaign: _Named = None,
+    storage: _Storage = "studies.db",
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page. Default: reports/CAMPAIGN.html beside the studies."),
+    ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw the figures as PNG files, too (extra `png`, and a Chromium)."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Write the story of a campaign as one HTML file that opens offline."""
+    from search import terminal
+    from search.database import locate
+    from search.report import write_report
+    from search.storage import open_storage
+
+    opened = open_storage(locate(storage))
+    try:
+        written = write_report(opened, campaign, output, png)
+    finally:
+        opened.close()
+    if as_json:
+        _print_json(written.as_dict())
+        return
+    terminal.out.print(f"Report: {written.report}", markup=False)
+    if written.images:
+        terminal.out.print(f"Images: {len(written.images)} in {png}", markup=False)
+    if written.missing:
+        terminal.out.print(f"Not in it, since not there: {', '.join(written.missing).replace('_', ' ')}", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
@@ -286,6 +333,15 @@ def _say(sentence: str) -> None:
     from search.terminal import err
 
     err.print(sentence, markup=False)
+
+
+def _tell_recorded(study: str | None) -> None:
+    if study is not None:
+        _say(f"Recorded with {study}, for `coarsefine report`.")
+
+
+def _scientific(error: float | None) -> str:
+    return f"{error:.2e}" if error is not None else "none checked"
 
 
 def _every(step: int, last: int) -> "Callable[[int], None]":

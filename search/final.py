@@ -12,7 +12,7 @@ from model.datasets import Dataset
 from search.campaign import Campaign
 from search.database import disk_errors
 from search.errors import Interrupted, NothingCompleted
-from search.status import Final, Winner
+from search.status import Curves, Final, Winner
 
 
 def train_winner(
@@ -29,7 +29,7 @@ def train_winner(
     """
     started = time.monotonic()
     training = _start(campaign, winner, data)
-    accuracies: list[float] = []
+    reports: list[Report] = []
     with threadpool_limits(1):
         while training.epoch < campaign.final.epochs:
             (report,) = training.run_epoch()
@@ -39,7 +39,7 @@ def train_winner(
                     f"The final training {report.divergence}. Lower the upper bound of eta, or [final] epochs, "
                     "and start under another name."
                 )
-            accuracies.append(report.validation.accuracy)
+            reports.append(report)
             if stop():
                 raise Interrupted("Stopped within the final training.")
         train, validation, test = (
@@ -47,7 +47,8 @@ def train_winner(
         )
     with disk_errors(weights):
         Network.of(training.theta, 0, data).save(weights)
-    common = min(len(recorded), len(accuracies))
+    curves = Curves.of(reports)
+    common = min(len(recorded), len(reports))
     return Final(
         epochs=campaign.final.epochs,
         train_accuracy=train.accuracy,
@@ -55,8 +56,9 @@ def train_winner(
         test_accuracy=test.accuracy,
         seconds=round(time.monotonic() - started, 3),
         weights=str(weights),
-        repeated=accuracies[:common] == recorded[:common],
+        repeated=list(curves.validation_accuracy[:common]) == recorded[:common],
         ended=datetime.now(UTC).isoformat(),
+        curves=curves,
     )
 
 

@@ -17,9 +17,19 @@ def fingerprint(campaign: Campaign, data: Dataset) -> dict[str, Any]:
     """Return the attributes by which each study of the campaign is known."""
     return {
         "config": campaign.fingerprint(),
-        "data": {"digest": data.digest, "description": data.description},
-        "versions": {name: version(name) for name in _LIBRARIES},
+        "data": images_attr(data),
+        "versions": versions(),
     }
+
+
+def images_attr(data: Dataset) -> dict[str, str]:
+    """Return the attribute by which the images are known."""
+    return {"digest": data.digest, "description": data.description}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions at hand of the libraries that a trial's bits come from."""
+    return {name: version(name) for name in _LIBRARIES}
 
 
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:

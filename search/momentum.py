@@ -34,6 +34,8 @@ class Curve:
             "best_validation_accuracy": max(report.validation.accuracy for report in self.reports),
             "diverged": last.diverged,
             "train_losses": [_finite(report.train_loss) for report in self.reports],
+            "validation_losses": [_finite(report.validation.loss) for report in self.reports],
+            "validation_accuracies": [report.validation.accuracy for report in self.reports],
         }
 
 
@@ -43,16 +45,16 @@ def _finite(value: float) -> float | None:
 
 
 def study_momentum(
-    data: Dataset, *, eta: float, epochs: int, seed: int, told: Callable[[int], None] = lambda _: None
+    data: Dataset, settings: Settings, *, eta: float, decay: float, seed: int, told: Callable[[int], None]
 ) -> list[Curve]:
-    """Train with ρ = 0, 0.5, 0.9 and 0.99, λ = 0, decay 0.95, all from the same initial weights.
+    """Train with ρ = 0, 0.5, 0.9 and 0.99 and λ = 0, all from the same initial weights, drawn from `seed`.
 
     `told` hears the number of each epoch that is done.
     """
-    trials = [Hyperparameters(eta, 0.0, seed, rho=rho) for rho in RHOS]
+    trials = [Hyperparameters(eta, 0.0, seed, rho, decay) for rho in RHOS]
     histories: list[list[Report]] = [[] for _ in trials]
     with threadpool_limits(1):
-        for reports in train(trials, Settings(epochs=epochs, order_seed=seed), data):
+        for reports in train(trials, settings, data):
             for report in reports:
                 histories[report.lane].append(report)
             told(reports[0].epoch)

@@ -162,4 +162,4 @@ def _train_and_record(walk: Walk, last: int) -> None:
     recorded = [value for _, value in sorted(trial.intermediate_values.items())]
     weights = walk.storage.location.beside("trained") / f"{campaign.name}.npz"
     final = train_winner(campaign, winner, recorded, walk.data, weights, told, walk.stop)
-    walk.storage.set_study_attrs(last, {"final": final.as_dict()})
+    walk.storage.set_study_attrs(last, {"final": final.as_attr()})

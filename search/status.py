@@ -1,12 +1,13 @@
 """How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from model import Report
 from search.campaign import CONFIRM
 from search.errors import UsageError
 from search.space import Space
@@ -103,6 +104,25 @@ class Winner:
 
 
 @dataclass(frozen=True, slots=True)
+class Curves:
+    """What became of the final training, epoch by epoch: losses are mean cross-entropies, accuracies fractions."""
+
+    train_loss: tuple[float, ...]
+    """Mean over the epoch's mini-batches, each before its step."""
+    validation_loss: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
+
+    @classmethod
+    def of(cls, reports: Sequence[Report]) -> "Curves":
+        """Collect them from the epochs' reports."""
+        return cls(
+            tuple(report.train_loss for report in reports),
+            tuple(report.validation.loss for report in reports),
+            tuple(report.validation.accuracy for report in reports),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Final:
     """The final training of the winner. Accuracies are fractions; test images were used this once."""
 
@@ -117,10 +137,25 @@ class Final:
     """Whether its first epochs repeated the winner's recorded ones, to the bit."""
     ended: str
     """When, in UTC."""
+    curves: Curves | None = None
+    """None where an earlier Coarsefine trained it, which kept none."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, also that of the study's attribute."""
+        """Return the JSON form, without the curves."""
+        told = self.as_attr()
+        del told["curves"]
+        return told
+
+    def as_attr(self) -> dict[str, Any]:
+        """Return the form of the study's attribute."""
         return asdict(self)
+
+    @classmethod
+    def from_attr(cls, attr: dict[str, Any]) -> "Final":
+        """Read what `as_attr` wrote."""
+        curves = attr.get("curves")
+        kept = Curves(**{name: tuple(values) for name, values in curves.items()}) if curves else None
+        return cls(**{**attr, "curves": kept})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +192,33 @@ def read_status(storage: Storage, name: str | None) -> Status:
 
     Raises `UsageError` for a campaign that the storage does not hold.
     """
-    name = _chosen(campaign_names(storage), name, storage)
-    studies = find_studies(storage, name)
+    name, studies = read_studies(storage, name)
+    return status_of(name, storage.location.shown, studies, storage.live)
+
+
+def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
+    """Return the name of a campaign and its studies, at least one; of the only campaign where none is named.
+
+    Raises `UsageError` for a campaign that the storage does not hold.
+    """
+    known = campaign_names(storage)
+    name = known[0] if name is None and len(known) == 1 else name
+    studies = find_studies(storage, name) if name in known else {}
+    if name is None or not studies:
+        listed = ", ".join(known) or "none"
+        asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
+        raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+    return name, studies
+
+
+def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
+    """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(storage, name, planned, studies) for planned in _planned(config))
+    stages = tuple(_stage(name, planned, studies, live) for planned in _planned(config))
     final = read_final(studies)
     return Status(
         campaign=name,
-        storage=storage.location.shown,
+        storage=storage,
         state=_state(stages, final),
         seconds=_seconds(studies, final),
         stages=stages,
@@ -201,17 +255,7 @@ def _confirmed(studies: Mapping[str, Study], finalist: Finalist, completed: int)
 def read_final(studies: Mapping[str, Study]) -> Final | None:
     """Return the final training, recorded with the study of the last stage."""
     found = [study.attrs["final"] for study in studies.values() if "final" in study.attrs]
-    return Final(**found[0]) if found else None
-
-
-def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
-    if name is None and len(known) == 1:
-        return known[0]
-    if name in known:
-        return name
-    listed = ", ".join(known) or "none"
-    asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
-    raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+    return Final.from_attr(found[0]) if found else None
 
 
 def _planned(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -222,7 +266,9 @@ def _planned(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [*config["stage"], {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None}]
 
 
-def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
+def _stage(
+    campaign: str, planned: dict[str, Any], studies: Mapping[str, Study], live: Callable[[int], int]
+) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
         space = Space.from_dict(planned) if planned["eta"] else None
@@ -236,7 +282,7 @@ def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Ma
         pruned=study.count(TrialState.PRUNED),
         diverged=study.diverged,
         failed=study.failed,
-        running=storage.live(study.id) if study.count(TrialState.RUNNING) else 0,
+        running=live(study.id) if study.count(TrialState.RUNNING) else 0,
         space=study.space,
         parent=study.attrs["parent"],
         best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),

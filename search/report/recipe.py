@@ -1,0 +1,83 @@
+"""The commands that make a campaign, and what is missing of its report, again."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.campaign import Campaign, preset_names
+from search.database import Location
+
+_CHECK = ("images", "sample", "seed")
+_MOMENTUM = ("eta", "epochs", "seed")
+"""Options that the outcome follows from, by the names they are recorded under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Commands for a shell, and the campaign file they need, if it is no preset."""
+
+    run: str
+    gradient_check: str
+    momentum: str
+    report: str
+    toml: str | None
+
+
+def recipe_for(
+    campaign: Campaign, location: Location, check: Mapping[str, Any] | None, study: Mapping[str, Any] | None
+) -> Recipe:
+    """Return the commands that lead to this report; gradient check and momentum study as they were recorded."""
+    preset = _preset_of(campaign)
+    name = shlex.quote(campaign.name)
+    where = _option(location)
+    data = " --data cifar-10-binary.tar.gz" if campaign.data.dataset == "cifar10" else ""
+    source = preset or shlex.quote(f"{campaign.name}.toml")
+    return Recipe(
+        run=f"coarsefine run {source}{where}{data}",
+        gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _CHECK)}",
+        momentum=f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
+        report=f"coarsefine report {name}{where}",
+        toml=None if preset else as_toml(campaign),
+    )
+
+
+def as_toml(campaign: Campaign) -> str:
+    """Return a campaign file from which the same campaign is read."""
+    lines: list[str] = []
+    sections: list[str] = []
+    for key, value in campaign.fingerprint().items():
+        if isinstance(value, dict):
+            sections += ["", f"[{key}]", *_pairs(value)]
+        elif isinstance(value, list):
+            sections += [line for item in value for line in ("", f"[[{key}]]", *_pairs(item))]
+        elif value is not None:
+            lines.append(f"{key} = {_value(value)}")
+    return "\n".join([*lines, *sections, ""])
+
+
+def _options(recorded: Mapping[str, Any] | None, names: Sequence[str]) -> str:
+    return "".join(f" --{name} {shlex.quote(str(recorded[name]))}" for name in names) if recorded else ""
+
+
+def _pairs(section: dict[str, Any]) -> list[str]:
+    return [f"{key} = {_value(value)}" for key, value in section.items() if value is not None]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(_pairs(value))} }}"
+    return json.dumps(value, ensure_ascii=False)  # what JSON and TOML write alike
+
+
+def _preset_of(campaign: Campaign) -> str | None:
+    """Return the name of the preset that this campaign is, to the seed."""
+    asked = campaign.fingerprint()
+    return next((name for name in preset_names() if Campaign.load(name).fingerprint() == asked), None)
+
+
+def _option(location: Location) -> str:
+    """Return the storage as an option; of a file its name alone: the reader has other folders."""
+    shown = location.path.name if location.path else location.shown
+    return "" if shown == "studies.db" else f" --storage {shlex.quote(shown)}"
