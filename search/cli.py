@@ -241,6 +241,24 @@ def doctor(storage: _Storage = "studies.db", data: _Data = None, as_json: _Json 
     raise typer.Exit(worst(findings))
 
 
+@app.command(epilog="Examples: `coarsefine serve` · `coarsefine serve --storage runs/studies.db --port 8081`")
+def serve(
+    storage: _Storage = "studies.db",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    allow_write: Annotated[
+        bool, typer.Option("--allow-write", help="Let optuna-dashboard write notes and delete studies.")
+    ] = False,
+) -> None:
+    """Show campaigns in a browser: their own pages, JSON under /api/v1, and optuna-dashboard."""
+    import uvicorn
+
+    from search.database import locate
+    from search.server import create_app
+
+    uvicorn.run(create_app(locate(storage), allow_write=allow_write), host=host, port=port, log_level="warning")
+
+
 def main() -> None:
     """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
     from model.errors import ModelError
