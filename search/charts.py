@@ -4,6 +4,7 @@ Each is made from the studies alone, and reads on light and on dark paper: `them
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -13,11 +14,14 @@ from search.status import Winner
 from search.study import Study, point_of, value_of
 
 Theme = Literal["light", "dark"]
-_INK = {"light": ("#1f2933", "#d9dee4"), "dark": ("#e4e7eb", "#3a444f")}
+_INK = {"light": ("#1f2933", "#d9dee4"), "dark": ("#e4e7eb", "#303a45")}
 """Of text, and of grid lines."""
 _STAGES = ("#2f6fb3", "#d1711f", "#2d8a4e", "#9a4fb0", "#b3392f", "#5f6b76")
 """Of the stages, in order, then again from the first."""
+_CURVES = (*_STAGES, "#1a9aa8", "#c2559a", "#8a7a1f", "#6a5acd")
+"""Of learning curves, of which a figure often has nine."""
 _SCALE = "Viridis"
+_TICKS = 5
 
 
 def themed(figure: go.Figure, theme: Theme) -> go.Figure:
@@ -25,40 +29,46 @@ def themed(figure: go.Figure, theme: Theme) -> go.Figure:
     ink, grid = _INK[theme]
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": ink, "family": "system-ui, sans-serif", "size": 13},
-        margin={"l": 60, "r": 20, "t": 30, "b": 50},
-        legend={"orientation": "h", "y": -0.2},
+        font={"color": ink, "family": "system-ui, sans-serif", "size": 12},
+        margin={"l": 56, "r": 16, "t": 24, "b": 48},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        hoverlabel={"align": "left"}, hovermode="closest",
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=grid, linecolor=grid, zeroline=False)
-    figure.update_yaxes(gridcolor=grid, linecolor=grid, zeroline=False)
+    axis = {"gridcolor": grid, "linecolor": grid, "zeroline": False, "title_standoff": 8, "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
     return figure
 
 
 def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
     """Draw every trial in η and λ, coloured by its accuracy, and each stage's box within its parent's.
 
-    Diverged trials are crosses: where they begin is the edge of stability. Points carry their study and number.
+    Pruned trials have the accuracy after their last epoch. Diverged trials are crosses: where they begin is the edge of
+    stability. Points carry their study, number and how they ended.
     """
     figure = go.Figure()
     for place, study in enumerate(studies):
-        figure.add_trace(_box(study, colour_of(place)))
-    completed = [(study, trial) for study in studies for trial in study.trials if trial.state is TrialState.COMPLETE]
-    pruned = [(study, trial) for study in studies for trial in study.trials if trial.state is TrialState.PRUNED]
-    failed = [(study, trial) for study in studies for trial in study.trials if trial.state is TrialState.FAIL]
-    accuracies = [value_of(trial) for _, trial in completed]
-    bar = {"title": {"text": "accuracy"}, "tickformat": ".0%", "thickness": 12}
-    scale = {"color": accuracies, "colorscale": _SCALE, "colorbar": bar, "showscale": bool(completed)}
-    figure.add_trace(_dots("completed", completed, {"size": 9, "line": {"width": 0.5, "color": "#888"}, **scale}))
-    figure.add_trace(_dots("pruned", pruned, {"size": 6, "symbol": "triangle-down", "color": "#8a94a0"}))
-    figure.add_trace(_dots("diverged or failed", failed, {"size": 8, "symbol": "x", "color": "#d64545"}))
+        figure.add_trace(_box(study, place))
+    completed, pruned, failed = (_in_state(studies, state) for state in ("COMPLETE", "PRUNED", "FAIL"))
+    completed.sort(key=lambda pair: value_of(pair[1]))  # the best lie on top
+    scale = _Scale.over(trial for _, trial in [*completed, *pruned])
+    line = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}
+    for name, found, marker in (
+        ("pruned", pruned, {"size": 8, "symbol": "triangle-down", "line": line, **scale.of(t for _, t in pruned)}),
+        ("completed", completed, {"size": 9, "line": line, **scale.of(t for _, t in completed)}),
+        ("diverged or failed", failed, {"size": 8, "symbol": "x", "color": "#d64545"}),
+    ):
+        figure.add_trace(_dots(name, found, marker))
+    if completed:
+        figure.data[-2].marker.update(showscale=True, colorbar=scale.bar())
     if winner is not None:
         ring = {"size": 18, "symbol": "circle-open", "color": "#d64545", "line": {"width": 3}}
         point = winner.trial
         figure.add_scatter(
             x=[point.eta], y=[point.lam], mode="markers", name="winner", marker=ring, hoverinfo="skip"
         )  # fmt: skip
-    figure.update_xaxes(type="log", title="η, learning rate", exponentformat="power")
-    figure.update_yaxes(type="log", title="λ, L2 weight", exponentformat="power")
+    figure.update_xaxes(type="log", title="η, learning rate", exponentformat="power", nticks=8)
+    figure.update_yaxes(type="log", title="λ, L2 weight", exponentformat="power", nticks=8)
     return figure
 
 
@@ -79,23 +89,29 @@ def best_so_far(studies: Sequence[Study]) -> go.Figure:
         figure.add_scatter(
             x=places, y=[value_of(trial) for trial in ended], mode="markers", name=study.attrs["stage"],
             marker={"size": 6, "color": colour_of(place)}, customdata=_links((study, trial) for trial in ended),
-            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>",
+            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>", showlegend=bool(ended),
         )  # fmt: skip
         came += len(ended)
-    figure.add_scatter(x=line[0], y=line[1], mode="lines", name="best so far", line={"shape": "hv", "color": "#888"})
-    figure.update_xaxes(title="completed trials, in the order they ended")
-    figure.update_yaxes(title="validation accuracy", tickformat=".0%")
+    figure.add_scatter(
+        x=line[0], y=line[1], mode="lines", name="best so far", line={"shape": "hv", "color": "#888"},
+        hovertemplate="best of %{x}: %{y:.2%}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="completed trials")
+    figure.update_yaxes(title="validation accuracy", tickformat=".2~%")
     return figure
 
 
 def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
-    """Draw training and validation loss over the epochs of some trials, each under its name."""
+    """Draw the loss over the epochs of some trials, each under its name: validation solid, training dotted."""
     figure = go.Figure()
     for place, (name, trial) in enumerate(trials):
-        for kind, dash in (("train", "dot"), ("validation", "solid")):
+        for kind, dash in (("validation", "solid"), ("train", "dot")):
             losses = trial.user_attrs.get(f"{kind}_loss", [])
-            _add_curve(figure, f"{name}, {kind}", losses, {"dash": dash, "color": colour_of(place)})
-    return _over_epochs(figure, "loss")
+            line = {"dash": dash, "color": _CURVES[place % len(_CURVES)]}
+            _add_curve(figure, name, losses, line)
+            told = f"{name}, epoch %{{x}}<br>{kind} loss %{{y:.4f}}<extra></extra>"
+            figure.data[-1].update(legendgroup=name, showlegend=kind == "validation", hovertemplate=told)
+    return _over_epochs(figure, "loss (dotted: training)")
 
 
 def curves(named: dict[str, Sequence[float | None]], title: str) -> go.Figure:
@@ -122,12 +138,54 @@ def _over_epochs(figure: go.Figure, title: str) -> go.Figure:
     return figure
 
 
-def _box(study: Study, colour: str) -> go.Scatter:
+def _box(study: Study, place: int) -> go.Scatter:
+    """Return a stage's ranges, with its name at a corner that the box within it does not name as well."""
     eta, lam = study.space.eta, study.space.lam
+    name, corner = study.attrs["stage"], place % 4
+    beside = ("top right", "bottom right", "bottom left", "top left")[corner]
     return go.Scatter(
-        x=[eta.low, eta.high, eta.high, eta.low, eta.low], y=[lam.low, lam.low, lam.high, lam.high, lam.low],
-        mode="lines", line={"color": colour, "width": 2}, name=f"ranges of {study.attrs['stage']}", hoverinfo="name",
+        x=[eta.low, eta.low, eta.high, eta.high, eta.low], y=[lam.high, lam.low, lam.low, lam.high, lam.high],
+        text=[name if at == corner else "" for at in range(5)], textposition=beside,
+        textfont={"color": colour_of(place), "weight": 600}, mode="lines+text", cliponaxis=False,
+        line={"color": colour_of(place), "width": 2}, name=f"ranges of {name}", hoverinfo="name", showlegend=False,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The colours of accuracies, from the lower quartile up: a few poor trials would press the good into one colour."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, trials: Iterable[FrozenTrial]) -> "_Scale":
+        values = sorted(value for trial in trials if (value := _accuracy(trial)) is not None) or [0.0, 1.0]
+        low, high = values[len(values) // 4], values[-1]
+        return cls(low if low < high else high - 0.01, high)  # a scale needs two ends
+
+    def of(self, trials: Iterable[FrozenTrial]) -> dict[str, Any]:
+        """Return how the markers of trials are coloured."""
+        colours = [_accuracy(trial) for trial in trials]
+        return {"color": colours, "colorscale": _SCALE, "cmin": self.low, "cmax": self.high, "showscale": False}
+
+    def bar(self) -> dict[str, Any]:
+        """Return the colour bar, whose lowest colour is that of all below it."""
+        ticks = [self.low + (self.high - self.low) * step / (_TICKS - 1) for step in range(_TICKS)]
+        words = [f"{100 * tick:.1f} %" for tick in ticks]
+        return {
+            "title": {"text": "accuracy", "side": "top"}, "tickvals": ticks, "ticktext": [f"≤ {words[0]}", *words[1:]],
+            "orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "len": 0.7, "thickness": 8,
+        }  # fmt: skip
+
+
+def _accuracy(trial: FrozenTrial) -> float | None:
+    """Return a trial's accuracy after its last epoch."""
+    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value
+
+
+def _in_state(studies: Sequence[Study], state: str) -> list[tuple[Study, FrozenTrial]]:
+    return [(study, trial) for study in studies for trial in study.trials if trial.state.name == state]
 
 
 def _dots(name: str, found: Sequence[tuple[Study, FrozenTrial]], marker: dict[str, Any]) -> go.Scatter:
@@ -135,7 +193,7 @@ def _dots(name: str, found: Sequence[tuple[Study, FrozenTrial]], marker: dict[st
     told = "%{customdata[0]} trial %{customdata[1]}<br>η %{x:.5g}, λ %{y:.3g}<br>%{customdata[2]}<extra></extra>"
     return go.Scatter(
         x=[point.eta for point in points], y=[point.lam for point in points], mode="markers", name=name,
-        marker=marker, customdata=_links(found), hovertemplate=told, visible=True if found else "legendonly",
+        marker=marker, customdata=_links(found), hovertemplate=told, showlegend=bool(found),
     )  # fmt: skip
 
 

@@ -1,0 +1,72 @@
+/** The winner: its point, what its value is worth, its final training, and the commands to go on with. */
+
+import { duration, el, percent, plural, quantity } from "./page.js";
+
+/** Return what stands in the winner's card. */
+export function winnerOf(status) {
+  return [...(status.winner ? pointOf(status) : [noneYet(status)]), ...finalOf(status.final), ...commandsOf(status)];
+}
+
+function noneYet(status) {
+  const waits = status.state === "failed" ? "No trial completed, so nothing won." : "No trial has completed yet.";
+  return el("p", { className: "soft" }, waits);
+}
+
+function pointOf(status) {
+  const { winner } = status;
+  const completed = status.stages.reduce((sum, stage) => sum + stage.completed, 0);
+  const from = status.stages.find((stage) => stage.name === winner.stage);
+  const trial = el("a", { href: `${from.dashboard}/trials?numbers=${winner.number}` },
+    `trial ${winner.number} of ${winner.stage}`);
+  return [
+    el("p", { className: "point" }, el("span", {}, `η = ${quantity(winner.eta)}`), el("span", {}, `λ = ${quantity(winner.lambda)}`)),
+    el("p", {}, `${percent(winner.value)} on the validation images${errorOf(winner.value, status.validation_images)}, `,
+      trial, `, seed ${winner.seed}.`),
+    el("p", { className: "soft" }, status.state === "done" ? "" : "The best so far. ",
+      completed > 1 ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
+  ];
+}
+
+/** Return one standard error of an accuracy over so many images, where that is known. */
+function errorOf(accuracy, images) {
+  return images ? ` (± ${percent(Math.sqrt(accuracy * (1 - accuracy) / images), 1)}, one standard error of ${images.toLocaleString("en")} images)` : "";
+}
+
+function finalOf(final) {
+  if (!final) return [];
+  const row = (name, value) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { className: "number" }, percent(value)));
+  return [
+    el("h3", {}, "Final training"),
+    el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")} in ${duration(final.seconds)}; accuracies`),
+      el("tbody", {}, row("training images", final.train_accuracy), row("validation images", final.validation_accuracy),
+        row("test images, used this once", final.test_accuracy))),
+    el("p", { className: "soft" }, final.repeated
+      ? "Its first epochs repeated the search’s values to the bit."
+      : "Its first epochs did not repeat the search’s values."),
+  ];
+}
+
+function commandsOf(status) {
+  const name = /^[\w.-]+$/.test(status.campaign) ? status.campaign : `'${status.campaign.replaceAll("'", "'\\''")}'`;
+  const commands = {
+    running: { "Help it from another terminal": `coarsefine worker ${name}` },
+    interrupted: { "Take it to its end": `coarsefine run ${name}` },
+    failed: { "See how its trials ended": `coarsefine status ${name}` },
+    done: { "List the best trials of each stage": `coarsefine best ${name}`, "As JSON, for a script": `coarsefine best ${name} --json` },
+  }[status.state];
+  return [el("h3", {}, "Go on"), ...Object.entries(commands).map(([what, text]) => command(what, text))];
+}
+
+function command(what, text) {
+  const copy = el("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      copy.textContent = "Copied";
+    } catch {
+      copy.textContent = "Not allowed";
+    }
+    setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+  });
+  return el("div", {}, el("p", { className: "soft" }, what), el("div", { className: "command" }, el("code", {}, text), copy));
+}
