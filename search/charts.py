@@ -3,8 +3,10 @@
 Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -14,19 +16,21 @@ from search.status import Winner
 from search.study import Study, point_of, value_of
 
 Theme = Literal["light", "dark"]
-_INK = {"light": ("#1f2933", "#d9dee4"), "dark": ("#e4e7eb", "#303a45")}
-"""Of text, and of grid lines."""
+_INK = {"light": ("#1f2933", "#d9dee4", "#ffffffcc"), "dark": ("#e4e7eb", "#303a45", "#181f27cc")}
+"""Of text, of grid lines, and behind words that stand among points."""
 _STAGES = ("#2f6fb3", "#d1711f", "#2d8a4e", "#9a4fb0", "#b3392f", "#5f6b76")
 """Of the stages, in order, then again from the first."""
 _CURVES = (*_STAGES, "#1a9aa8", "#c2559a", "#8a7a1f", "#6a5acd")
 """Of learning curves, of which a figure often has nine."""
-_SCALE = "Viridis"
+_ACCURACY = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
+"""From low to high: Viridis without its ends, which vanish on dark and on light paper."""
+_WINNER, _ENDED_BADLY = "#c026d3", "#d64545"
 _TICKS = 5
 
 
 def themed(figure: go.Figure, theme: Theme) -> go.Figure:
     """Set a figure's ink for light or dark paper, which shows through it; return it."""
-    ink, grid = _INK[theme]
+    ink, grid, behind = _INK[theme]
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         font={"color": ink, "family": "system-ui, sans-serif", "size": 12},
@@ -34,6 +38,7 @@ def themed(figure: go.Figure, theme: Theme) -> go.Figure:
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left"}, hovermode="closest",
     )  # fmt: skip
+    figure.update_annotations(bgcolor=behind)
     axis = {"gridcolor": grid, "linecolor": grid, "zeroline": False, "title_standoff": 8, "automargin": True}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
@@ -48,7 +53,8 @@ def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
     """
     figure = go.Figure()
     for place, study in enumerate(studies):
-        figure.add_trace(_box(study, place))
+        figure.add_trace(_box(study, colour_of(place)))
+        figure.add_annotation(_name(study, place))
     completed, pruned, failed = (_in_state(studies, state) for state in ("COMPLETE", "PRUNED", "FAIL"))
     completed.sort(key=lambda pair: value_of(pair[1]))  # the best lie on top
     scale = _Scale.over(trial for _, trial in [*completed, *pruned])
@@ -56,13 +62,13 @@ def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
     for name, found, marker in (
         ("pruned", pruned, {"size": 8, "symbol": "triangle-down", "line": line, **scale.of(t for _, t in pruned)}),
         ("completed", completed, {"size": 9, "line": line, **scale.of(t for _, t in completed)}),
-        ("diverged or failed", failed, {"size": 8, "symbol": "x", "color": "#d64545"}),
+        (_how_failed(failed), failed, {"size": 8, "symbol": "x", "color": _ENDED_BADLY}),
     ):
         figure.add_trace(_dots(name, found, marker))
     if completed:
         figure.data[-2].marker.update(showscale=True, colorbar=scale.bar())
     if winner is not None:
-        ring = {"size": 18, "symbol": "circle-open", "color": "#d64545", "line": {"width": 3}}
+        ring = {"size": 18, "symbol": "circle-open", "color": _WINNER, "line": {"width": 3}}
         point = winner.trial
         figure.add_scatter(
             x=[point.eta], y=[point.lam], mode="markers", name="winner", marker=ring, hoverinfo="skip"
@@ -138,17 +144,25 @@ def _over_epochs(figure: go.Figure, title: str) -> go.Figure:
     return figure
 
 
-def _box(study: Study, place: int) -> go.Scatter:
-    """Return a stage's ranges, with its name at a corner that the box within it does not name as well."""
+def _box(study: Study, colour: str) -> go.Scatter:
     eta, lam = study.space.eta, study.space.lam
-    name, corner = study.attrs["stage"], place % 4
-    beside = ("top right", "bottom right", "bottom left", "top left")[corner]
     return go.Scatter(
-        x=[eta.low, eta.low, eta.high, eta.high, eta.low], y=[lam.high, lam.low, lam.low, lam.high, lam.high],
-        text=[name if at == corner else "" for at in range(5)], textposition=beside,
-        textfont={"color": colour_of(place), "weight": 600}, mode="lines+text", cliponaxis=False,
-        line={"color": colour_of(place), "width": 2}, name=f"ranges of {name}", hoverinfo="name", showlegend=False,
+        x=[eta.low, eta.high, eta.high, eta.low, eta.low], y=[lam.low, lam.low, lam.high, lam.high, lam.low],
+        mode="lines", line={"color": colour, "width": 2}, name=f"ranges of {study.attrs['stage']}", hoverinfo="name",
+        showlegend=False,
     )  # fmt: skip
+
+
+def _name(study: Study, place: int) -> dict[str, Any]:
+    """Return a stage's name at a corner of its box: another one than the box around it has."""
+    eta, lam = study.space.eta, study.space.lam
+    left, top = place % 4 in {0, 1}, place % 2 == 0
+    return {
+        "text": f"<b>{escape(study.attrs['stage'])}</b>", "font": {"color": colour_of(place)}, "showarrow": False,
+        "x": math.log10(eta.low if left else eta.high), "xanchor": "left" if left else "right",
+        "y": math.log10(lam.high if top else lam.low), "yanchor": "bottom" if top else "top",
+        "borderpad": 1, "yshift": 3 if top else -3,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +181,7 @@ class _Scale:
     def of(self, trials: Iterable[FrozenTrial]) -> dict[str, Any]:
         """Return how the markers of trials are coloured."""
         colours = [_accuracy(trial) for trial in trials]
-        return {"color": colours, "colorscale": _SCALE, "cmin": self.low, "cmax": self.high, "showscale": False}
+        return {"color": colours, "colorscale": _ACCURACY, "cmin": self.low, "cmax": self.high, "showscale": False}
 
     def bar(self) -> dict[str, Any]:
         """Return the colour bar, whose lowest colour is that of all below it."""
@@ -186,6 +200,11 @@ def _accuracy(trial: FrozenTrial) -> float | None:
 
 def _in_state(studies: Sequence[Study], state: str) -> list[tuple[Study, FrozenTrial]]:
     return [(study, trial) for study in studies for trial in study.trials if trial.state.name == state]
+
+
+def _how_failed(failed: Sequence[tuple[Study, FrozenTrial]]) -> str:
+    diverged = all("diverged" in trial.user_attrs.get("reason", "") for _, trial in failed)
+    return "diverged" if diverged else "diverged or failed"
 
 
 def _dots(name: str, found: Sequence[tuple[Study, FrozenTrial]], marker: dict[str, Any]) -> go.Scatter:

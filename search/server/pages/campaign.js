@@ -17,7 +17,7 @@ const draw = {
   best: figureIn(at["best-so-far"], `${api}/figures/best-so-far`, "No trial has completed yet."),
   losses: figureIn(at.losses, `${api}/figures/losses`, "No trial has completed yet. Tick one below to watch it train."),
 };
-const table = trialTable(api, () => reported(drawLosses()));
+const table = trialTable(api, () => reported(drawLosses()), reported);
 const cards = [];
 const troubles = { campaign: null, drawing: null };
 let source = null, winner = "", spoken = -SPEAK_MS, listening = false;
@@ -26,7 +26,7 @@ let source = null, winner = "", spoken = -SPEAK_MS, listening = false;
 function show(status) {
   at.state.dataset.is = status.state;
   tell(at.state, STATES[status.state]);
-  if (status.data) tell(at.story, status.data);
+  tell(at.story, `${status.data}.`);
   at.facts.replaceChildren(...factsOf(status));
   status.stages.forEach((stage, place) => {
     if (cards[place]) cards[place].update(stage);
@@ -34,6 +34,8 @@ function show(status) {
   });
   showWinner(status);
   table.setStages(status.stages);
+  at.problems.hidden = !status.problems.length;
+  at.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
   complain({ campaign: troubleOf(status) });
   speak(status);
 }
@@ -161,5 +163,5 @@ function live(is, text) {
 document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
 addEventListener("pagehide", stop);
 addEventListener("pageshow", listen);
-document.addEventListener("theme", refresh);
+document.addEventListener("theme", () => source && refresh());
 listen();

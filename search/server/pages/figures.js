@@ -17,12 +17,12 @@ export function figureIn(place, address, empty) {
   return async function draw(more = []) {
     const mine = ++turn;
     const query = new URLSearchParams([["theme", document.documentElement.dataset.theme], ...more]);
-    const { data, layout } = await ask(`${address}?${query}`);
+    const figure = await ask(`${address}?${query}`);
     if (mine !== turn) return; // asked again meanwhile
-    const bare = data.every((trace) => trace.x.length === 0);
+    const bare = figure.data.every((trace) => trace.x.length === 0);
     told.hidden = !bare;
     place.classList.toggle("bare", bare);
-    await Plotly.react(place, data, fitted(layout), {
+    await Plotly.react(place, ...fitted(figure), {
       responsive: true, displaylogo: false, displayModeBar: touch.matches ? false : "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     });
@@ -37,8 +37,16 @@ export function onTrial(place, chosen) {
   });
 }
 
-function fitted(layout) {
+/** Fit a layout to the screen: on a phone there is room for few words beside the points. */
+function fitted({ data, layout }) {
   const fit = { uirevision: "kept", autosize: true, dragmode: touch.matches ? false : "zoom" };
-  const margin = narrow.matches ? { ...layout.margin, l: 52, r: 8 } : layout.margin;
-  return { ...layout, ...fit, margin };
+  if (!narrow.matches) return [data, { ...layout, ...fit }];
+  const bars = data.map((trace) => trace.marker?.colorbar).filter(Boolean);
+  for (const bar of bars) {
+    const ends = [0, bar.tickvals.length - 1];
+    Object.assign(bar, { len: 1, tickvals: ends.map((i) => bar.tickvals[i]), ticktext: ends.map((i) => bar.ticktext[i]) });
+  }
+  const xaxis = { ...layout.xaxis, nticks: 5, tickangle: 0 };
+  const legend = { ...layout.legend, font: { size: 11 } };
+  return [data, { ...layout, ...fit, xaxis, legend, margin: { ...layout.margin, l: 44, r: 8, t: 12, b: 36 } }];
 }

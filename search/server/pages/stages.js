@@ -35,7 +35,7 @@ export function stageCard(stage, place) {
     meter.setAttribute("aria-valuetext", counted(now));
     tell(parts.best, now.best.length ? percent(now.best[0].value) : "");
     tell(parts.time, timeOf(now, ended));
-    tell(parts.counts, counted(now));
+    tell(parts.counts, ended < now.trials && opened ? `${counted(now)}; ${epochsOf(now)}` : counted(now));
     parts.ranges.replaceChildren(...rangesOf(now));
     tell(parts.origin, originOf(now));
     if (now.dashboard) Object.assign(parts.link, { href: now.dashboard, hidden: false });
@@ -51,6 +51,10 @@ export function counted(stage) {
   return `${told.join(", ") || "none drawn"} of ${plural(stage.trials, "trial")}`;
 }
 
+function epochsOf(stage) {
+  return `${stage.epochs_recorded.toLocaleString("en")} of ${plural(stage.trials * stage.epochs, "epoch")}`;
+}
+
 function timeOf(stage, ended) {
   if (stage.study_id == null) return "planned";
   if (ended === stage.trials) return "ended";
@@ -64,8 +68,10 @@ function rangesOf(stage) {
 }
 
 function originOf(stage) {
-  const from = stage.parent ? stage.parent.slice(stage.parent.lastIndexOf("/") + 1) : null;
-  const pressed = stage.pressed?.length ? `; its best press against ${stage.pressed.join(", ")}` : "";
-  if (from && stage.narrowed_from) return `Narrowed from the ${stage.narrowed_from.length} best of ${from}${pressed}`;
-  return from ? `Follows ${from}` : "";
+  if (!stage.parent) return "";
+  const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
+  const carried = stage.carried.length ? `; tries ${plural(stage.carried.length, "point")} of it again` : "";
+  if (!stage.narrowed_from) return `Follows ${parent}${carried}`;
+  const pressed = stage.pressed.length ? `, which press against ${stage.pressed.join(" and ")}` : "";
+  return `Drawn around the ${plural(stage.narrowed_from.length, "best trial")} of ${parent}${pressed}${carried}`;
 }

@@ -2,14 +2,14 @@
 
 import { ask, el, percent, quantity, tell } from "./page.js";
 
-const PAGE = 50;
+const PAGE = 20;
 
 /**
- * Bring the table to life; `chosen` is called when other trials are ticked. Until then the best of each stage are.
- * Returns how to refresh it, to tell it the stages, to tick a trial, and which are ticked, as [study, number].
+ * Bring the table to life. `chosen` is called when other trials are ticked, until then the best of each stage are;
+ * `changed` is given the promise that another page will be shown. Returns how to refresh it, to tell it the stages, to tick a trial, and which are ticked, as [study, number].
  */
-export function trialTable(api, chosen) {
-  const at = Object.fromEntries(["stage", "reset", "shown", "back", "on", "trials", "no-trials"]
+export function trialTable(api, chosen, changed) {
+  const at = Object.fromEntries(["stage", "order", "reset", "shown", "back", "on", "trials", "no-trials"]
     .map((id) => [id, document.getElementById(id)]));
   const rows = new Map();
   let stages = [], offset = 0, total = 0, asked = 0;
@@ -43,7 +43,7 @@ export function trialTable(api, chosen) {
     at["no-trials"].hidden = opened || !stage;
     const turn = ++asked;
     const page = opened
-      ? await ask(`${api}/stages/${encodeURIComponent(stage.name)}/trials?offset=${offset}&limit=${PAGE}`)
+      ? await ask(`${api}/stages/${encodeURIComponent(stage.name)}/trials?order=${at.order.value}&offset=${offset}&limit=${PAGE}`)
       : { trials: [], total: 0 };
     if (turn !== asked) return; // another page was asked for meanwhile
     total = page.total;
@@ -52,16 +52,21 @@ export function trialTable(api, chosen) {
 
   function show(stage, trials) {
     const keys = trials.map((trial) => keyOf(stage.study, trial.number));
-    if (keys.join() !== [...rows.keys()].join()) {
-      rows.clear();
-      keys.forEach((key, i) => rows.set(key, makeRow(stage, trials[i])));
-      at.trials.replaceChildren(...[...rows.values()].map((row) => row.line));
-    }
+    if (keys.join() !== [...rows.keys()].join()) arrange(stage, trials, keys);
     trials.forEach((trial, i) => rows.get(keys[i]).update(trial));
     tell(at.shown, total ? `${offset + 1} to ${offset + trials.length} of ${total}` : "");
     at.back.disabled = offset === 0;
     at.on.disabled = offset + PAGE >= total;
     mark();
+  }
+
+  /** Put rows into a new order; those that stay are kept, and so is the focus in them. */
+  function arrange(stage, trials, keys) {
+    const before = new Map(rows), focused = document.activeElement;
+    rows.clear();
+    keys.forEach((key, i) => rows.set(key, before.get(key) ?? makeRow(stage, trials[i])));
+    at.trials.replaceChildren(...[...rows.values()].map((row) => row.line));
+    if (at.trials.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   function makeRow(stage, trial) {
@@ -70,7 +75,7 @@ export function trialTable(api, chosen) {
     link.setAttribute("aria-label", `Trial ${trial.number} in optuna-dashboard`);
     const [result, epochs] = [el("td"), el("td", { className: "number wide" })];
     const line = el("tr", {}, el("td", {}, box), el("th", { scope: "row", className: "number" }, link),
-      el("td", { className: "number" }, quantity(trial.eta)), el("td", { className: "number" }, quantity(trial.lambda)),
+      el("td", { className: "number" }, quantity(trial.eta, 3)), el("td", { className: "number" }, quantity(trial.lambda, 3)),
       result, epochs, el("td", { className: "number wide" }, String(trial.seed)));
     box.addEventListener("change", () => toggle(stage.study, trial.number));
     const update = (now) => {
@@ -83,10 +88,10 @@ export function trialTable(api, chosen) {
 
   function turnTo(place) {
     offset = Math.max(0, place);
-    return refresh();
+    changed(refresh());
   }
 
-  at.stage.addEventListener("change", () => turnTo(0));
+  for (const choice of [at.stage, at.order]) choice.addEventListener("change", () => turnTo(0));
   at.back.addEventListener("click", () => turnTo(offset - PAGE));
   at.on.addEventListener("click", () => turnTo(offset + PAGE));
   at.reset.addEventListener("click", () => {
@@ -111,6 +116,7 @@ const keyOf = (study, number) => `${study} ${number}`;
 function resultOf(trial) {
   if (trial.state === "COMPLETE") return percent(trial.value);
   if (trial.reason) return trial.reason;
-  if (trial.state === "RUNNING") return trial.epochs ? `${percent(trial.last)}, in training` : "in training";
+  if (trial.state === "RUNNING") return trial.last == null ? "in training" : `${percent(trial.last)}, in training`;
+  if (trial.state === "PRUNED" && trial.last != null) return `${percent(trial.last)}, pruned`;
   return trial.state.toLowerCase();
 }
