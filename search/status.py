@@ -1,6 +1,6 @@
 """How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -150,13 +150,17 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` for a campaign that the storage does not hold.
     """
     name = _chosen(campaign_names(storage), name, storage)
-    studies = find_studies(storage, name)
+    return status_of(name, storage.location.shown, find_studies(storage, name), storage.live)
+
+
+def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
+    """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(storage, name, planned, studies) for planned in config["stage"])
+    stages = tuple(_stage(name, planned, studies, live) for planned in config["stage"])
     final = read_final(studies)
     return Status(
         campaign=name,
-        storage=storage.location.shown,
+        storage=storage,
         state=_state(stages, final),
         seconds=_seconds(studies, final),
         stages=stages,
@@ -191,7 +195,9 @@ def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
     raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
 
 
-def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Mapping[str, Study]) -> StageStatus:
+def _stage(
+    campaign: str, planned: dict[str, Any], studies: Mapping[str, Study], live: Callable[[int], int]
+) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
         space = Space.from_dict(planned) if planned["eta"] else None
@@ -205,7 +211,7 @@ def _stage(storage: Storage, campaign: str, planned: dict[str, Any], studies: Ma
         pruned=study.count(TrialState.PRUNED),
         diverged=study.diverged,
         failed=study.failed,
-        running=storage.live(study.id) if study.count(TrialState.RUNNING) else 0,
+        running=live(study.id) if study.count(TrialState.RUNNING) else 0,
         space=study.space,
         parent=study.attrs["parent"],
         best=tuple(Trial.of(trial) for trial in study.best(_BEST)),

@@ -347,15 +347,18 @@ def open_storage(
     """
 
     def open_it(_: bool) -> Storage:
-        if location.kind == "sqlite":
-            sqlite_file.check(location.file, writing=writing)
-        elif not is_there(location):
-            raise StorageError(
-                f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage."
-            )
+        check_there(location, writing=writing)
         return Storage(location, lease_seconds=lease_seconds)
 
     return persist(open_it) if patient else open_it(False)
+
+
+def check_there(location: Location, *, writing: bool) -> None:
+    """Raise `StorageError` unless a location holds studies that may be read, and written if asked."""
+    if location.kind == "sqlite":
+        sqlite_file.check(location.file, writing=writing)
+    elif not is_there(location):
+        raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
 
 
 def make_storage(location: Location) -> Storage:

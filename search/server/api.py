@@ -1,100 +1,146 @@
 """The routes under /api/v1."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from search import charts
-from search.server import answers
-from search.server.campaigns import Campaigns, View
+from search.errors import SearchError
+from search.server import answers, models
+from search.server.board import Answer, Board
+from search.server.campaigns import View
 from search.study import Study
 
-_POLL_SECONDS = 1.0
+_MOST = 2**31 - 1
+_MOST_CURVES = 100
+_Offset = Annotated[int, Query(ge=0, le=_MOST)]
+_Limit = Annotated[int, Query(ge=1, le=1000)]
+_Number = Annotated[int, Path(ge=0, le=_MOST)]
+_Studies = Annotated[
+    list[str] | None, Query(description="learning curves of these studies' trials", max_length=_MOST_CURVES)
+]
+_Numbers = Annotated[list[int] | None, Query(description="and their numbers, as many", max_length=_MOST_CURVES)]
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": models.Problem, "description": "The server wants its token."},
+    404: {"model": models.Problem, "description": "There is no such campaign, stage or trial."},
+    421: {"model": models.Problem, "description": "The request is for another host."},
+    503: {"model": models.Problem, "description": "The storage cannot be read just now."},
+}
 
 
-def make_api(campaigns: Campaigns) -> APIRouter:
+def make_api(board: Board) -> APIRouter:
     """Return the routes over the campaigns of a storage."""
-    api = APIRouter(prefix="/api/v1")
+    api = APIRouter(prefix="/api/v1", responses=REFUSALS)
 
-    @api.get("/campaigns")
-    def list_campaigns() -> Response:
-        return _json({"campaigns": [answers.listed(campaigns.view(name)) for name in campaigns.names()]})
+    @api.get("/campaigns", response_model=models.Campaigns)
+    async def list_campaigns(request: Request) -> Response:
+        """List the campaigns of the storage, in the order they were begun."""
+        views = [await board.view(name) for name in await board.names()]
+        listed = {"campaigns": [answers.listed(view) for view in views], "problems": await board.problems()}
+        return _answer(request, listed)
 
-    @api.get("/campaigns/{name}")
-    def get_campaign(name: str) -> Response:
-        return _raw(campaigns.view(name).answer("campaign", lambda v: answers.to_json(answers.campaign(v))))
+    @api.get("/campaigns/{name}", response_model=models.Campaign)
+    async def get_campaign(request: Request, name: str) -> Response:
+        """Tell how a campaign stands, as `coarsefine status --json` does."""
+        return _send(request, await _campaign(board, await board.view(name)))
 
-    @api.get("/campaigns/{name}/best")
-    def get_best(name: str) -> Response:
-        return _json(answers.best(campaigns.view(name)))
+    @api.get("/campaigns/{name}/best", response_model=models.BestOfAll)
+    async def get_best(request: Request, name: str) -> Response:
+        """Return the best trials of each stage, and the winner, as `coarsefine best --json` does."""
+        return _answer(request, answers.best(await board.view(name)))
 
-    @api.get("/campaigns/{name}/stages/{stage}/trials")
-    def list_trials(
+    @api.get("/campaigns/{name}/stages/{stage}/trials", response_model=models.Trials)
+    async def list_trials(
+        request: Request,
         name: str,
         stage: str,
-        offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        offset: _Offset = 0,
+        limit: _Limit = 100,
+        order: answers.Order = "number",
     ) -> Response:
-        trials = _study(campaigns.view(name), stage).trials
-        page = [answers.trial(trial) for trial in trials[offset : offset + limit]]
-        return _json({"total": len(trials), "offset": offset, "limit": limit, "trials": page})
+        """Return a page of a stage's trials."""
+        return _answer(request, answers.trials(_study(await board.view(name), stage), offset, limit, order))
 
-    @api.get("/campaigns/{name}/stages/{stage}/trials/{number}")
-    def get_trial(name: str, stage: str, number: int) -> Response:
-        study = _study(campaigns.view(name), stage)
+    @api.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=models.TrialInFull)
+    async def get_trial(request: Request, name: str, stage: str, number: _Number) -> Response:
+        """Return a trial with its accuracy and losses after each epoch."""
+        study = _study(await board.view(name), stage)
         found = [trial for trial in study.trials if trial.number == number]
         if not found:
             raise HTTPException(404, f"Stage '{stage}' has no trial {number}.")
-        return _json(answers.trial_in_full(study, found[0]))
+        return _answer(request, answers.trial_in_full(study, found[0]))
 
-    @api.get("/campaigns/{name}/figures/{figure}")
-    def get_figure(
-        name: str,
-        figure: Literal["map", "best-so-far", "losses"],
-        theme: charts.Theme = "light",
-        study: Annotated[list[str] | None, Query()] = None,
-        number: Annotated[list[int] | None, Query()] = None,
-    ) -> Response:
-        view = campaigns.view(name)
-        pairs = list(zip(study or [], number or [], strict=False)) or None
-        chosen = None if pairs is None else [
-            (f"{s} {n}", t) for s, n in pairs for t in view.studies[s].trials if t.number == n
-        ]
-        key = (figure, theme, tuple(pairs or ()))
-        return _raw(view.answer(key, lambda v: answers.figure(v, figure, theme, chosen)))
+    @api.get("/campaigns/{name}/figures/{figure}", response_model=models.Figure)
+    async def get_figure(
+        request: Request, name: str, figure: answers.Figure, theme: charts.Theme = "light",
+        study: _Studies = None, number: _Numbers = None,
+    ) -> Response:  # fmt: skip
+        """Return a figure for Plotly; of learning curves those chosen, or those of the three best of each stage."""
+        view = await board.view(name)
+        if study or number:
+            chosen = _chosen(view, study or [], number or [])
+            return _send(request, Answer.of(answers.figure(view, figure, theme, chosen)))
+        key = (figure, theme)
+        return _send(request, await board.answer(view, key, lambda: answers.figure(view, figure, theme, None)))
 
-    @api.get("/campaigns/{name}/events")
-    async def stream_events(name: str, request: Request) -> Response:
-        await asyncio.to_thread(campaigns.view, name)
-        return StreamingResponse(_events(campaigns, name, request), media_type="text/event-stream")
+    @api.get(
+        "/campaigns/{name}/events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    async def stream_events(name: str) -> Response:
+        """Send how the campaign stands as an event `status`: at once, and when it changes, once a second at most."""
+        await board.view(name)
+        return StreamingResponse(_events(board, name), media_type="text/event-stream")
 
     return api
 
 
-async def _events(campaigns: Campaigns, name: str, request: Request) -> AsyncIterator[bytes]:
-    seen = 0
-    while not await request.is_disconnected():
-        view = await asyncio.to_thread(campaigns.view, name)
-        if view.revision != seen:
-            seen = view.revision
-            data = view.answer("campaign", lambda v: answers.to_json(answers.campaign(v)))
-            yield b"id: %d\nevent: status\ndata: %s\n\n" % (seen, data)
-        await asyncio.sleep(_POLL_SECONDS)
+async def _campaign(board: Board, view: View) -> Answer:
+    return await board.answer(view, "campaign", lambda: answers.to_json(answers.campaign(view)))
+
+
+async def _events(board: Board, name: str) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    try:
+        async for view in board.changes(name):
+            if view is None:
+                yield b": still here\n\n"
+            else:
+                yield b"id: %d\nevent: status\ndata: %s\n\n" % (view.revision, (await _campaign(board, view)).body)
+    except SearchError:  # the stream ends; who asks again hears why
+        return
 
 
 def _study(view: View, stage: str) -> Study:
-    found = [study for study in view.studies.values() if study.attrs["stage"] == stage]
-    if not found:
-        raise HTTPException(404, f"There is no stage '{stage}' yet.")
-    return found[0]
+    study = view.studies.get(f"{view.status.campaign}/{stage}")
+    if study is None:
+        raise HTTPException(404, f"Campaign '{view.status.campaign}' has no open stage '{stage}'.")
+    return study
 
 
-def _json(value: Any) -> Response:
-    return _raw(answers.to_json(value))
+def _chosen(view: View, studies: list[str], numbers: list[int]) -> answers.Chosen:
+    if len(studies) != len(numbers):
+        raise HTTPException(404, f"{len(studies)} studies and {len(numbers)} numbers are given: each trial needs both.")
+    pairs = list(zip(studies, numbers, strict=True))
+    by_number = {
+        name: {trial.number: trial for trial in view.studies[name].trials} for name in {*studies} & {*view.studies}
+    }
+    for name, number in pairs:
+        if number not in by_number.get(name, {}):
+            raise HTTPException(404, f"Campaign '{view.status.campaign}' has no trial {number} of '{name}'.")
+    return [(view.studies[name], by_number[name][number]) for name, number in pairs]
 
 
-def _raw(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+def _answer(request: Request, value: Any) -> Response:
+    return _send(request, Answer.of(answers.to_json(value)))
+
+
+def _send(request: Request, answer: Answer) -> Response:
+    """Send an answer, unless the browser tells that it has it."""
+    headers = {"ETag": answer.tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == answer.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, media_type="application/json", headers=headers)

@@ -1,29 +1,98 @@
-"""The application: our own routes first, optuna-dashboard under everything else."""
+"""The application: our own routes, optuna-dashboard under every other path, and the guard before both."""
 
-import optuna_dashboard
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import cast
+
 from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 
-from search.database import Location
-from search.errors import UsageError
+from search.database import Location, read_only
+from search.errors import StorageError, UsageError
+from search.server import answers
 from search.server.api import make_api
+from search.server.board import Board
 from search.server.campaigns import Campaigns
+from search.server.changes import Changes
+from search.server.dashboard import SharedStorage, make_dashboard
+from search.server.door import Door
+from search.server.guard import App, Guard, Receive, Scope, Send
+from search.server.redact import redact
 from search.server.web import make_web
-from search.storage import open_storage
+from search.storage import check_there
+
+_OURS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
 
 
-def create_app(location: Location, *, allow_write: bool = False) -> FastAPI:
-    """Return the application over the studies at a location."""
-    storage = open_storage(location)
-    campaigns = Campaigns(storage)
-    app = FastAPI(title="Coarsefine", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-    app.include_router(make_api(campaigns))
-    app.include_router(make_web(campaigns, allow_write=allow_write))
-    app.add_exception_handler(UsageError, _not_found)
-    app.mount("/", WSGIMiddleware(optuna_dashboard.wsgi(storage)))  # type: ignore[arg-type]
-    return app
+class Application:
+    """What uvicorn serves: everything over one storage."""
+
+    def __init__(self, location: Location, door: Door) -> None:
+        check_there(location, writing=door.allow_write)
+        self._storage = SharedStorage(location if door.allow_write else read_only(location))
+        self._changes = Changes(self._storage)
+        self.board = Board(Campaigns(self._storage, self._storage.reader, self._changes))
+        self.routes = _our_routes(self.board, door, self._close)
+        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self._storage, self._changes)))  # type: ignore[arg-type]
+        self._guard = Guard(self._share, door)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI has it."""
+        await self._guard(scope, receive, send)
+
+    async def _share(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "lifespan" or _is_ours(scope["path"])
+        await (self.routes if ours else self._dashboard)(scope, receive, send)
+
+    def _close(self) -> None:
+        self._changes.close()
+        self._storage.close()
 
 
-def _not_found(_: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, 404)
+def create_app(location: Location, door: Door) -> Application:
+    """Return the application over the studies at a location; raise `StorageError` where there are none."""
+    return Application(location, door)
+
+
+def _is_ours(path: str) -> bool:
+    return path == "/" or any(path == ours or path.startswith(f"{ours}/") for ours in _OURS)
+
+
+def _our_routes(board: Board, door: Door, close: Callable[[], None]) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        close()
+
+    routes = FastAPI(
+        title="Coarsefine",
+        description="Campaigns of staged random search. Every answer is read-only.",
+        version=version("coarsefine"),
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        lifespan=lifespan,
+    )
+    routes.include_router(make_api(board))
+    routes.include_router(make_web(board, door))
+    routes.add_exception_handler(UsageError, _tell_missing)
+    routes.add_exception_handler(StorageError, _tell_unreadable)
+    routes.add_exception_handler(Exception, _tell_bug)
+    return routes
+
+
+async def _tell_missing(_: Request, error: Exception) -> Response:
+    return _problem(404, str(error))
+
+
+async def _tell_unreadable(_: Request, __: Exception) -> Response:
+    return _problem(503, "The storage cannot be read just now; the server's log says why.")
+
+
+async def _tell_bug(_: Request, __: Exception) -> Response:
+    return _problem(500, "The server made a mistake; its log says which.")
+
+
+def _problem(status: int, told: str) -> Response:
+    return Response(redact(answers.to_json({"detail": told})), status, media_type="application/json")
