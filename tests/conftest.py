@@ -1,10 +1,18 @@
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import postgres
 import pytest
 from hypothesis import settings
+from wanted import want
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
 
 settings.register_profile("coarsefine", deadline=None)  # how fast the machine is today is no property of the code
 settings.load_profile("coarsefine")
@@ -32,7 +40,7 @@ def cifar10_archive():
     """Where the user keeps CIFAR-10, by the user's own setting; without it a test is skipped, in CI it fails."""
     given = os.environ.get("COARSEFINE_DATA")
     if not given:
-        _want("COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files.")
+        want("COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files.")
     return Path(given)
 
 
@@ -41,7 +49,7 @@ def own_server():
     """Return a PostgreSQL server that a test may stop; without its programs a test is skipped, in CI it fails."""
     programs = postgres.find_programs()
     if programs is None:
-        _want(postgres.WANTED)
+        want(postgres.WANTED)
     server = postgres.Server(programs)
     server.start()
     yield server
@@ -61,6 +69,15 @@ def new_database(server_url):
         yield url
 
 
-def _want(what):
-    in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-    pytest.fail(what) if in_ci else pytest.skip(what)
+@pytest.fixture(scope="session")
+def browser():
+    """Return a Chromium, which asks nobody anything by itself; without it a test is skipped, in CI it fails."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests should wait for it
+
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        want("There is no Chromium: install the package chromium, or google-chrome.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, chromium_sandbox=False, args=QUIET)
+        yield chromium
+        chromium.close()

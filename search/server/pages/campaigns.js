@@ -3,7 +3,7 @@
 import { ask, duration, el, plural, STATES, tell } from "./page.js";
 
 const EVERY_MS = 5000;
-const at = Object.fromEntries(["campaigns", "none", "problem"].map((id) => [id, document.getElementById(id)]));
+const at = Object.fromEntries(["campaigns", "none", "problem", "problems"].map((id) => [id, document.getElementById(id)]));
 let shown = "";
 
 function card(campaign) {
@@ -19,9 +19,11 @@ function card(campaign) {
 
 async function refresh() {
   try {
-    const { campaigns } = await ask("/api/v1/campaigns");
+    const { campaigns, problems } = await ask("/api/v1/campaigns");
     at.problem.hidden = true;
     at.none.hidden = campaigns.length > 0;
+    at.problems.hidden = !problems.length;
+    at.problems.replaceChildren(...problems.map((problem) => el("li", {}, problem)));
     const now = JSON.stringify(campaigns);
     if (now !== shown) at.campaigns.replaceChildren(...campaigns.map(card));
     shown = now;

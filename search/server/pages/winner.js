@@ -58,15 +58,17 @@ function commandsOf(status) {
 }
 
 function command(what, text) {
+  const code = el("code", {}, text);
   const copy = el("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
   copy.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
       copy.textContent = "Copied";
-    } catch {
-      copy.textContent = "Not allowed";
+    } catch { // without HTTPS browsers let only this machine's own pages copy
+      getSelection().selectAllChildren(code);
+      copy.textContent = "Selected";
     }
     setTimeout(() => { copy.textContent = "Copy"; }, 2000);
   });
-  return el("div", {}, el("p", { className: "soft" }, what), el("div", { className: "command" }, el("code", {}, text), copy));
+  return el("div", {}, el("p", { className: "soft" }, what), el("div", { className: "command" }, code, copy));
 }
