@@ -15,8 +15,8 @@ CURVES = "() => document.querySelector('#losses').data.length / 2"  # training a
 
 
 def wait_for_plots(page):
-    for plot in PLOTS:
-        page.wait_for_selector(f"{plot} .main-svg")
+    for plot in PLOTS:  # one that is empty is there, but hidden behind words
+        page.wait_for_selector(f"{plot} .main-svg", state="attached")
     page.wait_for_selector("#trials tr")
 
 
