@@ -28,8 +28,8 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         "Data": attrs["data"]["description"],
     }
     rows = "\n".join(f"- **{name}:** {text}" for name, text in told.items() if text)
-    page = f"[the campaign's page](/campaigns/{quote(campaign.name)})"
-    return f"Stage {place} of {len(campaign.stage)} of {page}, which `coarsefine serve` shows.\n\n{rows}\n"
+    page = f"[Its page](/campaigns/{quote(campaign.name)}), under `coarsefine serve`, shows all its stages together."
+    return f"Stage {place} of {len(campaign.stage)} of the campaign `{campaign.name}`. {page}\n\n{rows}\n"
 
 
 def note_attrs(note: str) -> dict[str, Any]:

@@ -30,11 +30,11 @@ class Application:
 
     def __init__(self, location: Location, door: Door) -> None:
         check_there(location, writing=door.allow_write)
-        self._storage = SharedStorage(location if door.allow_write else read_only(location))
-        self._changes = Changes(self._storage)
-        self.board = Board(Campaigns(self._storage, self._storage.reader, self._changes))
-        self.routes = _our_routes(self.board, door, self._close)
-        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self._storage, self._changes)))  # type: ignore[arg-type]
+        self.storage = SharedStorage(location if door.allow_write else read_only(location))
+        self._changes = Changes(self.storage)
+        self.board = Board(Campaigns(self.storage, self.storage.reader, self._changes))
+        self.ours = _our_routes(self.board, door, self._close)
+        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, self._changes)))  # type: ignore[arg-type]
         self._guard = Guard(self._share, door)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,11 +43,11 @@ class Application:
 
     async def _share(self, scope: Scope, receive: Receive, send: Send) -> None:
         ours = scope["type"] == "lifespan" or _is_ours(scope["path"])
-        await (self.routes if ours else self._dashboard)(scope, receive, send)
+        await (self.ours if ours else self._dashboard)(scope, receive, send)
 
     def _close(self) -> None:
         self._changes.close()
-        self._storage.close()
+        self.storage.close()
 
 
 def create_app(location: Location, door: Door) -> Application:

@@ -66,13 +66,21 @@ def _answer(inner: Any, environ: Environ, start: Start) -> Iterable[bytes]:
     kind = next((value for name, value in headers if name.lower() == "content-type"), "")
     compressed = any(name.lower() == "content-encoding" for name, _ in headers)
     if kind.startswith(_TEXT) and not compressed and not environ["PATH_INFO"].startswith("/static/"):
-        text = redact(b"".join(body))
+        text = redact(_whole(body))
         if text:
             headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
             headers.append(("Content-Length", str(len(text))))
         body = [text]
     start(status, headers)
     return body
+
+
+def _whole(body: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(body)
+    finally:
+        if hasattr(body, "close"):  # a file
+            body.close()
 
 
 class _Log:

@@ -51,20 +51,25 @@ def serve(location: Location, access: Access, say: Callable[[str], None]) -> Non
         hosts = host_headers(_own_hosts(access.host), port, access.allowed_hosts)
         app = create_app(location, Door(hosts, token, access.allow_write, f"coarsefine_{port}"))
         _log_to_stderr()
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, ws="none",
-            timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
-        )  # fmt: skip
         for line in _greeting(access, port, token if made else None):
             say(line)
         with suppress(KeyboardInterrupt):  # uvicorn sends itself Ctrl-C again, once it has ended
-            _Server(config, app).run([listener])
+            make_server(app).run([listener])
+
+
+def make_server(app: Application) -> uvicorn.Server:
+    """Return what serves an application on the sockets that its `run` is given."""
+    return _Server(app)
 
 
 class _Server(uvicorn.Server):
     """Ends event streams first: a server waits for its answers to end, and these never do."""
 
-    def __init__(self, config: uvicorn.Config, app: Application) -> None:
+    def __init__(self, app: Application) -> None:
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, ws="none",
+            timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
+        )  # fmt: skip
         super().__init__(config)
         self._app = app
 
