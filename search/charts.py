@@ -4,7 +4,7 @@ Each is made from the studies alone, and reads on light and on dark paper: `them
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -12,13 +12,16 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
+from search.space import Range
 from search.status import Winner
 from search.study import Study, point_of, value_of
 
 Theme = Literal["light", "dark"]
+_Found = list[tuple[Study, FrozenTrial]]
+"""Trials with their studies."""
 _INK = {"light": ("#1f2933", "#d9dee4", "#ffffffcc"), "dark": ("#e4e7eb", "#303a45", "#181f27cc")}
 """Of text, of grid lines, and behind words that stand among points."""
-_STAGES = ("#2f6fb3", "#d1711f", "#2d8a4e", "#9a4fb0", "#b3392f", "#5f6b76")
+_STAGES = ("#3379c8", "#d1711f", "#2f9355", "#a055b8", "#c2483d", "#6b7885")
 """Of the stages, in order, then again from the first."""
 _CURVES = (*_STAGES, "#1a9aa8", "#c2559a", "#8a7a1f", "#6a5acd")
 """Of learning curves, of which a figure often has nine."""
@@ -55,26 +58,15 @@ def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
     for place, study in enumerate(studies):
         figure.add_trace(_box(study, colour_of(place)))
         figure.add_annotation(_name(study, place))
-    completed, pruned, failed = (_in_state(studies, state) for state in ("COMPLETE", "PRUNED", "FAIL"))
-    completed.sort(key=lambda pair: value_of(pair[1]))  # the best lie on top
-    scale = _Scale.over(trial for _, trial in [*completed, *pruned])
-    line = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}
-    for name, found, marker in (
-        ("pruned", pruned, {"size": 8, "symbol": "triangle-down", "line": line, **scale.of(t for _, t in pruned)}),
-        ("completed", completed, {"size": 9, "line": line, **scale.of(t for _, t in completed)}),
-        (_how_failed(failed), failed, {"size": 8, "symbol": "x", "color": _ENDED_BADLY}),
-    ):
-        figure.add_trace(_dots(name, found, marker))
-    if completed:
-        figure.data[-2].marker.update(showscale=True, colorbar=scale.bar())
+    for trace in _points(_by_state(studies)):
+        figure.add_trace(trace)
     if winner is not None:
         ring = {"size": 18, "symbol": "circle-open", "color": _WINNER, "line": {"width": 3}}
-        point = winner.trial
-        figure.add_scatter(
-            x=[point.eta], y=[point.lam], mode="markers", name="winner", marker=ring, hoverinfo="skip"
-        )  # fmt: skip
-    figure.update_xaxes(type="log", title="η, learning rate", exponentformat="power", nticks=8)
-    figure.update_yaxes(type="log", title="λ, L2 weight", exponentformat="power", nticks=8)
+        at = {"x": [winner.trial.eta], "y": [winner.trial.lam]}
+        figure.add_scatter(**at, mode="markers", name="winner", marker=ring, hoverinfo="skip")
+    axis = {"type": "log", "exponentformat": "power", "nticks": 8}
+    figure.update_xaxes(title="η, learning rate", range=_around([study.space.eta for study in studies]), **axis)
+    figure.update_yaxes(title="λ, L2 weight", range=_around([study.space.lam for study in studies]), **axis)
     return figure
 
 
@@ -145,10 +137,10 @@ def _over_epochs(figure: go.Figure, title: str) -> go.Figure:
 
 
 def _box(study: Study, colour: str) -> go.Scatter:
-    eta, lam = study.space.eta, study.space.lam
+    eta, lam, name = study.space.eta, study.space.lam, f"ranges of {escape(study.attrs['stage'])}"
     return go.Scatter(
         x=[eta.low, eta.high, eta.high, eta.low, eta.low], y=[lam.low, lam.low, lam.high, lam.high, lam.low],
-        mode="lines", line={"color": colour, "width": 2}, name=f"ranges of {study.attrs['stage']}", hoverinfo="name",
+        mode="lines", line={"color": colour, "width": 2}, name=name, hoverinfo="name",
         showlegend=False,
     )  # fmt: skip
 
@@ -178,9 +170,9 @@ class _Scale:
         low, high = values[len(values) // 4], values[-1]
         return cls(low if low < high else high - 0.01, high)  # a scale needs two ends
 
-    def of(self, trials: Iterable[FrozenTrial]) -> dict[str, Any]:
+    def of(self, found: _Found) -> dict[str, Any]:
         """Return how the markers of trials are coloured."""
-        colours = [_accuracy(trial) for trial in trials]
+        colours = [_accuracy(trial) for _, trial in found]
         return {"color": colours, "colorscale": _ACCURACY, "cmin": self.low, "cmax": self.high, "showscale": False}
 
     def bar(self) -> dict[str, Any]:
@@ -198,16 +190,39 @@ def _accuracy(trial: FrozenTrial) -> float | None:
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value
 
 
-def _in_state(studies: Sequence[Study], state: str) -> list[tuple[Study, FrozenTrial]]:
-    return [(study, trial) for study in studies for trial in study.trials if trial.state.name == state]
+def _by_state(studies: Sequence[Study]) -> dict[TrialState, _Found]:
+    return {
+        state: [(study, trial) for study in studies for trial in study.trials if trial.state is state]
+        for state in TrialState
+    }
 
 
-def _how_failed(failed: Sequence[tuple[Study, FrozenTrial]]) -> str:
+def _points(found: Mapping[TrialState, _Found]) -> Iterator[go.Scatter]:
+    """Yield the trials as dots, those that matter most on top: the best of the completed, and what diverged."""
+    completed = sorted(found[TrialState.COMPLETE], key=lambda pair: value_of(pair[1]))
+    begun = [(study, trial) for study, trial in found[TrialState.RUNNING] if trial.intermediate_values]
+    pruned, failed = found[TrialState.PRUNED], found[TrialState.FAIL]
+    scale = _Scale.over(trial for _, trial in [*completed, *pruned, *begun])
+    thin, bar = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}, {"showscale": True, "colorbar": scale.bar()}
+    yield _dots("pruned", pruned, {**scale.of(pruned), "size": 8, "symbol": "triangle-down", "line": thin})
+    yield _dots("in training", begun, {**scale.of(begun), "size": 9, "symbol": "circle-open", "line": {"width": 2}})
+    yield _dots("completed", completed, {**scale.of(completed), "size": 9, "line": thin, **(bar if completed else {})})
+    yield _dots(_how_failed(failed), failed, {"size": 8, "symbol": "x", "color": _ENDED_BADLY})
+
+
+def _around(ranges: Sequence[Range]) -> list[float]:
+    """Return the logarithms between which all ranges lie, with room for points and names at their edges."""
+    low, high = (math.log10(f(b)) for f, b in ((min, [r.low for r in ranges]), (max, [r.high for r in ranges])))
+    room = 0.06 * (high - low)
+    return [low - room, high + room]
+
+
+def _how_failed(failed: _Found) -> str:
     diverged = all("diverged" in trial.user_attrs.get("reason", "") for _, trial in failed)
     return "diverged" if diverged else "diverged or failed"
 
 
-def _dots(name: str, found: Sequence[tuple[Study, FrozenTrial]], marker: dict[str, Any]) -> go.Scatter:
+def _dots(name: str, found: _Found, marker: dict[str, Any]) -> go.Scatter:
     points = [point_of(trial) for _, trial in found]
     told = "%{customdata[0]} trial %{customdata[1]}<br>η %{x:.5g}, λ %{y:.3g}<br>%{customdata[2]}<extra></extra>"
     return go.Scatter(
@@ -222,6 +237,11 @@ def _links(found: Iterable[tuple[Study, FrozenTrial]]) -> list[list[Any]]:
 
 
 def _ending(trial: FrozenTrial) -> str:
+    """Return in words how a trial ended, or how far it is."""
     if trial.state is TrialState.COMPLETE:
         return f"{100 * value_of(trial):.2f} %"
-    return str(trial.user_attrs.get("reason", trial.state.name.lower()))
+    if trial.state is TrialState.FAIL:
+        return escape(trial.user_attrs.get("reason", "failed"))
+    after = max(trial.intermediate_values, default=0)
+    reached = f"{100 * trial.intermediate_values[after]:.2f} % after epoch {after}, " if after else ""
+    return f"{reached}{'pruned' if trial.state is TrialState.PRUNED else 'in training'}"

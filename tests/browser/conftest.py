@@ -27,7 +27,7 @@ def visit(browser, address):
     """Return a function that opens a path of the server as a new user; afterwards nothing may have been amiss.
 
     That is: no error nor warning on the console, where refusals by the content security policy are told too, no
-    uncaught exception, and no request that leaves for another server. What is expected to be amiss goes into `forgiven`.
+    uncaught exception, and no request to another server. What a test expects of these goes into `forgiven`.
     """
     complaints, requests, contexts = [], [], []
 

@@ -56,7 +56,7 @@ def test_the_commands_to_go_on_are_commands(visit, folder):
 
 
 def test_what_workers_do_appears_without_reloading(visit, folder):
-    """Trials that a worker ends appear in counts, points and rows; the zoom stays, and the page is never loaded anew."""
+    """Trials that a worker ends appear in counts, points and rows; the zoom stays, and nothing is loaded anew."""
     page = visit("/campaigns/fresh")
     page.wait_for_selector("#map .main-svg")
     expect(page.locator("#state")).to_have_text("not finished, nobody trains")
@@ -89,7 +89,7 @@ def test_a_lost_connection_is_told_and_comes_back(visit, folder):
         expect(page.locator("#live")).to_have_text("live")
 
 
-def test_every_link_to_optuna_dashboard_leads_to_a_page_that_draws(visit, address):
+def test_every_link_to_optuna_dashboard_leads_to_a_page_that_draws(visit):
     """Each stage's link shows its study with plots, each trial's link shows that trial."""
     page = visit("/campaigns/small")
     wait_for_plots(page)

@@ -46,6 +46,7 @@ function showWinner(status) {
   const now = JSON.stringify([state, status.winner, final, stages.map((stage) => stage.completed)]);
   if (now === winner) return;
   winner = now;
+  tell(at["winner-title"], state === "done" || !status.winner ? "Winner" : "Leader");
   at.winner.replaceChildren(...winnerOf(status));
 }
 

@@ -20,11 +20,12 @@ export function tell(element, text) {
 export const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)}\u00a0%`;
 export const plural = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
-/** A positive number as people write it: 0.0286, 1.5 × 10⁻⁴. */
+/** A positive number as people write it: 0.0286, 1.5 × 10⁻⁴, 10⁸. */
 export function quantity(value, digits = 4) {
   if (value >= 0.001 && value < 1e5) return String(Number(value.toPrecision(digits)));
-  const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
-  return `${Number(mantissa)}\u00a0×\u00a010${[...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
+  const [mantissa, exponent] = value.toExponential(digits - 1).split("e").map(Number);
+  const raised = [...String(exponent)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+  return mantissa === 1 ? `10${raised}` : `${mantissa}\u00a0×\u00a010${raised}`;
 }
 
 /** Seconds as people say them: 8 s, 4 min 36 s, 2 h 5 min. */

@@ -3,7 +3,7 @@
 import { duration, el, percent, plural, quantity, tell } from "./page.js";
 
 const KINDS = ["completed", "pruned", "diverged", "failed", "running"];
-const COLOURS = ["#2f6fb3", "#d1711f", "#2d8a4e", "#9a4fb0", "#b3392f", "#5f6b76"]; // those of search/charts.py
+const COLOURS = ["#3379c8", "#d1711f", "#2f9355", "#a055b8", "#c2483d", "#6b7885"]; // those of search/charts.py
 
 /** Make a stage's card; return it with a function that tells it how the stage stands. */
 export function stageCard(stage, place) {
@@ -70,7 +70,7 @@ function rangesOf(stage) {
 function originOf(stage) {
   if (!stage.parent) return "";
   const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
-  const carried = stage.carried.length ? `; tries ${plural(stage.carried.length, "point")} of it again` : "";
+  const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it again, on fresh seeds` : "";
   if (!stage.narrowed_from) return `Follows ${parent}${carried}`;
   const pressed = stage.pressed.length ? `, which press against ${stage.pressed.join(" and ")}` : "";
   return `Drawn around the ${plural(stage.narrowed_from.length, "best trial")} of ${parent}${pressed}${carried}`;

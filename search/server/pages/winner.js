@@ -22,8 +22,7 @@ function pointOf(status) {
     el("p", { className: "point" }, el("span", {}, `η = ${quantity(winner.eta)}`), el("span", {}, `λ = ${quantity(winner.lambda)}`)),
     el("p", {}, `${percent(winner.value)} on the validation images${errorOf(winner.value, status.validation_images)}, `,
       trial, `, seed ${winner.seed}.`),
-    el("p", { className: "soft" }, status.state === "done" ? "" : "The best so far. ",
-      completed > 1 ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
+    el("p", { className: "soft" }, completed > 1 ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
   ];
 }
 
@@ -50,7 +49,7 @@ function commandsOf(status) {
   const name = /^[\w.-]+$/.test(status.campaign) ? status.campaign : `'${status.campaign.replaceAll("'", "'\\''")}'`;
   const commands = {
     running: { "Help it from another terminal": `coarsefine worker ${name}` },
-    interrupted: { "Take it to its end": `coarsefine run ${name}` },
+    interrupted: { "Take it to its end; give its file, if it is no preset": `coarsefine run ${name}` },
     failed: { "See how its trials ended": `coarsefine status ${name}` },
     done: { "List the best trials of each stage": `coarsefine best ${name}`, "As JSON, for a script": `coarsefine best ${name} --json` },
   }[status.state];
