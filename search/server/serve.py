@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def serve(location: Location, access: Access, say: Callable[[str], None]) -> Non
     Raises `UsageError` for an address that cannot be had or may not be open, and `StorageError`.
     """
     token, made = _token(access)
-    listener = _listen(access)
+    listener = listen(access.host, access.port)
     with listener:
         port = listener.getsockname()[1]
         hosts = host_headers(_own_hosts(access.host), port, access.allowed_hosts)
@@ -115,18 +115,21 @@ def _fit(token: str, access: Access) -> str:
     return token
 
 
-def _listen(access: Access) -> socket.socket:
-    host = "127.0.0.1" if access.host == "localhost" else access.host
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address of this machine; raise `UsageError` where it cannot be had."""
+    numeric = "127.0.0.1" if host == "localhost" else host
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, access.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()  # who reads the address that is printed next may come at once
+        found = socket.getaddrinfo(numeric, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with ExitStack() as undone:
+            # With its protocol stated: asyncio lets answers wait 40 ms for each other on a socket that is not said to be TCP.
+            listener = undone.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen()  # who reads the address that is printed next may come at once
+            undone.pop_all()
     except OSError as error:
-        raise UsageError(f"{access.host}, port {access.port}: {_why(error)}") from error
+        raise UsageError(f"{host}, port {port}: {_why(error)}") from error
     return listener
 
 

@@ -1,7 +1,6 @@
 """A server of the tests' own: the real one, in a thread, on a free port of 127.0.0.1."""
 
 import json
-import socket
 import threading
 from contextlib import contextmanager
 
@@ -10,7 +9,7 @@ import httpx
 from search.database import locate
 from search.server import Door, create_app
 from search.server.door import host_headers
-from search.server.serve import make_server
+from search.server.serve import listen, make_server
 
 TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a server that lives for seconds
 
@@ -18,7 +17,7 @@ TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a server that lives for
 @contextmanager
 def serving(storage, **door):
     """Serve a storage; yield a client of it, with the application as its attribute `app`."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     app = create_app(locate(storage), Door(host_headers(["127.0.0.1", "localhost"], port), **door))
     server = make_server(app)
