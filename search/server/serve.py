@@ -122,7 +122,7 @@ def listen(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(numeric, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         with ExitStack() as undone:
-            # With its protocol stated: asyncio lets answers wait 40 ms for each other on a socket that is not said to be TCP.
+            # With its protocol: asyncio lets small answers wait 40 ms on a socket that does not say that it is TCP.
             listener = undone.enter_context(socket.socket(family, kind, protocol))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
