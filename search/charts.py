@@ -37,7 +37,7 @@ def themed(figure: go.Figure, theme: Theme) -> go.Figure:
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         font={"color": ink, "family": "system-ui, sans-serif", "size": 12},
-        margin={"l": 56, "r": 16, "t": 24, "b": 48},
+        margin={"l": 56, "r": 16, "t": 12, "b": 48},
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left"}, hovermode="closest",
     )  # fmt: skip
@@ -181,7 +181,7 @@ class _Scale:
         words = [f"{100 * tick:.1f} %" for tick in ticks]
         return {
             "title": {"text": "accuracy", "side": "top"}, "tickvals": ticks, "ticktext": [f"≤ {words[0]}", *words[1:]],
-            "orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "len": 0.7, "thickness": 8,
+            "orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4, "len": 0.7, "thickness": 8,
         }  # fmt: skip
 
 

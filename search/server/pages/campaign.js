@@ -56,7 +56,8 @@ function factsOf(status) {
   const trials = sum("trials"), best = status.winner, { final } = status;
   const early = ["pruned", "diverged", "failed"].filter(sum).map((kind) => `${sum(kind)} ${kind}`).join(", ");
   return [
-    fact("Trials ended", `${trials - sum("waiting") - sum("running")} of ${trials}`, early || `in ${plural(status.stages.length, "stage")}`),
+    fact("Trials ended", `${trials - sum("waiting") - sum("running")} of ${trials}`,
+      early || `in ${plural(status.stages.length, "stage")}`),
     fact("Best validation accuracy", best ? percent(best.value) : "–",
       best ? `trial ${best.number} of ${best.stage}` : "no trial has completed"),
     fact("Test accuracy", final ? percent(final.test_accuracy) : "–",
@@ -68,7 +69,8 @@ function factsOf(status) {
 }
 
 function fact(name, number, more) {
-  return el("div", {}, el("dt", {}, name), el("dd", { className: "number" }, number), el("dd", { className: "soft" }, more));
+  const told = [el("dd", { className: "number" }, number), el("dd", { className: "soft" }, more)];
+  return el("div", {}, el("dt", {}, name), ...told);
 }
 
 /** Return what stands in the campaign's way, as a sentence or two; null where nothing does. */
@@ -97,7 +99,8 @@ function speak(status) {
 function drawLosses() {
   tell(at["losses-of"], table.isBest() ? "The three best trials of each stage; tick others in the table below."
     : `${plural(table.drawn().length, "chosen trial")}, ticked in the table below.`);
-  return draw.losses(table.isBest() ? [] : table.drawn().flatMap(([study, number]) => [["study", study], ["number", number]]));
+  const chosen = table.drawn().flatMap(([study, number]) => [["study", study], ["number", number]]);
+  return draw.losses(table.isBest() ? [] : chosen);
 }
 
 async function reported(work) {

@@ -3,7 +3,7 @@
 import { ask, duration, el, plural, STATES, tell } from "./page.js";
 
 const EVERY_MS = 5000;
-const at = Object.fromEntries(["campaigns", "none", "problem", "problems"].map((id) => [id, document.getElementById(id)]));
+const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((part) => [part.id, part]));
 let shown = "";
 
 function card(campaign) {

@@ -43,8 +43,9 @@ function fitted({ data, layout }) {
   if (!narrow.matches) return [data, { ...layout, ...fit }];
   const bars = data.map((trace) => trace.marker?.colorbar).filter(Boolean);
   for (const bar of bars) {
-    const ends = [0, bar.tickvals.length - 1];
-    Object.assign(bar, { len: 1, tickvals: ends.map((i) => bar.tickvals[i]), ticktext: ends.map((i) => bar.ticktext[i]) });
+    const ends = (list) => [list[0], list.at(-1)];
+    const ticks = { tickvals: ends(bar.tickvals), ticktext: ends(bar.ticktext) };
+    Object.assign(bar, ticks, { len: 0.8, x: 0.5, xanchor: "center", ypad: 14 });
   }
   const xaxis = { ...layout.xaxis, nticks: 5, tickangle: 0 };
   const legend = { ...layout.legend, font: { size: 11 } };

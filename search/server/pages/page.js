@@ -47,7 +47,8 @@ export async function ask(address) {
   if (answer.ok) return answer.json();
   if (answer.status === 401) throw new Error("The server wants its token again: load this page anew.");
   const told = await answer.json().catch(() => ({}));
-  throw new Error(typeof told.detail === "string" ? told.detail : `The server answered ${answer.status} to ${address}.`);
+  const detail = typeof told.detail === "string" ? told.detail : null;
+  throw new Error(detail ?? `The server answered ${answer.status} to ${address}.`);
 }
 
 export const STATES = {

@@ -6,7 +6,8 @@ const PAGE = 20;
 
 /**
  * Bring the table to life. `chosen` is called when other trials are ticked, until then the best of each stage are;
- * `changed` is given the promise that another page will be shown. Returns how to refresh it, to tell it the stages, to tick a trial, and which are ticked, as [study, number].
+ * `changed` is given the promise that another page will be shown. Returns how to refresh it, to tell it the stages, to
+ * tick a trial, and which are ticked, as [study, number].
  */
 export function trialTable(api, chosen, changed) {
   const at = Object.fromEntries(["stage", "order", "reset", "shown", "back", "on", "trials", "no-trials"]
@@ -19,6 +20,7 @@ export function trialTable(api, chosen, changed) {
   const best = () => new Map(stages.flatMap((stage) =>
     stage.best.map((trial) => [keyOf(stage.study, trial.number), [stage.study, trial.number]])));
   const drawn = () => picked ?? best();
+  const query = () => ({ order: at.order.value, offset, limit: PAGE });
 
   function toggle(study, number) {
     picked = new Map(drawn());
@@ -43,7 +45,7 @@ export function trialTable(api, chosen, changed) {
     at["no-trials"].hidden = opened || !stage;
     const turn = ++asked;
     const page = opened
-      ? await ask(`${api}/stages/${encodeURIComponent(stage.name)}/trials?order=${at.order.value}&offset=${offset}&limit=${PAGE}`)
+      ? await ask(`${api}/stages/${encodeURIComponent(stage.name)}/trials?${new URLSearchParams(query())}`)
       : { trials: [], total: 0 };
     if (turn !== asked) return; // another page was asked for meanwhile
     total = page.total;
@@ -75,7 +77,7 @@ export function trialTable(api, chosen, changed) {
     link.setAttribute("aria-label", `Trial ${trial.number} in optuna-dashboard`);
     const [result, epochs] = [el("td"), el("td", { className: "number wide" })];
     const line = el("tr", {}, el("td", {}, box), el("th", { scope: "row", className: "number" }, link),
-      el("td", { className: "number" }, quantity(trial.eta, 3)), el("td", { className: "number" }, quantity(trial.lambda, 3)),
+      ...[trial.eta, trial.lambda].map((value) => el("td", { className: "number" }, quantity(value, 3))),
       result, epochs, el("td", { className: "number wide" }, String(trial.seed)));
     box.addEventListener("change", () => toggle(stage.study, trial.number));
     const update = (now) => {

@@ -18,22 +18,27 @@ function pointOf(status) {
   const from = status.stages.find((stage) => stage.name === winner.stage);
   const trial = el("a", { href: `${from.dashboard}/trials?numbers=${winner.number}` },
     `trial ${winner.number} of ${winner.stage}`);
+  const [eta, lambda] = [winner.eta, winner.lambda].map((value) => quantity(value));
   return [
-    el("p", { className: "point" }, el("span", {}, `η = ${quantity(winner.eta)}`), el("span", {}, `λ = ${quantity(winner.lambda)}`)),
+    el("p", { className: "point" }, el("span", {}, `η = ${eta}`), el("span", {}, `λ = ${lambda}`)),
     el("p", {}, `${percent(winner.value)} on the validation images${errorOf(winner.value, status.validation_images)}, `,
       trial, `, seed ${winner.seed}.`),
-    el("p", { className: "soft" }, completed > 1 ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
+    el("p", { className: "soft" }, completed > 1
+      ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
   ];
 }
 
 /** Return one standard error of an accuracy over so many images, where that is known. */
 function errorOf(accuracy, images) {
-  return images ? ` (± ${percent(Math.sqrt(accuracy * (1 - accuracy) / images), 1)}, one standard error of ${images.toLocaleString("en")} images)` : "";
+  if (!images) return "";
+  const error = percent(Math.sqrt(accuracy * (1 - accuracy) / images), 1);
+  return ` (± ${error}, one standard error of ${images.toLocaleString("en")} images)`;
 }
 
 function finalOf(final) {
   if (!final) return [];
-  const row = (name, value) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { className: "number" }, percent(value)));
+  const row = (name, accuracy) =>
+    el("tr", {}, el("th", { scope: "row" }, name), el("td", { className: "number" }, percent(accuracy)));
   return [
     el("h3", {}, "Final training"),
     el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")} in ${duration(final.seconds)}; accuracies`),
@@ -51,7 +56,10 @@ function commandsOf(status) {
     running: { "Help it from another terminal": `coarsefine worker ${name}` },
     interrupted: { "Take it to its end; give its file, if it is no preset": `coarsefine run ${name}` },
     failed: { "See how its trials ended": `coarsefine status ${name}` },
-    done: { "List the best trials of each stage": `coarsefine best ${name}`, "As JSON, for a script": `coarsefine best ${name} --json` },
+    done: {
+      "List the best trials of each stage": `coarsefine best ${name}`,
+      "As JSON, for a script": `coarsefine best ${name} --json`,
+    },
   }[status.state];
   return [el("h3", {}, "Go on"), ...Object.entries(commands).map(([what, text]) => command(what, text))];
 }
