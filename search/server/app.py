@@ -32,7 +32,8 @@ class Application:
         check_there(location, writing=door.allow_write)
         self.storage = SharedStorage(location if door.allow_write else read_only(location))
         self._changes = Changes(self.storage)
-        self.board = Board(Campaigns(self.storage, self.storage.reader, self._changes))
+        self.campaigns = Campaigns(self.storage, self.storage.reader, self._changes)
+        self.board = Board(self.campaigns)
         self.ours = _our_routes(self.board, door, self._close)
         self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, self._changes)))  # type: ignore[arg-type]
         self._guard = Guard(self._share, door)

@@ -1,6 +1,8 @@
 """A server of the tests' own: the real one, in a thread, on a free port of 127.0.0.1."""
 
 import json
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -41,3 +43,20 @@ def events(client, path, **options):
         for line in stream.iter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
+
+
+@contextmanager
+def command(*arguments, cwd, env=None):
+    """Run `coarsefine serve` as a user does; yield the process and what it said when it was ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "search", "serve", *arguments],
+        cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    said = ""
+    while "Ctrl-C" not in said and (line := process.stderr.readline()):
+        said += line
+    try:
+        yield process, said
+    finally:
+        process.kill()
+        process.communicate()
