@@ -181,7 +181,8 @@ class _Scale:
         words = [f"{100 * tick:.1f} %" for tick in ticks]
         return {
             "title": {"text": "accuracy", "side": "top"}, "tickvals": ticks, "ticktext": [f"≤ {words[0]}", *words[1:]],
-            "orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4, "len": 0.7, "thickness": 8,
+            "orientation": "h", "len": 0.7, "thickness": 8,
+            "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4,
         }  # fmt: skip
 
 
