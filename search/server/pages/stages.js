@@ -72,6 +72,11 @@ function originOf(stage) {
   const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
   const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it again, on fresh seeds` : "";
   if (!stage.narrowed_from) return `Follows ${parent}${carried}`;
-  const pressed = stage.pressed.length ? `, which press against ${stage.pressed.join(" and ")}` : "";
+  const pressed = stage.pressed.length ? `, which press against ${stage.pressed.map(symbolic).join(" and ")}` : "";
   return `Drawn around the ${plural(stage.narrowed_from.length, "best trial")} of ${parent}${pressed}${carried}`;
+}
+
+/** Return a bound's name, such as "lambda low", with its symbol. */
+function symbolic(bound) {
+  return bound.replace("eta", "η").replace("lambda", "λ");
 }
