@@ -37,14 +37,17 @@ class Parameters:
         zeros = np.zeros((len(seeds), m, 1), dtype), np.zeros((len(seeds), C, 1), dtype)
         return cls(W1, zeros[0], W2, zeros[1])
 
-    @classmethod
-    def stacked(cls, trials: Sequence[Mapping[str, Floats]]) -> Self:
-        """Put together what `trial` returned of each."""
-        return cls(**{name: np.stack([trial[name] for trial in trials]) for name in cls.names()})
-
     def trial(self, place: int) -> dict[str, Floats]:
         """Return one trial's arrays by their names."""
         return {name: getattr(self, name)[place] for name in self.names()}
+
+    def put(self, place: int, trial: Mapping[str, Floats]) -> None:
+        """Overwrite one trial; raise `ValueError` where an array is missing, or of another shape or precision."""
+        for name, own in self.trial(place).items():
+            given = trial.get(name)
+            if given is None or (given.shape, given.dtype) != (own.shape, own.dtype):
+                raise ValueError(f"{name} is not of this network")
+            own[...] = given
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

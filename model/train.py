@@ -78,12 +78,17 @@ class Training:
         cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset, lanes: Sequence[int],
         epoch: int, states: Sequence[Mapping[str, Floats]],
     ) -> Self:  # fmt: skip
-        """Go on with trials after an epoch, from what `state_of` returned of each: to the same bits."""
-        theta, previous = (
-            Parameters.stacked([{name: state[name + which] for name in Parameters.names()} for state in states])
-            for which in ("", _BEFORE)
-        )
-        return cls(list(trials), list(lanes), settings, data, theta, previous, epoch)
+        """Go on with trials after an epoch, from what `state_of` returned of each: to the same bits.
+
+        Raises `ValueError` for states of another network.
+        """
+        training = cls.start(trials, settings, data, lanes)
+        for place, state in enumerate(states):
+            before = {name.removesuffix(_BEFORE): array for name, array in state.items() if name.endswith(_BEFORE)}
+            training.theta.put(place, state)
+            training.previous.put(place, before)
+        training.epoch = epoch
+        return training
 
     def state_of(self, lane: int) -> dict[str, Floats]:
         """Return θ and θ_prev of one trial, from which, with its hyperparameters, the rest of its training follows."""

@@ -68,6 +68,7 @@ def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
         update={
             "seed": seed,
             "stage": stages,
+            "confirm": None,
             "data": preset.data.model_copy(update={"train": ["data_batch_1"]}),
             "final": preset.final.model_copy(update={"epochs": 1}),
         }

@@ -66,6 +66,7 @@ def _range(value: Any) -> Range:
     return Range(low, high)
 
 
+CONFIRM = "confirm"
 _HALF = 2.0
 _WIDEST = 1024
 Name = Annotated[str, BeforeValidator(_name)]
@@ -156,6 +157,29 @@ class Stage(_Section):
         return Space(self.eta, self.lam) if self.eta and self.lam else None
 
 
+class Confirm(_Section):
+    """`[confirm]`: the last stage, in which the best settings of all others are trained again on fresh seeds."""
+
+    top: Annotated[int, Field(ge=1, le=100)] = 6
+    seeds: Annotated[int, Field(ge=2, le=1000)] = 6
+    near: Annotated[float, Field(ge=0, le=1)] = 0.05
+    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+
+    @property
+    def name(self) -> str:
+        """Return the stage's name."""
+        return CONFIRM
+
+    @property
+    def trials(self) -> int:
+        """Return how many slots it has at most: fewer where fewer settings came out of the search."""
+        return self.top * self.seeds
+
+
+Step = Stage | Confirm
+"""One study of a campaign."""
+
+
 class Final(_Section):
     """`[final]`: the long training of the winner."""
 
@@ -171,10 +195,13 @@ class Campaign(_Section):
     data: Data
     model: Model = Model()
     stage: Annotated[list[Stage], Field(min_length=1)]
+    confirm: Confirm | None = None
     final: Final = Final()
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> Self:
+        if self.confirm and any(stage.name == CONFIRM for stage in self.stage):
+            raise ValueError(f"a stage is named '{CONFIRM}', as that of [confirm] is: give it another name")
         for index, stage in enumerate(self.stage):
             self._check_place(index, stage, [s.name for s in self.stage[:index]])
             if stage.rungs is not None and stage.rungs[-1] >= (last := self.epochs_of(stage)):
@@ -205,6 +232,11 @@ class Campaign(_Section):
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
             raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
 
+    @property
+    def steps(self) -> list[Step]:
+        """Return all stages in order, that of the finalists last."""
+        return [*self.stage, self.confirm] if self.confirm else list(self.stage)
+
     def parent_of(self, stage: Stage) -> Stage | None:
         """Return the stage that this one narrows or carries from: named, else the one before."""
         index = self.stage.index(stage)
@@ -220,23 +252,23 @@ class Campaign(_Section):
             stage = parent
         return space
 
-    def epochs_of(self, stage: Stage) -> int:
+    def epochs_of(self, stage: Step) -> int:
         """Return how many epochs a trial of the stage is trained."""
         return stage.epochs or self.model.epochs
 
-    def halving(self, stage: Stage) -> Halving:
+    def halving(self, stage: Step) -> Halving:
         """Return after which epochs a stage prunes, and how much."""
-        if stage.pruner == "none":
+        if isinstance(stage, Confirm) or stage.pruner == "none":
             return NO_HALVING
         if stage.rungs is not None:
             return Halving(tuple(stage.rungs), stage.factor)
         return Halving.usual(self.epochs_of(stage), stage.factor)
 
-    def study_name(self, stage: Stage) -> str:
+    def study_name(self, stage: Step) -> str:
         """Return the name of a stage's study."""
         return f"{self.name}/{stage.name}"
 
-    def settings(self, stage: Stage) -> Settings:
+    def settings(self, stage: Step) -> Settings:
         """Return what the trials of a stage have in common."""
         return Settings(
             hidden=self.model.hidden,

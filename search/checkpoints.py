@@ -2,29 +2,32 @@
 
 The queue knows nothing of them. A slot that was given back begins with its first epoch, unless whoever claims it finds
 here what its last worker left. Since a slot trains to the same bits each time, all that can be wrong with a checkpoint
-is its age. Hence nothing is locked, and nothing forced to the disk: a file that a power cut tore has wrong checksums,
+is its age. Hence nothing is locked, and nothing forced to the disk: a file that a power cut tore has another digest,
 and its slot begins anew.
 """
 
 import hashlib
+import io
 import json
 import os
+import platform
 import shutil
-import socket
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_info
 
 from search.slot import Slot
 
-_FORM = 1
+_FORM = 2
+_DIGEST_BYTES = 32
+_FOLDER = "unfinished"
 _ABANDONED_SECONDS = 7 * 24 * 3600
 """What nobody came back to for a week, nobody will."""
 State = Mapping[str, npt.NDArray[Any]]
@@ -56,51 +59,55 @@ class Checkpoint:
 class Checkpoints:
     """The newest checkpoint of each slot of one study, for the processes of this machine."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = lambda _: None) -> None:
-        self._folder, self._say = folder, say
-        self._failed = False
+    def __init__(self, folder: Path, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._folder, self._warn = folder, warn
+        self._warned = False
 
     @classmethod
-    def of(
-        cls, storage: str, study: str, fingerprint: Mapping[str, Any], cache: Path, say: Callable[[str], None]
-    ) -> "Checkpoints":
-        """Return those in the cache folder that go with a study: of the same campaign, data, versions and machine.
+    def of(cls, study: str, cache: Path, warn: Callable[[str], None]) -> Self:
+        """Return those in the cache folder of a study, known by its `id`, that were made by arithmetic like ours.
 
-        Another machine may round differently, though it share the folder.
+        Another processor may round differently, though it share the folder.
         """
-        host = socket.gethostname()
-        made_from = {"form": _FORM, "storage": storage, "study": study, "host": host, **fingerprint}
+        made_from = {"form": _FORM, "study": study, "arithmetic": _arithmetic()}
         key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-        all_of_them = cache / "unfinished"
-        _remove_abandoned(all_of_them)
-        return cls(all_of_them / key, say)
+        _remove_abandoned(cache / _FOLDER)
+        return cls(cache / _FOLDER / key, warn)
 
-    def save(self, slot: Slot, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint instead of the slot's last one. Where there is no room for it, that is said, once."""
-        told = json.dumps({"slot": asdict(slot), **asdict(checkpoint.history)})
+    def save(self, slot: Slot, checkpoint: Checkpoint) -> bool:
+        """Keep a checkpoint instead of the slot's last one; where that cannot be done, warn once and return False."""
+        told = {"slot": asdict(slot), "history": asdict(checkpoint.history)}
+        payload = io.BytesIO()
+        state = {f"state_{name}": array for name, array in checkpoint.state.items()}
+        np.savez(payload, allow_pickle=False, told=np.array(json.dumps(told)), **state)
         path = self._path(slot.number)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        part = path.with_suffix(f".{os.getpid()}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                np.savez(file, allow_pickle=False, told=np.array(told), **checkpoint.state)
-            unfinished.replace(path)
+            with part.open("wb") as file:
+                file.write(hashlib.sha256(payload.getbuffer()).digest())
+                file.write(payload.getbuffer())
+            part.replace(path)
         except OSError as error:
             with suppress(OSError):
-                unfinished.unlink()
+                part.unlink()
             self._complain(error)
+            return False
+        return True
 
     def load(self, slot: Slot) -> Checkpoint | None:
         """Return a slot's checkpoint; None where there is none, or none that is whole."""
         try:
-            with self._path(slot.number).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                told = json.loads(str(arrays["told"]))
-                state = {name: arrays[name] for name in arrays.files if name != "told"}
-            if told.pop("slot") != asdict(slot):
-                return None
-            return Checkpoint(History(**told), state)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            content = self._path(slot.number).read_bytes()
+        except OSError:
             return None
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() != digest:
+            return None
+        with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
+            told = json.loads(str(arrays["told"]))
+            state = {name.removeprefix("state_"): arrays[name] for name in arrays.files if name != "told"}
+        return Checkpoint(History(**told["history"]), state) if told["slot"] == asdict(slot) else None
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Remove the checkpoints of slots that have ended."""
@@ -113,15 +120,28 @@ class Checkpoints:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number}.npz"
+        return self._folder / f"{number}.checkpoint"
 
     def _complain(self, error: OSError) -> None:
-        if not self._failed:
-            self._failed = True
-            self._say(
+        if not self._warned:
+            self._warned = True
+            self._warn(
                 f"{self._folder} cannot keep the weights of unfinished trials ({error.strerror or error}): after a "
-                "kill they begin with their first epoch. Make room there, or name another folder in COARSEFINE_CACHE."
+                "kill they begin with their first epoch. Make room or give yourself the right to write there, or name "
+                "another folder in COARSEFINE_CACHE."
             )
+
+
+def size_of(cache: Path) -> int:
+    """Return how many bytes a cache folder holds of unfinished trials."""
+    return sum(path.stat().st_size for path in (cache / _FOLDER).glob("*/*"))
+
+
+def _arithmetic() -> dict[str, Any]:
+    """Return what decides how a product is rounded, beside the versions that a campaign is held to."""
+    blas = sorted(f"{each['internal_api']} {each.get('architecture')}" for each in threadpool_info())
+    found = np.show_config(mode="dicts") or {}
+    return {"machine": platform.machine(), "blas": blas, "simd": found.get("SIMD Extensions")}
 
 
 def _remove_abandoned(folder: Path) -> None:

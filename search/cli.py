@@ -134,10 +134,12 @@ def best(campaign: _Named = None, storage: _Storage = "studies.db", as_json: _Js
     if as_json:
         told = found.as_dict()
         stages = [{key: stage[key] for key in ("name", "study", "best")} for stage in told["stages"]]
-        _print_json({"campaign": found.campaign, "stages": stages, "winner": told["winner"]})
+        _print_json({"campaign": found.campaign, "stages": stages, **{key: told[key] for key in ("winner", "confirm")}})
         return
     for stage in found.stages:
         terminal.print_stage(stage)
+    if found.verdict:
+        terminal.print_finalists(found.verdict)
     terminal.print_winner(found)
 
 
@@ -155,7 +157,7 @@ def presets(
         text = preset_text(name)
         _print_json({"preset": name, "toml": text}) if as_json else sys.stdout.write(text)
         return
-    rows = [(c.name, [s.trials for s in c.stage], c.description) for c in all_presets()]
+    rows = [(c.name, [s.trials for s in c.steps], c.description) for c in all_presets()]
     if as_json:
         _print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return

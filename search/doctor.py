@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from model.datasets import cache_folder
 from model.errors import DataError
-from search import sqlite_file
+from search import checkpoints, sqlite_file
 from search.campaign import Data
 from search.database import Location
 from search.errors import SearchError
@@ -128,7 +128,9 @@ def _held(folder: Path) -> str:
     if not folder.exists():
         return "is not there yet; the first run makes it"
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
-    return f"holds {len(sizes)} files, {sum(sizes) / 2**20:,.0f} MiB; what is deleted from it is made again"
+    unfinished = checkpoints.size_of(folder)
+    weights = f", and {unfinished / 2**20:,.0f} MiB of unfinished trials' weights" if unfinished else ""
+    return f"holds {len(sizes)} files, {sum(sizes) / 2**20:,.0f} MiB{weights}; what is deleted from it is made again"
 
 
 def _tried(check: str, look: Callable[[], str]) -> Finding:

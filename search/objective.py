@@ -1,7 +1,7 @@
 """What a worker trains: a stack of slots goes in, one report per slot and epoch comes out."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from model import Hyperparameters, Settings, Training
@@ -45,8 +45,8 @@ class Stack(Protocol):
     def join(self, other: Self) -> None:
         """Take in the slots of another stack that has come as far."""
 
-    def state_of(self, number: int) -> State:
-        """Return what the rest of a slot's training follows from."""
+    def state_of(self, number: int) -> State | None:
+        """Return what the rest of a slot's training follows from; None where that cannot be had."""
 
 
 class Objective(Protocol):
@@ -59,11 +59,17 @@ class Objective(Protocol):
     def width(self) -> int:
         """Return how many slots train together fastest on this machine."""
 
+    def kind(self, slot: Slot) -> Hashable:
+        """Return what slots must have in common to train together."""
+
     def start(self, slots: Sequence[Slot]) -> Stack:
-        """Return these slots as a stack, before its first epoch."""
+        """Return these slots, all of one kind, as a stack before its first epoch."""
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:
-        """Return these slots as a stack that has come so far: it goes on from what `Stack.state_of` returned then."""
+        """Return these slots as a stack that has come so far: it goes on from what `Stack.state_of` returned then.
+
+        Raises `ValueError` where that does not fit.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +122,8 @@ class NetworkObjective:
     rho: float
     decay: float
     data: Dataset
+    own_order: bool = False
+    """Whether a slot's seed draws its mini-batches too, as it does its initial weights."""
 
     @property
     def epochs(self) -> int:
@@ -126,14 +134,23 @@ class NetworkObjective:
         """Return how many slots train together fastest on this machine."""
         return fitting_width(self.settings, self.data.train.x.shape[1])
 
+    def kind(self, slot: Slot) -> Hashable:
+        """Return what slots must have in common: the mini-batches."""
+        return slot.seed if self.own_order else self.settings.order_seed
+
     def start(self, slots: Sequence[Slot]) -> NetworkStack:
         """Return these slots as one stack."""
-        return NetworkStack(Training.start(self._trials(slots), self.settings, self.data, [s.number for s in slots]))
+        numbers = [slot.number for slot in slots]
+        return NetworkStack(Training.start(self._trials(slots), self._settings(slots), self.data, numbers))
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> NetworkStack:
         """Return these slots as one stack after an epoch."""
         numbers = [slot.number for slot in slots]
-        return NetworkStack(Training.resume(self._trials(slots), self.settings, self.data, numbers, epoch, states))
+        training = Training.resume(self._trials(slots), self._settings(slots), self.data, numbers, epoch, states)
+        return NetworkStack(training)
+
+    def _settings(self, slots: Sequence[Slot]) -> Settings:
+        return replace(self.settings, order_seed=slots[0].seed) if self.own_order else self.settings
 
     def _trials(self, slots: Sequence[Slot]) -> list[Hyperparameters]:
         return [Hyperparameters(s.point.eta, s.point.lam, s.seed, self.rho, self.decay) for s in slots]

@@ -1,7 +1,7 @@
 """Workers on this machine: processes that walk a campaign, watched and replaced.
 
 Each is spawned, with one BLAS thread and a log of its own, and shares the images through the page cache. A worker that
-dies loses nothing but its unfinished trials: their slots go back, and another takes its place.
+dies loses its last epoch and nothing else: its slots go back, and another takes its place.
 """
 
 import logging
@@ -55,7 +55,7 @@ class _Place:
     name: str
     process: SpawnProcess
     ear: Connection
-    """Hears `_Claimed` once, and at the end `Ended`; nothing more from one that died."""
+    """Hears `_Claimed` once, `_Warned` now and then, and at the end `Ended`; nothing more from one that died."""
     false_starts: int = 0
     ended: bool = False
 
@@ -63,6 +63,13 @@ class _Place:
 @dataclass(frozen=True, slots=True)
 class _Claimed:
     """A worker came as far as its first slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Warned:
+    """A worker met with something that should be mended."""
+
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,8 @@ class Pool:
             return
         if isinstance(message, _Claimed):
             place.false_starts = 0
+        elif isinstance(message, _Warned):
+            self._watcher.warn(f"{place.name}: {message.told}")
         elif isinstance(message, Ended):
             place.ended = message.exit_code == 0
             if message.exit_code not in {0, Interrupted.exit_code}:
@@ -210,6 +219,11 @@ class _Logging(Watcher):
     def say(self, sentence: str) -> None:
         """Log a sentence."""
         self.log.info(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Log a warning, and let the pool tell it."""
+        self.log.warning(sentence)
+        self.mouth.send(_Warned(sentence))
 
     def stage_opened(self, stage: StageStatus, epochs: int) -> None:
         """Log the stage."""

@@ -38,7 +38,7 @@ from search.tables import (
 _MOST_DEATHS = 3
 """Attempts without neighbours that killed their worker, all in one epoch, before a slot FAILs."""
 _MOST_ALONE = 5
-"""The same, in whatever epochs."""
+"""The same, in whatever epochs, since the slot came farthest."""
 
 
 def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
@@ -67,11 +67,12 @@ def _form(ranges: Range) -> str:
     return distribution_to_json(FloatDistribution(ranges.low, ranges.high, log=True))
 
 
-def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float) -> list[Claim]:
+def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float, *, suspects: bool) -> list[Claim]:
     """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone."""
-    found = connection.execute(FREE, {"study": study, "n": n}).all()
+    wanted = {"study": study, "n": n, "suspects": int(suspects)}
+    found = connection.execute(FREE, wanted).all()
     if not found and _bring_back_strays(connection, study):
-        found = connection.execute(FREE, {"study": study, "n": n}).all()
+        found = connection.execute(FREE, wanted).all()
     if not found:
         return []
     if found[0].alone:
@@ -150,7 +151,7 @@ def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState)
 
 
 def give_back(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Let slots wait again, to be begun anew; the number of their attempts stays, so that no old one can record."""
+    """Let slots wait again, unrecorded; the number of their attempts stays, so that no old one can record."""
     if not ids:
         return
     _forget_epochs(connection, ids)
@@ -160,7 +161,7 @@ def give_back(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 
 def _forget_epochs(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Remove what unfinished attempts recorded: the next begin with the first epoch, and repeat it to the bit."""
+    """Remove what unfinished attempts recorded: the next repeats it to the bit, or has it from a checkpoint."""
     if ids:
         connection.execute(steps.delete().where(steps.c.trial_id.in_(ids)))
         connection.execute(attrs.delete().where(attrs.c.trial_id.in_(ids), attrs.c.key != "seed"))
@@ -211,10 +212,12 @@ def _is_guilty(story: Sequence[dict[str, Any]]) -> bool:
 
     Only deaths without neighbours count. And since a slot trains to the same bits each time, one that kills its worker
     does it in the same epoch: a death in an epoch that another attempt came through was no fault of the slot. Some
-    deaths keep to no epoch, such as those for want of memory: of those, more are needed.
+    deaths keep to no epoch, such as those for want of memory: of those, more are needed, and all since the slot came
+    farthest, for one that goes on from checkpoint to checkpoint gets to its end, however often its machine is taken.
     """
     furthest = max(death["epoch"] for death in story)
-    alone = [death["epoch"] for death in story if death["alone"]]
+    since = next(place for place, death in enumerate(story) if death["epoch"] == furthest)
+    alone = [death["epoch"] for death in story[since:] if death["alone"]]
     return alone.count(furthest) >= _MOST_DEATHS or len(alone) >= _MOST_ALONE
 
 

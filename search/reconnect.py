@@ -18,6 +18,9 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
 _PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
 """Codes of PostgreSQL: not serialisable, deadlock, too many connections, cancelled, idle in a transaction too long."""
 
+_LASTING = ("authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host")
+"""Words of a connection that was refused for good: libpq gives no codes."""
+
 _T = TypeVar("_T")
 
 
@@ -51,9 +54,8 @@ def _is_cut(error: BaseException) -> bool:
     if code is not None:
         return error.connection_invalidated or code in _PASSING or code.startswith(("08", "57P"))
     # Without a code the server was not reached. SQLite has no codes, and nothing of its kind passes.
-    return error.connection_invalidated or (
-        type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
-    )
+    of_psycopg = type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
+    return error.connection_invalidated or (of_psycopg and not any(words in str(error.orig) for words in _LASTING))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model import Report
-from search.campaign import Campaign, Stage
+from search.campaign import Campaign, Step
 from search.cluster import Cluster
 from search.database import Location, locate
 from search.errors import Interrupted, NothingCompleted, StorageError
@@ -17,7 +17,7 @@ from search.images import check_batch, load_images
 from search.pool import Pool, Task
 from search.status import Status, find_winner, read_final, read_status
 from search.storage import is_there, make_storage, open_storage
-from search.study import find_studies
+from search.study import find_studies, verdict_of
 from search.walk import Walk, Watcher
 
 _LOOK_SECONDS = 0.25
@@ -97,7 +97,7 @@ class _Crew(Protocol):
 
 def _take_stages(walk: Walk, crew: _Crew) -> None:
     """Look on until workers have taken every stage to its end."""
-    for stage in walk.campaign.stage:
+    for stage in walk.campaign.steps:
         study = walk.open(stage)
         if study.finished:
             continue
@@ -107,10 +107,11 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
             walk.watcher.progressed(walk.storage.progress(study.id))
+        walk.forget_weights(stage)
         _back_up(walk, stage)
 
 
-def _back_up(walk: Walk, stage: Stage) -> None:
+def _back_up(walk: Walk, stage: Step) -> None:
     """Copy the studies; for want of room nobody stops training."""
     try:
         walk.storage.back_up(f"{walk.campaign.name}+{stage.name}")
@@ -120,7 +121,7 @@ def _back_up(walk: Walk, stage: Stage) -> None:
 
 def _train_winner(walk: Walk) -> None:
     """Train the best trial of all stages to the end, unless another process does or did."""
-    last = walk.open(walk.campaign.stage[-1]).id
+    last = walk.open(walk.campaign.steps[-1]).id
     said = False
     while read_final(walk.studies()) is None:
         if walk.storage.hold(last):
@@ -142,6 +143,10 @@ def _train_and_record(walk: Walk, last: int) -> None:
     if read_final(studies) is not None:  # by whoever had the right a moment ago
         return
     winner = find_winner(studies)
+    if (verdict := verdict_of(studies.values())) is not None and winner is None:
+        raise NothingCompleted(
+            f"{verdict.words} Lower the upper bound of eta, or [confirm] seeds, and start under another name."
+        )
     if winner is None:
         endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())
         raise NothingCompleted(

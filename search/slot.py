@@ -14,6 +14,9 @@ from optuna.trial import TrialState
 
 from search.space import Point
 
+SUSPECT_DEATHS = 2
+"""Of its workers, by which a slot comes under suspicion."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -33,6 +36,11 @@ class Claim:
     slot: Slot
     deaths: int = 0
     """Workers that died with the slot, maybe because of it: what becomes of it must be recorded to the epoch."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Tell whether so many died that the slot must be trained alone: its neighbours are not to be blamed for it."""
+        return self.deaths >= SUSPECT_DEATHS
 
 
 @dataclass(frozen=True, slots=True)

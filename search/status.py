@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.campaign import CONFIRM
 from search.errors import UsageError
 from search.space import Space
 from search.storage import Storage
-from search.study import Study, campaign_names, find_studies, point_of, value_of
+from search.study import Study, campaign_names, find_studies, point_of, value_of, verdict_of
+from search.winner import Finalist, Verdict
 
 State = Literal["running", "interrupted", "failed", "done"]
 _BEST = 3
@@ -91,10 +93,13 @@ class Winner:
     study: str
     trial: Trial
     chosen_from: int
+    confirmed: Finalist | None = None
+    """What it came to when it was trained again on fresh seeds."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"stage": self.stage, **self.trial.as_dict()}
+        confirmed = self.confirmed.confirmed if self.confirmed else None
+        return {"stage": self.stage, **self.trial.as_dict(), "confirmed": confirmed.as_dict() if confirmed else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class Status:
     """From the start of the first trial to the end of the last, or of the final training; pauses count."""
     stages: tuple[StageStatus, ...]
     winner: Winner | None
+    verdict: Verdict | None
+    """On the finalists, where the campaign has such, once all were trained again."""
     final: Final | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,6 +147,7 @@ class Status:
             "seconds": round(self.seconds, 3),
             "stages": [stage.as_dict() for stage in self.stages],
             "winner": self.winner.as_dict() if self.winner else None,
+            "confirm": self.verdict.as_dict() if self.verdict else None,
             "final": self.final.as_dict() if self.final else None,
         }
 
@@ -156,7 +164,7 @@ def read_status(storage: Storage, name: str | None) -> Status:
 def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
     """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(name, planned, studies, live) for planned in config["stage"])
+    stages = tuple(_stage(name, planned, studies, live) for planned in _planned(config))
     final = read_final(studies)
     return Status(
         campaign=name,
@@ -165,18 +173,33 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
         seconds=_seconds(studies, final),
         stages=stages,
         winner=find_winner(studies),
+        verdict=verdict_of(studies.values()),
         final=final,
     )
 
 
 def find_winner(studies: Mapping[str, Study]) -> Winner | None:
-    """Return the best trial of all stages; of equal values, that of the earlier stage, then of the lower number."""
-    ranked = [(study, study.best(1)[0]) for study in studies.values() if study.best(1)]
+    """Return the winner among the finalists once they were trained again; else the best trial of all stages so far.
+
+    Of equal values, that of the earlier stage counts, then that of the lower number. None where no trial completed, or
+    where no finalist held on every seed.
+    """
+    searched = [study for study in studies.values() if not study.is_confirm]
+    completed = sum(study.count(TrialState.COMPLETE) for study in searched)
+    verdict = verdict_of(studies.values())
+    if verdict is not None:
+        return _confirmed(studies, verdict.winner, completed) if verdict.winner else None
+    ranked = [(study, study.best(1)[0]) for study in searched if study.best(1)]
     if not ranked:
         return None
     study, trial = max(ranked, key=lambda pair: value_of(pair[1]))  # the first of equals
-    completed = sum(study.count(TrialState.COMPLETE) for study in studies.values())
     return Winner(study.attrs["stage"], study.name, Trial.of(trial), completed)
+
+
+def _confirmed(studies: Mapping[str, Study], finalist: Finalist, completed: int) -> Winner:
+    study = studies[finalist.candidate.study]
+    trial = Trial.of(study.trials[finalist.candidate.number])
+    return Winner(study.attrs["stage"], study.name, trial, completed, finalist)
 
 
 def read_final(studies: Mapping[str, Study]) -> Final | None:
@@ -193,6 +216,14 @@ def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
     listed = ", ".join(known) or "none"
     asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
     raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+
+
+def _planned(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return name, trials and ranges of each stage that a campaign plans."""
+    confirm = config.get("confirm")
+    if not confirm:
+        return list(config["stage"])
+    return [*config["stage"], {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None}]
 
 
 def _stage(
@@ -214,7 +245,7 @@ def _stage(
         running=live(study.id) if study.count(TrialState.RUNNING) else 0,
         space=study.space,
         parent=study.attrs["parent"],
-        best=tuple(Trial.of(trial) for trial in study.best(_BEST)),
+        best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),
         attrs=study.attrs,
     )
 

@@ -119,9 +119,10 @@ class Storage(RDBStorage):
 
         self._transact(write)
 
-    def claim(self, study_id: int, n: int) -> list[Claim]:
+    def claim(self, study_id: int, n: int, *, suspects: bool = True) -> list[Claim]:
         """Take up to n slots, lowest numbers first: waiting ones, and those whose worker is gone.
 
+        `suspects` says whether slots that workers died with are wanted.
         A slot that two workers died with comes alone; where three more die, it FAILs, with their story as its `reason`.
         """
 
@@ -130,7 +131,7 @@ class Storage(RDBStorage):
                 held = queue.held_by(connection, self.owner)
                 queue.give_back(connection, sorted(held.keys() - self._held.keys()))
             queue.reap(connection, self.owner)
-            return queue.take(connection, study_id, n, self.owner, self.lease_seconds)
+            return queue.take(connection, study_id, n, self.owner, self.lease_seconds, suspects=suspects)
 
         claims = self._transact(take)
         self._held.update({claim.trial_id: claim.attempt for claim in claims})
@@ -167,7 +168,7 @@ class Storage(RDBStorage):
         self._transact(write)
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """Give slots back untrained, to be claimed again from their first epoch."""
+        """Give slots back, to be claimed again; nothing of them stays recorded."""
 
         def write(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - what was given back is not held
             held = queue.held_by(connection, self.owner)

@@ -1,6 +1,8 @@
 """A stage as an Optuna study: drawing and writing its slots with their provenance, and reading it back."""
 
-from collections.abc import Sequence
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +15,9 @@ from search.errors import CampaignError, NothingCompleted
 from search.narrow import describe, narrow
 from search.note import note_attrs, stage_note
 from search.slot import Slot
-from search.space import Point, Space, draw
+from search.space import Point, Range, Space, draw
 from search.storage import Storage
+from search.winner import Candidate, Verdict, choose_finalists, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Study:
     def space(self) -> Space:
         """Return the ranges the stage draws from."""
         return Space.from_dict(self.attrs["space"])
+
+    @property
+    def is_confirm(self) -> bool:
+        """Tell whether it is the one in which the finalists are trained again."""
+        return "finalists" in self.attrs
 
     def count(self, state: TrialState) -> int:
         """Return the number of trials in a state."""
@@ -115,6 +123,7 @@ def open_study(
     space, provenance = _space_of(campaign, stage, parent)
     slots, carried = _draw_slots(campaign, stage, space, parent)
     attrs = {
+        "id": uuid.uuid4().hex,
         "campaign": campaign.name,
         "stage": stage.name,
         "parent": parent.name if parent else None,
@@ -126,6 +135,55 @@ def open_study(
     }
     note = stage_note(campaign, stage, attrs, parent.id if parent else None)
     storage.open_study(campaign.study_name(stage), attrs, space, slots, note_attrs(note))
+
+
+def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
+    """Write the study in which the finalists are trained again, unless another process already has.
+
+    Slot r·k + i is finalist i of k with seed r: a seed draws the same weights and mini-batches for each of them.
+    Raises `NothingCompleted` where no trial of any stage completed.
+    """
+    assert campaign.confirm is not None, "it is asked for"  # noqa: S101
+    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near)
+    if not finalists:
+        endings = "; ".join(f"{study.name}: {study.endings}" for study in studies)
+        raise NothingCompleted(
+            f"No trial of {campaign.name} completed ({endings}): nothing is left to confirm. Lower the upper bound of "
+            "eta, and start under another name."
+        )
+    seeds = [_seed(campaign, len(campaign.stage), r) for r in range(campaign.confirm.seeds)]
+    pairs = itertools.product(seeds, finalists)
+    slots = [Slot(number, finalist.point, seed) for number, (seed, finalist) in enumerate(pairs)]
+    points = [finalist.point for finalist in finalists]
+    space = Space(Range.around([point.eta for point in points]), Range.around([point.lam for point in points]))
+    attrs = {
+        "id": uuid.uuid4().hex,
+        "campaign": campaign.name,
+        "stage": campaign.confirm.name,
+        "parent": studies[-1].name,
+        "space": space.as_dict(),
+        "ranges": "the points of the finalists",
+        "finalists": [finalist.as_dict() for finalist in finalists],
+        **fingerprint,
+    }
+    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots)
+
+
+def verdict_of(studies: Iterable[Study]) -> Verdict | None:
+    """Return the verdict on the finalists, once all of them have been trained again."""
+    confirming = next((study for study in studies if study.is_confirm), None)
+    if confirming is None or not confirming.finished:
+        return None
+    finalists = [Candidate.from_dict(told) for told in confirming.attrs["finalists"]]
+    values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirming.trials]
+    k = len(finalists)
+    return judge(finalists, [values[place::k] for place in range(k)], confirming.attrs["config"]["seed"])
+
+
+def _candidates(studies: Iterable[Study]) -> Iterator[Candidate]:
+    for study in studies:
+        for trial in study.best(len(study.trials)):
+            yield Candidate(study.name, trial.number, point_of(trial), value_of(trial))
 
 
 def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[Space, dict[str, Any]]:

@@ -15,6 +15,7 @@ from search.doctor import Finding
 from search.status import StageStatus, Status, Trial
 from search.storage import Progress
 from search.walk import Watcher
+from search.winner import Estimate, Verdict
 
 out = Console(highlight=False, soft_wrap=True)
 """Data."""
@@ -101,6 +102,8 @@ def print_status(status: Status) -> None:
     """Print stages with their best trials, the winner and the final training."""
     for stage in status.stages:
         print_stage(stage)
+    if status.verdict:
+        print_finalists(status.verdict)
     print_winner(status)
     if status.final:
         final = status.final
@@ -126,7 +129,42 @@ def print_winner(status: Status) -> None:
     trial = status.winner.trial
     out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, η = {trial.eta:.5g}, "
               f"λ = {trial.lam:.4g}, validation {percent(trial.value)}")  # fmt: skip
-    out.print(f"  the highest of {status.winner.chosen_from} values, hence an optimistic one; the test accuracy is not")
+    if status.verdict is None:
+        out.print(
+            f"  the highest of {status.winner.chosen_from} values, hence an optimistic one; the test accuracy is not"
+        )
+        return
+    out.print(f"  {status.verdict.words}")
+    if (optimism := status.verdict.optimism) is not None:
+        out.print(f"  the search's best value was optimistic by {100 * optimism:.2f} points")
+
+
+def print_finalists(verdict: Verdict) -> None:
+    """Print each finalist's mean over the seeds, with its interval, and how far it is behind the leader."""
+    table = Table(
+        "finalist", "η", "λ", "search", "mean, 95 % interval", "behind", "best", box=box.SIMPLE, show_edge=False
+    )
+    for finalist in verdict.finalists:
+        found, point = finalist.candidate, finalist.candidate.point
+        name = f"{found.study.rpartition('/')[2]} {found.number}"
+        searched, confirmed, behind = percent(found.value), _interval(finalist.confirmed), _points(finalist.behind)
+        best = f"{finalist.probability:.0%}"
+        table.add_row(name, f"{point.eta:.5f}", f"{point.lam:.3e}", searched, confirmed, behind, best)
+    out.print(table)
+    seeds = len(verdict.finalists[0].values)
+    out.print(f"  ±: 95 % interval over {seeds} seeds, the same for each; best: how often it is, seeds drawn anew")
+    out.print()
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "failed on a seed"
+    half = 100 * (estimate.high - estimate.mean)
+    return f"{100 * estimate.mean:.2f} ± {half:.2f} %"
+
+
+def _points(estimate: Estimate | None) -> str:
+    return "" if estimate is None else f"{100 * estimate.mean:.2f} ± {100 * (estimate.high - estimate.mean):.2f}"
 
 
 def _print_trials(trials: Iterable[Trial]) -> None:

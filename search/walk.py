@@ -12,7 +12,7 @@ from typing import Any
 
 from model import Report
 from model.datasets import Dataset, Kept, cache_folder
-from search.campaign import Campaign, Stage
+from search.campaign import Campaign, Confirm, Step
 from search.checkpoints import Checkpoints
 from search.database import Location, locate
 from search.errors import Interrupted
@@ -21,7 +21,7 @@ from search.images import check_batch, load_images
 from search.objective import NetworkObjective
 from search.status import StageStatus, read_status
 from search.storage import Progress, Storage, open_storage
-from search.study import Study, find_studies, open_study
+from search.study import Study, find_studies, open_confirm, open_study
 from search.worker import Worker
 
 _POLL_SECONDS = 0.5
@@ -32,6 +32,10 @@ class Watcher:
 
     def say(self, sentence: str) -> None:
         """Hear something worth telling."""
+
+    def warn(self, sentence: str) -> None:
+        """Hear of something that should be mended, though the run goes on."""
+        self.say(sentence)
 
     def stage_opened(self, stage: StageStatus, epochs: int) -> None:
         """Hear that a stage is to be trained."""
@@ -73,37 +77,42 @@ class Walk:
         refuse_other(find_studies(storage, campaign.name), attrs)
         return cls(campaign, storage, data, attrs, watcher, stop, workers)
 
-    def take_stages(self, *, ended: Callable[[Stage], None] = lambda _: None) -> None:
+    def take_stages(self, *, ended: Callable[[Step], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
-        for stage in self.campaign.stage:
+        for stage in self.campaign.steps:
             if not self.open(stage).finished:
                 self._take(stage)
                 ended(stage)
+            self.forget_weights(stage)
 
-    def _take(self, stage: Stage) -> None:
+    def forget_weights(self, stage: Step) -> None:
+        """Remove what is kept on this machine of a stage's unfinished trials: it has ended."""
+        self._checkpoints(self.open(stage)).clear()
+
+    def _take(self, stage: Step) -> None:
         study = self.open(stage)
         self.tell_opened(stage)
-        place = self.storage.location.shown
-        checkpoints = Checkpoints.of(place, study.name, self.attrs, cache_folder(), self.watcher.say)
-        worker = self._worker(stage, study, checkpoints)
+        worker = self._worker(stage, study)
         worker.work()
         self._wait_for_others(study, worker)
-        checkpoints.clear()
 
-    def tell_opened(self, stage: Stage) -> None:
+    def tell_opened(self, stage: Step) -> None:
         """Tell the watcher how a stage stands that is to be trained."""
         status = read_status(self.storage, self.campaign.name)
         standing = next(s for s in status.stages if s.name == stage.name)
         self.watcher.stage_opened(standing, self.campaign.epochs_of(stage))
 
-    def open(self, stage: Stage) -> Study:
+    def open(self, stage: Step) -> Study:
         """Return a stage's study, opening it if nobody has."""
         studies = self.studies()
         name = self.campaign.study_name(stage)
         if name not in studies:
-            parent = self.campaign.parent_of(stage)
-            opener = studies[self.campaign.study_name(parent)] if parent else None
-            open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
+            if isinstance(stage, Confirm):
+                open_confirm(self.storage, self.campaign, list(studies.values()), dict(self.attrs))
+            else:
+                parent = self.campaign.parent_of(stage)
+                opener = studies[self.campaign.study_name(parent)] if parent else None
+                open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
             studies = self.studies()
         return studies[name]
 
@@ -111,23 +120,33 @@ class Walk:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: Stage, study: Study, checkpoints: Checkpoints) -> Worker:
+    def _worker(self, stage: Step, study: Study) -> Worker:
         model = self.campaign.model
-        objective = NetworkObjective(self.campaign.settings(stage), model.rho, model.decay, self.data)
+        settings = self.campaign.settings(stage)
+        if isinstance(stage, Confirm):
+            objective = NetworkObjective(settings, model.rho, model.decay, self.data, own_order=True)
+            stack, workers = len(study.attrs["finalists"]), 1  # a seed's finalists are a stack, whoever trains them
+        else:
+            objective = NetworkObjective(settings, model.rho, model.decay, self.data)
+            stack = objective.width() if stage.stack == "auto" else stage.stack
+            workers = self.workers
         return Worker(
             storage=self.storage,
             study_id=study.id,
             objective=objective,
-            trials=stage.trials,
-            stack=objective.width() if stage.stack == "auto" else stage.stack,
-            workers=self.workers,
+            trials=len(study.trials),
+            stack=stack,
+            workers=workers,
             halving=self.campaign.halving(stage),
-            checkpoints=checkpoints,
+            checkpoints=self._checkpoints(study),
             stop=self.stop,
             claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
             resumed=lambda numbers, epoch: self.watcher.resumed(study.name, numbers, epoch),
             recorded=lambda: self.watcher.progressed(self.storage.progress(study.id)),
         )
+
+    def _checkpoints(self, study: Study) -> Checkpoints:
+        return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.watcher.warn)
 
     def _wait_for_others(self, study: Study, worker: Worker) -> None:
         said = False

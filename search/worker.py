@@ -7,18 +7,19 @@ put together into wide stacks again. Where another worker left a slot amid its t
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
-from search.checkpoints import Checkpoint, Checkpoints, History
+from search.checkpoints import Checkpoint, Checkpoints
 from search.errors import Interrupted, StorageError
 from search.halving import Halving, cohort_of, survivors
-from search.objective import EpochReport, Objective, Stack
-from search.slot import Claim, Record, Slot
+from search.lane import Lane
+from search.objective import Objective, Stack
+from search.slot import Claim, Slot
 from search.storage import Storage
 
 _FLUSH_SECONDS = 0.25
@@ -27,55 +28,10 @@ _SAVE_SECONDS = 0.5
 """Between checkpoints: what a kill may cost beside the epoch it interrupts."""
 _LEAST_SAVES_APART = 20
 """And how many times as long as it takes to write them: a slow disk may cost a kill's time, not everyone's."""
+_DOUBTED_DEATHS = 4
+"""From so many deaths of its workers on, a slot begins with its first epoch: maybe it is the checkpoint that kills."""
 _POLL_SECONDS = 0.1
 """Between looks at whether a rung is decided."""
-
-
-@dataclass(slots=True)
-class _Lane:
-    """A claimed slot in training, with its history, some of it not yet recorded."""
-
-    claim: Claim
-    history: History = field(default_factory=lambda: History([], [], []))
-    state: TrialState = TrialState.RUNNING
-    reason: str | None = None
-    saved: int = 0
-    """Epochs that a checkpoint holds."""
-    _recorded: int = 0
-
-    def hear(self, report: EpochReport, last: int) -> None:
-        """Note an epoch; one in which the slot failed has losses, but no value to be compared with others."""
-        self.history.train_loss.append(_finite(report.train_loss))
-        self.history.validation_loss.append(_finite(report.validation_loss))
-        if report.failure is not None:
-            self.end(TrialState.FAIL, report.failure)
-            return
-        self.history.values.append(report.value)
-        if self.epoch == last:
-            self.state = TrialState.COMPLETE
-
-    def end(self, state: TrialState, reason: str) -> None:
-        """Note that the slot ends here, and why."""
-        self.state, self.reason = state, reason
-
-    @property
-    def epoch(self) -> int:
-        """Return how many epochs the slot came through."""
-        return len(self.history.values)
-
-    @property
-    def has_news(self) -> bool:
-        """Tell whether something is not yet recorded."""
-        return self.epoch > self._recorded or self.state.is_finished()
-
-    def record(self) -> Record:
-        """Return what is not yet recorded, and take it for recorded."""
-        values = self.history.values
-        steps = dict(enumerate(values[self._recorded :], self._recorded + 1))
-        self._recorded = self.epoch
-        attrs = {"train_loss": self.history.train_loss, "validation_loss": self.history.validation_loss}
-        reason = {"reason": self.reason} if self.reason is not None else {}
-        return Record(self.claim, steps, values[-1] if values else None, {**attrs, **reason}, self.state)
 
 
 @dataclass(slots=True)
@@ -101,12 +57,14 @@ class Worker:
     """Hears the numbers of those that go on after an epoch."""
     recorded: Callable[[], None]
     """Hears that something was recorded."""
-    _lanes: dict[int, _Lane] = field(default_factory=dict)
+    _lanes: dict[int, Lane] = field(default_factory=dict)
     """The slots this worker holds, by number."""
+    _begun: list[Stack] = field(default_factory=list)
+    """Stacks of the last claim, until each has come to its next rung, or to the end."""
     _parked: list[Stack] = field(default_factory=list)
     """Stacks at a rung that is not decided."""
-    _ready: list[Stack] = field(default_factory=list)
-    """Stacks that may go on, that in training among them."""
+    _survived: list[Stack] = field(default_factory=list)
+    """Stacks at a rung that is: what is left of them may go on."""
     _flushed: float = field(default_factory=time.monotonic)
     _next_save: float = field(default_factory=lambda: time.monotonic() + _SAVE_SECONDS)
 
@@ -123,8 +81,7 @@ class Worker:
                 self._save()
                 raise
             finally:
-                self.storage.release([lane.claim for lane in self._lanes.values()])
-                self._lanes, self._parked, self._ready = {}, [], []
+                self._give_up(self._lanes)
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
@@ -145,48 +102,72 @@ class Worker:
             thread.join()
 
     def _next(self) -> Stack | None:
-        """Return the stack to train next: one that is filled by what is at hand, else new slots, else what there is."""
+        """Return the stack to train next: of the last claim, of survivors that fill one, of new slots, else the rest.
+
+        A slot that workers died with is claimed only with empty hands, so that nobody else can be to blame.
+        """
         while True:
             self._heed("Stopped before the next stack.")
             self._decide_rungs()
+            if self._begun:
+                return self._joined(self._begun, min(self._begun, key=lambda stack: stack.epoch))
             group = self._widest_group()
             if sum(len(stack.numbers) for stack in group) >= self.stack:
-                return self._joined(group)
-            if claims := self.storage.claim(self.study_id, self._width()):
-                if begun := self._begin(claims):
-                    return begun
-            elif group:
-                return self._joined(group)
-            elif not self._parked:
+                return self._joined(self._survived, group[0])
+            if self._claimed_some(suspects=not self._lanes):
+                continue
+            if group:
+                return self._joined(self._survived, group[0])
+            if not self._parked:
                 return None
-            else:
+            if not self._claimed_some(suspects=True):
                 time.sleep(_POLL_SECONDS)
 
-    def _begin(self, claims: Sequence[Claim]) -> Stack | None:
-        """Make stacks of slots, each from where its last worker left it; return the one that has come farthest."""
-        self._lanes.update({claim.slot.number: _Lane(claim) for claim in claims})
-        self.claimed([claim.slot.number for claim in claims])
-        kept = {claim.slot: self.checkpoints.load(claim.slot) for claim in claims}
-        groups: dict[int, list[Slot]] = {}
-        for slot, checkpoint in kept.items():
-            groups.setdefault(checkpoint.epoch if checkpoint else 0, []).append(slot)
-        if fresh := groups.pop(0, None):
-            self._ready.append(self.objective.start(fresh))
-        for epoch, slots in groups.items():
-            self._resume(epoch, {slot: checkpoint for slot in slots if (checkpoint := kept[slot])})
-        numbers = {claim.slot.number for claim in claims}
-        begun = [stack for stack in self._ready if numbers & set(stack.numbers)]
-        return max(begun, key=lambda stack: stack.epoch, default=None)
+    def _claimed_some(self, *, suspects: bool) -> bool:
+        """Claim slots and make stacks of them; tell whether there were any."""
+        claims = self.storage.claim(self.study_id, self._width(), suspects=suspects)
+        if not claims:
+            return False
+        if claims[0].is_suspect and self._lanes:
+            self._save()
+            self._give_up(self._lanes)
+        self._begin(claims)
+        return True
 
-    def _resume(self, epoch: int, kept: Mapping[Slot, Checkpoint]) -> None:
-        """Go on with slots after an epoch. What they did before is recorded at once, for others may wait for it."""
-        stack = self.objective.resume(list(kept), epoch, [checkpoint.state for checkpoint in kept.values()])
-        for slot, checkpoint in kept.items():
-            lane = self._lanes[slot.number]
-            lane.history, lane.saved = checkpoint.history, epoch
-        (self._parked if epoch in self.halving.rungs else self._ready).append(stack)
-        self.resumed(stack.numbers, epoch)
+    def _begin(self, claims: Sequence[Claim]) -> None:
+        """Make stacks of slots, each from where its last worker left it.
+
+        What was done before is recorded at once: others may wait for it, and should this worker die too, it is by the
+        epoch it came to that a slot is blamed.
+        """
+        groups: dict[tuple[Hashable, int], list[Slot]] = {}
+        kept: dict[Slot, Checkpoint] = {}
+        for claim in claims:
+            self._lanes[claim.slot.number] = Lane(claim)
+            checkpoint = self.checkpoints.load(claim.slot) if claim.deaths < _DOUBTED_DEATHS else None
+            if checkpoint is not None:
+                kept[claim.slot] = checkpoint
+            epoch = checkpoint.epoch if checkpoint else 0
+            groups.setdefault((self.objective.kind(claim.slot), epoch), []).append(claim.slot)
+        for (_, epoch), slots in groups.items():
+            stack = self._resumed(slots, epoch, kept) if epoch else None
+            stack = stack or self.objective.start(slots)
+            (self._parked if stack.epoch in self.halving.rungs else self._begun).append(stack)
+        self.claimed([claim.slot.number for claim in claims])
         self._flush_if_due(0)
+
+    def _resumed(self, slots: list[Slot], epoch: int, kept: dict[Slot, Checkpoint]) -> Stack | None:
+        """Return slots as a stack after an epoch; None where what was kept does not fit them, and is of no use."""
+        try:
+            stack = self.objective.resume(slots, epoch, [kept[slot].state for slot in slots])
+        except ValueError:
+            self.checkpoints.forget(slot.number for slot in slots)
+            return None
+        for slot in slots:
+            lane = self._lanes[slot.number]
+            lane.history, lane.saved = kept[slot].history, epoch
+        self.resumed(stack.numbers, epoch)
+        return stack
 
     def _width(self) -> int:
         """Return an even share of the stage, for each worker as many: stacks of 10, 10 and 10 before 12, 12 and 6."""
@@ -194,9 +175,11 @@ class Worker:
         return math.ceil(self.trials / (rounds * self.workers))
 
     def _train(self, stack: Stack) -> None:
-        """Train a stack to its next rung, or to the end."""
+        """Train a stack to its next rung, to the end, or until it can join another of the same claim."""
         stop = self.halving.next_stop(stack.epoch, self.objective.epochs)
-        while stack.numbers and stack.epoch < stop:
+        ahead = [other.epoch for other in self._begun if other.epoch > stack.epoch and self._fit([stack, other])]
+        until = min([stop, *ahead])
+        while stack.numbers and stack.epoch < until:
             for report in stack.run_epoch():
                 self._lanes[report.number].hear(report, self.objective.epochs)
             over = stack.epoch == stop or not stack.numbers
@@ -205,7 +188,10 @@ class Worker:
             self._save_if_due()
             if self._lanes:
                 self._heed("Stopped after an epoch.")
-        self._ready = [ready for ready in self._ready if ready is not stack]
+        if stack.epoch < stop and stack.numbers:
+            return
+        self._begun = [other for other in self._begun if other is not stack]
+        self._survived = [other for other in self._survived if other is not stack]
         if stack.numbers:
             self._parked.append(stack)
 
@@ -224,7 +210,7 @@ class Worker:
                 continue
             for cohort in cohorts:
                 self._prune(stack, {number: values[number] for number in cohort})
-            self._ready.append(stack)
+            self._survived.append(stack)
         self._parked = undecided
         self._flush_if_due(0)
 
@@ -236,20 +222,27 @@ class Worker:
             self._lanes[number].end(TrialState.PRUNED, reason)
 
     def _widest_group(self) -> list[Stack]:
-        """Return the stacks that have come equally far, of the epoch that has most slots."""
-        groups: dict[int, list[Stack]] = {}
-        for stack in self._ready:
-            groups.setdefault(stack.epoch, []).append(stack)
+        """Return the survivors of a kind that have come equally far: of all such groups the one that has most slots."""
+        groups: dict[tuple[Hashable, int], list[Stack]] = {}
+        for stack in self._survived:
+            groups.setdefault((self._kind(stack), stack.epoch), []).append(stack)
         return max(groups.values(), key=lambda group: sum(len(stack.numbers) for stack in group), default=[])
 
-    def _joined(self, group: list[Stack]) -> Stack:
-        """Put as many stacks together as train together well."""
-        first, *others = group
-        for other in others:
-            if len(first.numbers) + len(other.numbers) <= self.stack:
+    def _joined(self, among: list[Stack], first: Stack) -> Stack:
+        """Put the first stack together with as many of the others that have come as far as train together well."""
+        for other in [stack for stack in among if stack is not first and stack.epoch == first.epoch]:
+            if self._fit([first, other]):
                 first.join(other)
-                self._ready.remove(other)
+                among.remove(other)
         return first
+
+    def _fit(self, stacks: Sequence[Stack]) -> bool:
+        """Tell whether stacks, once equally far, could train as one."""
+        size = sum(len(stack.numbers) for stack in stacks)
+        return size <= self.stack and len({self._kind(stack) for stack in stacks}) == 1
+
+    def _kind(self, stack: Stack) -> Hashable:
+        return self.objective.kind(self._lanes[stack.numbers[0]].claim.slot)
 
     def _flush_if_due(self, seconds: float) -> None:
         """Record what slots did since the last time, if that is long enough ago, and let go of those ended or lost."""
@@ -258,16 +251,10 @@ class Worker:
             return
         self._flushed = time.monotonic()
         records = [lane.record() for lane in lanes]
-        lost = self.storage.record(records, [lane.claim for lane in self._lanes.values()])
-        ended = {record.claim.slot.number for record in records if record.state.is_finished()}
-        gone = ended | {claim.slot.number for claim in lost}
+        lost = {c.slot.number for c in self.storage.record(records, [lane.claim for lane in self._lanes.values()])}
+        ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
         self.checkpoints.forget(number for number in ended if self._lanes[number].saved)
-        for number in gone:
-            del self._lanes[number]
-        for stack in (*self._parked, *self._ready):
-            stack.drop(gone & set(stack.numbers))
-        self._parked = [stack for stack in self._parked if stack.numbers]
-        self._ready = [stack for stack in self._ready if stack.numbers]
+        self._let_go(ended | lost)
         self.recorded()
 
     def _save_if_due(self) -> None:
@@ -278,15 +265,25 @@ class Worker:
             self._next_save = started + max(_SAVE_SECONDS, _LEAST_SAVES_APART * took)
 
     def _save(self) -> None:
-        """Write a checkpoint of each slot that went on since its last."""
-        for stack in (*self._parked, *self._ready):
+        """Write a checkpoint of each slot that went on since its last, and is still ours."""
+        self._flush_if_due(0)
+        for stack in (*self._begun, *self._parked, *self._survived):
             for number in stack.numbers:
                 lane = self._lanes[number]
-                if lane.saved < lane.epoch:
-                    self.checkpoints.save(lane.claim.slot, Checkpoint(lane.history, stack.state_of(number)))
+                state = stack.state_of(number) if lane.saved < lane.epoch else None
+                if state is not None and self.checkpoints.save(lane.claim.slot, Checkpoint(lane.history, state)):
                     lane.saved = lane.epoch
 
+    def _give_up(self, numbers: Collection[int]) -> None:
+        """Give slots back, to be claimed again."""
+        self.storage.release([self._lanes[number].claim for number in numbers])
+        self._let_go(set(numbers))
 
-def _finite(value: float) -> float | None:
-    """Return the value, or None where JSON and a dashboard could not show it."""
-    return value if math.isfinite(value) else None
+    def _let_go(self, numbers: set[int]) -> None:
+        for stack in (*self._begun, *self._parked, *self._survived):
+            stack.drop(numbers & set(stack.numbers))
+        self._begun, self._parked, self._survived = (
+            [stack for stack in stacks if stack.numbers] for stacks in (self._begun, self._parked, self._survived)
+        )
+        for number in numbers:
+            del self._lanes[number]

@@ -22,6 +22,7 @@ OTHERS = {
     "peak": ("peak", "Peak"),
     "optuna": ("torch_single", "WithOptuna"),
     "stage": ("stage", "Stage"),
+    "profile": ("profiled", "Profiled"),
 }
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-SECTIONS = ("speed", "storage", "campaign", "memory", "halving", "growth")
+SECTIONS = ("speed", "profile", "storage", "campaign", "memory", "halving", "growth")
 
 
 def bench(*arguments, cwd, first=None):

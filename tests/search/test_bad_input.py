@@ -68,6 +68,9 @@ BAD_CAMPAIGNS = {
     "NaN decay": ("batch = 50", "batch = 50\ndecay = nan", "model, decay = nan"),
     "unknown dataset": ('"digits"', '"mnist"', "data, dataset = 'mnist': must be 'digits' or 'cifar10'"),
     "unknown sampler": ("carry = 2", 'carry = 2\nsampler = "tpe"', "stage 2, sampler = 'tpe'"),
+    "confirmed on one seed": ("[final]", "[confirm]\nseeds = 1\n[final]", "confirm, seeds = 1: must be greater than"),
+    "no finalist": ("[final]", "[confirm]\ntop = 0\n[final]", "confirm, top = 0: must be greater than or equal to 1"),
+    "unknown key in confirm": ("[final]", "[confirm]\nfolds = 3\n[final]", "unknown key 'folds' in confirm"),
     "rungs without halving": ("carry = 2", "carry = 2\nrungs = [1]", "rungs and factor are of pruner"),
     "rungs out of order": (
         "carry = 2",

@@ -228,7 +228,7 @@ def test_killed_amid_long_trials_goes_on_from_where_they_were(tmp_path, monkeypa
     folder = run_in(tmp_path, text)
     run(Campaign.load(folder / "small.toml"), folder / "calm.db")
     process = start(folder, "--workers", "2")
-    wait_until(lambda: any(tmp_path.glob("cache/unfinished/*/*.npz")))
+    wait_until(lambda: any(tmp_path.glob("cache/unfinished/*/*.checkpoint")))
     for one in [*psutil.Process(process.pid).children(recursive=True), process]:
         one.send_signal(signal.SIGKILL)
     process.communicate()

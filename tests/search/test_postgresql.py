@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import postgres
 import pytest
@@ -111,13 +113,12 @@ def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
 def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
     """A worker whose first connection meets a server that is not up waits for it, instead of ending the run."""
     waited = threading.Event()
-    sleep = time.sleep
 
     def sleeping(seconds):
         waited.set()
-        sleep(seconds)
+        time.sleep(seconds)
 
-    monkeypatch.setattr("search.reconnect.time.sleep", sleeping)
+    monkeypatch.setattr(reconnect, "time", SimpleNamespace(sleep=sleeping, monotonic=time.monotonic))
     with postgres.database(own_server.url("postgres")) as url:
         make_storage(locate(url)).close()
         own_server.stop()
@@ -147,14 +148,16 @@ def secret(new_database):
     ],
     ids=["password", "database", "port"],
 )
-def test_unreachable_database_is_told_without_its_password(secret, wrong, cause):
+def test_unreachable_database_is_told_without_its_password(secret, wrong, cause, monkeypatch):
     """A wrong password, database or port ends run, status and doctor with exit 5, the cause, and no password."""
     if "password" in wrong and os.environ.get(postgres.VARIABLE):
         pytest.skip("the server that the environment names may ask for no password")
     location = locate(secret.set(**wrong).render_as_string(hide_password=False))
     findings = examine(location, None)
     assert worst(findings) == 5
-    for open_it in (open_storage, make_storage):
+    patient = partial(open_storage, patient=True)  # waits for a server, not for another password
+    monkeypatch.setattr(reconnect, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
+    for open_it in (open_storage, make_storage, patient):
         with pytest.raises(StorageError, match=cause) as error:
             open_it(location)
         told = f"{error.value}{findings}{location!r}{location}"

@@ -195,7 +195,7 @@ def test_command_line_json_has_the_promised_keys(undisturbed):
     for command in (("run", "small.toml"), ("status",), ("status", "small")):
         told = json.loads(coarsefine(*command, "--json", cwd=path.parent).stdout)
         assert told == json.loads(json.dumps(status.as_dict()))
-    assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "final"}
+    assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "confirm", "final"}
     stage = told["stages"][1]
     expected = "name study trials completed pruned diverged failed waiting running space parent best"
     assert set(stage) == set(expected.split())

@@ -5,11 +5,13 @@ from benchmarks.sections.campaign import measure_campaign
 from benchmarks.sections.growth import measure_growth
 from benchmarks.sections.halving import measure_halving
 from benchmarks.sections.memory import measure_memory
+from benchmarks.sections.profile import measure_profile
 from benchmarks.sections.speed import measure_speed
 from benchmarks.sections.storage import measure_storage
 
 SECTIONS: dict[str, Section] = {
     "speed": measure_speed,
+    "profile": measure_profile,
     "storage": measure_storage,
     "campaign": measure_campaign,
     "memory": measure_memory,

@@ -227,8 +227,10 @@ def _speed_rows(
         compared = name not in _MINE and entry.rival in answers
         times = ratio(answers[name], answers[entry.rival]) if compared else None
         place = ["a process on each"] if entry.everywhere else []
-        note = f"{task.flops / 1e9 / seconds.median:.0f} GF/s"
-        yield Row(entry.title, seconds, "s", times, target, ", ".join([note, *place, *_way(told[name])]))
+        speed = task.flops / 1e9 / seconds.median
+        needed = [f"the target needs {target.limit * speed:.0f}"] if target else []
+        words = [f"{speed:.0f} GF/s", *needed, *place, *_way(told[name])]
+        yield Row(entry.title, seconds, "s", times, target, ", ".join(words))
 
 
 def _way(told: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,28 @@
+"""Where an epoch's time goes, part by part: what stands between us and the core's peak."""
+
+from benchmarks.findings import Finding, Plan, Row
+from benchmarks.measure import Spread
+from benchmarks.processes import Group
+from benchmarks.task import Task, load_paper
+
+_WIDTH = 16
+
+
+def measure_profile(plan: Plan) -> Finding:
+    """Train epochs of a stack with a clock around each part."""
+    plan.say("Profiling the training of a stack ...")
+    load_paper(plan.source).save(plan.folder / "arrays")
+    task = Task(str(plan.folder / "arrays"), plan.images)
+    with Group([plan.core], contender="profile", task=task.as_dict(), width=_WIDTH) as group:
+        rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
+    rows = [Row(part, _spread(rounds, part), "of an epoch", note=_speed(rounds, part)) for part in rounds[0]["shares"]]
+    return Finding("profile", f"Where an epoch of {_WIDTH} trials spends its time", rows, {"rounds": rounds})
+
+
+def _spread(rounds: list[dict[str, dict[str, float]]], part: str) -> Spread:
+    return Spread.of([one["shares"][part] for one in rounds])
+
+
+def _speed(rounds: list[dict[str, dict[str, float]]], part: str) -> str:
+    speeds = [one["speeds"][part] for one in rounds if part in one["speeds"]]
+    return f"at {Spread.of(speeds):.0f} GF/s" if speeds else ""

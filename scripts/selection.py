@@ -1,0 +1,146 @@
+"""Simulates the choice of the winner, with known truth: how often each rule picks the truly best, and what it costs.
+
+Settings, their true accuracies and the noise of a seed are taken from a finished campaign with `[confirm]`: the noise
+is the standard deviation within its finalists; the true accuracies are those of its completed trials, drawn together by
+as much as that noise has spread them. Each rule then has the same number of trainings: the plain best of N + k·s
+trials, or N trials and k finalists on s fresh seeds each. "True" is the accuracy on the same validation images over all
+seeds.
+"""
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from search.database import locate
+from search.space import Point
+from search.storage import open_storage
+from search.study import find_studies, point_of, value_of, verdict_of
+from search.winner import Candidate, choose_finalists, judge
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is drawn from: settings with their true accuracies, and a seed's noise."""
+
+    points: list[Point]
+    truths: Floats
+    noise: float
+    finalists: int
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What a rule picked in one simulated campaign."""
+
+    best: bool
+    """Whether it is the truly best of all that the rule had tried."""
+    truth: float
+    regret: float
+    """How far it is below that best."""
+
+
+def main() -> None:
+    """Measure the noise, simulate, print, and write."""
+    wanted = parse()
+    world = read_world(wanted.storage, wanted.campaign)
+    rng = np.random.default_rng(wanted.seed)
+    picks = [simulate(world, rng) for _ in range(wanted.repetitions)]
+    report = {
+        "campaign": wanted.campaign,
+        "trials": len(world.truths),
+        "finalists": world.finalists,
+        "seeds": world.seeds,
+        "noise": world.noise,
+        "spread of true accuracies": float(world.truths.std()),
+        "repetitions": wanted.repetitions,
+        "rules": {rule: summary([pick[rule] for pick in picks]) for rule in picks[0]},
+    }
+    print(f"A seed's noise: {100 * world.noise:.2f} points (standard deviation within {world.finalists} finalists).")
+    for rule, found in report["rules"].items():
+        true = f"{100 * found['truth']:.3f} ± {100 * found['truth_error']:.3f} %"
+        print(
+            f"{rule:<34} truly best {found['best']:.1%} ± {found['best_error']:.1%}, true accuracy {true}, "
+            f"below the best {100 * found['regret']:.3f}"
+        )
+    wanted.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/selection", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--storage", default="studies.db", help="where the campaign is")
+    parser.add_argument("--campaign", default="cifar10", help="a finished one with [confirm]")
+    parser.add_argument("--repetitions", type=int, default=2000, help="simulated campaigns")
+    parser.add_argument("--seed", type=int, default=0, help="draws them")
+    parser.add_argument("--json", type=Path, default=Path("selection.json"), help="where the figures go")
+    return parser.parse_args()
+
+
+def read_world(storage: str, campaign: str) -> World:
+    """Take settings, truths and noise from a campaign."""
+    opened = open_storage(locate(storage))
+    studies = find_studies(opened, campaign)
+    opened.close()
+    verdict = verdict_of(studies.values())
+    if verdict is None:
+        sys.exit(
+            f"{campaign} in {storage} has no finalists that were trained again: run it to its end, with [confirm]."
+        )
+    rows = np.array([f.values for f in verdict.finalists if f.confirmed], dtype=np.float64)
+    noise = float(np.sqrt(rows.var(axis=1, ddof=1).mean()))
+    trials = [t for s in studies.values() if not s.is_confirm for t in s.best(len(s.trials))]
+    values = np.array([value_of(trial) for trial in trials])
+    shrunk = math.sqrt(max(0.0, 1 - noise**2 / values.var(ddof=1)))
+    truths = values.mean() + shrunk * (values - values.mean())
+    return World([point_of(t) for t in trials], truths, noise, len(verdict.finalists), rows.shape[1])
+
+
+def simulate(world: World, rng: np.random.Generator) -> dict[str, Pick]:
+    """Run one campaign by each rule, on the same trials as far as they go."""
+    n, extra = len(world.truths), world.finalists * world.seeds
+    drawn = rng.integers(0, n, size=n + extra)
+    truths = world.truths[drawn]
+    values = truths + world.noise * rng.standard_normal(n + extra)
+    candidates = [Candidate("simulated", at, world.points[drawn[at]], float(values[at])) for at in range(n)]
+    finalists = choose_finalists(candidates, world.finalists, near=0.0)
+    numbers = [finalist.number for finalist in finalists]
+    again = truths[numbers, None] + world.noise * rng.standard_normal((len(numbers), world.seeds))
+    verdict = judge(finalists, again.tolist(), seed=0)
+    assert verdict.winner is not None  # noqa: S101 - none fails here
+    return {
+        "plain best of all trainings": _pick(truths, int(values.argmax())),
+        "plain best of the search": _pick(truths[:n], int(values[:n].argmax())),
+        "highest mean of the finalists": _pick(truths[:n], numbers[int(again.mean(axis=1).argmax())]),
+        "the rule: simplest within an error": _pick(truths[:n], verdict.winner.candidate.number),
+    }
+
+
+def _pick(truths: Floats, number: int) -> Pick:
+    best = float(truths.max())
+    return Pick(bool(truths[number] >= best - 1e-12), float(truths[number]), best - float(truths[number]))
+
+
+def summary(picks: list[Pick]) -> dict[str, float]:
+    """Return means with their standard errors."""
+    best, truth, regret = (np.array([getattr(p, name) for p in picks], dtype=np.float64) for name in Pick.__slots__)
+    root = math.sqrt(len(picks))
+    return {
+        "best": float(best.mean()),
+        "best_error": float(best.std(ddof=1)) / root,
+        "truth": float(truth.mean()),
+        "truth_error": float(truth.std(ddof=1)) / root,
+        "regret": float(regret.mean()),
+    }
+
+
+if __name__ == "__main__":
+    main()
