@@ -52,9 +52,9 @@ def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
     """Draw every trial in η and λ, coloured by its accuracy, and each stage's box within its parent's.
 
     Pruned trials have the accuracy after their last epoch. Diverged trials are crosses: where they begin is the edge of
-    stability. Points carry their study, number and how they ended.
+    stability. Points carry their study, number and how they ended. Finalists that are trained again are left out.
     """
-    figure = go.Figure()
+    figure, studies = go.Figure(), _searched(studies)
     for place, study in enumerate(studies):
         figure.add_trace(_box(study, colour_of(place)))
         figure.add_annotation(_name(study, place))
@@ -71,8 +71,8 @@ def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
 
 
 def best_so_far(studies: Sequence[Study]) -> go.Figure:
-    """Draw the accuracy of each trial in the order they ended, and the best up to each, across the stages."""
-    figure = go.Figure()
+    """Draw the accuracy of each trial in the order they ended, and the best up to each, across the search's stages."""
+    figure, studies = go.Figure(), _searched(studies)
     came, best, line = 0, float("-inf"), ([], [])  # type: tuple[int, float, tuple[list[int], list[float]]]
     for place, study in enumerate(studies):
         ended = sorted(
@@ -118,6 +118,10 @@ def curves(named: dict[str, Sequence[float | None]], title: str) -> go.Figure:
     for place, (name, values) in enumerate(named.items()):
         _add_curve(figure, name, values, {"color": colour_of(place)})
     return _over_epochs(figure, title)
+
+
+def _searched(studies: Sequence[Study]) -> list[Study]:
+    return [study for study in studies if not study.is_confirm]
 
 
 def colour_of(place: int) -> str:

@@ -164,7 +164,7 @@ def read_status(storage: Storage, name: str | None) -> Status:
 def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
     """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(name, planned, studies, live) for planned in _planned(config))
+    stages = tuple(_stage(name, planned, studies, live) for planned in planned_stages(config))
     final = read_final(studies)
     return Status(
         campaign=name,
@@ -218,12 +218,13 @@ def _chosen(known: list[str], name: str | None, storage: Storage) -> str:
     raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
 
 
-def _planned(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return name, trials and ranges of each stage that a campaign plans."""
+def planned_stages(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return name, trials, ranges and epochs of each stage that a campaign's configuration plans."""
     confirm = config.get("confirm")
     if not confirm:
         return list(config["stage"])
-    return [*config["stage"], {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None}]
+    again = {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None, "epochs": confirm["epochs"]}
+    return [*config["stage"], again]
 
 
 def _stage(

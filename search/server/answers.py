@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search import charts
 from search.server.campaigns import View
-from search.status import StageStatus
+from search.status import StageStatus, planned_stages
 from search.study import Study, value_of
 
 Figure = Literal["map", "best-so-far", "losses"]
@@ -32,9 +32,8 @@ def campaign(view: View) -> dict[str, Any]:
     told = view.status.as_dict()
     del told["storage"]
     attrs = next(iter(view.studies.values())).attrs
-    planned = {
-        stage["name"]: stage["epochs"] or attrs["config"]["model"]["epochs"] for stage in attrs["config"]["stage"]
-    }
+    config = attrs["config"]
+    planned = {stage["name"]: stage["epochs"] or config["model"]["epochs"] for stage in planned_stages(config)}
     data = attrs["data"]["description"]
     sizes = _SIZES.search(data)
     return {
@@ -58,6 +57,7 @@ def _stage(view: View, stage: StageStatus, epochs: int) -> dict[str, Any]:
         "rule": stage.attrs.get("rule"),
         "pressed": stage.attrs.get("pressed", []),
         "carried": stage.attrs.get("carried", []),
+        "finalists": len(stage.attrs["finalists"]) if "finalists" in stage.attrs else None,
         "seconds_left": None if left is None else round(left, 1),
         "study_id": study.id if study else None,
         "dashboard": f"/dashboard/studies/{study.id}" if study else None,
@@ -79,7 +79,7 @@ def best(view: View) -> dict[str, Any]:
     """Return what `coarsefine best --json` tells."""
     told = view.status.as_dict()
     stages = [{key: stage[key] for key in ("name", "study", "best")} for stage in told["stages"]]
-    return {"campaign": told["campaign"], "stages": stages, "winner": told["winner"]}
+    return {"campaign": told["campaign"], "stages": stages, "winner": told["winner"], "confirm": told["confirm"]}
 
 
 def trials(study: Study, offset: int, limit: int, order: Order) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def figure(view: View, name: Figure, theme: charts.Theme, chosen: Chosen | None)
     elif name == "best-so-far":
         drawn = charts.best_so_far(studies)
     else:
-        best = [(study, found) for study in studies for found in study.best(_BEST)]
+        best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in (best if chosen is None else chosen)]
         drawn = charts.loss_curves(named)
     return str(charts.themed(drawn, theme).to_json()).encode()

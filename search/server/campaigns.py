@@ -15,7 +15,7 @@ from search.server.changes import Changes
 from search.server.directory import Directory, read_directory
 from search.server.sound import is_slot, is_sound
 from search.server.trials import TrialReader, UnreadableTrials
-from search.status import Status, status_of
+from search.status import Status, planned_stages, status_of
 from search.storage import Storage
 from search.study import Study
 from search.tables import lease
@@ -137,7 +137,7 @@ class _Slots:
 
 
 def _seconds_left(status: Status, found: Mapping[str, Study]) -> dict[str, float | None]:
-    planned = {f"{status.campaign}/{stage['name']}": stage for stage in _config(found)["stage"]}
+    planned = {f"{status.campaign}/{stage['name']}": stage for stage in planned_stages(_config(found))}
     now = datetime.now()  # noqa: DTZ005 - Optuna's times are local and without a zone
     return {
         stage.study: seconds_left(

@@ -68,15 +68,57 @@ class Stage(Counts):
     rule: str | None
     pressed: Annotated[list[str], Field(description="bounds that the parent's best trials press against")]
     carried: list[Carried]
+    finalists: Annotated[int | None, Field(description="how many settings it trains again, if it is there for that")]
     seconds_left: float | None
     study_id: int | None
     dashboard: Annotated[str | None, Field(description="path of its page in optuna-dashboard")]
 
 
+class Estimate(_Answer):
+    """A mean over seeds, with its standard error and its 95 % interval."""
+
+    mean: float
+    error: float
+    low: float
+    high: float
+    n: int
+
+
 class Winner(Best):
-    """The best trial of all stages."""
+    """The best trial of all stages, or the winner among the finalists once they were trained again."""
 
     stage: str
+    confirmed: Annotated[Estimate | None, Field(description="what it came to on fresh seeds")]
+
+
+class Finalist(_Answer):
+    """One of the best settings, after it was trained again on fresh seeds, the same for all."""
+
+    study: str
+    number: int
+    eta: float
+    lam: Annotated[float, Field(alias="lambda")]
+    value: Annotated[float, Field(description="in the search: optimistic, since it was chosen for it")]
+    values: Annotated[list[float | None], Field(description="by seed; null where it failed")]
+    confirmed: Estimate | None
+    behind: Annotated[Estimate | None, Field(description="how far the leader is ahead, seed by seed")]
+    probability_best: float
+
+
+class Tied(_Answer):
+    """A finalist that these seeds cannot tell from the leader."""
+
+    study: str
+    number: int
+
+
+class Verdict(_Answer):
+    """Who won among the finalists, and how surely."""
+
+    finalists: list[Finalist]
+    tied: list[Tied]
+    optimism: Annotated[float | None, Field(description="by how much the search's best value was too high")]
+    verdict: str
 
 
 class Final(_Answer):
@@ -102,6 +144,7 @@ class Campaign(_Answer):
     validation_images: int | None
     stages: list[Stage]
     winner: Winner | None
+    confirm: Verdict | None
     final: Final | None
     problems: Annotated[list[str], Field(description="what is left out, and why")]
     revision: Annotated[int, Field(description="grows with every change")]
@@ -137,6 +180,7 @@ class BestOfAll(_Answer):
     campaign: str
     stages: list[BestOfStage]
     winner: Winner | None
+    confirm: Verdict | None
 
 
 class Trial(_Answer):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from search.campaign import Name
+from search.campaign import CONFIRM, Name
 from search.status import Final
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -44,10 +44,26 @@ class _Model(_Part):
     epochs: Annotated[int, Field(ge=1)]
 
 
+class _Confirm(_Part):
+    top: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=2)]
+    epochs: int | None = None
+
+
 class _Config(_Part):
     name: Name
+    seed: Annotated[int, Field(ge=0)]
     model: _Model
     stage: Annotated[list[_Planned], Field(min_length=1)]
+    confirm: _Confirm | None = None
+
+
+class _Finalist(_Part):
+    study: str
+    number: Annotated[int, Field(ge=0)]
+    eta: _Positive
+    lam: Annotated[_Positive, Field(alias="lambda")]
+    value: _Finite
 
 
 class _Data(_Part):
@@ -66,6 +82,7 @@ class _Attrs(_Part):
     pressed: list[str] = []
     carried: list[dict[str, int]] = []
     final: Final | None = None
+    finalists: list[_Finalist] | None = None
 
 
 class _Params(_Part):
@@ -94,7 +111,9 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
         raise UnsoundStudy(f"The study {name} is not as Coarsefine writes it: {_first(error)}.") from error
     except (TypeError, ValueError) as error:
         raise UnsoundStudy(f"The study {name} is not as Coarsefine writes it: final: {error}.") from error
-    planned = [stage.name for stage in told.config.stage]
+    planned = [stage.name for stage in told.config.stage if told.finalists is None]
+    if told.finalists and told.config.confirm:
+        planned = [CONFIRM]
     if told.config.name != told.campaign or told.stage not in planned or name != f"{told.campaign}/{told.stage}":
         raise UnsoundStudy(f"The study {name} says it is stage {told.stage} of {told.campaign}, which cannot be.")
 

@@ -19,13 +19,14 @@ RATES = "eta = [0.01, 1.0]"
 
 
 def make_campaigns():
-    """Search campaigns into studies.db of the working directory: done, begun, all diverged, and with markup in it."""
+    """Search campaigns into studies.db of the working directory: done, begun, all diverged, with markup, confirmed."""
     _search("small", SMALL.replace(RATES, "eta = [0.01, 1e5]"))  # its upper rates diverge
     with pytest.raises(Interrupted):
         _search("fresh", SMALL, stop=lambda: True)
     with pytest.raises(NothingCompleted):
         _search("blown", SMALL.replace(RATES, "eta = [1e8, 1e9]"))
     _search("planted", SMALL)
+    _search("confirmed", SMALL + "\n[confirm]\ntop = 3\nseeds = 2\n")
     _plant("sqlite:///studies.db")
 
 

@@ -184,6 +184,20 @@ def test_dark_is_as_the_system_or_as_chosen(visit):
     assert (page.evaluate(paper), page.evaluate(ink)) == light
 
 
+def test_the_finalists_stand_with_their_evidence(visit, folder):
+    """Where finalists were trained again, each one stands with its mean, and the verdict; they are no new points."""
+    confirm = status_of(folder, "confirmed")["confirm"]
+    page = visit("/campaigns/confirmed")
+    wait_for_plots(page)
+    rows = page.locator("#winner table").first.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    for row, finalist in zip(rows.all(), confirm["finalists"], strict=True):
+        expect(row).to_contain_text(f"{100 * finalist['confirmed']['mean']:.2f}")
+    expect(page.locator("#winner")).to_contain_text(confirm["verdict"])
+    expect(page.locator(".stage").last).to_contain_text("The 3 best settings of all stages again")
+    assert page.evaluate(POINTS) == 15
+
+
 def test_planted_markup_stays_text(visit):
     """Markup in attributes, reasons and study names is shown as it was written, and does nothing."""
     page = visit("/campaigns/planted")
@@ -206,7 +220,7 @@ def test_a_campaign_that_diverged_says_what_to_do(visit):
 def test_all_campaigns_are_listed(visit):
     """The list shows each campaign with its state, and leads to its page and back."""
     page = visit("/")
-    expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted"])
+    expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted", "confirmed"])
     page.get_by_role("link", name="blown").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("blown")
     page.get_by_role("link", name="Coarsefine").click()

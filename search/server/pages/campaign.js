@@ -43,7 +43,7 @@ function show(status) {
 /** Show the winner's card anew only where it says something else: focus on its buttons stays. */
 function showWinner(status) {
   const { state, stages, final } = status;
-  const now = JSON.stringify([state, status.winner, final, stages.map((stage) => stage.completed)]);
+  const now = JSON.stringify([state, status.winner, status.confirm, final, stages.map((stage) => stage.completed)]);
   if (now === winner) return;
   winner = now;
   tell(at["winner-title"], state === "done" || !status.winner ? "Winner" : "Leader");
@@ -58,8 +58,10 @@ function factsOf(status) {
   return [
     fact("Trials ended", `${trials - sum("waiting") - sum("running")} of ${trials}`,
       early || `in ${plural(status.stages.length, "stage")}`),
-    fact("Best validation accuracy", best ? percent(best.value) : "–",
-      best ? `trial ${best.number} of ${best.stage}` : "no trial has completed"),
+    best?.confirmed ? fact("Accuracy on fresh seeds", percent(best.confirmed.mean),
+      `± ${percent(best.confirmed.high - best.confirmed.mean)}, 95 % interval over ${best.confirmed.n}`)
+      : fact("Best validation accuracy", best ? percent(best.value) : "–",
+        best ? `trial ${best.number} of ${best.stage}` : "no trial has completed"),
     fact("Test accuracy", final ? percent(final.test_accuracy) : "–",
       final ? `measured once, after ${plural(final.epochs, "epoch")}` : "comes with the final training"),
     status.state === "running" && left.length

@@ -68,6 +68,7 @@ function rangesOf(stage) {
 }
 
 function originOf(stage) {
+  if (stage.finalists) return `The ${plural(stage.finalists, "best setting")} of all stages again, on fresh seeds`;
   if (!stage.parent) return "";
   const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
   const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it again, on fresh seeds` : "";

@@ -4,17 +4,20 @@ import { duration, el, percent, plural, quantity } from "./page.js";
 
 /** Return what stands in the winner's card. */
 export function winnerOf(status) {
-  return [...(status.winner ? pointOf(status) : [noneYet(status)]), ...finalOf(status.final), ...commandsOf(status)];
+  const point = status.winner ? pointOf(status) : [noneYet(status)];
+  return [...point, ...finalistsOf(status.confirm), ...finalOf(status.final), ...commandsOf(status)];
 }
 
 function noneYet(status) {
-  const waits = status.state === "failed" ? "No trial completed, so nothing won." : "No trial has completed yet.";
+  const ended = status.confirm ? status.confirm.verdict : "No trial completed, so nothing won.";
+  const waits = status.state === "failed" || status.confirm ? ended : "No trial has completed yet.";
   return el("p", { className: "soft" }, waits);
 }
 
 function pointOf(status) {
   const { winner } = status;
-  const completed = status.stages.reduce((sum, stage) => sum + stage.completed, 0);
+  const searched = status.stages.filter((stage) => !stage.finalists);
+  const completed = searched.reduce((sum, stage) => sum + stage.completed, 0);
   const from = status.stages.find((stage) => stage.name === winner.stage);
   const trial = el("a", { href: `${from.dashboard}/trials?numbers=${winner.number}` },
     `trial ${winner.number} of ${winner.stage}`);
@@ -23,7 +26,7 @@ function pointOf(status) {
     el("p", { className: "point" }, el("span", {}, `η = ${eta}`), el("span", {}, `λ = ${lambda}`)),
     el("p", {}, `${percent(winner.value)} on the validation images${errorOf(winner.value, status.validation_images)}, `,
       trial, `, seed ${winner.seed}.`),
-    el("p", { className: "soft" }, completed > 1
+    el("p", { className: "soft" }, status.confirm ? status.confirm.verdict : completed > 1
       ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
   ];
 }
@@ -33,6 +36,27 @@ function errorOf(accuracy, images) {
   if (!images) return "";
   const error = percent(Math.sqrt(accuracy * (1 - accuracy) / images), 1);
   return ` (± ${error}, one standard error of ${images.toLocaleString("en")} images)`;
+}
+
+/** Return the finalists' table: what each came to on fresh seeds, and how often it would be the best. */
+function finalistsOf(confirm) {
+  if (!confirm) return [];
+  const cell = (text) => el("td", { className: "number" }, text);
+  const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
+    el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`),
+    cell(confirmed ? `${percent(confirmed.mean)} ± ${(100 * (confirmed.high - confirmed.mean)).toFixed(2)}` : "failed"),
+    cell(percent(best, 0)));
+  const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
+  const head = ["finalist", "accuracy", "best"].map((name, i) => el("th", { scope: "col", className: i ? "number" : "" }, name));
+  return [
+    el("h3", {}, "Trained again"),
+    el("table", {}, el("caption", {}, `Validation accuracy on ${seeds}, the same for all: mean, 95 % interval, and how `
+      + "often it is the best when the seeds are drawn anew"),
+    el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...confirm.finalists.map(row))),
+    ...(confirm.optimism === null ? [] : [el("p", { className: "soft" },
+      `The search’s best value was ${confirm.optimism < 0 ? "too low" : "too high"} by `
+      + `${Math.abs(100 * confirm.optimism).toFixed(2)} points.`)]),
+  ];
 }
 
 function finalOf(final) {
