@@ -1,5 +1,6 @@
 """The routes under /api/v1."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -81,7 +82,7 @@ def make_api(board: Board) -> APIRouter:
         view = await board.view(name)
         if study or number:
             chosen = _chosen(view, study or [], number or [])
-            return _send(request, Answer.of(answers.figure(view, figure, theme, chosen)))
+            return _send(request, Answer.of(await asyncio.to_thread(answers.figure, view, figure, theme, chosen)))
         key = (figure, theme)
         return _send(request, await board.answer(view, key, lambda: answers.figure(view, figure, theme, None)))
 

@@ -1,3 +1,4 @@
+import asyncio
 import re
 import signal
 import socket
@@ -11,7 +12,9 @@ from processes import start, wait_until
 from serving import command, events, serving
 from small_campaign import SMALL, run_in
 
-from search import Campaign, Interrupted, cli, run
+from search import Campaign, Interrupted, Status, cli, run
+from search.server.board import Board
+from search.server.campaigns import View
 
 API = "/api/v1/campaigns/small"
 LONG = SMALL.replace("epochs = 3", "epochs = 150")
@@ -158,3 +161,34 @@ def test_a_port_in_use_is_told(ended):
         exit_code, said = ended("--port", port)
     assert exit_code == 2
     assert f"port {port}: another program listens there" in said
+
+
+class Slow:
+    """Campaigns that take a while to read, and change each time."""
+
+    def __init__(self, seconds):
+        self.seconds, self.read = seconds, 0
+
+    def view(self, name):
+        self.read += 1
+        end = time.thread_time() + self.seconds
+        while time.thread_time() < end:
+            pass
+        return View(self.read, Status(name, "", "running", 0.0, (), None, None), {}, {}, ())
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, 4), (0.4, 1)])
+def test_what_is_dear_to_read_is_read_less_often(seconds, most):
+    """Looked at for two and a half seconds, a small campaign is read each second; one that takes long, once."""
+    slow = Slow(seconds)
+
+    async def look():
+        board = Board(slow)
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            await board.view("small")
+            await asyncio.sleep(0.01)
+
+    asyncio.run(look())
+    assert 1 <= slow.read <= most
+    assert slow.read >= 2 or seconds
