@@ -3,69 +3,77 @@
 Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
+from search.space import Range
 from search.status import Final, Winner
 from search.study import Study, point_of, value_of
 
 Theme = Literal["light", "dark"]
-_INK = {"light": ("#1f2933", "#d9dee4"), "dark": ("#e4e7eb", "#3a444f")}
-"""Of text, and of grid lines."""
-_STAGES = ("#2f6fb3", "#d1711f", "#2d8a4e", "#9a4fb0", "#b3392f", "#5f6b76")
+_Found = list[tuple[Study, FrozenTrial]]
+"""Trials with their studies."""
+_INK = {"light": ("#1f2933", "#d9dee4", "#ffffffcc"), "dark": ("#e4e7eb", "#303a45", "#181f27cc")}
+"""Of text, of grid lines, and behind words that stand among points."""
+_STAGES = ("#3379c8", "#d1711f", "#2f9355", "#a055b8", "#c2483d", "#6b7885")
 """Of the stages, in order, then again from the first."""
-_SCALE = "Viridis"
+_CURVES = (*_STAGES, "#1a9aa8", "#c2559a", "#8a7a1f", "#6a5acd")
+"""Of learning curves, of which a figure often has nine."""
+_ACCURACY = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
+"""From low to high: Viridis without its ends, which vanish on dark and on light paper."""
+_WINNER, _ENDED_BADLY = "#c026d3", "#d64545"
+_TICKS = 5
 
 
 def themed(figure: go.Figure, theme: Theme) -> go.Figure:
     """Set a figure's ink for light or dark paper, which shows through it; return it."""
-    ink, grid = _INK[theme]
+    ink, grid, behind = _INK[theme]
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": ink, "family": "system-ui, sans-serif", "size": 13},
-        margin={"l": 60, "r": 20, "t": 30, "b": 50},
-        legend={"orientation": "h", "y": -0.2},
+        font={"color": ink, "family": "system-ui, sans-serif", "size": 12},
+        margin={"l": 56, "r": 16, "t": 12, "b": 48},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        hoverlabel={"align": "left"}, hovermode="closest",
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=grid, linecolor=grid, zeroline=False)
-    figure.update_yaxes(gridcolor=grid, linecolor=grid, zeroline=False)
+    figure.update_annotations(bgcolor=behind)
+    axis = {"gridcolor": grid, "linecolor": grid, "zeroline": False, "title_standoff": 8, "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
     return figure
 
 
 def map_of_trials(studies: Sequence[Study], winner: Winner | None) -> go.Figure:
     """Draw every trial in η and λ, coloured by its accuracy, and each stage's box within its parent's.
 
-    Diverged trials are crosses: where they begin is the edge of stability. Points carry their study and number.
+    Pruned trials have the accuracy after their last epoch. Diverged trials are crosses: where they begin is the edge of
+    stability. Points carry their study, number and how they ended. Finalists that are trained again are left out.
     """
-    figure = go.Figure()
+    figure, studies = go.Figure(), _searched(studies)
     for place, study in enumerate(studies):
         figure.add_trace(_box(study, colour_of(place)))
-    completed = [(study, trial) for study in studies for trial in study.trials if trial.state is TrialState.COMPLETE]
-    pruned = [(study, trial) for study in studies for trial in study.trials if trial.state is TrialState.PRUNED]
-    failed = [(study, trial) for study in studies for trial in study.trials if trial.state is TrialState.FAIL]
-    accuracies = [value_of(trial) for _, trial in completed]
-    bar = {"title": {"text": "accuracy"}, "tickformat": ".0%", "thickness": 12}
-    scale = {"color": accuracies, "colorscale": _SCALE, "colorbar": bar, "showscale": bool(completed)}
-    figure.add_trace(_dots("completed", completed, {"size": 9, "line": {"width": 0.5, "color": "#888"}, **scale}))
-    figure.add_trace(_dots("pruned", pruned, {"size": 6, "symbol": "triangle-down", "color": "#8a94a0"}))
-    figure.add_trace(_dots("diverged or failed", failed, {"size": 8, "symbol": "x", "color": "#d64545"}))
+        figure.add_annotation(_name(study, place))
+    for trace in _points(_by_state(studies)):
+        figure.add_trace(trace)
     if winner is not None:
-        ring = {"size": 18, "symbol": "circle-open", "color": "#d64545", "line": {"width": 3}}
-        point = winner.trial
-        figure.add_scatter(
-            x=[point.eta], y=[point.lam], mode="markers", name="winner", marker=ring, hoverinfo="skip"
-        )  # fmt: skip
-    figure.update_xaxes(type="log", title="η, learning rate", exponentformat="power")
-    figure.update_yaxes(type="log", title="λ, L2 weight", exponentformat="power")
+        ring = {"size": 18, "symbol": "circle-open", "color": _WINNER, "line": {"width": 3}}
+        at = {"x": [winner.trial.eta], "y": [winner.trial.lam]}
+        figure.add_scatter(**at, mode="markers", name="winner", marker=ring, hoverinfo="skip")
+    axis = {"type": "log", "exponentformat": "power", "nticks": 8}
+    figure.update_xaxes(title="η, learning rate", range=_around([study.space.eta for study in studies]), **axis)
+    figure.update_yaxes(title="λ, L2 weight", range=_around([study.space.lam for study in studies]), **axis)
     return figure
 
 
 def best_so_far(studies: Sequence[Study]) -> go.Figure:
-    """Draw the accuracy of each trial in the order they ended, and the best up to each, across the stages."""
-    figure = go.Figure()
+    """Draw the accuracy of each trial in the order they ended, and the best up to each, across the search's stages."""
+    figure, studies = go.Figure(), _searched(studies)
     came, best, line = 0, float("-inf"), ([], [])  # type: tuple[int, float, tuple[list[int], list[float]]]
     for place, study in enumerate(studies):
         ended = sorted(
@@ -80,23 +88,29 @@ def best_so_far(studies: Sequence[Study]) -> go.Figure:
         figure.add_scatter(
             x=places, y=[value_of(trial) for trial in ended], mode="markers", name=study.attrs["stage"],
             marker={"size": 6, "color": colour_of(place)}, customdata=_links((study, trial) for trial in ended),
-            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>",
+            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>", showlegend=bool(ended),
         )  # fmt: skip
         came += len(ended)
-    figure.add_scatter(x=line[0], y=line[1], mode="lines", name="best so far", line={"shape": "hv", "color": "#888"})
-    figure.update_xaxes(title="completed trials, in the order they ended")
-    figure.update_yaxes(title="validation accuracy", tickformat=".0%")
+    figure.add_scatter(
+        x=line[0], y=line[1], mode="lines", name="best so far", line={"shape": "hv", "color": "#888"},
+        hovertemplate="best of %{x}: %{y:.2%}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="completed trials")
+    figure.update_yaxes(title="validation accuracy", tickformat=".2~%")
     return figure
 
 
 def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
-    """Draw training and validation loss over the epochs of some trials, each under its name."""
+    """Draw the loss over the epochs of some trials, each under its name: validation solid, training dotted."""
     figure = go.Figure()
     for place, (name, trial) in enumerate(trials):
-        for kind, dash in (("train", "dot"), ("validation", "solid")):
+        for kind, dash in (("validation", "solid"), ("train", "dot")):
             losses = trial.user_attrs.get(f"{kind}_loss", [])
-            _add_curve(figure, f"{name}, {kind}", losses, {"dash": dash, "color": colour_of(place)})
-    return _over_epochs(figure, "loss")
+            line = {"dash": dash, "color": _CURVES[place % len(_CURVES)]}
+            _add_curve(figure, name, losses, line)
+            told = f"{name}, epoch %{{x}}<br>{kind} loss %{{y:.4f}}<extra></extra>"
+            figure.data[-1].update(legendgroup=name, showlegend=kind == "validation", hovertemplate=told)
+    return _over_epochs(figure, "loss (dotted: training)")
 
 
 def curves(named: Mapping[str, Sequence[float | None]], title: str) -> go.Figure:
@@ -138,6 +152,10 @@ def shares(named: Mapping[str, Mapping[str, float]]) -> go.Figure:
     return figure
 
 
+def _searched(studies: Sequence[Study]) -> list[Study]:
+    return [study for study in studies if not study.is_confirm]
+
+
 def colour_of(place: int) -> str:
     """Return the colour of a stage by its place in the campaign."""
     return _STAGES[place % len(_STAGES)]
@@ -175,19 +193,98 @@ def _over_epochs(figure: go.Figure, title: str) -> go.Figure:
 
 
 def _box(study: Study, colour: str) -> go.Scatter:
-    eta, lam = study.space.eta, study.space.lam
+    eta, lam, name = study.space.eta, study.space.lam, f"ranges of {escape(study.attrs['stage'])}"
     return go.Scatter(
         x=[eta.low, eta.high, eta.high, eta.low, eta.low], y=[lam.low, lam.low, lam.high, lam.high, lam.low],
-        mode="lines", line={"color": colour, "width": 2}, name=f"ranges of {study.attrs['stage']}", hoverinfo="name",
+        mode="lines", line={"color": colour, "width": 2}, name=name, hoverinfo="name",
+        showlegend=False,
     )  # fmt: skip
 
 
-def _dots(name: str, found: Sequence[tuple[Study, FrozenTrial]], marker: dict[str, Any]) -> go.Scatter:
+def _name(study: Study, place: int) -> dict[str, Any]:
+    """Return a stage's name at a corner of its box: another one than the box around it has."""
+    eta, lam = study.space.eta, study.space.lam
+    left, top = place % 4 in {0, 1}, place % 2 == 0
+    return {
+        "text": f"<b>{escape(study.attrs['stage'])}</b>", "font": {"color": colour_of(place)}, "showarrow": False,
+        "x": math.log10(eta.low if left else eta.high), "xanchor": "left" if left else "right",
+        "y": math.log10(lam.high if top else lam.low), "yanchor": "bottom" if top else "top",
+        "borderpad": 1, "yshift": 3 if top else -3,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The colours of accuracies, from the lower quartile up: a few poor trials would press the good into one colour."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, trials: Iterable[FrozenTrial]) -> "_Scale":
+        values = sorted(value for trial in trials if (value := _accuracy(trial)) is not None) or [0.0, 1.0]
+        low, high = values[len(values) // 4], values[-1]
+        return cls(low if low < high else high - 0.01, high)  # a scale needs two ends
+
+    def of(self, found: _Found) -> dict[str, Any]:
+        """Return how the markers of trials are coloured."""
+        colours = [_accuracy(trial) for _, trial in found]
+        return {"color": colours, "colorscale": _ACCURACY, "cmin": self.low, "cmax": self.high, "showscale": False}
+
+    def bar(self) -> dict[str, Any]:
+        """Return the colour bar, whose lowest colour is that of all below it."""
+        ticks = [self.low + (self.high - self.low) * step / (_TICKS - 1) for step in range(_TICKS)]
+        words = [f"{100 * tick:.1f} %" for tick in ticks]
+        return {
+            "title": {"text": "accuracy", "side": "top"}, "tickvals": ticks, "ticktext": [f"≤ {words[0]}", *words[1:]],
+            "orientation": "h", "len": 0.7, "thickness": 8,
+            "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4,
+        }  # fmt: skip
+
+
+def _accuracy(trial: FrozenTrial) -> float | None:
+    """Return a trial's accuracy after its last epoch."""
+    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value
+
+
+def _by_state(studies: Sequence[Study]) -> dict[TrialState, _Found]:
+    return {
+        state: [(study, trial) for study in studies for trial in study.trials if trial.state is state]
+        for state in TrialState
+    }
+
+
+def _points(found: Mapping[TrialState, _Found]) -> Iterator[go.Scatter]:
+    """Yield the trials as dots, those that matter most on top: the best of the completed, and what diverged."""
+    completed = sorted(found[TrialState.COMPLETE], key=lambda pair: value_of(pair[1]))
+    begun = [(study, trial) for study, trial in found[TrialState.RUNNING] if trial.intermediate_values]
+    pruned, failed = found[TrialState.PRUNED], found[TrialState.FAIL]
+    scale = _Scale.over(trial for _, trial in [*completed, *pruned, *begun])
+    thin, bar = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}, {"showscale": True, "colorbar": scale.bar()}
+    yield _dots("pruned", pruned, {**scale.of(pruned), "size": 8, "symbol": "triangle-down", "line": thin})
+    yield _dots("in training", begun, {**scale.of(begun), "size": 9, "symbol": "circle-open", "line": {"width": 2}})
+    yield _dots("completed", completed, {**scale.of(completed), "size": 9, "line": thin, **(bar if completed else {})})
+    yield _dots(_how_failed(failed), failed, {"size": 8, "symbol": "x", "color": _ENDED_BADLY})
+
+
+def _around(ranges: Sequence[Range]) -> list[float]:
+    """Return the logarithms between which all ranges lie, with room for points and names at their edges."""
+    low, high = (math.log10(f(b)) for f, b in ((min, [r.low for r in ranges]), (max, [r.high for r in ranges])))
+    room = 0.06 * (high - low)
+    return [low - room, high + room]
+
+
+def _how_failed(failed: _Found) -> str:
+    diverged = all("diverged" in trial.user_attrs.get("reason", "") for _, trial in failed)
+    return "diverged" if diverged else "diverged or failed"
+
+
+def _dots(name: str, found: _Found, marker: dict[str, Any]) -> go.Scatter:
     points = [point_of(trial) for _, trial in found]
     told = "%{customdata[0]} trial %{customdata[1]}<br>η %{x:.5g}, λ %{y:.3g}<br>%{customdata[2]}<extra></extra>"
     return go.Scatter(
         x=[point.eta for point in points], y=[point.lam for point in points], mode="markers", name=name,
-        marker=marker, customdata=_links(found), hovertemplate=told, visible=True if found else "legendonly",
+        marker=marker, customdata=_links(found), hovertemplate=told, showlegend=bool(found),
     )  # fmt: skip
 
 
@@ -197,6 +294,11 @@ def _links(found: Iterable[tuple[Study, FrozenTrial]]) -> list[list[Any]]:
 
 
 def _ending(trial: FrozenTrial) -> str:
+    """Return in words how a trial ended, or how far it is."""
     if trial.state is TrialState.COMPLETE:
         return f"{100 * value_of(trial):.2f} %"
-    return str(trial.user_attrs.get("reason", trial.state.name.lower()))
+    if trial.state is TrialState.FAIL:
+        return escape(trial.user_attrs.get("reason", "failed"))
+    after = max(trial.intermediate_values, default=0)
+    reached = f"{100 * trial.intermediate_values[after]:.2f} % after epoch {after}, " if after else ""
+    return f"{reached}{'pruned' if trial.state is TrialState.PRUNED else 'in training'}"

@@ -290,6 +290,35 @@ def doctor(storage: _Storage = "studies.db", data: _Data = None, as_json: _Json 
     raise typer.Exit(worst(findings))
 
 
+@app.command(epilog="Examples: `coarsefine serve` · `coarsefine serve --host 0.0.0.0 --storage runs/studies.db`")
+def serve(
+    storage: _Storage = "studies.db",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Any but 127.0.0.1 asks visitors for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the token. Default: COARSEFINE_TOKEN; else one is made where needed."),
+    ] = None,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Ask for none; refused where others can come.")] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:PORT]", help="Another name it is reached by, of a proxy or a tunnel. Repeatable."),
+    ] = None,
+    allow_write: Annotated[
+        bool, typer.Option("--allow-write", help="Let optuna-dashboard write notes and delete studies.")
+    ] = False,
+) -> None:
+    """Show campaigns in a browser: their own pages, JSON under /api/v1, and optuna-dashboard."""
+    from search.database import locate
+    from search.server import Access
+    from search.server import serve as serve_studies
+
+    access = Access(host, port, tuple(allowed_host or ()), token_file, no_token, allow_write)
+    serve_studies(locate(storage), access, _say)
+
+
 def main() -> None:
     """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
     from model.errors import ModelError

@@ -6,9 +6,10 @@ A password serves the driver alone: no message, no study and no JSON ever holds 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -32,6 +33,8 @@ class Location:
     """For people: the URL without its password."""
     path: Path | None
     """The SQLite file."""
+    read_only: bool = False
+    """Whether the database refuses writes through this location."""
 
     @property
     def file(self) -> Path:
@@ -78,6 +81,16 @@ def at_file(path: Path) -> Location:
     path = path.absolute()
     url = URL.create("sqlite", database=str(path)).render_as_string()
     return Location("sqlite", url, f"sqlite:///{path}", path)
+
+
+def read_only(location: Location) -> Location:
+    """Return the location with writes refused: by SQLite's mode of opening, or by the server."""
+    url = location.url
+    if location.kind == "sqlite":
+        # SQLite reads `?`, `#` and `%` in the name of a file that is given as a URI.
+        file, asked = f"file:{quote(str(location.file))}", {"mode": "ro", "uri": "true"}
+        url = URL.create("sqlite", database=file, query=asked).render_as_string()
+    return replace(location, url=url, read_only=True)
 
 
 def _at_server(url: URL) -> Location:

@@ -87,6 +87,7 @@ def engine_options(location: Location) -> dict[str, Any]:
         return {"connect_args": {"timeout": BUSY_SECONDS}}
     given = sa.make_url(location.url).query
     stuck = f"-c idle_in_transaction_session_timeout={1000 * _STUCK_SECONDS}"
+    settings = [stuck, "-c default_transaction_read_only=on"] if location.read_only else [stuck]
     options = {
         # Without these a cut cable is noticed after two hours.
         "connect_timeout": "10",
@@ -95,6 +96,6 @@ def engine_options(location: Location) -> dict[str, Any]:
         "application_name": "coarsefine",
         "client_encoding": "utf8",
         **given,
-        "options": f"{given.get('options', '')} {stuck}".strip(),
+        "options": " ".join([str(given.get("options", "")), *settings]).strip(),
     }
     return {"pool_pre_ping": True, "connect_args": options}

@@ -98,6 +98,12 @@ def check(path: Path, *, writing: bool) -> None:
         )
 
 
+def roll_back(path: Path) -> None:
+    """Undo what a killed writer left half done, as any reader does that may write; others cannot read until then."""
+    with disk_errors(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+
+
 def _look_into(path: Path) -> tuple[str, set[str]]:
     """Return SQLite's verdict on a file, and its tables."""
     # Read-write even for readers: a journal left by a killed writer must be rolled back before anything is read.

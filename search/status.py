@@ -214,7 +214,7 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
 def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
     """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(name, planned, studies, live) for planned in _planned(config))
+    stages = tuple(_stage(name, planned, studies, live) for planned in planned_stages(config))
     final = read_final(studies)
     return Status(
         campaign=name,
@@ -258,12 +258,13 @@ def read_final(studies: Mapping[str, Study]) -> Final | None:
     return Final.from_attr(found[0]) if found else None
 
 
-def _planned(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return name, trials and ranges of each stage that a campaign plans."""
+def planned_stages(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return name, trials, ranges and epochs of each stage that a campaign's configuration plans."""
     confirm = config.get("confirm")
     if not confirm:
         return list(config["stage"])
-    return [*config["stage"], {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None}]
+    again = {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None, "epochs": confirm["epochs"]}
+    return [*config["stage"], again]
 
 
 def _stage(

@@ -92,8 +92,18 @@ class Storage(RDBStorage):
         super().__setstate__(state)
         self.owner, self._held = Owner(), {}
 
-    def open_study(self, name: str, attrs: Mapping[str, Any], space: Space, slots: Sequence[Slot]) -> None:
-        """Write a study, its attributes and all its slots in one transaction; do nothing if it exists."""
+    def open_study(
+        self,
+        name: str,
+        attrs: Mapping[str, Any],
+        space: Space,
+        slots: Sequence[Slot],
+        system_attrs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a study, its attributes and all its slots in one transaction; do nothing if it exists.
+
+        `system_attrs` are those that Optuna and its dashboard read, beside the metric's name.
+        """
 
         def write(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - found, if it was made before
             once = insert_once(self.engine.name, studies, "study_name", {"study_name": name})
@@ -102,7 +112,7 @@ class Storage(RDBStorage):
                 return
             direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
             connection.execute(directions.insert(), [direction])
-            named = {"study:metric_names": ["validation accuracy"]}
+            named = {"study:metric_names": ["validation accuracy"], **(system_attrs or {})}
             connection.execute(study_system_attrs.insert(), rows_of(named, study_id=study))
             connection.execute(study_attrs.insert(), rows_of(attrs, study_id=study))
             queue.write_slots(connection, study, space, slots)
@@ -348,15 +358,18 @@ def open_storage(
     """
 
     def open_it(_: bool) -> Storage:
-        if location.kind == "sqlite":
-            sqlite_file.check(location.file, writing=writing)
-        elif not is_there(location):
-            raise StorageError(
-                f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage."
-            )
+        check_there(location, writing=writing)
         return Storage(location, lease_seconds=lease_seconds)
 
     return persist(open_it) if patient else open_it(False)
+
+
+def check_there(location: Location, *, writing: bool) -> None:
+    """Raise `StorageError` unless a location holds studies that may be read, and written if asked."""
+    if location.kind == "sqlite":
+        sqlite_file.check(location.file, writing=writing)
+    elif not is_there(location):
+        raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
 
 
 def make_storage(location: Location) -> Storage:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.campaign import Campaign, Stage
 from search.errors import CampaignError, NothingCompleted
 from search.narrow import describe, narrow
+from search.note import note_attrs, stage_note
 from search.slot import Slot
 from search.space import Point, Range, Space, draw
 from search.storage import Storage
@@ -132,7 +133,8 @@ def open_study(
         "sampler": stage.sampler,
         **fingerprint,
     }
-    storage.open_study(campaign.study_name(stage), attrs, space, slots)
+    note = stage_note(campaign, stage, attrs, parent.id if parent else None)
+    storage.open_study(campaign.study_name(stage), attrs, space, slots, note_attrs(note))
 
 
 def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ studies, trials = models.StudyModel.__table__, models.TrialModel.__table__
 directions, study_attrs = models.StudyDirectionModel.__table__, models.StudyUserAttributeModel.__table__
 study_system_attrs = models.StudySystemAttributeModel.__table__
 params, attrs = models.TrialParamModel.__table__, models.TrialUserAttributeModel.__table__
+system_attrs = models.TrialSystemAttributeModel.__table__
 values, steps = models.TrialValueModel.__table__, models.TrialIntermediateValueModel.__table__
 FINITE_STEP = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE

@@ -2,10 +2,12 @@ import shutil
 
 import postgres
 import pytest
+from serving import serving
 from small_campaign import SMALL
 
 from search.campaign import Campaign
 from search.database import locate
+from search.run import run
 from search.storage import make_storage, open_storage
 
 
@@ -65,3 +67,25 @@ def opened(location):
     yield open_one
     for storage in storages:
         storage.close()
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory):
+    """A folder with the small campaign in its studies.db, searched to its end; some of its trials diverged."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "small.toml").write_text(SMALL.replace("eta = [0.01, 1.0]", "eta = [0.01, 1e5]"), "utf-8")
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return folder
+
+
+@pytest.fixture
+def copied(searched, tmp_path):
+    """A copy of that storage, to be written to."""
+    return shutil.copy(searched / "studies.db", tmp_path / "studies.db")
+
+
+@pytest.fixture(scope="session")
+def client(searched):
+    """A client of a server over that storage, which serves as it does by default."""
+    with serving(searched / "studies.db") as served:
+        yield served

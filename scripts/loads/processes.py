@@ -1,0 +1,55 @@
+"""The server and the workers under measurement: the commands that a user starts."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+
+
+@contextmanager
+def server(storage: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """Start `coarsefine serve`; yield its port and process, ready to answer."""
+    command = [sys.executable, "-m", "search", "serve", "--storage", str(storage), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None  # noqa: S101
+            line = process.stderr.readline()
+            found = re.search(r":(\d+)/", line)
+            if found is None:
+                raise SystemExit(f"The server did not start: {line}{process.stderr.read()}")
+            yield int(found[1]), psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def workers(storage: Path, campaign: str, count: int) -> Iterator[None]:
+    """Start so many `coarsefine worker`; they train while this lasts."""
+    command = [sys.executable, "-m", "search", "worker", campaign, "--storage", str(storage)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = [subprocess.Popen(command, **quiet) for _ in range(count)]
+    try:
+        deadline = time.monotonic() + 120
+        before = epochs(storage)
+        while epochs(storage) == before:
+            if time.monotonic() > deadline or any(process.poll() is not None for process in started):
+                raise SystemExit("The workers do not train.")
+            time.sleep(0.2)
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def epochs(storage: Path) -> int:
+    """Return how many epochs of trials were recorded so far."""
+    with closing(sqlite3.connect(storage, timeout=60)) as connection:
+        counted: int = connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0]
+        return counted

@@ -1,0 +1,99 @@
+"""The application: our own routes, optuna-dashboard under every other path, and the guard before both."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import cast
+
+from a2wsgi import WSGIMiddleware
+from fastapi import FastAPI, Request, Response
+
+from search.database import Location, read_only
+from search.errors import StorageError, UsageError
+from search.server import answers
+from search.server.api import make_api
+from search.server.board import Board
+from search.server.campaigns import Campaigns
+from search.server.changes import Changes
+from search.server.dashboard import SharedStorage, make_dashboard
+from search.server.door import Door
+from search.server.guard import App, Guard, Receive, Scope, Send
+from search.server.redact import redact
+from search.server.web import make_web
+from search.storage import check_there
+
+_OURS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
+
+
+class Application:
+    """What uvicorn serves: everything over one storage."""
+
+    def __init__(self, location: Location, door: Door) -> None:
+        check_there(location, writing=door.allow_write)
+        self.storage = SharedStorage(location if door.allow_write else read_only(location))
+        self._changes = Changes(self.storage)
+        self.campaigns = Campaigns(self.storage, self.storage.reader, self._changes)
+        self.board = Board(self.campaigns)
+        self.ours = _our_routes(self.board, door, self._close)
+        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, self._changes)))  # type: ignore[arg-type]
+        self._guard = Guard(self._share, door)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI has it."""
+        await self._guard(scope, receive, send)
+
+    async def _share(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "lifespan" or _is_ours(scope["path"])
+        await (self.ours if ours else self._dashboard)(scope, receive, send)
+
+    def _close(self) -> None:
+        self._changes.close()
+        self.storage.close()
+
+
+def create_app(location: Location, door: Door) -> Application:
+    """Return the application over the studies at a location; raise `StorageError` where there are none."""
+    return Application(location, door)
+
+
+def _is_ours(path: str) -> bool:
+    return path == "/" or any(path == ours or path.startswith(f"{ours}/") for ours in _OURS)
+
+
+def _our_routes(board: Board, door: Door, close: Callable[[], None]) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        close()
+
+    routes = FastAPI(
+        title="Coarsefine",
+        description="Campaigns of staged random search. Every answer is read-only.",
+        version=version("coarsefine"),
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        lifespan=lifespan,
+    )
+    routes.include_router(make_api(board))
+    routes.include_router(make_web(board, door))
+    routes.add_exception_handler(UsageError, _tell_missing)
+    routes.add_exception_handler(StorageError, _tell_unreadable)
+    routes.add_exception_handler(Exception, _tell_bug)
+    return routes
+
+
+async def _tell_missing(_: Request, error: Exception) -> Response:
+    return _problem(404, str(error))
+
+
+async def _tell_unreadable(_: Request, __: Exception) -> Response:
+    return _problem(503, "The storage cannot be read just now; the server's log says why.")
+
+
+async def _tell_bug(_: Request, __: Exception) -> Response:
+    return _problem(500, "The server made a mistake; its log says which.")
+
+
+def _problem(status: int, told: str) -> Response:
+    return Response(redact(answers.to_json({"detail": told})), status, media_type="application/json")

@@ -1,0 +1,243 @@
+"""The campaign page, as people use it: with a mouse, a keyboard, a finger, in the dark, and while workers train."""
+
+import json
+
+import pytest
+from campaigns import MARKUP, serving
+from playwright.sync_api import expect
+from small_campaign import coarsefine
+
+PLOTS = ("#map", "#best-so-far", "#losses")
+POINTS = """() => document.querySelector("#map").data
+    .filter((trace) => ["completed", "pruned", "diverged"].includes(trace.name))
+    .reduce((sum, trace) => sum + trace.x.length, 0)"""
+CURVES = "() => document.querySelector('#losses').data.length / 2"  # training and validation
+RANGE = "() => document.querySelector('#map').layout.xaxis.range"
+
+
+def drag_across(page, place):
+    """Drag the mouse from the second to the third quarter of a plot, which zooms into it."""
+    box = page.locator(place).bounding_box()
+    left, top, width, height = (box[key] for key in ("x", "y", "width", "height"))
+    page.mouse.move(left + width / 4, top + height / 4)
+    page.mouse.down()
+    page.mouse.move(left + width / 2, top + height / 2, steps=5)
+    page.mouse.up()
+
+
+def wait_for_plots(page):
+    for plot in PLOTS:  # one that is empty is there, but hidden behind words
+        page.wait_for_selector(f"{plot} .main-svg", state="attached")
+    page.wait_for_selector("#trials tr")
+
+
+def wait_for(page, script, value):
+    """Return once the page gives a value."""
+    page.wait_for_function(f"(value) => JSON.stringify(({script})()) === JSON.stringify(value)", arg=value)
+
+
+def status_of(folder, campaign):
+    return json.loads(coarsefine("status", campaign, "--json", cwd=folder).stdout)
+
+
+def test_a_campaign_is_drawn(visit, folder):
+    """Every trial is a point, every stage a box and a card, and the numbers are those of `coarsefine status`."""
+    status = status_of(folder, "small")
+    page = visit("/campaigns/small")
+    wait_for_plots(page)
+    stages = status["stages"]
+    assert page.evaluate(POINTS) == sum(stage["trials"] for stage in stages)
+    assert stages[0]["diverged"] > 0
+    for stage in stages:
+        card = page.locator(".stage").filter(has=page.get_by_role("heading", name=stage["name"], exact=True))
+        expect(card).to_contain_text(f"{stage['completed']} completed")
+        expect(card).to_contain_text(f"of {stage['trials']} trials")
+    expect(page.locator("#state")).to_have_text("done")
+    expect(page.locator("#facts")).to_contain_text(f"{100 * status['final']['test_accuracy']:.2f}")
+    assert page.evaluate(CURVES) == sum(len(stage["best"]) for stage in stages)
+
+
+def test_the_commands_to_go_on_are_commands(visit, folder):
+    """Whatever state a campaign is in, the commands that the page offers run."""
+    for campaign in ("small", "blown"):
+        page = visit(f"/campaigns/{campaign}")
+        page.wait_for_selector(".command code")
+        for command in page.locator(".command code").all_inner_texts():
+            assert coarsefine(*command.split()[1:], cwd=folder).returncode == 0, command
+
+
+def test_what_workers_do_appears_without_reloading(visit, folder):
+    """Trials that a worker ends appear in counts, points and rows; the zoom stays, and nothing is loaded anew."""
+    page = visit("/campaigns/fresh")
+    page.wait_for_selector("#map .main-svg")
+    expect(page.locator("#state")).to_have_text("not finished, nobody trains")
+    expect(page.locator("#best-so-far + .empty")).to_be_visible()
+    page.evaluate("window.kept = 1")
+    whole = page.evaluate(RANGE)
+    drag_across(page, "#map .nsewdrag")
+    zoomed = page.evaluate(RANGE)
+    assert whole[0] < zoomed[0] < zoomed[1] < whole[1]
+    page.select_option("#order", "number")
+    expect(page.locator("#trials tr:first-child td[data-is]")).to_have_text("waiting")
+
+    assert coarsefine("run", "fresh.toml", "--workers", 2, cwd=folder).returncode == 0
+
+    expect(page.locator("#state")).to_have_text("done")
+    expect(page.locator("#facts")).to_contain_text("15 of 15")
+    wait_for(page, POINTS, 15)
+    expect(page.locator("#trials tr:first-child td[data-is]")).to_contain_text("%")
+    expect(page.locator("#best-so-far + .empty")).to_be_hidden()
+    assert (page.evaluate("window.kept"), page.evaluate(RANGE)) == (1, zoomed)
+
+
+def test_a_lost_connection_is_told_and_comes_back(visit, folder):
+    """While the server is away the page says so; when it is there again, the page goes on by itself."""
+    with serving(folder) as first:
+        visit.forgiven += [first, "ERR_"]
+        page = visit("/campaigns/small", at=first)
+        expect(page.locator("#live")).to_have_text("live")
+    expect(page.locator("#live")).to_have_text("connection lost, trying again")
+    with serving(folder, port=first.rpartition(":")[2]):
+        expect(page.locator("#live")).to_have_text("live")
+
+
+def test_every_link_to_optuna_dashboard_leads_to_a_page_that_draws(visit):
+    """Each stage's link shows its study with plots, each trial's link shows that trial."""
+    page = visit("/campaigns/small")
+    wait_for_plots(page)
+    links = page.eval_on_selector_all("main a", "links => [...new Set(links.map((a) => a.href))]")
+    studies = [link for link in links if "trials" not in link]
+    trials = [link for link in links if "trials" in link]
+    assert (len(studies), len(trials)) == (2, 10)  # the rows of the first stage, and the winner in the second
+    for link in studies:
+        page.goto(link)
+        page.wait_for_selector(".js-plotly-plot .main-svg")
+    for link in trials:
+        page.goto(link)
+        number = link.rpartition("=")[2]
+        expect(page.get_by_text(f"Trial {number} (trial_id=")).to_be_visible()
+
+
+def test_trials_are_chosen_by_keyboard(visit):
+    """Tab comes to every control, each shows its focus; Space ticks a trial, whose curve is drawn, and unticks it."""
+    page = visit("/campaigns/small")
+    wait_for_plots(page)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.select_option("#order", "number")
+    expect(page.locator("#trials th[scope=row]").first).to_have_text("0")
+    before = page.evaluate(CURVES)
+    name = page.locator("#trials input:not(:checked)").first.get_attribute("aria-label")
+    focused = page.get_by_role("checkbox", name=name, exact=True)
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", page.evaluate("document.activeElement.outerHTML")
+        if focused.evaluate("box => box === document.activeElement"):
+            break
+    page.keyboard.press("Space")
+    wait_for(page, CURVES, before + 1)
+    expect(focused).to_be_focused()
+    page.keyboard.press("Space")
+    wait_for(page, CURVES, before)
+
+
+def test_a_point_is_chosen_by_mouse(visit):
+    """A click on a point of the map draws its learning curve; a button brings back those of the best."""
+    page = visit("/campaigns/small")
+    wait_for_plots(page)
+    before = page.evaluate(CURVES)
+    page.evaluate("""() => {
+        const trace = document.querySelector("#map").data.find((trace) => trace.name === "completed");
+        document.querySelector("#map").emit("plotly_click", { points: [{ customdata: trace.customdata[0] }] });
+    }""")
+    wait_for(page, CURVES, before + 1)
+    page.get_by_role("button", name="Curves of the best again").click()
+    wait_for(page, CURVES, before)
+
+
+@pytest.mark.parametrize("path", ["/campaigns/small", "/campaigns/planted", "/campaigns/blown", "/campaigns"])
+def test_a_phone_shows_everything_without_scrolling_sideways(visit, path):
+    """At 360 pixels nothing is wider than the page."""
+    page = visit(path, width=360, height=780, is_mobile=True, has_touch=True)
+    page.wait_for_selector(".card a")
+    if path != "/campaigns":
+        wait_for_plots(page)
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [360, 360]
+
+
+def test_dark_is_as_the_system_or_as_chosen(visit):
+    """The page follows the system's theme, figures too; the button changes it, and the choice is kept."""
+    page = visit("/campaigns/small", color_scheme="dark")
+    wait_for_plots(page)
+    paper = "() => getComputedStyle(document.body).backgroundColor"
+    ink = "() => document.querySelector('#map').layout.font.color"
+    dark = page.evaluate(paper), page.evaluate(ink)
+    page.get_by_role("button", name="Light theme").click()
+    wait_for(page, ink, "#1f2933")
+    light = page.evaluate(paper), page.evaluate(ink)
+    assert not set(light) & set(dark)
+    page.reload()
+    wait_for_plots(page)
+    assert (page.evaluate(paper), page.evaluate(ink)) == light
+
+
+def test_the_finalists_stand_with_their_evidence(visit, folder):
+    """Where finalists were trained again, each one stands with its mean, and the verdict; they are no new points."""
+    confirm = status_of(folder, "confirmed")["confirm"]
+    page = visit("/campaigns/confirmed")
+    wait_for_plots(page)
+    rows = page.locator("#winner table").first.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    for row, finalist in zip(rows.all(), confirm["finalists"], strict=True):
+        expect(row).to_contain_text(f"{100 * finalist['confirmed']['mean']:.2f}")
+    expect(page.locator("#winner")).to_contain_text(confirm["verdict"])
+    expect(page.locator(".stage").last).to_contain_text("The 3 best settings of all stages again")
+    assert page.evaluate(POINTS) == 15
+
+
+def test_planted_markup_stays_text(visit):
+    """Markup in attributes, reasons and study names is shown as it was written, and does nothing."""
+    page = visit("/campaigns/planted")
+    wait_for_plots(page)
+    expect(page.locator("#story")).to_contain_text(MARKUP)
+    expect(page.locator("#problems")).to_contain_text(MARKUP.replace("/", "|"))
+    expect(page.locator("#trials")).to_contain_text(f"ended {MARKUP}")
+    assert page.evaluate("[window.planted, document.querySelectorAll('img[src=x]').length]") == [None, 0]
+
+
+def test_a_campaign_that_diverged_says_what_to_do(visit):
+    """Where no trial completed there is a sentence with a remedy, and no empty plot."""
+    page = visit("/campaigns/blown")
+    expect(page.get_by_role("alert")).to_contain_text("Lower the upper bound of eta")
+    expect(page.locator("#winner")).to_contain_text("nothing won")
+    expect(page.locator("#best-so-far + .empty")).to_be_visible()
+    expect(page.locator("#losses + .empty")).to_be_visible()
+
+
+def test_all_campaigns_are_listed(visit):
+    """The list shows each campaign with its state, and leads to its page and back."""
+    page = visit("/")
+    expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted", "confirmed"])
+    page.get_by_role("link", name="blown").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("blown")
+    page.get_by_role("link", name="Coarsefine").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
+
+
+def test_pictures_are_taken(visit, pictures):
+    """Screenshots for the eye: light and dark on a desktop, and the map on a phone."""
+    phone = {"width": 360, "height": 780, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+    for name, options in {
+        "campaign-light": {"height": 1330},
+        "campaign-dark": {"height": 1330, "color_scheme": "dark"},
+        "campaign-phone": phone,
+    }.items():
+        page = visit("/campaigns/small", **options)
+        wait_for_plots(page)
+        if options is phone:
+            page.locator("#map-title").evaluate("title => title.scrollIntoView()")
+        page.screenshot(path=pictures / f"{name}.png")
+        assert (pictures / f"{name}.png").stat().st_size > 20_000
