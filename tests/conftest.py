@@ -69,7 +69,7 @@ def new_database(server_url):
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop going, in which a later test could not run its own
 def browser():
     """Return a Chromium, which asks nobody anything by itself; without it a test is skipped, in CI it fails."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests should wait for it
