@@ -1,0 +1,19 @@
+"""The figures of a campaign, as Plotly's: for the campaign page, the report, and image files.
+
+Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
+"""
+
+from search.charts.ink import Theme, themed
+from search.charts.lines import best_so_far, curves, loss_curves, shares, timeline
+from search.charts.trial_map import map_of_trials
+
+__all__ = [
+    "Theme",
+    "best_so_far",
+    "curves",
+    "loss_curves",
+    "map_of_trials",
+    "shares",
+    "themed",
+    "timeline",
+]
