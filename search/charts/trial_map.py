@@ -64,7 +64,6 @@ def _name(study: Study, place: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class _Scale:
     """The colours of accuracies, from the lower quartile up: a few poor trials would press the good into one colour."""
 
