@@ -19,7 +19,7 @@ from search.server.redact import redact
 
 _FRESH_SECONDS, _OLDEST_SECONDS = 1.0, 10.0
 """How old a view may be: at least, and at most."""
-_SHARE = 0.1
+_SHARE = 0.05
 """Of a processor that may be spent on reading a campaign and making its answers."""
 _STEP_SECONDS = 0.25
 _BEAT_SECONDS = 15.0
