@@ -59,8 +59,9 @@ def test_the_own_address_appears_nowhere(client, searched):
             assert f"{searched}/studies.db" not in answer.text, path
 
 
-def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, small):
+def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, small, monkeypatch):
     """On PostgreSQL, with and without its tables, neither an answer nor the log holds the address or the password."""
+    monkeypatch.chdir(tmp_path)  # the weights go there
     run(small, new_database)
     url = make_url(new_database)
     password = url.password or os.environ.get("PGPASSWORD", "")
