@@ -92,7 +92,7 @@ def run(
         return
     terminal.print_status(status)
     terminal.out.print(f"Next: {_program()} best {shlex.quote(wanted.name)}{_option(storage)}", markup=False)
-    terminal.out.print(f"      {shlex.quote(_beside('optuna-dashboard'))} {shlex.quote(status.storage)}", markup=False)
+    terminal.out.print(f"      {_program()} serve{_option(storage)}", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
@@ -408,8 +408,3 @@ def _program() -> str:
         return f"{shlex.quote(sys.executable)} -m search"
     found = shutil.which("coarsefine")
     return "coarsefine" if found and called.exists() and Path(found).samefile(called) else shlex.quote(sys.argv[0])
-
-
-def _beside(program: str) -> str:
-    """Return how to call a program that was installed with this one."""
-    return program if shutil.which(program) else str(Path(sys.executable).with_name(program))

@@ -1,4 +1,4 @@
-"""Many readers in one process, each on its own connection, as light as can be: it is the server that is measured."""
+"""Many readers in one process, as light as can be: it is the server that is measured."""
 
 import asyncio
 import random
@@ -65,17 +65,17 @@ def _paths(name: str, stage: str) -> list[str]:
 async def _read(port: int, paths: Iterable[str], until: float, pause: float, drawn: random.Random, seen: Seen) -> None:
     await asyncio.sleep(drawn.uniform(0, pause))  # readers do not come in step
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_LIMIT)
         while True:
             began = time.perf_counter()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_LIMIT)
             for path in paths:
                 await _ask(reader, writer, port, path, seen)
             seen.pages.append(time.perf_counter() - began)
+            writer.close()
             wait = pause * drawn.uniform(0.5, 1.5)
             if time.monotonic() + wait >= until:
                 break
             await asyncio.sleep(wait)
-        writer.close()
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         seen.errors.append(repr(error))
 

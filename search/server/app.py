@@ -1,5 +1,6 @@
 """The application: our own routes, optuna-dashboard under every other path, and the guard before both."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -63,7 +64,9 @@ def _is_ours(path: str) -> bool:
 def _our_routes(board: Board, door: Door, close: Callable[[], None]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(board.warm())
         yield
+        await warming
         close()
 
     routes = FastAPI(

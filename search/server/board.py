@@ -9,16 +9,17 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from search.errors import StorageError
+from search.errors import SearchError, StorageError
 from search.server.campaigns import Campaigns, View
 from search.server.redact import redact
 
 _FRESH_SECONDS, _OLDEST_SECONDS = 1.0, 10.0
 """How old a view may be: at least, and at most."""
-_SHARE = 0.1
+_SHARE = 0.05
 """Of a processor that may be spent on reading a campaign and making its answers."""
 _STEP_SECONDS = 0.25
 _BEAT_SECONDS = 15.0
@@ -75,6 +76,13 @@ class Board:
     async def problems(self) -> list[str]:
         """Return what is left out and belongs to no campaign that can be shown."""
         return await self._read(self._campaigns.problems)
+
+    async def warm(self) -> None:
+        """Read every campaign once, so that the first visitor of a large one need not wait for it."""
+        with suppress(SearchError):  # whoever asks hears of it
+            for name in await self.names():
+                if not self.closing:
+                    await self.view(name)
 
     async def view(self, name: str) -> View:
         """Return a campaign as it stood a second ago at most, or ten where it is so large that a second is too dear.

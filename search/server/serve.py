@@ -23,8 +23,8 @@ from search.server.redact import Redacting
 VARIABLE = "COARSEFINE_TOKEN"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LAST_ANSWERS_SECONDS = 3
-_PATIENCE = 10
-"""By how much the server gives way to workers that need the processor."""
+_KEEP_SECONDS = 60
+"""An idle connection stays: pages ask again every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: Application) -> None:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, ws="none",
-            timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
+            timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS, timeout_keep_alive=_KEEP_SECONDS,
         )  # fmt: skip
         super().__init__(config)
         self._app = app

@@ -50,7 +50,7 @@ def test_run_prints_tables_and_what_to_type_next(digits):
             assert f"{trial['eta']:.5f}" in answer.stdout
     assert f"test {100 * told['final']['test_accuracy']:.2f} %" in answer.stdout
     assert "best digits" in answer.stdout
-    assert "optuna-dashboard" in answer.stdout
+    assert " serve" in answer.stdout
     assert str(folder / "studies.db") in answer.stdout
 
 

@@ -7,6 +7,7 @@ import optuna
 import optuna_dashboard
 import pytest
 from fastapi.routing import iter_route_contexts
+from processes import wait_until
 from serving import TOKEN, serving
 
 from search.server.door import COOKIE_SECONDS, Door, host_headers
@@ -222,8 +223,12 @@ def test_notes_and_deletions_work_where_they_are_allowed(copied):
         study = optuna.load_study(study_name="small/coarse", storage=f"sqlite:///{copied}")
         assert optuna_dashboard.get_note(study) == "seen"
         assert client.request("DELETE", "/api/studies/2", json={}, headers=own).status_code == 204
-        (kept,) = [s for s in client.get("/api/v1/campaigns/small").json()["stages"] if s["study_id"] is not None]
-        assert kept["name"] == "coarse"
+
+        def kept():
+            stages = client.get("/api/v1/campaigns/small").json()["stages"]
+            return [stage["name"] for stage in stages if stage["study_id"] is not None]
+
+        wait_until(lambda: kept() == ["coarse"])
 
 
 def test_every_answer_has_the_headers_that_keep_it_harmless(client):

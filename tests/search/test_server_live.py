@@ -14,7 +14,7 @@ from small_campaign import SMALL, run_in
 
 from search import Campaign, Interrupted, Status, cli, run
 from search.server.board import Board
-from search.server.campaigns import View
+from search.server.campaigns import Campaigns, View
 
 API = "/api/v1/campaigns/small"
 LONG = SMALL.replace("epochs = 3", "epochs = 150")
@@ -54,13 +54,9 @@ def test_events_follow_workers_of_other_processes(begun):
 
 def test_many_streams_cost_one_reading(begun, monkeypatch):
     """Twenty streams and as many questions read the storage as often as one would: once a second."""
-    read = []
+    read, view = [], Campaigns.view
+    monkeypatch.setattr(Campaigns, "view", lambda self, name: (read.append(time.monotonic()), view(self, name))[1])
     with serving(begun / "studies.db") as client:
-        campaigns = client.app.campaigns
-        view = type(campaigns).view
-        monkeypatch.setattr(
-            type(campaigns), "view", lambda self, name: (read.append(time.monotonic()), view(self, name))[1]
-        )
         enough = threading.Barrier(21)
 
         def listen():

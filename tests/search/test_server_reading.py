@@ -6,8 +6,14 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from serving import serving
+
+from search.database import read_only
+from search.errors import StorageError
+from search.storage import open_storage
 
 API = "/api/v1/campaigns"
 SCRIPT = "<script>alert(1)</script>"
@@ -203,3 +209,25 @@ def _wait(client, reached):
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.05)
     return answer.json()
+
+
+def test_the_database_itself_refuses_writes(location):
+    """Through a read-only location everything is read and nothing written, on each database."""
+    storage = open_storage(read_only(location))
+    try:
+        assert storage.get_all_studies() == []
+        with pytest.raises(StorageInternalError):
+            storage.create_new_study([StudyDirection.MAXIMIZE])
+        with pytest.raises(StorageError):
+            storage.set_study_attrs(1, {"a": 1})
+        assert storage.get_all_studies() == []
+    finally:
+        storage.close()
+
+
+def test_read_only_files_may_be_named_oddly(searched, tmp_path):
+    """What has a meaning in a URL is a plain character in a file's name."""
+    path = shutil.copy(searched / "studies.db", tmp_path / "a?mode=rw#b%41{c} ü.db")
+    with serving(path) as client:
+        assert client.get(f"{API}/small").json()["state"] == "done"
+    assert len(list(tmp_path.iterdir())) == 1

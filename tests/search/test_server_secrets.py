@@ -7,6 +7,7 @@ import optuna
 import postgres
 import pytest
 from optuna.trial import TrialState, create_trial
+from processes import wait_until
 from serving import command, serving
 from sqlalchemy import make_url
 from test_server_door import READING, routes
@@ -58,8 +59,9 @@ def test_the_own_address_appears_nowhere(client, searched):
             assert f"{searched}/studies.db" not in answer.text, path
 
 
-def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, small):
+def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, small, monkeypatch):
     """On PostgreSQL, with and without its tables, neither an answer nor the log holds the address or the password."""
+    monkeypatch.chdir(tmp_path)  # the weights go there
     run(small, new_database)
     url = make_url(new_database)
     password = url.password or os.environ.get("PGPASSWORD", "")
@@ -70,6 +72,7 @@ def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, sma
         answers = [httpx.get(address + path) for path in PATHS]
         assert [answer.status_code for answer in answers] == [200] * len(PATHS)
         postgres.execute(new_database, "DROP TABLE studies, trials CASCADE")
+        wait_until(lambda: httpx.get(address + PATHS[1]).status_code == 503)  # what was read before is shown a while
         answers += [httpx.get(address + path) for path in PATHS]
         assert {answer.status_code for answer in answers[len(PATHS) :]} <= {500, 503}
         process.terminate()
