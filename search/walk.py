@@ -5,12 +5,11 @@ those who do, and takes over what the dead leave behind. None of them is needed:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import Report
 from model.datasets import Dataset, Kept, cache_folder
 from search.campaign import Campaign, Stage
 from search.checkpoints import Checkpoints
@@ -19,34 +18,15 @@ from search.errors import Interrupted
 from search.fingerprint import fingerprint, refuse_other
 from search.images import check_batch, load_images
 from search.objective import NetworkObjective
-from search.status import StageStatus, read_status
-from search.storage import Progress, Storage, open_storage
+from search.progress import Following
+from search.slot import Record
+from search.status import read_status
+from search.storage import Storage, open_storage
 from search.study import Study, find_studies, open_study
+from search.watcher import Watcher
 from search.worker import Worker
 
 _POLL_SECONDS = 0.5
-
-
-class Watcher:
-    """Hears how a run goes, and keeps it to itself; a subclass may tell."""
-
-    def say(self, sentence: str) -> None:
-        """Hear something worth telling."""
-
-    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
-        """Hear that a stage is to be trained."""
-
-    def claimed(self, stage: str, numbers: list[int]) -> None:
-        """Hear which slots this process trains next."""
-
-    def resumed(self, stage: str, numbers: list[int], epoch: int) -> None:
-        """Hear which of them another process left after an epoch, and go on from there."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Hear how far a stage has come, whoever trains it."""
-
-    def final_epoch(self, report: Report, epochs: int) -> None:
-        """Hear of an epoch of the final training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +62,19 @@ class Walk:
 
     def _take(self, stage: Stage) -> None:
         study = self.open(stage)
-        self.tell_opened(stage)
+        following = self.follow(stage, study)
         place = self.storage.location.shown
         checkpoints = Checkpoints.of(place, study.name, self.attrs, cache_folder(), self.watcher.say)
-        worker = self._worker(stage, study, checkpoints)
+        worker = self._worker(stage, following, study, checkpoints)
         worker.work()
-        self._wait_for_others(study, worker)
+        self._wait_for_others(study, following, worker)
         checkpoints.clear()
 
-    def tell_opened(self, stage: Stage) -> None:
-        """Tell the watcher how a stage stands that is to be trained."""
-        status = read_status(self.storage, self.campaign.name)
-        standing = next(s for s in status.stages if s.name == stage.name)
-        self.watcher.stage_opened(standing, self.campaign.epochs_of(stage))
+    def follow(self, stage: Stage, study: Study) -> Following:
+        """Tell the watcher how the campaign stands of which a stage is to be trained; return what follows it."""
+        following = Following(self.storage, study, self.campaign, stage)
+        self.watcher.stage_opened(read_status(self.storage, self.campaign.name), following)
+        return following
 
     def open(self, stage: Stage) -> Study:
         """Return a stage's study, opening it if nobody has."""
@@ -111,7 +91,12 @@ class Walk:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: Stage, study: Study, checkpoints: Checkpoints) -> Worker:
+    def _worker(self, stage: Stage, following: Following, study: Study, checkpoints: Checkpoints) -> Worker:
+        def recorded(records: Sequence[Record]) -> None:
+            ended = [record.claim.slot.number for record in records if record.state.is_finished()]
+            self.watcher.recorded(study.name, sum(len(record.steps) for record in records), ended)
+            self.watcher.progressed(following)
+
         model = self.campaign.model
         objective = NetworkObjective(self.campaign.settings(stage), model.rho, model.decay, self.data)
         return Worker(
@@ -126,10 +111,10 @@ class Walk:
             stop=self.stop,
             claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
             resumed=lambda numbers, epoch: self.watcher.resumed(study.name, numbers, epoch),
-            recorded=lambda: self.watcher.progressed(self.storage.progress(study.id)),
+            recorded=recorded,
         )
 
-    def _wait_for_others(self, study: Study, worker: Worker) -> None:
+    def _wait_for_others(self, study: Study, following: Following, worker: Worker) -> None:
         said = False
         while left := self.storage.unfinished(study.id):
             if not said:
@@ -138,7 +123,9 @@ class Walk:
             if self.stop():
                 raise Interrupted("Stopped while another process trains.")
             time.sleep(_POLL_SECONDS)
+            self.watcher.progressed(following)
             worker.work()
+        self.watcher.progressed(following)
 
 
 def join(

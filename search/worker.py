@@ -99,8 +99,8 @@ class Worker:
     """Hears the numbers of the slots that were claimed."""
     resumed: Callable[[list[int], int], None]
     """Hears the numbers of those that go on after an epoch."""
-    recorded: Callable[[], None]
-    """Hears that something was recorded."""
+    recorded: Callable[[Sequence[Record]], None]
+    """Hears what was recorded."""
     _lanes: dict[int, _Lane] = field(default_factory=dict)
     """The slots this worker holds, by number."""
     _parked: list[Stack] = field(default_factory=list)
@@ -268,7 +268,7 @@ class Worker:
             stack.drop(gone & set(stack.numbers))
         self._parked = [stack for stack in self._parked if stack.numbers]
         self._ready = [stack for stack in self._ready if stack.numbers]
-        self.recorded()
+        self.recorded(records)
 
     def _save_if_due(self) -> None:
         started = time.monotonic()
