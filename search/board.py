@@ -28,7 +28,7 @@ _MARGIN = 4
 def draw(scene: Scene, width: int, height: int, now: float, *, stopping: bool) -> list[Text]:
     """Return lines that fit: none wider than `width`, and fewer than `height`, so that nothing scrolls."""
     room = max(height - 1, 1)
-    header, foot = [_header(scene, now)], [_foot(scene, stopping=stopping)]
+    header, foot = [_header(scene, now)], [_foot(scene, width, stopping=stopping)]
     table = _table(scene, width, now)
     facts = _facts(scene)
     blocks = [header, table, facts, foot]
@@ -48,7 +48,10 @@ def draw(scene: Scene, width: int, height: int, now: float, *, stopping: bool) -
 def _header(scene: Scene, now: float) -> Text:
     told = [("  ".join((scene.campaign, "")), "bold")]
     if scene.workers is not None:
-        told.append((f"{scene.workers} worker{'s' * (scene.workers != 1)} · ", ""))
+        starting = not scene.workers and not scene.rate
+        told.append(
+            ("waiting for workers · " if starting else f"{scene.workers} worker{'s' * (scene.workers != 1)} · ", "")
+        )
     told.append((f"{duration(now - scene.began)} since the start", ""))
     ahead = [row.seconds for row in scene.rows if row.mark != "done" and row.seconds is not None]
     if ahead:
@@ -61,18 +64,19 @@ def _left(seconds: float, scene: Scene, now: float) -> float:
 
 
 def _facts(scene: Scene) -> list[Text]:
-    facts = []
-    if scene.best is not None:
-        stage, best = scene.best
-        facts.append(
-            Text.assemble(" best  ", (how(best), "bold green"), f"  {setting(best)}  trial {best.number} of {stage}")
-        )
-    if scene.rate:
-        facts.append(Text(f" rate  {_pace(scene.rate, scene.epochs_per_trial)}"))
-    return facts
+    best = Text(" best  ")
+    if scene.best is None:
+        best.append("none yet", "dim")
+    else:
+        stage, ending = scene.best
+        best.append(how(ending), "bold green")
+        best.append(f"  {setting(ending)}  trial {ending.number} of {stage}")
+    return [best, Text(f" now   {scene.running}"), Text(f" rate  {_pace(scene.rate, scene.epochs_per_trial)}")]
 
 
-def _pace(rate: float, epochs_per_trial: float | None) -> str:
+def _pace(rate: float | None, epochs_per_trial: float | None) -> str:
+    if not rate:
+        return "not known yet"
     epochs = f"{_short(60 * rate)} epochs/min"
     return epochs if epochs_per_trial is None else f"{_short(60 * rate / epochs_per_trial)} trials/min, {epochs}"
 
@@ -81,10 +85,12 @@ def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"  # noqa: PLR2004
 
 
-def _foot(scene: Scene, *, stopping: bool) -> Text:
+def _foot(scene: Scene, width: int, *, stopping: bool) -> Text:
     if stopping:
         return Text(" Stopping after this epoch; Ctrl-C again stops at once.", "bold yellow")
-    return Text(f" Ctrl-C stops, the same command goes on. In the browser: {scene.hint}", "dim")
+    told = f" In the browser: {scene.hint}"
+    advice = "   Ctrl-C stops, the same command goes on."
+    return Text(told + advice if len(told + advice) <= width - _MARGIN else told, "dim")
 
 
 def _around_now(table: list[Text], scene: Scene, room: int) -> list[Text]:
@@ -100,6 +106,8 @@ class _Column:
     rank: int
     """Columns of lower ranks come first where there is no room for all."""
     cell: Callable[[Row], Text]
+    least: int = 0
+    """Columns it takes even while it is empty, so that nothing jumps when it fills."""
     right: bool = False
 
 
@@ -118,15 +126,15 @@ def _table(scene: Scene, width: int, now: float) -> list[Text]:
 
     columns = [
         _Column("", 0, _name),
-        _Column("", 1, lambda row: Text(f"{row.done}/{row.total}", "" if row.mark != "next" else "dim"), right=True),
+        _Column("", 1, _count, right=True),
         _Column("", _BAR, lambda row: _bar(row, _LEAST_BAR)),
-        _Column("best", 2, lambda row: Text("" if row.value is None else percent(row.value), "green"), right=True),
-        _Column("η", 5, of_best(lambda best: f"{best.point.eta:.4g}")),
-        _Column("λ", 6, of_best(lambda best: f"{best.point.lam:.2e}")),
-        _Column("trial", 7, of_best(lambda best: str(best.number)), right=True),
+        _Column("best", 2, lambda row: Text("" if row.value is None else percent(row.value), "green"), 8, right=True),
+        _Column("η", 5, of_best(lambda best: f"{best.point.eta:.4g}"), 8),
+        _Column("λ", 6, of_best(lambda best: f"{best.point.lam:.2e}"), 8),
+        _Column("trial", 7, of_best(lambda best: str(best.number)), 5, right=True),
         _Column("ranges", 8, lambda row: Text(row.ranges, "dim")),
         _Column("", 9, lambda row: Text(row.notes, "dim")),
-        _Column("", 3, time, right=True),
+        _Column("", 3, time, 9, right=True),
     ]
     return _laid_out(columns, scene.rows, width)
 
@@ -138,9 +146,14 @@ def _name(row: Row) -> Text:
     return Text.assemble(" ", (mark, style), " ", name)
 
 
+def _count(row: Row) -> Text:
+    total = str(row.total)
+    return Text(f"{row.done:>{len(total)}}/{total}", "dim" if row.mark == "next" else "")
+
+
 def _laid_out(columns: Sequence[_Column], rows: Sequence[Row], width: int) -> list[Text]:
     cells = {column.rank: [Text(column.heading, "dim"), *map(column.cell, rows)] for column in columns}
-    widths = {rank: max(cell.cell_len for cell in cells[rank]) for rank in cells}
+    widths = {c.rank: max(c.least, *(cell.cell_len for cell in cells[c.rank])) for c in columns}
     room = width
     shown: list[int] = []
     for rank in sorted(widths):
@@ -196,4 +209,5 @@ def _entry(stage: str, ending: Ending, scene: Scene) -> Text:
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(ending.state, "")
     shown = Text(stage)
     shown.truncate(_MOST_NAME // 2, overflow="ellipsis", pad=True)
-    return Text.assemble(shown, f" {ending.number:>4}  {setting(ending)}  ", (how(ending), style))
+    told = f"{how(ending)}  best so far" if is_best else how(ending)
+    return Text.assemble(shown, f" {ending.number:>4}  {setting(ending)}  ", (told, style))

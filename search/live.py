@@ -22,7 +22,7 @@ from search.board import draw
 from search.campaign import Campaign
 from search.lines import Lines, Talking
 from search.progress import Following, Look, Rate
-from search.scene import Row, Scene, best_of_all, final_row, moving_row, standing_row, timed
+from search.scene import Row, Scene, best_of_all, final_row, moving_row, running, standing_row, timed
 from search.slot import Ending
 from search.status import Status
 from search.terminal import err
@@ -107,21 +107,22 @@ class LiveView(Talking):
 
     def _show_stage(self, stage: Following, look: Look) -> None:
         self._trained = self._before + look.trained
-        self._rate.step(time.monotonic(), self._trained)
+        if look.progress.workers or self._trained:  # how long workers take to start is not how fast they are
+            self._rate.step(time.monotonic(), self._trained)
         final = final_row(self._campaign.final.epochs, 0, begun=False)
-        self._show([*self._stages(moving_row(stage, look)), final], stage, look.progress.workers)
+        self._show([*self._stages(moving_row(stage, look)), final], running(stage, look), stage, look.progress.workers)
 
     def _show_final(self, done: int, epochs: int, accuracy: float | None) -> None:
         self._rate.step(time.monotonic(), done)
         final = final_row(epochs, done, accuracy, begun=True)
-        self._show([*self._stages(None), final], None, None)
+        self._show([*self._stages(None), final], f"epoch {done} of {epochs} of the final training")
 
     def _stages(self, moving: Row | None) -> list[Row]:
         pairs = zip(self._campaign.stage, self._status.stages, strict=True)
         standing = [standing_row(self._campaign, *pair, self._took.get(pair[0].name)) for pair in pairs]
         return [moving if moving is not None and row.name == moving.name else row for row in standing]
 
-    def _show(self, rows: Sequence[Row], stage: Following | None, workers: int | None) -> None:
+    def _show(self, rows: Sequence[Row], told: str, stage: Following | None = None, workers: int | None = None) -> None:
         now = time.monotonic()
         rate = self._rate.per_second(now)
         self._scene = Scene(
@@ -132,6 +133,7 @@ class LiveView(Talking):
             best=best_of_all(self._campaign, self._status, stage),
             last=tuple(self._last),
             workers=workers,
+            running=told,
             rate=rate,
             epochs_per_trial=stage.epochs_per_trial if stage is not None else None,
             hint=self._hint,

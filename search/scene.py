@@ -1,7 +1,6 @@
 """What the live view shows of a campaign at one moment: the lineage as rows, the best so far, who has just ended."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,20 +12,22 @@ from search.slot import Ending
 from search.space import Point, Space
 from search.status import StageStatus, Status, Trial
 
+Mark = Literal["done", "now", "next"]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A stage, or the final training."""
 
     name: str
-    mark: Literal["done", "now", "next"]
+    mark: Mark
     done: int
     total: int
     """Trials, or epochs of the final training."""
     share: float
     """How much of its work is done, 0 to 1."""
-    left: int
-    """Epochs still to be trained."""
+    left: int | None
+    """Epochs still to be trained; None where they do not train as those before."""
     best: Ending | None = None
     value: float | None = None
     """Validation accuracy: of its best trial, or the newest of the final training."""
@@ -34,7 +35,7 @@ class Row:
     """How long it took, or will still take; None where that is not known."""
     ranges: str = ""
     notes: str = ""
-    """How trials ended that did not complete, and how many are in training."""
+    """How trials ended that did not complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Scene:
     """Trials that ended, the newest first, and the names of their stages."""
     workers: int | None
     """How many train, on whatever machine; None where one process trains the winner."""
+    running: str
+    """How far what is in training has come, in words."""
     rate: float | None
     """Epochs a second, counted for each trial."""
     epochs_per_trial: float | None
@@ -83,8 +86,7 @@ def standing_row(campaign: Campaign, stage: Stage, status: StageStatus, took: fl
 def moving_row(stage: Following, look: Look) -> Row:
     """Return the stage that is in training."""
     endings, best = stage.endings, best_of(stage.endings)
-    kinds = Counter({"in training": look.progress.running})
-    kinds.update(_kind(ending) for ending in endings if ending.state is not TrialState.COMPLETE)
+    kinds = Counter(_kind(ending) for ending in endings if ending.state is not TrialState.COMPLETE)
     return Row(
         name=stage.stage,
         mark="now",
@@ -101,7 +103,8 @@ def moving_row(stage: Following, look: Look) -> Row:
 
 def final_row(epochs: int, done: int, accuracy: float | None = None, *, begun: bool) -> Row:
     """Return the final training, with its newest validation accuracy."""
-    return Row("final training", "now" if begun else "next", done, epochs, done / epochs, epochs - done, value=accuracy)
+    mark: Mark = "now" if begun else "next"
+    return Row("final training", mark, done, epochs, done / epochs, epochs - done if begun else None, value=accuracy)
 
 
 def ending_of(trial: Trial, epochs: int) -> Ending:
@@ -122,7 +125,15 @@ def best_of_all(campaign: Campaign, status: Status, stage: Following | None) -> 
 
 def timed(row: Row, rate: float | None) -> Row:
     """Return a row that is not done with the seconds it will still take, at so many epochs a second."""
-    return row if row.mark == "done" or not rate else replace(row, seconds=row.left / rate)
+    return row if row.mark == "done" or row.left is None or not rate else replace(row, seconds=row.left / rate)
+
+
+def running(stage: Following, look: Look) -> str:
+    """Return how far the trials are that are in training, in words."""
+    n = look.progress.running
+    if not n:
+        return "no trial in training"
+    return f"{n} trial{'s' * (n != 1)} in training, {look.progress.epochs / n:.1f} of {stage.epochs} epochs on average"
 
 
 def _kind(ending: Ending) -> str:
@@ -130,7 +141,7 @@ def _kind(ending: Ending) -> str:
 
 
 def _told(kinds: Counter[str]) -> str:
-    order: Iterable[str] = ("in training", "pruned", "diverged", "failed")
+    order = ("pruned", "diverged", "failed")
     return ", ".join(f"{kinds[kind]} {kind}" for kind in order if kinds[kind])
 
 

@@ -72,7 +72,7 @@ def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, sta
     """Return the product's worker on this objective."""
     return Worker(
         storage=storage, study_id=study, objective=objective, trials=trials, stack=stack, workers=workers,
-        halving=NO_HALVING, stop=lambda: False, claimed=lambda _: None, recorded=lambda: None,
+        halving=NO_HALVING, stop=lambda: False, claimed=lambda _: None, recorded=lambda _: None,
     )  # fmt: skip
 
 
