@@ -106,6 +106,7 @@ class Pool:
             self._signal(signal.SIGTERM)
             for place in self._places:
                 place.process.join(grace)
+                self._hear_the_rest(place)
         finally:
             self._signal(signal.SIGKILL)
             for place in self._places:
@@ -148,6 +149,13 @@ class Pool:
                 raise WorkersFailed(message.told, message.exit_code)
             return False
         return True
+
+    def _hear_the_rest(self, place: _Place) -> None:
+        """Hear what a worker did before it left."""
+        with suppress(EOFError, OSError):
+            while place.ear.poll():
+                if isinstance(message := place.ear.recv(), _Detail):
+                    self._watcher.detail(f"{place.name}: {message.told}")
 
     def _replace(self, dead: _Place) -> None:
         how = _manner_of_death(dead.process.exitcode)

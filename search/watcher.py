@@ -29,7 +29,7 @@ class Watcher:
 
     def resumed(self, stage: str, numbers: Sequence[int], epoch: int) -> None:
         """Hear which of them another process left after an epoch, and go on from there."""
-        self.detail(f"{stage}: {listed(numbers)} go on after epoch {epoch}")
+        self.detail(f"{stage}: {listed(numbers)} go{'es' * (len(numbers) == 1)} on after epoch {epoch}")
 
     def recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
         """Hear that this process recorded so many epochs, counted for each trial, and which trials ended."""
