@@ -159,7 +159,7 @@ def _laid_out(columns: Sequence[_Column], rows: Sequence[Row], width: int) -> li
     for rank in sorted(widths):
         if not widths[rank]:
             continue
-        if widths[rank] + _GAP * bool(shown) > room:
+        if shown and widths[rank] + _GAP > room:
             break
         room -= widths[rank] + _GAP * bool(shown)
         shown.append(rank)

@@ -3,10 +3,12 @@
 import json
 import re
 
+import psutil
 import pytest
-from processes import counted
+from processes import counted, epochs_recorded, start, wait_until
 from small_campaign import HALVING, SMALL, coarsefine, run_in, table
 from terminals import COLOUR, Terminal
+from test_pool import suspended
 
 from search import Campaign, Interrupted, run
 from search.terminal import duration
@@ -260,15 +262,16 @@ def test_verbose_on_a_terminal_speaks_above_the_view(tmp_path, in_terminal):
 
 def test_worker_shows_the_same(folder, in_terminal):
     """`worker` shows the view of the run it joins, and leaves as cleanly."""
-    process = in_terminal(folder, "run", "small.toml", "--workers", 1)
-    process.until("▶ coarse")
+    process = start(folder)
+    wait_until(lambda: epochs_recorded(folder) > 0)
+    wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # else it might end first
     helper = in_terminal(folder, "worker", "small")
     helper.until("2 workers", "▶")
     helper.type(b"\x03")
     assert helper.finish() == (130, "")
     assert helper.text.splitlines()[-1].endswith("-m search worker small")
-    process.type(b"\x03")
-    assert process.finish()[0] == 130
+    process.kill()
+    process.communicate()
 
 
 def test_quantities_in_words():
