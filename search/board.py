@@ -14,8 +14,10 @@ from search.terminal import duration, percent
 _MARKS = {"done": ("✓", "green"), "now": ("▶", "bold cyan"), "next": ("·", "dim")}
 _GAP = 2
 _LEAST_BAR, _MOST_BAR = 8, 40
-_BAR = 4
-"""Rank of the bar's column, the only one that grows."""
+_BAR, _LAST_FIGURE = 4, 7
+"""Ranks of the bar's column, the only one that grows, and of the last that tells of the best trial."""
+_GOOD_BAR = 24
+"""Columns that explain come after a bar of this width."""
 _MOST_NAME = 24
 _MOST_LAST = 10
 """Lines of finished trials, however tall the terminal."""
@@ -159,7 +161,8 @@ def _laid_out(columns: Sequence[_Column], rows: Sequence[Row], width: int) -> li
     for rank in sorted(widths):
         if not widths[rank]:
             continue
-        if shown and widths[rank] + _GAP > room:
+        spare = _GOOD_BAR - _LEAST_BAR if rank > _LAST_FIGURE else 0
+        if shown and widths[rank] + _GAP + spare > room:
             break
         room -= widths[rank] + _GAP * bool(shown)
         shown.append(rank)

@@ -1,4 +1,4 @@
-"""The live view of a run on a terminal: fed by the run, drawn a few times a second by a thread of its own.
+"""The live view of a run on a terminal: fed by the run, drawn twice a second by a thread of its own.
 
 What is drawn follows from one frozen `Scene`, which the run replaces as a whole: neither waits for the other.
 """
@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,7 @@ from rich.text import Text
 from model import Report
 from search.board import draw
 from search.campaign import Campaign
+from search.keyboard import silent
 from search.lines import Lines, Talking
 from search.progress import Following, Look, Rate
 from search.scene import Row, Scene, best_of_all, final_row, moving_row, running, standing_row, timed
@@ -28,7 +29,8 @@ from search.status import Status
 from search.terminal import err
 from search.watcher import Watcher
 
-_FRAMES_PER_SECOND = 4
+_FRAMES_PER_SECOND = 2
+"""A frame takes some milliseconds from whoever trains in this process."""
 _KEPT = 40
 """How many of the last finished trials are at hand."""
 
@@ -56,6 +58,7 @@ class LiveView(Talking):
         super().__init__(verbose=verbose)
         self._hint, self._stop = hint, stop
         self._scene: Scene | None = None
+        self._drawing = ExitStack()
         self._screen = _Screen(self._lines)
         self._began = time.monotonic()
         self._opened: tuple[str, float] | None = None
@@ -70,7 +73,7 @@ class LiveView(Talking):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._screen.stop()
+        self._drawing.close()
 
     def stage_opened(self, status: Status, stage: Following) -> None:
         """Move on to this stage."""
@@ -80,7 +83,7 @@ class LiveView(Talking):
         self._last = self._last or [(stage.stage, ending) for ending in reversed(stage.endings)][:_KEPT]
         self._before = self._trained - look.trained
         self._show_stage(stage, look)
-        self._screen.start()
+        self._begin()
 
     def progressed(self, stage: Following) -> None:
         """Show how far the stage has come."""
@@ -93,11 +96,16 @@ class LiveView(Talking):
         self._move_on(campaign, status)
         self._rate = Rate()
         self._show_final(0, campaign.final.epochs, None)
-        self._screen.start()
+        self._begin()
 
     def final_epoch(self, report: Report, epochs: int) -> None:
         """Show how far the final training has come."""
         self._show_final(report.epoch, epochs, report.validation.accuracy)
+
+    def _begin(self) -> None:
+        if not self._screen.is_started:
+            self._drawing.enter_context(silent())
+            self._drawing.enter_context(self._screen)
 
     def _move_on(self, campaign: Campaign, status: Status) -> None:
         if self._opened is not None:
@@ -146,7 +154,7 @@ class LiveView(Talking):
 
 
 class _Screen(Live):
-    """Lines at the bottom of the terminal, drawn anew a few times a second for the size it then has."""
+    """Lines at the bottom of the terminal, drawn anew twice a second for the size it then has."""
 
     def __init__(self, lines: Callable[[int, int], list[Text]]) -> None:
         self._draw = lines

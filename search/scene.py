@@ -11,6 +11,7 @@ from search.progress import Following, Look, best_of
 from search.slot import Ending
 from search.space import Point, Space
 from search.status import StageStatus, Status, Trial
+from search.terminal import percent
 
 Mark = Literal["done", "now", "next"]
 
@@ -133,7 +134,10 @@ def running(stage: Following, look: Look) -> str:
     n = look.progress.running
     if not n:
         return "no trial in training"
-    return f"{n} trial{'s' * (n != 1)} in training, {look.progress.epochs / n:.1f} of {stage.epochs} epochs on average"
+    leading = look.progress.leading
+    ahead = f", the best at {percent(leading)}" if leading is not None else ""
+    average = f"{look.progress.epochs / n:.1f} of {stage.epochs} epochs"
+    return f"{n} trial{'s' * (n != 1)} in training, on average {average}{ahead}"
 
 
 def _kind(ending: Ending) -> str:

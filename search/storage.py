@@ -60,6 +60,8 @@ class Progress:
     running: int
     epochs: int
     """Recorded of the trials that are being trained."""
+    leading: float | None
+    """The highest accuracy of any of these epochs."""
     workers: int
     """How many hold slots of it, and live as far as that can be told."""
 
@@ -235,6 +237,7 @@ class Storage(RDBStorage):
             ended=sum(count for state, count in counts.items() if state.is_finished()),
             running=counts.get(TrialState.RUNNING, 0),
             epochs=sum(int(row.epochs) for row in rows),
+            leading=next((row.leading for row in rows if row.leading is not None), None),
             workers=len(self._trainers(study_id)),
         )
 

@@ -107,17 +107,22 @@ PostgreSQL looks at a locked row anew, but at the lease beside it as it was when
 
 
 def _progress() -> sa.Select[Any]:
-    epochs = sa.select(sa.func.count()).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
-    running = sa.case((trials.c.state == TrialState.RUNNING, epochs), else_=0)
+    def recorded(what: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.select(what).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
+
+    running = trials.c.state == TrialState.RUNNING
+    epochs = sa.case((running, recorded(sa.func.count())), else_=0)
+    leading = sa.case((running, recorded(sa.func.max(steps.c.intermediate_value))))
     return (
-        sa.select(trials.c.state, sa.func.count().label("trials"), sa.func.sum(running).label("epochs"))
+        sa.select(trials.c.state, sa.func.count().label("trials"))
+        .add_columns(sa.func.sum(epochs).label("epochs"), sa.func.max(leading).label("leading"))
         .where(trials.c.study_id == sa.bindparam("study"), IS_SLOT)
         .group_by(trials.c.state)
     )
 
 
 PROGRESS = _progress()
-"""How many slots of a study are in each state, and how many epochs are recorded of those in training."""
+"""How many slots of a study are in each state; of those in training, the epochs recorded and the highest accuracy."""
 
 
 def _endings() -> sa.Select[Any]:

@@ -92,6 +92,11 @@ class Terminal:
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
 
     @property
+    def echoes(self):
+        """Tell whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    @property
     def lines(self):
         """Return the screen's lines, without the blanks at their ends."""
         return [line.rstrip() for line in self.screen.display]

@@ -159,6 +159,7 @@ def test_stage_is_followed_over_all_workers(opened, small):
     assert look.new[1].reason == "diverged in epoch 2: training loss 1e+30"
     assert look.new[0].point == second[1].slot.point
     assert (look.progress.running, look.progress.epochs, look.progress.workers) == (3, 2, 2)
+    assert look.progress.leading == 0.5
     assert (look.trained, look.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
     assert following.look().new == ()
     assert best_of(following.endings).number == 0

@@ -72,7 +72,7 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
     for line in (
         r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d left",
         r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
-        r" now   (no trial|\d trials?) in training(, \d+\.\d of 20 epochs on average)?",
+        r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 20 epochs(, the best at \d\d\.\d\d %)?)?",
         r" rate  [\d,.]+ trials/min, [\d,]+ epochs/min",
         r" last  fine +\d  η .*",
         r" In the browser: coarsefine serve   Ctrl-C stops, the same command goes on\.",
@@ -125,6 +125,21 @@ def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
     told = " ".join(terminal.text.split())
     command = r"\S+ -m search run small\.toml --workers 2 --storage other\.db"
     assert re.fullmatch(f"Interrupted; every finished trial is kept. To go on: {command}", told)
+
+
+def test_typing_amid_moves_nothing(folder, in_terminal):
+    """What is typed while the view is shown is not echoed into it; after the end, the terminal echoes again."""
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1)
+    assert terminal.echoes
+    terminal.until("▶ coarse", "epochs/min")
+    assert not terminal.echoes
+    terminal.type(b"ls\n\n\n")
+    terminal.until("▶ fine")
+    assert sum(bool(HEADER.match(line)) for line in terminal.lines) == 1, terminal.text
+    terminal.type(b"\x03")
+    assert terminal.finish()[0] == 130
+    assert terminal.text.startswith("Interrupted;")
+    assert terminal.echoes
 
 
 def test_error_amid_leaves_the_terminal_clean(tmp_path, in_terminal):
