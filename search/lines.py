@@ -38,7 +38,7 @@ class Lines(Talking):
     def stage_opened(self, status: Status, stage: Following) -> None:
         """Tell the stage's ranges, and how much is to be done."""
         standing = next(s for s in status.stages if s.study == stage.study)
-        left = f"{standing.waiting + standing.running} of {standing.trials}"
+        left = f"{standing.trials - len(stage.endings)} of {standing.trials}"
         self.say(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(standing)}")
 
     def progressed(self, stage: Following) -> None:

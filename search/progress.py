@@ -32,9 +32,11 @@ class Look:
 
 
 class Following:
-    """A stage's study, followed from how it stood when it was read."""
+    """A stage's study, followed from how it stood `before`; None where it was not there."""
 
-    def __init__(self, storage: Storage, study: Study, campaign: Campaign, stage: Stage) -> None:
+    def __init__(
+        self, storage: Storage, study: Study, campaign: Campaign, stage: Stage, before: Study | None = None
+    ) -> None:
         self.campaign, self.stage, self.study, self.space = campaign, stage.name, study.name, study.space
         self._storage, self._id, self._halving = storage, study.id, campaign.halving(stage)
         self.epochs = campaign.epochs_of(stage)
@@ -42,7 +44,7 @@ class Following:
         self.planned = self._halving.epochs_of(len(study.trials), self.epochs)
         """Epochs of all its trials together, if none fails."""
         self.epochs_per_trial = self.planned / len(study.trials)
-        self._endings = {ending.number: ending for ending in _endings(study.trials)}
+        self._endings = {ending.number: ending for ending in _endings(before.trials if before else ())}
         self._low = 0
 
     @property

@@ -100,9 +100,9 @@ class _Crew(Protocol):
 def _take_stages(walk: Walk, crew: _Crew) -> None:
     """Look on until workers have taken every stage to its end."""
     for stage in walk.campaign.stage:
-        study = walk.open(stage)
-        if study.finished:
+        if walk.was_over(stage):
             continue
+        study = walk.open(stage)
         following = walk.follow(stage, study)
         while walk.storage.unfinished(study.id):
             if walk.stop():

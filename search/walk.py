@@ -38,6 +38,8 @@ class Walk:
     data: Dataset
     attrs: Mapping[str, Any]
     """By which the campaign's studies are known."""
+    begun: Mapping[str, Study]
+    """Its studies as they stood when this process came."""
     watcher: Watcher
     stop: Callable[[], bool]
     workers: int = 1
@@ -50,15 +52,21 @@ class Walk:
     ) -> "Walk":  # fmt: skip
         """Return a walk; raise `CampaignError` where the storage holds this campaign begun with something else."""
         attrs = fingerprint(campaign, data)
-        refuse_other(find_studies(storage, campaign.name), attrs)
-        return cls(campaign, storage, data, attrs, watcher, stop, workers)
+        begun = find_studies(storage, campaign.name)
+        refuse_other(begun, attrs)
+        return cls(campaign, storage, data, attrs, begun, watcher, stop, workers)
 
     def take_stages(self, *, ended: Callable[[Stage], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
         for stage in self.campaign.stage:
-            if not self.open(stage).finished:
+            if not self.was_over(stage):
                 self._take(stage)
                 ended(stage)
+
+    def was_over(self, stage: Stage) -> bool:
+        """Tell whether a stage was at its end when this process came: nothing of it is news."""
+        study = self.begun.get(self.campaign.study_name(stage))
+        return study is not None and study.finished
 
     def _take(self, stage: Stage) -> None:
         study = self.open(stage)
@@ -72,7 +80,7 @@ class Walk:
 
     def follow(self, stage: Stage, study: Study) -> Following:
         """Tell the watcher how the campaign stands of which a stage is to be trained; return what follows it."""
-        following = Following(self.storage, study, self.campaign, stage)
+        following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
         self.watcher.stage_opened(read_status(self.storage, self.campaign.name), following)
         return following
 

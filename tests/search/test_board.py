@@ -140,7 +140,8 @@ def test_stage_is_followed_over_all_workers(opened, small):
     stage = small.stage[0]
     first = one.claim(study_id, 2)
     one.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
-    following = Following(two, find_studies(two, "small")["small/coarse"], small, stage)
+    study = find_studies(two, "small")["small/coarse"]
+    following = Following(two, study, small, stage, before=study)
     assert [e.number for e in following.endings] == [0]
     look = following.look()
     assert (look.new, look.trained, look.left) == ((), 3, 24)

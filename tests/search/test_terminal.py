@@ -15,7 +15,7 @@ from search.terminal import duration
 from search.watcher import listed
 
 LONG = SMALL.replace("epochs = 3", "epochs = 20").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 1")
-LONG = LONG.replace("epochs = 4", "epochs = 60")
+LONG_FINAL = LONG.replace("epochs = 4", "epochs = 200")
 HEADER = re.compile(r"^ small  (waiting for workers|\d+ workers?|\d+:\d\d since)")
 
 
@@ -39,12 +39,15 @@ def in_terminal():
 
 
 def looked_at(terminal):
-    """Watch a run to its end; return every distinct view, and check that each fits its terminal."""
+    """Watch a run to its end; return its views, and check that each fits its terminal.
+
+    A view is whole where its last line was read, too.
+    """
     views = []
     for lines in terminal.frames():
         assert all(len(line) <= terminal.columns for line in lines), terminal.text
         assert sum(bool(HEADER.match(line)) for line in lines) <= 1, terminal.text
-        if any(HEADER.match(line) for line in lines) and (not views or views[-1] != lines):
+        if any(HEADER.match(line) for line in lines) and any("In the browser" in line for line in lines):
             views.append(lines)
     return views
 
@@ -61,6 +64,7 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
     Best, rate, what is in training and the last trials are told too, then the final training's epochs; at the end all
     is wiped, and results are on stdout.
     """
+    run_in(folder, LONG_FINAL)
     terminal = in_terminal(folder, "run", "small.toml", "--workers", workers, "--json", columns=columns)
     views = looked_at(terminal)
     code, told = terminal.finish()
@@ -68,7 +72,7 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
     amid = next(view for view in views if re.match(r" ▶ fine +[1-5]/6 ", row(view, "fine")))
     assert re.search(r"✓ coarse +9/9 .*\d\d\.\d\d %  0\.\d+ +\d\.\d\de-0\d.* \d+:\d\d$", row(amid, "coarse"))
     assert re.search(r" \d+:\d\d left$", row(amid, "fine"))
-    assert row(amid, "final training").split()[:4] == ["·", "final", "training", "0/60"]
+    assert row(amid, "final training").split()[:4] == ["·", "final", "training", "0/200"]
     for line in (
         r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d left",
         r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
@@ -80,7 +84,7 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
         assert any(re.fullmatch(line, shown) for shown in amid), line
     assert ("η 0.01 to 1, λ 1.0e-06 to 1.0e-02" in row(amid, "coarse")) == (columns == 200)
     assert any(
-        re.search(r"▶ final training +[1-9]\d?/60 .*\d\d\.\d\d %", row(view, "final training")) for view in views
+        re.search(r"▶ final training +[1-9]\d*/200 .*\d\d\.\d\d %", row(view, "final training")) for view in views
     )
     assert terminal.text == ""
     assert not terminal.screen.cursor.hidden
@@ -264,9 +268,8 @@ def test_verbose_tells_what_is_resumed(tmp_path):
     assert "small/coarse: trial 0 goes on after epoch 5" in lines
 
 
-def test_verbose_on_a_terminal_speaks_above_the_view(tmp_path, in_terminal):
+def test_verbose_on_a_terminal_speaks_above_the_view(folder, in_terminal):
     """On a terminal, details scroll by above the view, and stay when it is wiped."""
-    folder = run_in(tmp_path, SMALL)
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, "--verbose", columns=100, rows=60)
     views = looked_at(terminal)
     assert terminal.finish()[0] == 0
@@ -275,8 +278,9 @@ def test_verbose_on_a_terminal_speaks_above_the_view(tmp_path, in_terminal):
     assert not re.search("[━─▶]", terminal.text)
 
 
-def test_worker_shows_the_same(folder, in_terminal):
+def test_worker_shows_the_same(tmp_path, in_terminal):
     """`worker` shows the view of the run it joins, and leaves as cleanly."""
+    folder = run_in(tmp_path, LONG.replace("epochs = 20", "epochs = 500"))
     process = start(folder)
     wait_until(lambda: epochs_recorded(folder) > 0)
     wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # else it might end first
