@@ -12,7 +12,8 @@ from search.errors import (
 )
 from search.run import run
 from search.status import Status
-from search.walk import Watcher, join
+from search.walk import join
+from search.watcher import Watcher
 
 __all__ = [
     "Campaign",

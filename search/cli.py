@@ -16,8 +16,10 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from search.status import Status
+    from search.watcher import Watcher
 
 app = typer.Typer(
     name="coarsefine",
@@ -38,6 +40,14 @@ _Data = Annotated[
     typer.Option(metavar="PATH", help="CIFAR-10: the archive, or the folder of its files. Default: COARSEFINE_DATA."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+_Talk = Annotated[
+    bool | None,
+    typer.Option(
+        "--verbose/--quiet",
+        help="Tell also what each worker claims, resumes and records; or say nothing on stderr but errors.",
+        show_default=False,
+    ),
+]
 _Named = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Name of a campaign in the storage.")]
 _Dataset = Annotated[
     Literal["digits", "cifar10"] | None, typer.Option(help="Whose images. Default: the campaign's, else the digits.")
@@ -64,6 +74,7 @@ def run(
         str | None,
         typer.Option(metavar="dask://HOST:PORT", help="A Dask cluster to train on. Default: this machine."),
     ] = None,
+    verbose: _Talk = None,
     as_json: _Json = False,
 ) -> None:
     """Begin or resume a campaign, and take it to its end."""
@@ -79,7 +90,7 @@ def run(
     wanted, location = Campaign.load(campaign), locate(storage)
     n = workers or (count_workers(engine) if engine is not None else _cores())
     try:
-        with Interrupts() as stop, terminal.Progressing() as watcher:
+        with Interrupts() as stop, _watching(storage, stop, verbose) as watcher:
             status = run_campaign(wanted, location, data=data, workers=n, engine=engine, watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and is_there(location):
@@ -100,9 +111,9 @@ def worker(
     campaign: Annotated[str, typer.Argument(help="A preset's name, a TOML file, or a campaign in the storage.")],
     storage: _Storage = "studies.db",
     data: _Data = None,
+    verbose: _Talk = None,
 ) -> None:
     """Join a running campaign, and help it through its stages; leave at any time with Ctrl-C."""
-    from search import terminal
     from search.database import locate
     from search.errors import Interrupted
     from search.interrupt import Interrupts
@@ -110,11 +121,12 @@ def worker(
 
     location = locate(storage)
     try:
-        with Interrupts() as stop, terminal.Progressing() as watcher:
+        with Interrupts() as stop, _watching(storage, stop, verbose) as watcher:
             join(find_campaign(campaign, location), location, data=data, watcher=watcher, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"Left; the slots went back. To join again: {_same_command(storage)}") from error
-    _say("Every stage is at its end.")
+    if verbose is not False:
+        _say("Every stage is at its end.")
 
 
 @app.command(epilog="Examples: `coarsefine status` · `coarsefine status paper --json`")
@@ -340,6 +352,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say(f"The output cannot be written: {error.strerror}.")
         sys.exit(5)
+
+
+def _watching(storage: str, stop: "Callable[[], bool]", verbose: bool | None) -> "AbstractContextManager[Watcher]":
+    from search.live import watching
+
+    return watching(f"coarsefine serve{_option(storage)}", stop, quiet=verbose is False, verbose=bool(verbose))
 
 
 def _read(storage: str, campaign: str | None) -> "Status":

@@ -16,7 +16,7 @@ import psutil
 
 from search.errors import UsageError, WorkersFailed
 from search.pool import Ended, Task, take_part
-from search.walk import Watcher
+from search.watcher import Watcher
 
 SCHEME = "dask://"
 _ANSWER_SECONDS = 10

@@ -6,6 +6,7 @@ compared with a fixed cohort, once all of it has come as far: the same trials ar
 and after any crash.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,17 @@ class Halving:
     def kept(self, trials: int, rung: int) -> int:
         """Return how many of a cohort of so many trials go on after a rung: at least one."""
         return max(1, math.ceil(trials / self.factor ** (self.rungs.index(rung) + 1) - 1e-9))
+
+    def epochs_of(self, trials: int, last: int) -> int:
+        """Return how many epochs a stage of so many trials trains, all together, if none of them fails."""
+        epochs = first = 0
+        while first < trials:
+            cohort = cohort_of(first, trials)
+            going = (len(cohort), *(self.kept(len(cohort), rung) for rung in self.rungs))
+            parts = itertools.pairwise((0, *self.rungs, last))
+            epochs += sum(n * (end - start) for n, (start, end) in zip(going, parts, strict=True))
+            first = cohort.stop
+        return epochs
 
 
 NO_HALVING = Halving((), 2.0)

@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -24,9 +25,10 @@ from search.campaign import Campaign
 from search.database import Location
 from search.errors import Interrupted, SearchError, WorkersFailed
 from search.interrupt import Interrupts
-from search.status import StageStatus
-from search.storage import Progress
-from search.walk import Watcher, join
+from search.progress import Following
+from search.status import Status
+from search.walk import join
+from search.watcher import Watcher
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _MOST_FALSE_STARTS = 3
@@ -46,6 +48,8 @@ class Task:
     workers: int
     logs: Path
     """The folder of the workers' logs, of those on this machine."""
+    details: bool = False
+    """Whether workers on this machine are to tell each claim and record."""
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ class _Place:
     name: str
     process: SpawnProcess
     ear: Connection
-    """Hears `_Claimed` once, `_Warned` now and then, and at the end `Ended`; nothing more from one that died."""
+    """Hears `_Claimed` once, `_Detail` where asked for, `_Warned`, and at the end `Ended`; nothing more if it died."""
     false_starts: int = 0
     ended: bool = False
 
@@ -68,6 +72,13 @@ class _Claimed:
 @dataclass(frozen=True, slots=True)
 class _Warned:
     """A worker met with something that should be mended."""
+
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Detail:
+    """A worker tells what it does."""
 
     told: str
 
@@ -102,6 +113,7 @@ class Pool:
             self._signal(signal.SIGTERM)
             for place in self._places:
                 place.process.join(grace)
+                self._hear_the_rest(place)
         finally:
             self._signal(signal.SIGKILL)
             for place in self._places:
@@ -114,30 +126,45 @@ class Pool:
         return [p.process.pid for p in self._places if p.process.is_alive() and p.process.pid is not None]
 
     def wait(self, seconds: float) -> None:
-        """Wait until a worker says something or dies, at most so long; replace the dead.
+        """Wait until a worker ends or dies, at most so long; replace the dead.
 
         Raises the error a worker ended with, or `WorkersFailed` where they die before they can begin.
         """
-        waiting = {place.ear: place for place in self._places if not place.ended}
-        for ear in connection.wait(list(waiting), seconds):
-            assert isinstance(ear, Connection), "only connections are waited for"  # noqa: S101
-            self._hear(waiting[ear])
+        until = time.monotonic() + seconds
+        nothing_happened = True
+        while nothing_happened and (left := until - time.monotonic()) > 0:
+            waiting = {place.ear: place for place in self._places if not place.ended}
+            for ear in connection.wait(list(waiting), left):
+                assert isinstance(ear, Connection), "only connections are waited for"  # noqa: S101
+                nothing_happened &= self._hear(waiting[ear])
 
-    def _hear(self, place: _Place) -> None:
+    def _hear(self, place: _Place) -> bool:
+        """Hear a worker; tell whether it goes on as before."""
         try:
             message = place.ear.recv()
         except EOFError:  # it died: the last copy of the other end is closed
             place.process.join()
             self._replace(place)
-            return
+            return False
         if isinstance(message, _Claimed):
             place.false_starts = 0
         elif isinstance(message, _Warned):
             self._watcher.warn(f"{place.name}: {message.told}")
+        elif isinstance(message, _Detail):
+            self._watcher.detail(f"{place.name}: {message.told}")
         elif isinstance(message, Ended):
             place.ended = message.exit_code == 0
             if message.exit_code not in {0, Interrupted.exit_code}:
                 raise WorkersFailed(message.told, message.exit_code)
+            return False
+        return True
+
+    def _hear_the_rest(self, place: _Place) -> None:
+        """Hear what a worker did before it left."""
+        with suppress(EOFError, OSError):
+            while place.ear.poll():
+                if isinstance(message := place.ear.recv(), _Detail):
+                    self._watcher.detail(f"{place.name}: {message.told}")
 
     def _replace(self, dead: _Place) -> None:
         how = _manner_of_death(dead.process.exitcode)
@@ -214,6 +241,7 @@ class _Logging(Watcher):
 
     mouth: Connection
     log: logging.Logger
+    details: bool
     _begun: bool = field(default=False)
 
     def say(self, sentence: str) -> None:
@@ -223,26 +251,34 @@ class _Logging(Watcher):
     def warn(self, sentence: str) -> None:
         """Log a warning, and let the pool tell it."""
         self.log.warning(sentence)
-        self.mouth.send(_Warned(sentence))
+        self._tell(_Warned(sentence))
 
-    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
+    def detail(self, sentence: str) -> None:
+        """Log a sentence, and pass it on where that was asked for."""
+        self.log.info(sentence)
+        if self.details:
+            self._tell(_Detail(sentence))
+
+    def stage_opened(self, status: Status, stage: Following) -> None:
         """Log the stage."""
-        self.log.info("%s: %d of %d trials wait, %d epochs each", stage.study, stage.waiting, stage.trials, epochs)
+        waiting = next(s.waiting for s in status.stages if s.name == stage.stage)
+        self.log.info("%s: %d trials wait, %d epochs each", stage.study, waiting, stage.epochs)
 
-    def claimed(self, stage: str, numbers: list[int]) -> None:
+    def claimed(self, stage: str, numbers: Sequence[int]) -> None:
         """Log the slots."""
-        self.log.info("%s: claimed %s", stage, ", ".join(map(str, numbers)))
+        Watcher.claimed(self, stage, numbers)
         if not self._begun:
             self._begun = True
-            self.mouth.send(_Claimed())
+            self._tell(_Claimed())
 
-    def resumed(self, stage: str, numbers: list[int], epoch: int) -> None:
-        """Log which slots are gone on with."""
-        self.log.info("%s: %s go on after epoch %d", stage, ", ".join(map(str, numbers)), epoch)
+    def recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
+        """Tell of records where that was asked for: four a second would flood a log."""
+        if self.details:
+            Watcher.recorded(self, stage, epochs, ended)
 
-    def progressed(self, progress: Progress) -> None:
-        """Log how far the stage has come."""
-        self.log.debug("%s", progress)
+    def _tell(self, message: _Claimed | _Detail | _Warned) -> None:
+        with suppress(OSError):  # whoever started this is gone: `stop` tells
+            self.mouth.send(message)
 
 
 def _work(task: Task, log: Path, mouth: Connection) -> None:
@@ -255,7 +291,7 @@ def _work(task: Task, log: Path, mouth: Connection) -> None:
         def stop() -> bool:
             return asked() or (parent is not None and not parent.is_alive())
 
-        ended = take_part(task, _Logging(mouth, logger), stop)
+        ended = take_part(task, _Logging(mouth, logger, task.details), stop)
     logger.info("ended: %s", ended.told)
     mouth.send(ended)
 

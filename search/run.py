@@ -18,7 +18,8 @@ from search.pool import Pool, Task
 from search.status import Status, find_winner, read_final, read_status
 from search.storage import is_there, make_storage, open_storage
 from search.study import find_studies, verdict_of
-from search.walk import Walk, Watcher
+from search.walk import Walk
+from search.watcher import Watcher
 
 _LOOK_SECONDS = 0.25
 """Between looks at how far the workers have come."""
@@ -58,7 +59,8 @@ def run(
             walk.take_stages(ended=partial(_back_up, walk))
         else:
             logs = location.beside("logs") / campaign.name
-            task = Task(campaign, location, data.absolute() if data else None, images.kept, workers, logs)
+            source = data.absolute() if data else None
+            task = Task(campaign, location, source, images.kept, workers, logs, watcher.curious)
             with Cluster(task, engine, watcher) if engine is not None else Pool(task, watcher) as crew:
                 _take_stages(walk, crew)
         _train_winner(walk)
@@ -98,15 +100,16 @@ class _Crew(Protocol):
 def _take_stages(walk: Walk, crew: _Crew) -> None:
     """Look on until workers have taken every stage to its end."""
     for stage in walk.campaign.steps:
-        study = walk.open(stage)
-        if study.finished:
+        if walk.was_over(stage):
             continue
-        walk.tell_opened(stage)
+        study = walk.open(stage)
+        following = walk.follow(stage, study)
         while walk.storage.unfinished(study.id):
             if walk.stop():
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
-            walk.watcher.progressed(walk.storage.progress(study.id))
+            walk.watcher.progressed(following)
+        walk.watcher.progressed(following)
         walk.forget_weights(stage)
         _back_up(walk, stage)
 
@@ -158,6 +161,7 @@ def _train_and_record(walk: Walk, last: int) -> None:
         walk.storage.hold(last)
         walk.watcher.final_epoch(report, campaign.final.epochs)
 
+    walk.watcher.final_opened(campaign, read_status(walk.storage, campaign.name))
     trial = studies[winner.study].trials[winner.trial.number]
     recorded = [value for _, value in sorted(trial.intermediate_values.items())]
     weights = walk.storage.location.beside("trained") / f"{campaign.name}.npz"

@@ -58,6 +58,27 @@ class Record:
     """RUNNING, or how the trial ends: COMPLETE, PRUNED or FAIL."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a trial ended."""
+
+    number: int
+    point: Point
+    state: TrialState
+    """COMPLETE, PRUNED or FAIL."""
+    value: float | None
+    """Its validation accuracy: the last one of a pruned trial, none of one that failed."""
+    epochs: int
+    """How many it came through."""
+    reason: str | None
+    """Why it did not come to its last epoch."""
+
+    @property
+    def diverged(self) -> bool:
+        """Tell whether it ended because its numbers left all bounds."""
+        return self.state is TrialState.FAIL and "diverged" in (self.reason or "")
+
+
 @cache
 def _machine() -> str:
     """Return what tells apart the places where process numbers are counted: kernels since their start, containers.

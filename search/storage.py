@@ -7,6 +7,7 @@ claimed again. A transaction whose connection was cut is tried again whole: done
 once.
 """
 
+import json
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -26,10 +27,13 @@ from search.database import Location, at_file, disk_errors, told
 from search.dialect import Now, engine_options, insert_once, transaction, upsert
 from search.errors import StorageError
 from search.reconnect import persist
-from search.slot import Claim, Owner, Record, Slot, is_gone
-from search.space import Space
+from search.slot import Claim, Ending, Owner, Record, Slot, is_gone
+from search.space import Point, Space
 from search.tables import (
+    ENDINGS,
     IS_SLOT,
+    PROGRESS,
+    TRAINERS,
     directions,
     lease,
     rows_of,
@@ -38,7 +42,6 @@ from search.tables import (
     study_attrs,
     study_system_attrs,
     trials,
-    values,
 )
 
 LEASE_SECONDS = 300.0
@@ -54,10 +57,13 @@ class Progress:
 
     trials: int
     ended: int
+    running: int
     epochs: int
     """Recorded of the trials that are being trained."""
-    best: float | None
-    """The best value of a completed trial."""
+    leading: float | None
+    """The highest accuracy of any of these epochs."""
+    workers: int
+    """How many hold slots of it, and live as far as that can be told."""
 
 
 class Storage(RDBStorage):
@@ -235,17 +241,26 @@ class Storage(RDBStorage):
 
     def progress(self, study_id: int) -> Progress:
         """Return how far a study has come."""
-        ours = (trials.c.study_id == study_id) & IS_SLOT
-        states = sa.select(trials.c.state, sa.func.count()).where(ours).group_by(trials.c.state)
-        epochs = sa.select(sa.func.count()).select_from(steps.join(trials, trials.c.trial_id == steps.c.trial_id))
-        best = sa.select(sa.func.max(values.c.value)).join(trials, trials.c.trial_id == values.c.trial_id)
-        counts = {row[0]: row[1] for row in self._read(states)}
+        rows = self._read(PROGRESS, study=study_id)
+        counts = {row.state: row.trials for row in rows}
         return Progress(
             trials=sum(counts.values()),
             ended=sum(count for state, count in counts.items() if state.is_finished()),
-            epochs=self._read(epochs.where(ours, trials.c.state == TrialState.RUNNING))[0][0],
-            best=self._read(best.where(ours, trials.c.state == TrialState.COMPLETE))[0][0],
+            running=counts.get(TrialState.RUNNING, 0),
+            epochs=sum(int(row.epochs) for row in rows),
+            leading=next((row.leading for row in rows if row.leading is not None), None),
+            workers=len(self._trainers(study_id)),
         )
+
+    def endings(self, study_id: int, low: int = 0) -> list[Ending]:
+        """Return the slots numbered `low` or higher that have ended, in the order they did."""
+        return [
+            Ending(
+                row.number, Point(row.eta, row.lam), row.state, row.value, row.epochs,
+                json.loads(row.reason) if row.reason is not None else None,
+            )
+            for row in self._read(ENDINGS, study=study_id, low=low)
+        ]  # fmt: skip
 
     def unfinished(self, study_id: int) -> int:
         """Return how many slots have not ended."""
@@ -256,12 +271,11 @@ class Storage(RDBStorage):
 
     def live(self, study_id: int) -> int:
         """Return how many slots are being trained now: RUNNING under a lease whose holder lives."""
-        held = (
-            sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
-            .join(trials, trials.c.trial_id == lease.c.trial_id)
-            .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
-        )
-        return sum(not is_gone(*holder) for holder in self._read(held))
+        return sum(row.slots for row in self._trainers(study_id))
+
+    def _trainers(self, study_id: int) -> list[Row]:
+        holders = self._read(TRAINERS, study=study_id)
+        return [row for row in holders if not is_gone(row.owner, row.machine, row.pid, row.started)]
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies, as Optuna reads them; tried again where the connection was cut."""
@@ -306,10 +320,10 @@ class Storage(RDBStorage):
 
         return self._persist(whole)
 
-    def _read(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[Row]:
+    def _read(self, query: sa.Select[*tuple[Any, ...]], **bound: Any) -> Sequence[Row]:
         def whole(_: bool) -> Sequence[Row]:
             with self.engine.connect() as connection:
-                return connection.execute(query).all()
+                return connection.execute(query, bound).all()
 
         return self._persist(whole)
 

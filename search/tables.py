@@ -73,18 +73,19 @@ def _waiting() -> sa.Subquery:
     )
 
 
+def _beside(whose: sa.FromClause, table: sa.FromClause, key: str, name: str) -> sa.ColumnElement[bool]:
+    """Join a trial's parameter or attribute of this name to it."""
+    return sa.and_(table.c.trial_id == whose.c.trial_id, table.c[key] == name)
+
+
 def _with_slots(waiting: sa.Subquery) -> sa.Select[Any]:
     """Return free slots with their points and seeds: one question instead of three."""
     eta, lam, seed = params.alias(), params.alias(), attrs.alias()
-
-    def of(table: sa.FromClause, column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
-        return (table.c.trial_id == waiting.c.trial_id) & (column == name)
-
     return (
         sa.select(waiting, eta.c.param_value.label("eta"), lam.c.param_value.label("lam"), seed.c.value_json)
-        .join(eta, of(eta, eta.c.param_name, "eta"))
-        .join(lam, of(lam, lam.c.param_name, "lambda"))
-        .join(seed, of(seed, seed.c.key, "seed"))
+        .join(eta, _beside(waiting, eta, "param_name", "eta"))
+        .join(lam, _beside(waiting, lam, "param_name", "lambda"))
+        .join(seed, _beside(waiting, seed, "key", "seed"))
         .order_by(waiting.c.alone.desc(), waiting.c.number)
     )
 
@@ -103,6 +104,54 @@ STRAY = (
 
 PostgreSQL looks at a locked row anew, but at the lease beside it as it was when the statement began.
 """
+
+
+def _progress() -> sa.Select[Any]:
+    def recorded(what: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.select(what).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
+
+    running = trials.c.state == TrialState.RUNNING
+    epochs = sa.case((running, recorded(sa.func.count())), else_=0)
+    leading = sa.case((running, recorded(sa.func.max(steps.c.intermediate_value))))
+    return (
+        sa.select(trials.c.state, sa.func.count().label("trials"))
+        .add_columns(sa.func.sum(epochs).label("epochs"), sa.func.max(leading).label("leading"))
+        .where(trials.c.study_id == sa.bindparam("study"), IS_SLOT)
+        .group_by(trials.c.state)
+    )
+
+
+PROGRESS = _progress()
+"""How many slots of a study are in each state; of those in training, the epochs recorded and the highest accuracy."""
+
+
+def _endings() -> sa.Select[Any]:
+    eta, lam, reason = params.alias(), params.alias(), attrs.alias()
+    reached = sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
+    return (
+        sa.select(trials.c.number, trials.c.state, values.c.value, reason.c.value_json.label("reason"))
+        .add_columns(eta.c.param_value.label("eta"), lam.c.param_value.label("lam"))
+        .add_columns(sa.func.coalesce(reached, 0).label("epochs"))
+        .join(eta, _beside(trials, eta, "param_name", "eta"))
+        .join(lam, _beside(trials, lam, "param_name", "lambda"))
+        .outerjoin(values, values.c.trial_id == trials.c.trial_id)
+        .outerjoin(reason, _beside(trials, reason, "key", "reason"))
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.number >= sa.bindparam("low"), IS_SLOT)
+        .where(trials.c.state.in_([state for state in TrialState if state.is_finished()]))
+        .order_by(trials.c.datetime_complete, trials.c.number)
+    )
+
+
+ENDINGS = _endings()
+"""The slots of a study, from a number on, that ended: how, and in the order they did."""
+
+TRAINERS = (
+    sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started, sa.func.count().label("slots"))
+    .join(trials, trials.c.trial_id == lease.c.trial_id)
+    .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
+    .group_by(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+)
+"""Who holds slots of a study that are in training, and how many."""
 
 HOLDERS = (
     sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)

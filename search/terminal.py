@@ -1,20 +1,14 @@
-"""What people read: tables on stdout, progress on stderr. Colours and bars are for terminals; NO_COLOR holds."""
+"""What people read: tables on stdout, talk on stderr. Colours are for terminals; NO_COLOR holds."""
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
-from model import Report
 from search.doctor import Finding
 from search.status import StageStatus, Status, Trial
-from search.storage import Progress
-from search.walk import Watcher
 from search.winner import Estimate, Verdict
 
 out = Console(highlight=False, soft_wrap=True)
@@ -23,62 +17,15 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 """Talk."""
 
 
-class Progressing(Watcher):
-    """A run's watcher: a bar for each stage on a terminal, one line for each stack that ended elsewhere."""
-
-    def __init__(self) -> None:
-        self._bars = Bars(
-            TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.fields[best]:<14}"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True,
-        )  # fmt: skip
-        self._task = TaskID(0)
-        self._stage: StageStatus | None = None
-        self._epochs = 0
-        self._ended = 0
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
-    def say(self, sentence: str) -> None:
-        """Print a sentence."""
-        err.print(sentence, markup=False)
-
-    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
-        """Tell the stage's ranges, and begin its bar."""
-        self._stage, self._epochs, self._ended = stage, epochs, stage.trials - stage.waiting - stage.running
-        self.say(
-            f"{stage.name}: {stage.waiting} of {stage.trials} trials to train, {epochs} epochs each; {ranges(stage)}"
-        )
-        total, done = stage.trials * epochs, self._ended * epochs
-        self._task = self._bars.add_task(stage.name, total=total, completed=done, best="")
-
-    def progressed(self, progress: Progress) -> None:
-        """Move the bar; elsewhere tell when trials ended."""
-        best = f"best {percent(progress.best)}" if progress.best is not None else ""
-        self._bars.update(self._task, completed=progress.ended * self._epochs + progress.epochs, best=best)
-        if self._stage and progress.ended > self._ended and not err.is_terminal:
-            self.say(
-                f"{self._stage.name}: {progress.ended} of {progress.trials} trials ended; {best or 'none completed'}"
-            )
-        self._ended = progress.ended
-
-    def final_epoch(self, report: Report, epochs: int) -> None:
-        """Move the bar of the final training; elsewhere tell that it began."""
-        if report.epoch == 1:
-            self.say(f"Final training of the winner, {epochs} epochs.")
-            self._task = self._bars.add_task("final", total=epochs, best="")
-        self._bars.update(self._task, completed=report.epoch, best=percent(report.validation.accuracy))
-
-
 def percent(share: float) -> str:
     """Return a fraction as people read it."""
     return f"{100 * share:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it: `0:41`, `1:02:10`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"  # noqa: PLR2004
 
 
 def ranges(stage: StageStatus) -> str:
@@ -141,30 +88,23 @@ def print_winner(status: Status) -> None:
 
 def print_finalists(verdict: Verdict) -> None:
     """Print each finalist's mean over the seeds, with its interval, and how far it is behind the leader."""
-    table = Table(
-        "finalist", "η", "λ", "search", "mean, 95 % interval", "behind", "best", box=box.SIMPLE, show_edge=False
-    )
+    names = ("finalist", "η", "λ", "search", "mean", "behind", "best")
+    table = Table(*names, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for finalist in verdict.finalists:
         found, point = finalist.candidate, finalist.candidate.point
         name = f"{found.study.rpartition('/')[2]} {found.number}"
-        searched, confirmed, behind = percent(found.value), _interval(finalist.confirmed), _points(finalist.behind)
-        best = f"{finalist.probability:.0%}"
-        table.add_row(name, f"{point.eta:.5f}", f"{point.lam:.3e}", searched, confirmed, behind, best)
+        mean = _interval(finalist.confirmed) if finalist.confirmed else "failed on a seed"
+        behind = _interval(finalist.behind) if finalist.behind else ""
+        searched, best = f"{100 * found.value:.2f}", f"{finalist.probability:.0%}"
+        table.add_row(name, f"{point.eta:.5f}", f"{point.lam:.2e}", searched, mean, behind, best)
     out.print(table)
     seeds = len(verdict.finalists[0].values)
-    out.print(f"  ±: 95 % interval over {seeds} seeds, the same for each; best: how often it is, seeds drawn anew")
+    out.print(f"  in %; ±: 95 % interval over {seeds} seeds, the same for each; best: how often, seeds drawn anew")
     out.print()
 
 
-def _interval(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "failed on a seed"
-    half = 100 * (estimate.high - estimate.mean)
-    return f"{100 * estimate.mean:.2f} ± {half:.2f} %"
-
-
-def _points(estimate: Estimate | None) -> str:
-    return "" if estimate is None else f"{100 * estimate.mean:.2f} ± {100 * (estimate.high - estimate.mean):.2f}"
+def _interval(estimate: Estimate) -> str:
+    return f"{100 * estimate.mean:.2f} ± {100 * (estimate.high - estimate.mean):.2f}"
 
 
 def _print_trials(trials: Iterable[Trial]) -> None:

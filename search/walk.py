@@ -5,12 +5,11 @@ those who do, and takes over what the dead leave behind. None of them is needed:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import Report
 from model.datasets import Dataset, Kept, cache_folder
 from search.campaign import Campaign, Confirm, Step
 from search.checkpoints import Checkpoints
@@ -19,38 +18,15 @@ from search.errors import Interrupted
 from search.fingerprint import fingerprint, refuse_other
 from search.images import check_batch, load_images
 from search.objective import NetworkObjective
-from search.status import StageStatus, read_status
-from search.storage import Progress, Storage, open_storage
+from search.progress import Following
+from search.slot import Record
+from search.status import read_status
+from search.storage import Storage, open_storage
 from search.study import Study, find_studies, open_confirm, open_study
+from search.watcher import Watcher
 from search.worker import Worker
 
 _POLL_SECONDS = 0.5
-
-
-class Watcher:
-    """Hears how a run goes, and keeps it to itself; a subclass may tell."""
-
-    def say(self, sentence: str) -> None:
-        """Hear something worth telling."""
-
-    def warn(self, sentence: str) -> None:
-        """Hear of something that should be mended, though the run goes on."""
-        self.say(sentence)
-
-    def stage_opened(self, stage: StageStatus, epochs: int) -> None:
-        """Hear that a stage is to be trained."""
-
-    def claimed(self, stage: str, numbers: list[int]) -> None:
-        """Hear which slots this process trains next."""
-
-    def resumed(self, stage: str, numbers: list[int], epoch: int) -> None:
-        """Hear which of them another process left after an epoch, and go on from there."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Hear how far a stage has come, whoever trains it."""
-
-    def final_epoch(self, report: Report, epochs: int) -> None:
-        """Hear of an epoch of the final training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +38,8 @@ class Walk:
     data: Dataset
     attrs: Mapping[str, Any]
     """By which the campaign's studies are known."""
+    begun: Mapping[str, Study]
+    """Its studies as they stood when this process came."""
     watcher: Watcher
     stop: Callable[[], bool]
     workers: int = 1
@@ -74,13 +52,14 @@ class Walk:
     ) -> "Walk":  # fmt: skip
         """Return a walk; raise `CampaignError` where the storage holds this campaign begun with something else."""
         attrs = fingerprint(campaign, data)
-        refuse_other(find_studies(storage, campaign.name), attrs)
-        return cls(campaign, storage, data, attrs, watcher, stop, workers)
+        begun = find_studies(storage, campaign.name)
+        refuse_other(begun, attrs)
+        return cls(campaign, storage, data, attrs, begun, watcher, stop, workers)
 
     def take_stages(self, *, ended: Callable[[Step], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
         for stage in self.campaign.steps:
-            if not self.open(stage).finished:
+            if not self.was_over(stage):
                 self._take(stage)
                 ended(stage)
             self.forget_weights(stage)
@@ -89,18 +68,23 @@ class Walk:
         """Remove what is kept on this machine of a stage's unfinished trials: it has ended."""
         self._checkpoints(self.open(stage)).clear()
 
+    def was_over(self, stage: Step) -> bool:
+        """Tell whether a stage was at its end when this process came: nothing of it is news."""
+        study = self.begun.get(self.campaign.study_name(stage))
+        return study is not None and study.finished
+
     def _take(self, stage: Step) -> None:
         study = self.open(stage)
-        self.tell_opened(stage)
-        worker = self._worker(stage, study)
+        following = self.follow(stage, study)
+        worker = self._worker(stage, following, study)
         worker.work()
-        self._wait_for_others(study, worker)
+        self._wait_for_others(study, following, worker)
 
-    def tell_opened(self, stage: Step) -> None:
-        """Tell the watcher how a stage stands that is to be trained."""
-        status = read_status(self.storage, self.campaign.name)
-        standing = next(s for s in status.stages if s.name == stage.name)
-        self.watcher.stage_opened(standing, self.campaign.epochs_of(stage))
+    def follow(self, stage: Step, study: Study) -> Following:
+        """Tell the watcher how the campaign stands of which a stage is to be trained; return what follows it."""
+        following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
+        self.watcher.stage_opened(read_status(self.storage, self.campaign.name), following)
+        return following
 
     def open(self, stage: Step) -> Study:
         """Return a stage's study, opening it if nobody has."""
@@ -120,7 +104,12 @@ class Walk:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: Step, study: Study) -> Worker:
+    def _worker(self, stage: Step, following: Following, study: Study) -> Worker:
+        def recorded(records: Sequence[Record]) -> None:
+            ended = [record.claim.slot.number for record in records if record.state.is_finished()]
+            self.watcher.recorded(study.name, sum(len(record.steps) for record in records), ended)
+            self.watcher.progressed(following)
+
         model = self.campaign.model
         settings = self.campaign.settings(stage)
         if isinstance(stage, Confirm):
@@ -142,13 +131,13 @@ class Walk:
             stop=self.stop,
             claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
             resumed=lambda numbers, epoch: self.watcher.resumed(study.name, numbers, epoch),
-            recorded=lambda: self.watcher.progressed(self.storage.progress(study.id)),
+            recorded=recorded,
         )
 
     def _checkpoints(self, study: Study) -> Checkpoints:
         return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.watcher.warn)
 
-    def _wait_for_others(self, study: Study, worker: Worker) -> None:
+    def _wait_for_others(self, study: Study, following: Following, worker: Worker) -> None:
         said = False
         while left := self.storage.unfinished(study.id):
             if not said:
@@ -157,7 +146,9 @@ class Walk:
             if self.stop():
                 raise Interrupted("Stopped while another process trains.")
             time.sleep(_POLL_SECONDS)
+            self.watcher.progressed(following)
             worker.work()
+        self.watcher.progressed(following)
 
 
 def join(

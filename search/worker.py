@@ -19,7 +19,7 @@ from search.errors import Interrupted, StorageError
 from search.halving import Halving, cohort_of, survivors
 from search.lane import Lane
 from search.objective import Objective, Stack
-from search.slot import Claim, Slot
+from search.slot import Claim, Record, Slot
 from search.storage import Storage
 
 _FLUSH_SECONDS = 0.25
@@ -55,8 +55,8 @@ class Worker:
     """Hears the numbers of the slots that were claimed."""
     resumed: Callable[[list[int], int], None]
     """Hears the numbers of those that go on after an epoch."""
-    recorded: Callable[[], None]
-    """Hears that something was recorded."""
+    recorded: Callable[[Sequence[Record]], None]
+    """Hears what was recorded."""
     _lanes: dict[int, Lane] = field(default_factory=dict)
     """The slots this worker holds, by number."""
     _begun: list[Stack] = field(default_factory=list)
@@ -255,7 +255,7 @@ class Worker:
         ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
         self.checkpoints.forget(number for number in ended if self._lanes[number].saved)
         self._let_go(ended | lost)
-        self.recorded()
+        self.recorded(records)
 
     def _save_if_due(self) -> None:
         started = time.monotonic()

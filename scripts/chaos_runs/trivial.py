@@ -4,9 +4,12 @@ import multiprocessing
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from chaos_runs.places import Place
+from search.checkpoints import Checkpoints
 from search.halving import NO_HALVING
 from search.objective import EpochReport
 from search.slot import Slot
@@ -40,6 +43,9 @@ class Stack:
         """Take in another's slots."""
         self.numbers += other.numbers
 
+    def state_of(self, number: int) -> None:
+        """Return nothing: there are no weights to keep."""
+
 
 @dataclass
 class Trivial:
@@ -52,6 +58,9 @@ class Trivial:
     def width(self) -> int:
         """Return some width."""
         return 4
+
+    def kind(self, slot: Slot) -> None:
+        """Return what all slots have in common."""
 
     def start(self, slots: Sequence[Slot]) -> Stack:
         """Return these slots as a stack."""
@@ -72,7 +81,8 @@ def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, sta
     """Return the product's worker on this objective."""
     return Worker(
         storage=storage, study_id=study, objective=objective, trials=trials, stack=stack, workers=workers,
-        halving=NO_HALVING, stop=lambda: False, claimed=lambda _: None, recorded=lambda: None,
+        halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"), stop=lambda: False,
+        claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
     )  # fmt: skip
 
 

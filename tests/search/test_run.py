@@ -42,7 +42,7 @@ def test_second_run_trains_nothing(undisturbed):
     heard = []
 
     class Ears(Watcher):
-        def stage_opened(self, stage, epochs):
+        def stage_opened(self, status, stage):
             heard.append(stage)
 
     again = run(campaign, path, watcher=Ears())

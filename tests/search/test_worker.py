@@ -78,7 +78,7 @@ def working(tmp_path):
         return Worker(
             storage=storage, study_id=study, objective=objective, trials=trials, stack=10, workers=1, halving=halving,
             checkpoints=Checkpoints(tmp_path / "unfinished"), stop=stop,
-            claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda: None,
+            claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
         )  # fmt: skip
 
     return make

@@ -73,19 +73,19 @@ class Ear(search.Watcher):
         self.training = 0.0
         self.trial_epochs = self.trials = 0
 
-    def stage_opened(self, stage: Any, epochs: int) -> None:  # noqa: ARG002
+    def stage_opened(self, status: Any, stage: Any) -> None:  # noqa: ARG002
         """Count anew; the clock begins here where nothing of the stage before was our own."""
         self.opened = _clock()
         self.opening = self.opened - (self.opened if self._recorded is None else self._recorded)
         self._recorded = None
         self._forget()
 
-    def progressed(self, progress: Any) -> None:
+    def progressed(self, stage: Any) -> None:
         """Note what was trained and recorded so far."""
         self._recorded = _clock()
         self.training = self._stopwatch.seconds - self._seconds_before
         self.trial_epochs = self._stopwatch.trial_epochs - self._epochs_before
-        self.trials = progress.ended
+        self.trials = stage.look().progress.ended
 
     @property
     def seconds(self) -> float:

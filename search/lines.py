@@ -1,0 +1,91 @@
+"""What a run says where no live view can be drawn: plain lines, on a pipe, in a file, in CI."""
+
+from optuna.trial import TrialState
+
+from model import Report
+from search.campaign import Campaign
+from search.progress import Following, best_of
+from search.slot import Ending
+from search.status import Status
+from search.terminal import err, percent, ranges
+from search.watcher import Watcher
+
+_LONG = 100
+"""A stage of more trials gets a line for each look at which some had ended, which is about one a stack."""
+_FINAL_LINES = 10
+"""How many lines the final training gets."""
+
+
+class Talking(Watcher):
+    """Prints what is said, and details where they are wanted."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self.curious = verbose
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence."""
+        err.print(sentence, markup=False)
+
+    def detail(self, sentence: str) -> None:
+        """Print it where details are wanted."""
+        if self.curious:
+            self.say(sentence)
+
+
+class Lines(Talking):
+    """A line for each trial that ended; in stages of more than 100 trials, for each look at which some had."""
+
+    def stage_opened(self, status: Status, stage: Following) -> None:
+        """Tell the stage's ranges, and how much is to be done."""
+        standing = next(s for s in status.stages if s.study == stage.study)
+        left = f"{standing.trials - len(stage.endings)} of {standing.trials}"
+        self.say(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(standing)}")
+
+    def progressed(self, stage: Following) -> None:
+        """Tell which trials ended since the last look."""
+        before = len(stage.endings)
+        look = stage.look()
+        trials = look.progress.trials
+        if trials > _LONG and look.new:
+            self.say(f"{stage.stage} {len(stage.endings)}/{trials}  {_summary(look.new, stage)}")
+            return
+        width = len(str(trials))
+        for count, ending in enumerate(look.new, before + 1):
+            number = f"trial {ending.number:<{width}}"
+            self.say(f"{stage.stage} {count:>{width}}/{trials}  {number}  {setting(ending)}  {how(ending)}")
+
+    def final_opened(self, campaign: Campaign, status: Status) -> None:
+        """Tell whose final training begins."""
+        assert status.winner is not None, "the winner is to be trained"  # noqa: S101
+        winner = f"trial {status.winner.trial.number} of {status.winner.study}"
+        self.say(f"Final training of the winner, {winner}, {campaign.final.epochs} epochs.")
+
+    def final_epoch(self, report: Report, epochs: int) -> None:
+        """Tell an epoch of the final training, ten of them in all."""
+        tenths = [epoch * _FINAL_LINES // epochs for epoch in (report.epoch - 1, report.epoch)]
+        if tenths[0] < tenths[1]:
+            width = len(str(epochs))
+            self.say(f"final {report.epoch:>{width}}/{epochs}  validation {percent(report.validation.accuracy)}")
+
+
+def setting(ending: Ending) -> str:
+    """Return a trial's η and λ, in columns."""
+    return f"η {ending.point.eta:<9.4g}  λ {ending.point.lam:<9.3e}"
+
+
+def how(ending: Ending) -> str:
+    """Return how a trial ended: its accuracy, or the reason why it has none."""
+    if ending.state is TrialState.FAIL:
+        return ending.reason or "failed"
+    value = percent(ending.value) if ending.value is not None else "no value"
+    return f"{value}  pruned after epoch {ending.epochs}" if ending.state is TrialState.PRUNED else value
+
+
+def _summary(new: tuple[Ending, ...], stage: Following) -> str:
+    kinds = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed or diverged"}
+    counts = {told: sum(ending.state is state for ending in new) for state, told in kinds.items()}
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    best = best_of(stage.endings)
+    if best is None:
+        return f"{told}; none completed yet"
+    return f"{told}; best {how(best)}, trial {best.number}, {setting(best).strip()}"
