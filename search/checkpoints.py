@@ -139,7 +139,11 @@ def size_of(cache: Path) -> int:
 
 def _arithmetic() -> dict[str, Any]:
     """Return what decides how a product is rounded, beside the versions that a campaign is held to."""
-    blas = sorted(f"{each['internal_api']} {each.get('architecture')}" for each in threadpool_info())
+    # Of the BLAS alone, each kind once: other libraries come and go with what a process has imported.
+    kinds = {
+        (each["internal_api"], each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"
+    }
+    blas = sorted(f"{name} {kernels}" for name, kernels in kinds)
     found = np.show_config(mode="dicts") or {}
     return {"machine": platform.machine(), "blas": blas, "simd": found.get("SIMD Extensions")}
 

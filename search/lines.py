@@ -16,6 +16,14 @@ _FINAL_LINES = 10
 """How many lines the final training gets."""
 
 
+class Quiet(Watcher):
+    """Prints what should be mended, and nothing else."""
+
+    def warn(self, sentence: str) -> None:
+        """Print a warning."""
+        err.print(sentence, markup=False)
+
+
 class Talking(Watcher):
     """Prints what is said, and details where they are wanted."""
 

@@ -21,7 +21,7 @@ from model import Report
 from search.board import draw
 from search.campaign import Campaign
 from search.keyboard import silent
-from search.lines import Lines, Talking
+from search.lines import Lines, Quiet, Talking
 from search.progress import Following, Look, Rate
 from search.scene import Row, Scene, best_of_all, final_row, moving_row, running, standing_row, timed
 from search.slot import Ending
@@ -36,12 +36,12 @@ _KEPT = 40
 
 
 def watching(hint: str, stop: Callable[[], bool], *, quiet: bool, verbose: bool) -> AbstractContextManager[Watcher]:
-    """Return who watches a run for people: a live view on a terminal, plain lines elsewhere, nobody if quiet.
+    """Return who watches a run for people: a live view on a terminal, plain lines elsewhere, warnings alone if quiet.
 
     `hint` is the command that shows more; `stop` tells whether a stop was asked for.
     """
     if quiet:
-        return nullcontext(Watcher())
+        return nullcontext(Quiet())
     return LiveView(hint, stop, verbose=verbose) if _can_draw() else nullcontext(Lines(verbose=verbose))
 
 

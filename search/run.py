@@ -119,7 +119,7 @@ def _back_up(walk: Walk, stage: Step) -> None:
     try:
         walk.storage.back_up(f"{walk.campaign.name}+{stage.name}")
     except StorageError as error:
-        walk.watcher.say(f"There is no backup of stage {stage.name}. {error}")
+        walk.watcher.warn(f"There is no backup of stage {stage.name}. {error}")
 
 
 def _train_winner(walk: Walk) -> None:

@@ -1,6 +1,8 @@
 """One worker on a real storage, with an objective that needs no images: leases, losses, rungs."""
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field, replace
 
@@ -309,6 +311,20 @@ def test_no_room_for_checkpoints_is_said_once(tmp_path):
     assert len(told) == 1
     assert "cannot keep the weights of unfinished trials" in told[0]
     assert "COARSEFINE_CACHE" in told[0]
+
+
+def test_processes_that_imported_different_things_share_checkpoints(tmp_path):
+    """What else a process has loaded, such as scikit-learn with its threads, does not hide another's checkpoints."""
+    script = (
+        "import sys; from pathlib import Path; from search.checkpoints import Checkpoints\n"
+        "if len(sys.argv) > 2: import sklearn.cluster\n"
+        "print(Checkpoints.of('study', Path(sys.argv[1]), print)._folder)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    plain, other = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout for more in ([], ["more"])
+    )
+    assert plain == other
 
 
 def test_checkpoints_nobody_came_back_to_are_removed(tmp_path):
