@@ -1,8 +1,8 @@
 """What all figures have in common: colours, and ink for light and dark paper."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
@@ -12,6 +12,9 @@ from search.study import Study, value_of
 Theme = Literal["light", "dark"]
 Found = list[tuple[Study, FrozenTrial]]
 """Trials with their studies."""
+MOST_DRAWN = 2000
+"""Points of a kind in one figure: a browser takes a second to draw 6,000."""
+T = TypeVar("T")
 _INK = {"light": ("#1f2933", "#d9dee4", "#ffffffcc"), "dark": ("#e4e7eb", "#303a45", "#181f27cc")}
 """Of text, of grid lines, and behind words that stand among points."""
 _STAGES = ("#3379c8", "#d1711f", "#2f9355", "#a055b8", "#c2483d", "#6b7885")
@@ -61,3 +64,20 @@ def _ending(trial: FrozenTrial) -> str:
     after = max(trial.intermediate_values, default=0)
     reached = f"{100 * trial.intermediate_values[after]:.2f} % after epoch {after}, " if after else ""
     return f"{reached}{'pruned' if trial.state is TrialState.PRUNED else 'in training'}"
+
+
+def thinned(trials: Sequence[T], worth: Callable[[T], float]) -> list[T]:
+    """Return what to draw of trials: all, or of very many the best and an even sample of the others, in their order."""
+    if len(trials) <= MOST_DRAWN:
+        return list(trials)
+    half = MOST_DRAWN // 2
+    ranked = sorted(range(len(trials)), key=lambda place: -worth(trials[place]))
+    others = sorted(ranked[half:])
+    sample = {others[n * len(others) // half] for n in range(half)}
+    kept = sample.union(ranked[:half])
+    return [trial for place, trial in enumerate(trials) if place in kept]
+
+
+def counted(name: str, shown: int, there: int) -> str:
+    """Return the name of a set of points, of which maybe not all are drawn."""
+    return name if shown == there else f"{name} ({shown:,} of {there:,} drawn)"

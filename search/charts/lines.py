@@ -7,34 +7,35 @@ from typing import Any
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from search.charts.ink import CURVES, colour_of, links, searched
+from search.charts.ink import CURVES, colour_of, counted, links, searched, thinned
 from search.status import Final
 from search.study import Study, value_of
 
 
 def best_so_far(studies: Sequence[Study]) -> go.Figure:
     """Draw the accuracy of each trial in the order they ended, and the best up to each, across the search's stages."""
-    figure, studies = go.Figure(), searched(studies)
-    came, best, line = 0, float("-inf"), ([], [])  # type: tuple[int, float, tuple[list[int], list[float]]]
-    for place, study in enumerate(studies):
+    figure, came, rises = go.Figure(), 0, [(0, float("-inf"))]
+    for place, study in enumerate(searched(studies)):
         ended = sorted(
             (trial for trial in study.trials if trial.state is TrialState.COMPLETE),
             key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete, trial.number),
         )
-        places = list(range(came + 1, came + 1 + len(ended)))
-        for at, trial in zip(places, ended, strict=True):
-            best = max(best, value_of(trial))
-            line[0].append(at)
-            line[1].append(best)
-        figure.add_scatter(
-            x=places, y=[value_of(trial) for trial in ended], mode="markers", name=study.attrs["stage"],
-            marker={"size": 6, "color": colour_of(place)}, customdata=links((study, trial) for trial in ended),
-            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>", showlegend=bool(ended),
-        )  # fmt: skip
+        numbered = list(enumerate(ended, came + 1))
         came += len(ended)
+        for at, trial in numbered:
+            if value_of(trial) > rises[-1][1]:
+                rises.append((at, value_of(trial)))
+        shown = thinned(numbered, lambda pair: value_of(pair[1]))
+        figure.add_scatter(
+            x=[at for at, _ in shown], y=[value_of(trial) for _, trial in shown], mode="markers",
+            name=counted(study.attrs["stage"], len(shown), len(ended)), marker={"size": 6, "color": colour_of(place)},
+            customdata=links((study, trial) for _, trial in shown), showlegend=bool(ended),
+            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>",
+        )  # fmt: skip
+    line = [*rises[1:], *([(came, rises[-1][1])] if came else [])]
     figure.add_scatter(
-        x=line[0], y=line[1], mode="lines", name="best so far", line={"shape": "hv", "color": "#888"},
-        hovertemplate="best of %{x}: %{y:.2%}<extra></extra>",
+        x=[at for at, _ in line], y=[best for _, best in line], mode="lines", name="best so far",
+        line={"shape": "hv", "color": "#888"}, hovertemplate="best of %{x}: %{y:.2%}<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(title="completed trials")
     figure.update_yaxes(title="validation accuracy", tickformat=".2~%")

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from search.charts.ink import Found, colour_of, links, searched
+from search.charts.ink import Found, colour_of, counted, links, searched, thinned
 from search.space import Range
 from search.status import Winner
 from search.study import Study, point_of, value_of
@@ -111,10 +111,10 @@ def _points(found: Mapping[TrialState, Found]) -> Iterator[go.Scatter]:
     pruned, failed = found[TrialState.PRUNED], found[TrialState.FAIL]
     scale = _Scale.over(trial for _, trial in [*completed, *pruned, *begun])
     thin, bar = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}, {"showscale": True, "colorbar": scale.bar()}
-    yield _dots("pruned", pruned, {**scale.of(pruned), "size": 8, "symbol": "triangle-down", "line": thin})
-    yield _dots("in training", begun, {**scale.of(begun), "size": 9, "symbol": "circle-open", "line": {"width": 2}})
-    yield _dots("completed", completed, {**scale.of(completed), "size": 9, "line": thin, **(bar if completed else {})})
-    yield _dots(_how_failed(failed), failed, {"size": 8, "symbol": "x", "color": _ENDED_BADLY})
+    yield _dots("pruned", pruned, scale, {"size": 8, "symbol": "triangle-down", "line": thin})
+    yield _dots("in training", begun, scale, {"size": 9, "symbol": "circle-open", "line": {"width": 2}})
+    yield _dots("completed", completed, scale, {"size": 9, "line": thin, **(bar if completed else {})})
+    yield _dots(_how_failed(failed), failed, None, {"size": 8, "symbol": "x", "color": _ENDED_BADLY})
 
 
 def _around(ranges: Sequence[Range]) -> list[float]:
@@ -129,10 +129,13 @@ def _how_failed(failed: Found) -> str:
     return "diverged" if diverged else "diverged or failed"
 
 
-def _dots(name: str, found: Found, marker: dict[str, Any]) -> go.Scatter:
-    points = [point_of(trial) for _, trial in found]
+def _dots(name: str, found: Found, scale: _Scale | None, marker: dict[str, Any]) -> go.Scatter:
+    """Return trials as dots; `meta` names them, however many are drawn."""
+    shown = thinned(found, lambda pair: _accuracy(pair[1]) or 0.0)
+    points = [point_of(trial) for _, trial in shown]
     told = "%{customdata[0]} trial %{customdata[1]}<br>η %{x:.5g}, λ %{y:.3g}<br>%{customdata[2]}<extra></extra>"
     return go.Scatter(
-        x=[point.eta for point in points], y=[point.lam for point in points], mode="markers", name=name,
-        marker=marker, customdata=links(found), hovertemplate=told, showlegend=bool(found),
+        x=[point.eta for point in points], y=[point.lam for point in points], mode="markers", meta=name,
+        name=counted(name, len(shown), len(found)), marker={**(scale.of(shown) if scale else {}), **marker},
+        customdata=links(shown), hovertemplate=told, showlegend=bool(found),
     )  # fmt: skip

@@ -72,7 +72,7 @@ def _overview(story: Story) -> Iterator[Figure]:
 def _on_any_width(plot: go.Figure, studies: Sequence[Study]) -> go.Figure:
     """Give the map a colour bar below, and ticks that do not touch each other on a phone."""
     bar = {"orientation": "h", "y": -0.16, "yanchor": "top", "thickness": 12, "title": {"side": "bottom"}}
-    plot.update_traces(marker_colorbar=bar, selector={"name": "completed"})
+    plot.update_traces(marker_colorbar=bar, selector={"meta": "completed"})
     for update, ranges in (
         (plot.update_xaxes, [study.space.eta for study in studies]),
         (plot.update_yaxes, [study.space.lam for study in studies]),

@@ -1,4 +1,5 @@
 import shutil
+import sys
 
 import postgres
 import pytest
@@ -6,6 +7,7 @@ from serving import serving
 from small_campaign import SMALL
 
 from search.campaign import Campaign
+from search.cli import main
 from search.database import locate
 from search.run import run
 from search.storage import make_storage, open_storage
@@ -89,3 +91,22 @@ def client(searched):
     """A client of a server over that storage, which serves as it does by default."""
     with serving(searched / "studies.db") as served:
         yield served
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a command in an empty folder and returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COARSEFINE_DATA", raising=False)
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["coarsefine", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return called

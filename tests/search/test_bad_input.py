@@ -3,31 +3,9 @@
 import os
 import shutil
 import sqlite3
-import sys
 
 import pytest
 from small_campaign import SMALL, coarsefine
-
-from search.cli import main
-
-
-@pytest.fixture
-def cli(tmp_path, monkeypatch, capsys):
-    """Return a function that runs a command in an empty folder and returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("COARSEFINE_DATA", raising=False)
-
-    def called(*arguments):
-        monkeypatch.setattr(sys, "argv", ["coarsefine", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return called
 
 
 def one_sentence(text):

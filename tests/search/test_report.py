@@ -108,24 +108,6 @@ def paper_page(paper_file):
     return report(paper_file, paper_file.with_name("paper.html"))
 
 
-@pytest.fixture
-def cli(tmp_path, monkeypatch, capsys):
-    """Return a function that runs a command in a folder and returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def called(*arguments):
-        monkeypatch.setattr(sys, "argv", ["coarsefine", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return called
-
-
 def report(storage, output, name=None):
     """Write a report; return its page."""
     opened = open_storage(locate(storage))
