@@ -82,6 +82,7 @@ function commandsOf(status) {
     failed: { "See how its trials ended": `coarsefine status ${name}` },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
+      "Tell its story in one file that opens anywhere": `coarsefine report ${name}`,
       "As JSON, for a script": `coarsefine best ${name} --json`,
     },
   }[status.state];
