@@ -67,9 +67,12 @@ def _form(ranges: Range) -> str:
     return distribution_to_json(FloatDistribution(ranges.low, ranges.high, log=True))
 
 
-def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float, *, suspects: bool) -> list[Claim]:
-    """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone."""
-    wanted = {"study": study, "n": n, "suspects": int(suspects)}
+def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float) -> list[Claim]:
+    """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone.
+
+    They are what it trains next: what it holds beside them waits.
+    """
+    wanted = {"study": study, "n": n}
     found = connection.execute(FREE, wanted).all()
     if not found and _bring_back_strays(connection, study):
         found = connection.execute(FREE, wanted).all()
@@ -77,14 +80,14 @@ def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: f
         return []
     if found[0].alone:
         found = found[:1]
+    train(connection, owner, [])
     ids = [row.trial_id for row in found]
     running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
     connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
-    holder = {"owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid}
-    leases = [
-        {"trial_id": row.trial_id, "attempt": row.attempts + 1, "started": owner.started, **holder} for row in found
-    ]
-    replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started")
+    holder: dict[str, Any] = {"owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid}
+    holder |= {"started": owner.started, "training": 1}
+    leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row in found]
+    replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started", "training")
     statement = upsert(connection.dialect.name, lease, ("trial_id",), replaced)
     connection.execute(statement.values(expires=Now() + seconds), leases)
     return [Claim(row.trial_id, row.attempts + 1, _slot(row), row.deaths) for row in found]
@@ -111,6 +114,12 @@ def held_by(connection: sa.Connection, owner: Owner) -> dict[int, int]:
 def renew(connection: sa.Connection, owner: Owner, seconds: float) -> None:
     """Let every lease of a worker last from now on."""
     connection.execute(RENEW, {"me": owner.id, "seconds": seconds})
+
+
+def train(connection: sa.Connection, owner: Owner, ids: Sequence[int]) -> None:
+    """Note which of its slots a worker trains now: should it die, these alone may have killed it."""
+    chosen = sa.case((lease.c.trial_id.in_(ids), 1), else_=0)
+    connection.execute(lease.update().where(lease.c.owner == owner.id).values(training=chosen))
 
 
 def write(connection: sa.Connection, records: Sequence[Record]) -> None:
@@ -178,7 +187,9 @@ def reap(connection: sa.Connection, me: Owner) -> None:
     # Trials that somebody ended by other means, in a dashboard for one, have nothing to come back to.
     ended = [row.trial_id for row in left if row.state is not TrialState.RUNNING]
     connection.execute(lease.delete().where(lease.c.trial_id.in_(ended)))
-    _mourn(connection, [row for row in left if row.state is TrialState.RUNNING])
+    running = [row for row in left if row.state is TrialState.RUNNING]
+    give_back(connection, [row.trial_id for row in running if not row.training])
+    _mourn(connection, [row for row in running if row.training])
 
 
 def _mourn(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> None:
@@ -210,10 +221,11 @@ def _death(row: sa.Row[Any]) -> dict[str, Any]:
 def _is_guilty(story: Sequence[dict[str, Any]]) -> bool:
     """Tell whether a slot is to be blamed for the deaths of its workers.
 
-    Only deaths without neighbours count. And since a slot trains to the same bits each time, one that kills its worker
-    does it in the same epoch: a death in an epoch that another attempt came through was no fault of the slot. Some
-    deaths keep to no epoch, such as those for want of memory: of those, more are needed, and all since the slot came
-    farthest, for one that goes on from checkpoint to checkpoint gets to its end, however often its machine is taken.
+    Only deaths count with which nothing else was in training. And since a slot trains to the same bits each time, one
+    that kills its worker does it in the same epoch: a death in an epoch that another attempt came through was no fault
+    of the slot. Some deaths keep to no epoch, such as those for want of memory: of those, more are needed, and all
+    since the slot came farthest, for one that goes on from checkpoint to checkpoint gets to its end, however often its
+    machine is taken.
     """
     furthest = max(death["epoch"] for death in story)
     since = next(place for place, death in enumerate(story) if death["epoch"] == furthest)

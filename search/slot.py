@@ -37,11 +37,6 @@ class Claim:
     deaths: int = 0
     """Workers that died with the slot, maybe because of it: what becomes of it must be recorded to the epoch."""
 
-    @property
-    def is_suspect(self) -> bool:
-        """Tell whether so many died that the slot must be trained alone: its neighbours are not to be blamed for it."""
-        return self.deaths >= SUSPECT_DEATHS
-
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -125,10 +125,9 @@ class Storage(RDBStorage):
 
         self._transact(write)
 
-    def claim(self, study_id: int, n: int, *, suspects: bool = True) -> list[Claim]:
+    def claim(self, study_id: int, n: int) -> list[Claim]:
         """Take up to n slots, lowest numbers first: waiting ones, and those whose worker is gone.
 
-        `suspects` says whether slots that workers died with are wanted.
         A slot that two workers died with comes alone; where three more die, it FAILs, with their story as its `reason`.
         """
 
@@ -137,11 +136,22 @@ class Storage(RDBStorage):
                 held = queue.held_by(connection, self.owner)
                 queue.give_back(connection, sorted(held.keys() - self._held.keys()))
             queue.reap(connection, self.owner)
-            return queue.take(connection, study_id, n, self.owner, self.lease_seconds, suspects=suspects)
+            return queue.take(connection, study_id, n, self.owner, self.lease_seconds)
 
         claims = self._transact(take)
         self._held.update({claim.trial_id: claim.attempt for claim in claims})
         return claims
+
+    def train(self, claims: Sequence[Claim]) -> None:
+        """Note that this worker trains these of its slots now, and what else it holds waits.
+
+        Freshly claimed slots are noted so already. Should a worker die, those in training alone are suspected.
+        """
+
+        def write(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - noted twice, it is the same
+            queue.train(connection, self.owner, [claim.trial_id for claim in claims])
+
+        self._transact(write)
 
     def record(self, records: Sequence[Record], holding: Sequence[Claim]) -> list[Claim]:
         """Record what a worker's slots did, and renew all leases it holds; return the claims that were lost meanwhile.

@@ -34,6 +34,7 @@ lease = sa.Table(
     sa.Column("machine", sa.String(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started", sa.Double, nullable=False),
+    sa.Column("training", sa.Integer, nullable=False, server_default="1"),  # 0: held, while others are trained
     sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),  # workers that died with this slot
     sa.Column("story", sa.Text, nullable=False, server_default="[]"),  # when, where and in which epoch
 )
@@ -65,7 +66,6 @@ def _waiting() -> sa.Subquery:
         )
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING)
-        .where(alone <= sa.bindparam("suspects"))
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
@@ -182,7 +182,8 @@ REMEMBER = (
 
 def _left_behind() -> sa.Select[Any]:
     others = lease.alias()
-    company = sa.select(sa.func.count()).where(others.c.owner == lease.c.owner).scalar_subquery()
+    beside = (others.c.owner == lease.c.owner) & (others.c.training == 1)
+    company = sa.select(sa.func.count()).where(beside).scalar_subquery()
     reached = sa.func.coalesce(
         sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == lease.c.trial_id).scalar_subquery(), 0
     )

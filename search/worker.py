@@ -7,7 +7,7 @@ put together into wide stacks again. Where another worker left a slot amid its t
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -81,7 +81,8 @@ class Worker:
                 self._save()
                 raise
             finally:
-                self._give_up(self._lanes)
+                self.storage.release([lane.claim for lane in self._lanes.values()])
+                self._let_go(set(self._lanes))
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
@@ -102,10 +103,7 @@ class Worker:
             thread.join()
 
     def _next(self) -> Stack | None:
-        """Return the stack to train next: of the last claim, of survivors that fill one, of new slots, else the rest.
-
-        A slot that workers died with is claimed only with empty hands, so that nobody else can be to blame.
-        """
+        """Return what to train next: of the last claim, or survivors that fill a stack, or new slots, or the rest."""
         while True:
             self._heed("Stopped before the next stack.")
             self._decide_rungs()
@@ -113,26 +111,21 @@ class Worker:
                 return self._joined(self._begun, min(self._begun, key=lambda stack: stack.epoch))
             group = self._widest_group()
             if sum(len(stack.numbers) for stack in group) >= self.stack:
-                return self._joined(self._survived, group[0])
-            if self._claimed_some(suspects=not self._lanes):
-                continue
-            if group:
-                return self._joined(self._survived, group[0])
-            if not self._parked:
+                return self._survivors(group)
+            if claims := self.storage.claim(self.study_id, self._width()):
+                self._begin(claims)
+            elif group:
+                return self._survivors(group)
+            elif not self._parked:
                 return None
-            if not self._claimed_some(suspects=True):
+            else:
                 time.sleep(_POLL_SECONDS)
 
-    def _claimed_some(self, *, suspects: bool) -> bool:
-        """Claim slots and make stacks of them; tell whether there were any."""
-        claims = self.storage.claim(self.study_id, self._width(), suspects=suspects)
-        if not claims:
-            return False
-        if claims[0].is_suspect and self._lanes:
-            self._save()
-            self._give_up(self._lanes)
-        self._begin(claims)
-        return True
+    def _survivors(self, group: Sequence[Stack]) -> Stack:
+        """Return survivors as one stack, and let it be known that these are in training, and nothing else."""
+        stack = self._joined(self._survived, group[0])
+        self.storage.train([self._lanes[number].claim for number in stack.numbers])
+        return stack
 
     def _begin(self, claims: Sequence[Claim]) -> None:
         """Make stacks of slots, each from where its last worker left it.
@@ -273,11 +266,6 @@ class Worker:
                 state = stack.state_of(number) if lane.saved < lane.epoch else None
                 if state is not None and self.checkpoints.save(lane.claim.slot, Checkpoint(lane.history, state)):
                     lane.saved = lane.epoch
-
-    def _give_up(self, numbers: Collection[int]) -> None:
-        """Give slots back, to be claimed again."""
-        self.storage.release([self._lanes[number].claim for number in numbers])
-        self._let_go(set(numbers))
 
     def _let_go(self, numbers: set[int]) -> None:
         for stack in (*self._begun, *self._parked, *self._survived):

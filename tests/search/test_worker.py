@@ -236,32 +236,29 @@ def test_slot_lost_while_stacks_are_made(opened, working):
     assert worker.checkpoints.load(slots[2]) is None
 
 
-@pytest.mark.parametrize("halving", [NO_HALVING, Halving((2,), 2.0)], ids=["plain", "halving"])
-def test_suspect_slot_trains_while_nothing_else_is_held(opened, working, halving):
-    """A slot that two workers died with is trained by one that holds no other, also where others wait at a rung."""
-    storage, held = opened(), []
+def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
+    """Several slots that two workers died with are trained one by one, while others wait at the rung, to the end."""
+    storage, trained = opened(), []
     study = open_stage(storage, 12)
-    suspect = storage.claim(study, 1)[0]
-    storage.release([suspect])
+    suspects = storage.claim(study, 3)
+    storage.release(suspects)
     with storage.engine.begin() as connection:
-        connection.execute(sa.update(lease).where(lease.c.trial_id == suspect.trial_id).values(deaths=2))
-    other = opened()
-    in_the_way = other.claim(study, 1)
-    assert [claim.slot.number for claim in in_the_way] == [0]
+        connection.execute(sa.update(lease).values(deaths=2))
 
     def amid_epoch(stack):
-        if 0 in stack.numbers:
-            with storage.engine.connect() as connection:
-                held.append(connection.scalar(sa.select(sa.func.count()).where(lease.c.owner != "")))
-        elif len(worker._parked) == 1:
-            other.release(in_the_way)
+        with storage.engine.connect() as connection:
+            rows = connection.execute(sa.select(lease.c.trial_id).where(lease.c.owner != "", lease.c.training == 1))
+            in_training = {row.trial_id for row in rows}
+        held = {number: worker._lanes[number].claim.trial_id for number in worker._lanes}
+        trained.append((stack.epoch, sorted(stack.numbers)))
+        assert {held[number] for number in stack.numbers} == in_training
 
-    worker = working(storage, study, ToyObjective(4, amid_epoch), 12, halving)
-    if halving is NO_HALVING:
-        other.release(in_the_way)
+    worker = working(storage, study, ToyObjective(4, amid_epoch), 12, Halving((2,), 2.0))
     worker.work()
-    assert held
-    assert set(held) == {1}
+    first = [numbers for epoch, numbers in trained if epoch == 1]
+    assert first[:3] == [[0], [1], [2]]
+    found = states(storage, study)
+    assert (found.count("COMPLETE"), found.count("PRUNED")) == (6, 6)
 
 
 def table_of(storage, study):
