@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TRIED = {
     "kill -9 of workers": 2,
-    "kill until claimed again": 2,
+    "time lost to a kill": 2,
     "run killed at a stage boundary": 2,
     "SIGSTOP past the lease, awake": 2,
     "claim race, 16 processes": 2,
