@@ -170,7 +170,7 @@ class Slow:
         end = time.thread_time() + self.seconds
         while time.thread_time() < end:
             pass
-        return View(self.read, Status(name, "", "running", 0.0, (), None, None), {}, {}, ())
+        return View(self.read, Status(name, "", "running", 0.0, (), None, None, None), {}, {}, ())
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.0, 4), (0.4, 1)])
