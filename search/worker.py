@@ -24,7 +24,7 @@ from search.storage import Storage
 
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time."""
-_SAVE_SECONDS = 0.5
+_SAVE_SECONDS = 0.25
 """Between checkpoints: what a kill may cost beside the epoch it interrupts."""
 _LEAST_SAVES_APART = 20
 """And how many times as long as it takes to write them: a slow disk may cost a kill's time, not everyone's."""
