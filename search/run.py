@@ -110,7 +110,7 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
             crew.wait(_LOOK_SECONDS)
             walk.watcher.progressed(following)
         walk.watcher.progressed(following)
-        walk.forget_weights(stage)
+        walk.forget_weights(study)
         _back_up(walk, stage)
 
 
@@ -145,8 +145,9 @@ def _train_and_record(walk: Walk, last: int) -> None:
     campaign, studies = walk.campaign, walk.studies()
     if read_final(studies) is not None:  # by whoever had the right a moment ago
         return
-    winner = find_winner(studies)
-    if (verdict := verdict_of(studies.values())) is not None and winner is None:
+    verdict = verdict_of(studies.values())
+    winner = find_winner(studies, verdict)
+    if verdict is not None and winner is None:
         raise NothingCompleted(
             f"{verdict.words} Lower the upper bound of eta, or [confirm] seeds, and start under another name."
         )

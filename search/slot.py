@@ -14,9 +14,6 @@ from optuna.trial import TrialState
 
 from search.space import Point
 
-SUSPECT_DEATHS = 2
-"""Of its workers, by which a slot comes under suspicion."""
-
 
 @dataclass(frozen=True, slots=True)
 class Slot:

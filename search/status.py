@@ -215,28 +215,27 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
     """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
     config = next(iter(studies.values())).attrs["config"]
     stages = tuple(_stage(name, planned, studies, live) for planned in planned_stages(config))
-    final = read_final(studies)
+    final, verdict = read_final(studies), verdict_of(studies.values())
     return Status(
         campaign=name,
         storage=storage,
         state=_state(stages, final),
         seconds=_seconds(studies, final),
         stages=stages,
-        winner=find_winner(studies),
-        verdict=verdict_of(studies.values()),
+        winner=find_winner(studies, verdict),
+        verdict=verdict,
         final=final,
     )
 
 
-def find_winner(studies: Mapping[str, Study]) -> Winner | None:
-    """Return the winner among the finalists once they were trained again; else the best trial of all stages so far.
+def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner | None:
+    """Return the winner by the verdict on the finalists; where there is none, the best trial of all stages so far.
 
     Of equal values, that of the earlier stage counts, then that of the lower number. None where no trial completed, or
     where no finalist held on every seed.
     """
     searched = [study for study in studies.values() if not study.is_confirm]
     completed = sum(study.count(TrialState.COMPLETE) for study in searched)
-    verdict = verdict_of(studies.values())
     if verdict is not None:
         return _confirmed(studies, verdict.winner, completed) if verdict.winner else None
     ranked = [(study, study.best(1)[0]) for study in searched if study.best(1)]

@@ -9,7 +9,6 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from search.dialect import Now
-from search.slot import SUSPECT_DEATHS
 
 studies, trials = models.StudyModel.__table__, models.TrialModel.__table__
 directions, study_attrs = models.StudyDirectionModel.__table__, models.StudyUserAttributeModel.__table__
@@ -43,6 +42,9 @@ lease = sa.Table(
 IS_SLOT = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed")
 """Tells a slot from what else somebody put into the study, such as an enqueued trial."""
 
+_SUSPECT_DEATHS = 2
+"""A slot that as many workers died with is trained alone: its neighbours are not to be blamed for it."""
+
 
 def rows_of(given: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
     """Return attributes as rows, in the order in which they may be locked."""
@@ -55,7 +57,7 @@ def _waiting() -> sa.Subquery:
     What is no slot has a higher number than all slots, and takes no slot's place.
     """
     deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
-    alone = sa.case((deaths >= SUSPECT_DEATHS, 1), else_=0)
+    alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0)
     return (
         sa.select(
             trials.c.trial_id,

@@ -59,22 +59,24 @@ class Walk:
     def take_stages(self, *, ended: Callable[[Step], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
         for stage in self.campaign.steps:
-            if not self.was_over(stage):
-                self._take(stage)
-                ended(stage)
-            self.forget_weights(stage)
+            if self.was_over(stage):
+                self.forget_weights(self.begun[self.campaign.study_name(stage)])
+                continue
+            study = self.open(stage)
+            self._take(stage, study)
+            ended(stage)
+            self.forget_weights(study)
 
-    def forget_weights(self, stage: Step) -> None:
+    def forget_weights(self, study: Study) -> None:
         """Remove what is kept on this machine of a stage's unfinished trials: it has ended."""
-        self._checkpoints(self.open(stage)).clear()
+        self._checkpoints(study).clear()
 
     def was_over(self, stage: Step) -> bool:
         """Tell whether a stage was at its end when this process came: nothing of it is news."""
         study = self.begun.get(self.campaign.study_name(stage))
         return study is not None and study.finished
 
-    def _take(self, stage: Step) -> None:
-        study = self.open(stage)
+    def _take(self, stage: Step, study: Study) -> None:
         following = self.follow(stage, study)
         worker = self._worker(stage, following, study)
         worker.work()
