@@ -3,8 +3,8 @@
 One product over all trials of a stack is what makes a stack fast. A BLAS may however pick another kernel, hence
 another order of summation, for another number of rows (OpenBLAS does so for small products). So a width is shared
 only where, on this machine and for exactly these shapes, it gives the bits of one trial alone: that is tried once
-per shape and process, on random numbers, since the order of summation depends on shapes and never on values.
-Otherwise each trial has its own product, always of the same shape: slower, and the same bits.
+per shape, number of BLAS threads and process, on random numbers, since the order of summation depends on these and
+never on values. Otherwise each trial has its own product, always of the same shape: slower, and the same bits.
 
 Another kernel may be at work in a few rows or columns only, those left over at the edge of its tiles, and there most
 sums still round alike (seen: 2 of 250, for 3 trials of 50 hidden units and 5 images). So small shapes are tried many
@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import get_blas_funcs
+from threadpoolctl import ThreadpoolController
 
 Floats = npt.NDArray[Any]
+
+_BLAS = ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 def project(W: Floats, x: Floats, S: Floats, *, add: bool) -> None:
@@ -37,7 +40,8 @@ _Product = Callable[[Floats, Floats, Floats], None]
 
 def _shared_or_alone(product: _Product, W: Floats, x: Floats, S: Floats) -> None:
     T, m, d = W.shape
-    if _keeps_bits(product, T, m, d, len(x), W.dtype.str):
+    threads = tuple(library.num_threads for library in _BLAS)  # how a product is split depends on them; asked in 1-2 µs
+    if _keeps_bits(product, T, m, d, len(x), W.dtype.str, threads):
         product(W, x, S)
         return
     for k in range(T):
@@ -65,7 +69,7 @@ def _gemm(like: Floats) -> Any:
 
 
 @cache
-def _keeps_bits(product: _Product, T: int, m: int, d: int, b: int, dtype: str) -> bool:
+def _keeps_bits(product: _Product, T: int, m: int, d: int, b: int, dtype: str, threads: tuple[int, ...]) -> bool:  # noqa: ARG001 - a key
     if T == 1:
         return True
     rng = np.random.default_rng(0)

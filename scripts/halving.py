@@ -1,7 +1,8 @@
 """Measures what halving saves and costs: the `cifar10` campaign with and without it, on half of its training images.
 
-Both run to the same plan from the same campaign seed, so each seed is a pair. Prints, and writes as JSON, the epochs
-trained with halving as a share of those without, and the paired difference of the best validation accuracy.
+Its trials are cut to the report's 10 epochs, and its rungs are the usual ones. Both run to the same plan from the same
+campaign seed, so each seed is a pair. Prints, and writes as JSON, the epochs trained with halving as a share of those
+without, and the paired difference of the best validation accuracy.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from search import Campaign, run
 from search.database import locate
 from search.storage import open_storage
 from search.study import find_studies
+
+_EPOCHS = 10
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,15 @@ def parse() -> argparse.Namespace:
 def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
     """Run one campaign's three stages; its final training is cut to one epoch."""
     preset = Campaign.load("cifar10")
-    stages = [stage.model_copy(update={"trials": trials, "pruner": pruner}) for stage in preset.stage]
+    stages = [stage.model_copy(update={"trials": trials, "pruner": pruner, "rungs": None}) for stage in preset.stage]
     campaign = preset.model_copy(
         update={
             "seed": seed,
             "stage": stages,
             "confirm": None,
-            "data": preset.data.model_copy(update={"train": ["data_batch_1"]}),
-            "final": preset.final.model_copy(update={"epochs": 1}),
+            "model": preset.network.model_copy(update={"epochs": _EPOCHS}),
+            "data": preset.images.model_copy(update={"train": ["data_batch_1"]}),
+            "final": preset.recipe.model_copy(update={"epochs": 1}),
         }
     )
     with tempfile.TemporaryDirectory() as folder:

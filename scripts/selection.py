@@ -1,10 +1,10 @@
 """Simulates the choice of the winner, with known truth: how often each rule picks the truly best, and what it costs.
 
 Settings, their true accuracies and the noise of a seed are taken from a finished campaign with `[confirm]`: the noise
-is the standard deviation within its finalists; the true accuracies are those of its completed trials, drawn together by
-as much as that noise has spread them. Each rule then has the same number of trainings: the plain best of N + k·s
-trials, or N trials and k finalists on s fresh seeds each. "True" is the accuracy on the same validation images over all
-seeds.
+is the standard deviation within its finalists; the true accuracies are those of its completed trials, those of each
+stage drawn together by as much as that noise has spread them. Each rule then has the same number of trainings: the
+plain best of N + k·s trials, or N trials and k finalists on s fresh seeds each. "True" is the accuracy on the same
+validation images over all seeds.
 """
 
 import argparse
@@ -13,12 +13,13 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from search.database import locate
-from search.space import Point
+from search.space import Point, Space
 from search.storage import open_storage
 from search.study import find_studies, point_of, value_of, verdict_of
 from search.winner import Candidate, choose_finalists, judge
@@ -30,6 +31,7 @@ Floats = npt.NDArray[np.float64]
 class World:
     """What is drawn from: settings with their true accuracies, and a seed's noise."""
 
+    bounds: Space
     points: list[Point]
     truths: Floats
     noise: float
@@ -51,20 +53,8 @@ class Pick:
 def main() -> None:
     """Measure the noise, simulate, print, and write."""
     wanted = parse()
-    world = read_world(wanted.storage, wanted.campaign)
-    rng = np.random.default_rng(wanted.seed)
-    picks = [simulate(world, rng) for _ in range(wanted.repetitions)]
-    report = {
-        "campaign": wanted.campaign,
-        "trials": len(world.truths),
-        "finalists": world.finalists,
-        "seeds": world.seeds,
-        "noise": world.noise,
-        "spread of true accuracies": float(world.truths.std()),
-        "repetitions": wanted.repetitions,
-        "rules": {rule: summary([pick[rule] for pick in picks]) for rule in picks[0]},
-    }
-    print(f"A seed's noise: {100 * world.noise:.2f} points (standard deviation within {world.finalists} finalists).")
+    report = study(wanted.storage, wanted.campaign, wanted.repetitions, wanted.seed)
+    print(f"A seed's noise: {100 * report['noise']:.2f} points (standard deviation within the finalists).")
     for rule, found in report["rules"].items():
         true = f"{100 * found['truth']:.3f} ± {100 * found['truth_error']:.3f} %"
         print(
@@ -72,6 +62,23 @@ def main() -> None:
             f"below the best {100 * found['regret']:.3f}"
         )
     wanted.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+
+
+def study(storage: str | Path, campaign: str, repetitions: int, seed: int) -> dict[str, Any]:
+    """Return what each rule picks in simulated campaigns of the settings and the noise of a finished one."""
+    world = read_world(storage, campaign)
+    rng = np.random.default_rng(seed)
+    picks = [simulate(world, rng) for _ in range(repetitions)]
+    return {
+        "campaign": campaign,
+        "trials": len(world.truths),
+        "finalists": world.finalists,
+        "seeds": world.seeds,
+        "noise": world.noise,
+        "spread of true accuracies": float(world.truths.std()),
+        "repetitions": repetitions,
+        "rules": {rule: summary([pick[rule] for pick in picks]) for rule in picks[0]},
+    }
 
 
 def parse() -> argparse.Namespace:
@@ -85,7 +92,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_world(storage: str, campaign: str) -> World:
+def read_world(storage: str | Path, campaign: str) -> World:
     """Take settings, truths and noise from a campaign."""
     opened = open_storage(locate(storage))
     studies = find_studies(opened, campaign)
@@ -97,11 +104,19 @@ def read_world(storage: str, campaign: str) -> World:
         )
     rows = np.array([f.values for f in verdict.finalists if f.confirmed], dtype=np.float64)
     noise = float(np.sqrt(rows.var(axis=1, ddof=1).mean()))
-    trials = [t for s in studies.values() if not s.is_confirm for t in s.best(len(s.trials))]
-    values = np.array([value_of(trial) for trial in trials])
-    shrunk = math.sqrt(max(0.0, 1 - noise**2 / values.var(ddof=1)))
-    truths = values.mean() + shrunk * (values - values.mean())
-    return World([point_of(t) for t in trials], truths, noise, len(verdict.finalists), rows.shape[1])
+    searched = [study.best(len(study.trials)) for study in studies.values() if not study.is_confirm]
+    points = [point_of(trial) for trials in searched for trial in trials]
+    truths = [shrunk(np.array([value_of(trial) for trial in trials]), noise) for trials in searched if trials]
+    bounds = next(iter(studies.values())).space
+    return World(bounds, points, np.concatenate(truths), noise, len(verdict.finalists), rows.shape[1])
+
+
+def shrunk(values: Floats, noise: float) -> Floats:
+    """Return values of as much variance about their mean as is left of theirs when the noise's is taken off."""
+    spread = float(values.var(ddof=1)) if len(values) > 1 else 0.0
+    share = math.sqrt(max(0.0, 1 - noise**2 / spread)) if spread else 0.0
+    mean = float(values.mean())
+    return mean + share * (values - mean)
 
 
 def simulate(world: World, rng: np.random.Generator) -> dict[str, Pick]:
@@ -111,7 +126,7 @@ def simulate(world: World, rng: np.random.Generator) -> dict[str, Pick]:
     truths = world.truths[drawn]
     values = truths + world.noise * rng.standard_normal(n + extra)
     candidates = [Candidate("simulated", at, world.points[drawn[at]], float(values[at])) for at in range(n)]
-    finalists = choose_finalists(candidates, world.finalists, near=0.0)
+    finalists = choose_finalists(candidates, world.finalists, 0.0, world.bounds)
     numbers = [finalist.number for finalist in finalists]
     again = truths[numbers, None] + world.noise * rng.standard_normal((len(numbers), world.seeds))
     verdict = judge(finalists, again.tolist(), seed=0)

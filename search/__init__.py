@@ -7,11 +7,15 @@ from search.errors import (
     NothingCompleted,
     SearchError,
     StorageError,
+    TrialEnded,
     UsageError,
     WorkersFailed,
 )
+from search.export import read_export
+from search.function import batched
 from search.run import run
 from search.status import Status
+from search.train import train
 from search.walk import join
 from search.watcher import Watcher
 
@@ -23,9 +27,13 @@ __all__ = [
     "SearchError",
     "Status",
     "StorageError",
+    "TrialEnded",
     "UsageError",
     "Watcher",
     "WorkersFailed",
+    "batched",
     "join",
+    "read_export",
     "run",
+    "train",
 ]

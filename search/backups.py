@@ -5,9 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import psutil
-
 from search.database import disk_errors
+from search.whole import remove_leftovers, unfinished
 
 _KEPT = 5
 _PATIENCE_SECONDS = 60
@@ -23,7 +22,7 @@ def back_up(path: Path, label: str) -> Path:
     copy = _folder(path) / f"{label}.db"
     with disk_errors(copy):
         copy.parent.mkdir(exist_ok=True)
-        remove_leftovers(copy)
+        remove_leftovers(copy.parent, copy.name)
         new = unfinished(copy)
         try:
             with closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS)) as connection:
@@ -40,19 +39,6 @@ def back_up(path: Path, label: str) -> Path:
 def newest_good(path: Path) -> Path | None:
     """Return the newest backup of a database that is whole."""
     return next((copy for copy in _newest_first(path) if _is_whole(copy)), None)
-
-
-def unfinished(path: Path) -> Path:
-    """Return where this process makes a file before it stands at its place."""
-    return path.with_name(f"{path.name}-new-{os.getpid()}")
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left unfinished."""
-    for leftover in path.parent.glob(f"{path.name}-new-*"):
-        pid = leftover.name.removesuffix("-journal").rpartition("-")[2]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            leftover.unlink(missing_ok=True)
 
 
 def _folder(path: Path) -> Path:

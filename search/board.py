@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from optuna.trial import TrialState
 from rich.text import Text
 
-from search.lines import how, setting
+from search import words
+from search.lines import how
 from search.scene import Row, Scene
 from search.slot import Ending
-from search.terminal import duration, percent
+from search.terminal import duration
 
 _MARKS = {"done": ("✓", "green"), "now": ("▶", "bold cyan"), "next": ("·", "dim")}
 _GAP = 2
 _LEAST_BAR, _MOST_BAR = 8, 40
-_BAR, _LAST_FIGURE = 4, 7
-"""Ranks of the bar's column, the only one that grows, and of the last that tells of the best trial."""
+_BAR, _FIRST_VALUE, _LAST_FIGURE = 4, 5, 100
+"""Ranks of the bar's column, the only one that grows, and of the first and last that tell of the best trial."""
 _GOOD_BAR = 24
 """Columns that explain come after a bar of this width."""
 _MOST_NAME = 24
 _MOST_LAST = 10
 """Lines of finished trials, however tall the terminal."""
-_LAST_WIDTH = 66
-"""Of one finished trial; where several fit side by side, they do."""
+_LAST_WIDTH, _VALUE_WIDTH = 40, 13
+"""Of one finished trial, and of each of its parameters; where several fit side by side, they do."""
 _MARGIN = 4
 """Columns left free at the end of the last line, where terminals echo ^C."""
 
@@ -71,8 +72,8 @@ def _facts(scene: Scene) -> list[Text]:
         best.append("none yet", "dim")
     else:
         stage, ending = scene.best
-        best.append(how(ending), "bold green")
-        best.append(f"  {setting(ending)}  trial {ending.number} of {stage}")
+        best.append(how(ending, scene.measure), "bold green")
+        best.append(f"  {words.in_columns(ending.point)}  trial {ending.number} of {stage}")
     return [best, Text(f" now   {scene.running}"), Text(f" rate  {_pace(scene.rate, scene.epochs_per_trial)}")]
 
 
@@ -123,19 +124,24 @@ def _table(scene: Scene, width: int, now: float) -> list[Text]:
             return Text(f"≈ {duration(row.seconds)}", "dim")
         return Text(f"{duration(_left(row.seconds, scene, now))} left")
 
+    def value(row: Row) -> Text:
+        return Text("" if row.value is None else scene.measure.text(row.value), "green")
+
     def of_best(told: Callable[[Ending], str]) -> Callable[[Row], Text]:
         return lambda row: Text(told(row.best) if row.best else "")
+
+    def of_parameter(rank: int, name: str) -> _Column:
+        return _Column(words.symbol(name), rank, of_best(lambda best: words.quantity(name, best.point[name])), 5)
 
     columns = [
         _Column("", 0, _name),
         _Column("", 1, _count, right=True),
         _Column("", _BAR, lambda row: _bar(row, _LEAST_BAR)),
-        _Column("best", 2, lambda row: Text("" if row.value is None else percent(row.value), "green"), 8, right=True),
-        _Column("η", 5, of_best(lambda best: f"{best.point.eta:.4g}"), 8),
-        _Column("λ", 6, of_best(lambda best: f"{best.point.lam:.2e}"), 8),
-        _Column("trial", 7, of_best(lambda best: str(best.number)), 5, right=True),
-        _Column("ranges", 8, lambda row: Text(row.ranges, "dim")),
-        _Column("", 9, lambda row: Text(row.notes, "dim")),
+        _Column("best", 2, value, 8, right=True),
+        *(of_parameter(place, name) for place, name in enumerate(scene.searched, _FIRST_VALUE)),
+        _Column("trial", _LAST_FIGURE, of_best(lambda best: str(best.number)), 5, right=True),
+        _Column("ranges", _LAST_FIGURE + 1, lambda row: Text(row.ranges, "dim")),
+        _Column("", _LAST_FIGURE + 2, lambda row: Text(row.notes, "dim")),
         _Column("", 3, time, 9, right=True),
     ]
     return _laid_out(columns, scene.rows, width)
@@ -192,7 +198,8 @@ def _bar(row: Row, width: int) -> Text:
 
 def _last(scene: Scene, width: int, most: int) -> list[Text]:
     """Return finished trials, the newest first; side by side where there is room."""
-    across = max(width // _LAST_WIDTH, 1)
+    wide = _LAST_WIDTH + _VALUE_WIDTH * len(scene.searched)
+    across = max(width // wide, 1)
     entries = [_entry(stage, ending, scene) for stage, ending in scene.last[: most * across]]
     if len(entries) <= most:
         across = 1
@@ -201,7 +208,7 @@ def _last(scene: Scene, width: int, most: int) -> list[Text]:
     for i in range(down):
         line = Text(" last  " if i == 0 else "       ")
         for entry in entries[i::down]:
-            entry.truncate(_LAST_WIDTH - _GAP if across > 1 else width, overflow="ellipsis", pad=across > 1)
+            entry.truncate(wide - _GAP if across > 1 else width, overflow="ellipsis", pad=across > 1)
             line.append_text(entry)
         lines.append(line)
     return lines
@@ -212,5 +219,5 @@ def _entry(stage: str, ending: Ending, scene: Scene) -> Text:
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(ending.state, "")
     shown = Text(stage)
     shown.truncate(_MOST_NAME // 2, overflow="ellipsis", pad=True)
-    told = f"{how(ending)}  best so far" if is_best else how(ending)
-    return Text.assemble(shown, f" {ending.number:>4}  {setting(ending)}  ", (told, style))
+    told = how(ending, scene.measure) + ("  best so far" if is_best else "")
+    return Text.assemble(shown, f" {ending.number:>4}  {words.in_columns(ending.point)}  ", (told, style))

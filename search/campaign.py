@@ -1,202 +1,71 @@
 """The campaign file: what a whole search is, read from TOML, and refused with one sentence where it is wrong."""
 
 import json
-import math
-import re
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from model import Settings
-from model.datasets import Selection
 from search.complaint import sentence
+from search.dimension import Value
 from search.errors import CampaignError
+from search.fields import LONGEST, FunctionName, Name, Seed
 from search.halving import NO_HALVING, Halving
-from search.narrow import Rule
-from search.space import Range, Sampler, Space
-
-_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value) or value != value.strip():
-        raise ValueError(
-            "a name is 1 to 64 letters, digits, spaces, '-', '_' or single '.', begun by a letter or digit"
-        )
-    return value
+from search.measure import Measure, measure_of
+from search.sections import CONFIRM, Confirm, Data, Model, Recipe, Section, Stage, Step
+from search.space import Space
 
 
-def _width(value: Any) -> Any:
-    if value != "auto" and (type(value) is not int or not 1 <= value <= _WIDEST):
-        raise ValueError(f'a stack is "auto", or 1 to {_WIDEST} trials')
-    return value
+class Campaign(Section):
+    """One whole search: what is trained, stages in order, and of the network the final training.
 
-
-def _float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # a whole number of hundreds of digits
-        return math.inf
-
-
-def _range(value: Any) -> Range:
-    if isinstance(value, Range):
-        return value
-    numbers = isinstance(value, list) and len(value) == 2 and all(type(v) in {int, float} for v in value)  # noqa: PLR2004
-    if not numbers:
-        raise ValueError("a range is two numbers, [low, high]")
-    low, high = map(_float, value)
-    if not (0 < low < float("inf") and 0 < high < float("inf")):  # NaN fails every comparison
-        raise ValueError("both bounds must be finite and above 0, since the range is log-uniform")
-    if low >= high:
-        raise ValueError("low must be below high")
-    if not math.isfinite(high / low):
-        raise ValueError("high is more than 10^308 times low")
-    return Range(low, high)
-
-
-CONFIRM = "confirm"
-_HALF = 2.0
-_WIDEST = 1024
-Name = Annotated[str, BeforeValidator(_name)]
-Bounds = Annotated[Range, BeforeValidator(_range), PlainSerializer(lambda r: [r.low, r.high])]
-Width = Annotated[int | Literal["auto"], BeforeValidator(_width)]
-Batch = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Data(_Section):
-    """`[data]`: which images. The batches matter for `cifar10` alone."""
-
-    dataset: Literal["digits", "cifar10"]
-    train: list[Batch] = ["data_batch_1", "data_batch_3"]
-    validation: Batch = "data_batch_2"
-    validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    test: Batch = "test_batch"
-
-    def selection(self) -> Selection:
-        """Return the CIFAR-10 batches."""
-        return Selection(tuple(self.train), self.validation, self.validation_images, self.test)
-
-
-class Model(_Section):
-    """`[model]`: the network and its training, the same for every trial."""
-
-    hidden: Annotated[int, Field(ge=1, le=100_000)] = 50
-    batch: Annotated[int, Field(ge=1)] = 100
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.95
-    order: Literal["shuffled", "fixed"] = "shuffled"
-    precision: Literal["float32", "float64"] = "float32"
-
-
-class Narrow(_Section):
-    """`[stage.narrow]`: how a stage's ranges come from its parent's best trials."""
-
-    top: Annotated[int, Field(ge=1)] = 5
-    margin: Annotated[float, Field(ge=0, le=10)] = 0.25
-    least: Annotated[float, Field(ge=0.01, le=10)] = 0.3
-    widen: bool = False
-
-    def rule(self) -> Rule:
-        """Return the rule that `search.narrow` applies."""
-        return Rule(self.top, self.margin, self.least, self.widen)
-
-
-class Stage(_Section):
-    """`[[stage]]`: one study. Its ranges are given (`eta`, `lambda`), or narrowed from its parent."""
-
-    name: Name
-    trials: Annotated[int, Field(ge=1, le=1_000_000)]
-    eta: Bounds | None = None
-    lam: Annotated[Bounds | None, Field(alias="lambda")] = None
-    narrow: Narrow | None = None
-    parent: str | None = None
-    carry: Annotated[int, Field(ge=0)] = 0
-    sampler: Sampler = "random"
-    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    stack: Width = "auto"
-    pruner: Literal["none", "halving"] = "none"
-    rungs: list[Annotated[int, Field(ge=1)]] | None = None
-    factor: Annotated[float, Field(gt=1, le=100)] = _HALF
-
-    @model_validator(mode="after")
-    def _one_source_of_ranges(self) -> Self:
-        if (self.eta is None) != (self.lam is None):
-            raise ValueError("eta and lambda go together: give both ranges, or [stage.narrow]")
-        if (self.eta is None) == (self.narrow is None):
-            raise ValueError("give either the ranges eta and lambda, or [stage.narrow]")
-        if self.pruner == "none" and (self.rungs is not None or self.factor != _HALF):
-            raise ValueError('rungs and factor are of pruner = "halving": give that too, or remove them')
-        if self.rungs is not None and (not self.rungs or self.rungs != sorted(set(self.rungs))):
-            raise ValueError(f"rungs = {self.rungs} must be epochs in rising order, at least one")
-        if self.carry > self.trials:
-            raise ValueError(f"carry = {self.carry} is more than its {self.trials} trials")
-        return self
-
-    @property
-    def space(self) -> Space | None:
-        """Return the ranges that the campaign gives, if it gives any."""
-        return Space(self.eta, self.lam) if self.eta and self.lam else None
-
-
-class Confirm(_Section):
-    """`[confirm]`: the last stage, in which the best settings of all others are trained again on fresh seeds."""
-
-    top: Annotated[int, Field(ge=1, le=100)] = 6
-    seeds: Annotated[int, Field(ge=2, le=1000)] = 6
-    near: Annotated[float, Field(ge=0, le=1)] = 0.05
-    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-
-    @property
-    def name(self) -> str:
-        """Return the stage's name."""
-        return CONFIRM
-
-    @property
-    def trials(self) -> int:
-        """Return how many slots it has at most: fewer where fewer settings came out of the search."""
-        return self.top * self.seeds
-
-
-Step = Stage | Confirm
-"""One study of a campaign."""
-
-
-class Final(_Section):
-    """`[final]`: the long training of the winner."""
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-
-
-class Campaign(_Section):
-    """One whole search: data, model, stages in order, final training."""
+    What is trained is the network of `model` on the images of `data`, or else the user's own function: the `objective`.
+    """
 
     name: Name
     description: str = ""
     seed: Seed = 0
-    data: Data
-    model: Model = Model()
+    objective: FunctionName | None = None
+    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    timeout: Annotated[float | None, Field(gt=0, le=LONGEST)] = None
+    data: Data | None = None
+    model: Model | None = None
     stage: Annotated[list[Stage], Field(min_length=1)]
     confirm: Confirm | None = None
-    final: Final = Final()
+    final: Recipe | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """Give a network's campaign the sections that it leaves out."""
+        if not isinstance(given, dict) or given.get("objective") is not None:
+            return given
+        return given | {name: {} for name in ("model", "final") if given.get(name) is None}
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.objective is None:
+            if self.data is None:
+                raise ValueError("'data' is missing: add it, or the `objective` that is searched in place of a network")
+            if self.epochs is not None or self.timeout is not None:
+                raise ValueError("epochs and timeout are of an objective: the network's epochs go into [model]")
+            if (stage := next((s for s in self.stage if s.space is not None), None)) is not None:
+                raise ValueError(
+                    f"stage '{stage.name}': a space is of an objective; the network's settings are given by their "
+                    "names, such as eta = [0.001, 0.3]"
+                )
+            return self
+        of_network = [f"[{name}]" for name in ("data", "model", "final") if getattr(self, name) is not None]
+        if of_network:
+            raise ValueError(f"{' and '.join(of_network)} go with the network, not with an objective: remove them")
+        for stage in self.stage:
+            if stage.space is None and (given := ", ".join(stage.given)):
+                raise ValueError(f"stage '{stage.name}': an objective's parameters, {given}, go into its space")
+        return self
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> Self:
@@ -204,8 +73,33 @@ class Campaign(_Section):
             raise ValueError(f"a stage is named '{CONFIRM}', as that of [confirm] is: give it another name")
         for index, stage in enumerate(self.stage):
             self._check_place(index, stage, [s.name for s in self.stage[:index]])
-            if stage.rungs is not None and stage.rungs[-1] >= (last := self.epochs_of(stage)):
-                raise ValueError(f"stage '{stage.name}': rungs = {stage.rungs} must lie before its last epoch, {last}")
+            self._check_rungs(stage)
+        return self
+
+    def _check_rungs(self, stage: Stage) -> None:
+        last = self.epochs_of(stage)
+        if stage.rungs is not None and stage.rungs[-1] >= last:
+            raise ValueError(f"stage '{stage.name}': rungs = {stage.rungs} must lie before its last epoch, {last}")
+        if self.objective is not None and stage.pruner == "halving" and last == 1:
+            raise ValueError(
+                f"stage '{stage.name}': halving needs more than one epoch: give `epochs`, as often as the objective "
+                "reports"
+            )
+
+    @model_validator(mode="after")
+    def _every_setting_has_a_source(self) -> Self:
+        searched = self.stage[0].given
+        for name in ("eta", "lambda"):
+            if self.model is not None and name not in searched and name not in self.model.fixed:
+                raise ValueError(
+                    f"{name} is neither searched nor fixed: give its range in the first stage, or its value in [model]"
+                )
+        for stage in self.stage[1:]:
+            if new := [name for name in stage.given if name not in searched]:
+                raise ValueError(
+                    f"stage '{stage.name}' searches {', '.join(new)}, and the first stage does not: give a range "
+                    f"there, too{', or leave it to [model]' * (self.model is not None)}"
+                )
         return self
 
     @staticmethod
@@ -233,6 +127,29 @@ class Campaign(_Section):
             raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
 
     @property
+    def network(self) -> Model:
+        """Return the network and its training: for a campaign that has no objective."""
+        assert self.model is not None, "an objective is in its place"  # noqa: S101
+        return self.model
+
+    @property
+    def images(self) -> Data:
+        """Return which images the network learns: for a campaign that has no objective."""
+        assert self.data is not None, "an objective is in their place"  # noqa: S101
+        return self.data
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the final training of the network: for a campaign that has no objective."""
+        assert self.final is not None, "an objective is in its place"  # noqa: S101
+        return self.final
+
+    @property
+    def measure(self) -> Measure:
+        """Return what its trials are judged by."""
+        return measure_of(self.objective)
+
+    @property
     def steps(self) -> list[Step]:
         """Return all stages in order, that of the finalists last."""
         return [*self.stage, self.confirm] if self.confirm else list(self.stage)
@@ -245,16 +162,24 @@ class Campaign(_Section):
         return self.stage[index - 1] if index else None
 
     def bounds_of(self, stage: Stage) -> Space:
-        """Return the ranges the user set for a stage: its own, or its nearest ancestor's."""
-        while (space := stage.space) is None:
-            parent = self.parent_of(stage)
-            assert parent is not None, "the first stage has ranges of its own"  # noqa: S101
-            stage = parent
-        return space
+        """Return the ranges the user set for a stage: its own, and of what it gives none its nearest ancestor's."""
+        parent = self.parent_of(stage)
+        inherited = self.bounds_of(parent) if parent is not None else {}
+        return Space.of({**inherited, **stage.given})
+
+    def batches(self) -> list[tuple[str, int]]:
+        """Return the largest mini-batches there may be, and where the campaign says so."""
+        if "batch" not in self.stage[0].given:
+            return [("[model]", self.network.batch)]
+        return [(f"stage '{s.name}':", int(s.given["batch"].at(1.0))) for s in self.stage if "batch" in s.given]
+
+    def setting(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        """Return all settings of the network at a point: what is not searched is the model's."""
+        return {**self.network.fixed, **point}
 
     def epochs_of(self, stage: Step) -> int:
         """Return how many epochs a trial of the stage is trained."""
-        return stage.epochs or self.model.epochs
+        return stage.epochs or (self.model.epochs if self.model else self.epochs) or 1
 
     def halving(self, stage: Step) -> Halving:
         """Return after which epochs a stage prunes, and how much."""
@@ -269,14 +194,15 @@ class Campaign(_Section):
         return f"{self.name}/{stage.name}"
 
     def settings(self, stage: Step) -> Settings:
-        """Return what the trials of a stage have in common."""
+        """Return what the network's trials of a stage have in common."""
+        model = self.network
         return Settings(
-            hidden=self.model.hidden,
-            batch=self.model.batch,
+            hidden=model.hidden,
+            batch=model.batch,
             epochs=self.epochs_of(stage),
-            order=self.model.order,
+            order=model.order,
             order_seed=self.seed,
-            precision=self.model.precision,
+            precision=model.precision,
         )
 
     def fingerprint(self) -> dict[str, Any]:

@@ -7,30 +7,24 @@ and its slot begins anew.
 """
 
 import hashlib
-import io
 import json
-import os
-import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-from threadpoolctl import threadpool_info
-
+from search.arithmetic import arithmetic_name
+from search.sealed import Arrays, read_sealed, write_sealed
 from search.slot import Slot
 
-_FORM = 2
-_DIGEST_BYTES = 32
+_FORM = 3
 _FOLDER = "unfinished"
 _ABANDONED_SECONDS = 7 * 24 * 3600
 """What nobody came back to for a week, nobody will."""
-State = Mapping[str, npt.NDArray[Any]]
+State = Arrays
 """Named arrays that the rest of a slot's training follows from, with its point and seed."""
 
 
@@ -69,28 +63,17 @@ class Checkpoints:
 
         Another processor may round differently, though it share the folder.
         """
-        made_from = {"form": _FORM, "study": study, "arithmetic": _arithmetic()}
+        made_from = {"form": _FORM, "study": study, "arithmetic": arithmetic_name()}
         key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
         _remove_abandoned(cache / _FOLDER)
         return cls(cache / _FOLDER / key, warn)
 
     def save(self, slot: Slot, checkpoint: Checkpoint) -> bool:
         """Keep a checkpoint instead of the slot's last one; where that cannot be done, warn once and return False."""
-        told = {"slot": asdict(slot), "history": asdict(checkpoint.history)}
-        payload = io.BytesIO()
-        state = {f"state_{name}": array for name, array in checkpoint.state.items()}
-        np.savez(payload, allow_pickle=False, told=np.array(json.dumps(told)), **state)
-        path = self._path(slot.number)
-        part = path.with_suffix(f".{os.getpid()}.part")
+        told = {"slot": slot.as_dict(), "history": asdict(checkpoint.history)}
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                file.write(hashlib.sha256(payload.getbuffer()).digest())
-                file.write(payload.getbuffer())
-            part.replace(path)
+            write_sealed(self._path(slot.number), told, checkpoint.state)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             self._complain(error)
             return False
         return True
@@ -98,16 +81,13 @@ class Checkpoints:
     def load(self, slot: Slot) -> Checkpoint | None:
         """Return a slot's checkpoint; None where there is none, or none that is whole."""
         try:
-            content = self._path(slot.number).read_bytes()
-        except OSError:
+            found = read_sealed(self._path(slot.number))
+        except ValueError:  # torn by a power cut: the slot begins anew
             return None
-        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(payload).digest() != digest:
+        if found is None:
             return None
-        with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-            told = json.loads(str(arrays["told"]))
-            state = {name.removeprefix("state_"): arrays[name] for name in arrays.files if name != "told"}
-        return Checkpoint(History(**told["history"]), state) if told["slot"] == asdict(slot) else None
+        told, state = found
+        return Checkpoint(History(**told["history"]), state) if told["slot"] == slot.as_dict() else None
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Remove the checkpoints of slots that have ended."""
@@ -135,17 +115,6 @@ class Checkpoints:
 def size_of(cache: Path) -> int:
     """Return how many bytes a cache folder holds of unfinished trials."""
     return sum(path.stat().st_size for path in (cache / _FOLDER).glob("*/*"))
-
-
-def _arithmetic() -> dict[str, Any]:
-    """Return what decides how a product is rounded, beside the versions that a campaign is held to."""
-    # Of the BLAS alone, each kind once: other libraries come and go with what a process has imported.
-    kinds = {
-        (each["internal_api"], each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"
-    }
-    blas = sorted(f"{name} {kernels}" for name, kernels in kinds)
-    found = np.show_config(mode="dicts") or {}
-    return {"machine": platform.machine(), "blas": blas, "simd": found.get("SIMD Extensions")}
 
 
 def _remove_abandoned(folder: Path) -> None:

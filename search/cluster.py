@@ -15,7 +15,7 @@ from typing import Any, Self
 import psutil
 
 from search.errors import UsageError, WorkersFailed
-from search.pool import Ended, Task, take_part
+from search.pool_worker import Ended, Task, take_part
 from search.watcher import Watcher
 
 SCHEME = "dask://"

@@ -15,10 +15,10 @@ from threadpoolctl import threadpool_info
 from model.datasets import cache_folder
 from model.errors import DataError
 from search import checkpoints, sqlite_file
-from search.campaign import Data
 from search.database import Location
 from search.errors import SearchError
 from search.images import VARIABLE, read_images
+from search.sections import Data
 from search.storage import is_there, open_storage, server_version
 from search.study import campaign_names
 

@@ -8,7 +8,7 @@
     ├── WorkersFailed          the exit code of the worker process that could not go on
     └── Interrupted            exit code 130: stopped by Ctrl-C or SIGTERM; the slots went back
 
-Exit code 4, the data, is `model.errors.DataError`.
+Exit code 4, the data, is `model.errors.DataError`. `TrialEnded` is none of these: it ends a call of a user's function.
 """
 
 
@@ -52,3 +52,11 @@ class Interrupted(SearchError):  # noqa: N818 - an outcome, named as one
     """Stopped on request. Unfinished slots wait for the next run."""
 
     exit_code = 130
+
+
+class TrialEnded(BaseException):
+    """Raised by `report` in a user's function, where its trial is pruned, or the run is stopped.
+
+    Let it through, or tidy up and raise it again: nothing the function does afterwards counts. It is no `Exception`, so
+    that `except Exception` lets it through, as it does `KeyboardInterrupt`.
+    """

@@ -1,6 +1,7 @@
 """Gradient check and momentum study: on a dataset, or on a campaign's own images and network and recorded with it."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,14 +10,14 @@ from typing import Any, Literal, Self
 from model import Settings, gradcheck
 from model.datasets import Dataset, Part
 from search import momentum
-from search.campaign import Campaign, Data, Model
 from search.database import Location, locate
 from search.errors import UsageError
 from search.fingerprint import images_attr, refuse_other, versions
 from search.images import load_images
+from search.sections import Data, Model
 from search.status import read_studies
 from search.storage import open_storage
-from search.study import Study
+from search.study import Study, campaign_of
 
 GRADIENT_CHECK = "gradient_check"
 MOMENTUM = "momentum"
@@ -45,13 +46,15 @@ class Subject:
         if dataset is not None:
             raise UsageError(f"The campaign '{campaign}' brings its own images: leave --dataset {dataset} out.")
         location = locate(storage)
-        opened = open_storage(location)
-        try:
+        with closing(open_storage(location)) as opened:
             _, studies = read_studies(opened, campaign)
-        finally:
-            opened.close()
         first = next(iter(studies.values()))
-        begun = Campaign.model_validate(first.attrs["config"])
+        begun = campaign_of(studies)
+        if begun.data is None or begun.model is None:
+            raise UsageError(
+                f"The campaign '{begun.name}' searches {begun.objective}, and has no network of ours to look at: "
+                "name another campaign, or leave --campaign out."
+            )
         return cls(begun.data, begun.model, location, first)
 
     def load_images(self, source: Path | None, say: Callable[[str], None]) -> Dataset:

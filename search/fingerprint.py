@@ -7,19 +7,20 @@ from typing import Any
 from model.datasets import Dataset
 from search.campaign import Campaign
 from search.errors import CampaignError
+from search.function import Function
+from search.material import Material
 from search.study import Study
 
 _LIBRARIES = ("coarsefine", "numpy", "scipy")
 """Those that a trial's bits come from."""
 
 
-def fingerprint(campaign: Campaign, data: Dataset) -> dict[str, Any]:
+def fingerprint(campaign: Campaign, material: Material) -> dict[str, Any]:
     """Return the attributes by which each study of the campaign is known."""
-    return {
-        "config": campaign.fingerprint(),
-        "data": images_attr(data),
-        "versions": versions(),
-    }
+    known = {"config": campaign.fingerprint(), "versions": versions()}
+    if isinstance(material, Function):
+        return {**known, "objective": {"name": material.name, "digest": material.digest}}
+    return {**known, "data": images_attr(material)}
 
 
 def images_attr(data: Dataset) -> dict[str, str]:
@@ -35,7 +36,7 @@ def versions() -> dict[str, str]:
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
     """Raise `CampaignError` with the differences where studies were made from something else than `current`."""
     for study in studies.values():
-        found = [line for key, value in current.items() for line in _differences(study.attrs[key], value, key)]
+        found = [line for key, value in current.items() for line in _differences(study.attrs.get(key), value, key)]
         if found:
             raise CampaignError(
                 f"{study.name} was begun with something else: {'; '.join(found)}. "

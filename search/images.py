@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model.datasets import Dataset, Kept, cache_folder, load_cifar10, load_digits, reopen
-from search.campaign import Data
+from search.campaign import Campaign
 from search.errors import CampaignError, UsageError
+from search.sections import Data
 
 VARIABLE = "COARSEFINE_DATA"
 
@@ -38,10 +39,11 @@ def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: 
     return load_cifar10(source or (Path(kept) if kept else None), wanted.selection(), say=say, cache=cache)
 
 
-def check_batch(batch: int, data: Dataset) -> None:
+def check_batches(campaign: Campaign, data: Dataset) -> None:
     """Raise `CampaignError` for a mini-batch that the training images cannot fill."""
     images = len(data.train.y)
-    if batch > images:
-        raise CampaignError(
-            f"[model] batch = {batch} is larger than the {images} training images of {data.name}: make it smaller."
-        )
+    for where, batch in campaign.batches():
+        if batch > images:
+            raise CampaignError(
+                f"{where} batch = {batch} is larger than the {images} training images of {data.name}: make it smaller."
+            )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 
+from search.arithmetic import arithmetic_name
 from search.checkpoints import History
 from search.objective import EpochReport
 from search.slot import Claim, Record
@@ -54,7 +55,8 @@ class Lane:
         self._recorded = self.epoch
         attrs = {"train_loss": self.history.train_loss, "validation_loss": self.history.validation_loss}
         reason = {"reason": self.reason} if self.reason is not None else {}
-        return Record(self.claim, steps, values[-1] if values else None, {**attrs, **reason}, self.state)
+        made = {"arithmetic": arithmetic_name()} if self.state.is_finished() else {}
+        return Record(self.claim, steps, values[-1] if values else None, {**attrs, **reason, **made}, self.state)
 
 
 def _finite(value: float) -> float | None:

@@ -2,8 +2,9 @@
 
 from optuna.trial import TrialState
 
-from model import Report
+from search import words
 from search.campaign import Campaign
+from search.measure import Measure
 from search.progress import Following, best_of
 from search.slot import Ending
 from search.status import Status
@@ -59,33 +60,30 @@ class Lines(Talking):
             return
         width = len(str(trials))
         for count, ending in enumerate(look.new, before + 1):
-            number = f"trial {ending.number:<{width}}"
-            self.say(f"{stage.stage} {count:>{width}}/{trials}  {number}  {setting(ending)}  {how(ending)}")
+            trial = f"trial {ending.number:<{width}}  {words.in_columns(ending.point)}"
+            told = how(ending, stage.campaign.measure)
+            self.say(f"{stage.stage} {count:>{width}}/{trials}  {trial}  {told}")
 
     def final_opened(self, campaign: Campaign, status: Status) -> None:
         """Tell whose final training begins."""
         assert status.winner is not None, "the winner is to be trained"  # noqa: S101
         winner = f"trial {status.winner.trial.number} of {status.winner.study}"
-        self.say(f"Final training of the winner, {winner}, {campaign.final.epochs} epochs.")
+        seeds = f", {campaign.recipe.seeds} seeds" if campaign.recipe.seeds > 1 else ""
+        self.say(f"Final training of the winner, {winner}, {campaign.recipe.epochs} epochs{seeds}.")
 
-    def final_epoch(self, report: Report, epochs: int) -> None:
+    def final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Tell an epoch of the final training, ten of them in all."""
-        tenths = [epoch * _FINAL_LINES // epochs for epoch in (report.epoch - 1, report.epoch)]
+        tenths = [done * _FINAL_LINES // epochs for done in (epoch - 1, epoch)]
         if tenths[0] < tenths[1]:
-            width = len(str(epochs))
-            self.say(f"final {report.epoch:>{width}}/{epochs}  validation {percent(report.validation.accuracy)}")
+            validation = f"  validation {percent(accuracy)}" if accuracy is not None else ""
+            self.say(f"final {epoch:>{len(str(epochs))}}/{epochs}{validation}")
 
 
-def setting(ending: Ending) -> str:
-    """Return a trial's η and λ, in columns."""
-    return f"η {ending.point.eta:<9.4g}  λ {ending.point.lam:<9.3e}"
-
-
-def how(ending: Ending) -> str:
-    """Return how a trial ended: its accuracy, or the reason why it has none."""
+def how(ending: Ending, measure: Measure) -> str:
+    """Return how a trial ended: its value, or the reason why it has none."""
     if ending.state is TrialState.FAIL:
         return ending.reason or "failed"
-    value = percent(ending.value) if ending.value is not None else "no value"
+    value = measure.text(ending.value) if ending.value is not None else "no value"
     return f"{value}  pruned after epoch {ending.epochs}" if ending.state is TrialState.PRUNED else value
 
 
@@ -96,4 +94,4 @@ def _summary(new: tuple[Ending, ...], stage: Following) -> str:
     best = best_of(stage.endings)
     if best is None:
         return f"{told}; none completed yet"
-    return f"{told}; best {how(best)}, trial {best.number}, {setting(best).strip()}"
+    return f"{told}; best {how(best, stage.campaign.measure)}, trial {best.number}, {words.setting(best.point)}"

@@ -17,13 +17,12 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
-from model import Report
 from search.board import draw
 from search.campaign import Campaign
 from search.keyboard import silent
 from search.lines import Lines, Quiet, Talking
 from search.progress import Following, Look, Rate
-from search.scene import Row, Scene, best_of_all, final_row, moving_row, running, standing_row, timed
+from search.scene import Row, Scene, best_of_all, final_rows, moving_row, running, standing_row, timed
 from search.slot import Ending
 from search.status import Status
 from search.terminal import err
@@ -80,7 +79,7 @@ class LiveView(Talking):
         self._move_on(stage.campaign, status)
         self._opened = stage.stage, time.monotonic()
         look = stage.look()
-        self._last = self._last or [(stage.stage, ending) for ending in reversed(stage.endings)][:_KEPT]
+        self._add(stage, look.new if self._last else stage.endings)
         self._before = self._trained - look.trained
         self._show_stage(stage, look)
         self._begin()
@@ -88,19 +87,22 @@ class LiveView(Talking):
     def progressed(self, stage: Following) -> None:
         """Show how far the stage has come."""
         look = stage.look()
-        self._last = [*((stage.stage, ending) for ending in reversed(look.new)), *self._last][:_KEPT]
+        self._add(stage, look.new)
         self._show_stage(stage, look)
 
     def final_opened(self, campaign: Campaign, status: Status) -> None:
         """Move on to the final training."""
         self._move_on(campaign, status)
         self._rate = Rate()
-        self._show_final(0, campaign.final.epochs, None)
+        self._show_final(0, campaign.recipe.epochs, None)
         self._begin()
 
-    def final_epoch(self, report: Report, epochs: int) -> None:
+    def final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Show how far the final training has come."""
-        self._show_final(report.epoch, epochs, report.validation.accuracy)
+        self._show_final(epoch, epochs, accuracy)
+
+    def _add(self, stage: Following, ended: Sequence[Ending]) -> None:
+        self._last = [*((stage.stage, ending) for ending in reversed(ended)), *self._last][:_KEPT]
 
     def _begin(self) -> None:
         if not self._screen.is_started:
@@ -117,13 +119,13 @@ class LiveView(Talking):
         self._trained = self._before + look.trained
         if look.progress.workers or self._trained:  # how long workers take to start is not how fast they are
             self._rate.step(time.monotonic(), self._trained)
-        final = final_row(self._campaign.final.epochs, 0, begun=False)
-        self._show([*self._stages(moving_row(stage, look)), final], running(stage, look), stage, look.progress.workers)
+        rows = [*self._stages(moving_row(stage, look)), *final_rows(self._campaign, 0, begun=False)]
+        self._show(rows, running(stage, look), stage, look.progress.workers)
 
     def _show_final(self, done: int, epochs: int, accuracy: float | None) -> None:
         self._rate.step(time.monotonic(), done)
-        final = final_row(epochs, done, accuracy, begun=True)
-        self._show([*self._stages(None), final], f"epoch {done} of {epochs} of the final training")
+        rows = [*self._stages(None), *final_rows(self._campaign, done, accuracy, begun=True)]
+        self._show(rows, f"epoch {done} of {epochs} of the final training")
 
     def _stages(self, moving: Row | None) -> list[Row]:
         pairs = zip(self._campaign.steps, self._status.stages, strict=True)
@@ -135,6 +137,7 @@ class LiveView(Talking):
         rate = self._rate.per_second(now)
         self._scene = Scene(
             campaign=self._campaign.name,
+            searched=tuple(self._campaign.bounds_of(self._campaign.stage[0])),
             rows=tuple(timed(row, rate) for row in rows),
             began=self._began,
             at=now,
@@ -145,6 +148,7 @@ class LiveView(Talking):
             rate=rate,
             epochs_per_trial=stage.epochs_per_trial if stage is not None else None,
             hint=self._hint,
+            measure=self._campaign.measure,
         )
 
     def _lines(self, width: int, height: int) -> list[Text]:

@@ -1,6 +1,7 @@
 """What a worker trains: a stack of slots goes in, one report per slot and epoch comes out."""
 
-from collections.abc import Collection, Hashable, Sequence
+import math
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -8,6 +9,7 @@ from model import Hyperparameters, Settings, Training
 from model.datasets import Dataset
 from model.width import fitting_width
 from search.checkpoints import State
+from search.dimension import Value
 from search.slot import Slot
 
 
@@ -18,10 +20,11 @@ class EpochReport:
     number: int
     """The slot's."""
     value: float
-    """What the search maximises: validation accuracy."""
-    train_loss: float
-    validation_loss: float
-    failure: str | None
+    """What the search maximises: of the network, its validation accuracy. Of no account where the trial failed."""
+    train_loss: float = math.nan
+    validation_loss: float = math.nan
+    """Mean losses, NaN where there are none."""
+    failure: str | None = None
     """Why the trial ended here without a value, if it did; it is no longer in the stack then."""
 
 
@@ -56,8 +59,8 @@ class Objective(Protocol):
     def epochs(self) -> int:
         """Return the number of epochs of a trial."""
 
-    def width(self) -> int:
-        """Return how many slots train together fastest on this machine."""
+    def width(self, slot: Slot) -> int:
+        """Return how many slots of this one's kind train together fastest on this machine."""
 
     def kind(self, slot: Slot) -> Hashable:
         """Return what slots must have in common to train together."""
@@ -119,8 +122,9 @@ class NetworkObjective:
     """The stacked NumPy network."""
 
     settings: Settings
-    rho: float
-    decay: float
+    """What all slots have in common; hidden units and mini-batch are those of slots that do not search them."""
+    fixed: Mapping[str, Value]
+    """The settings that are not searched."""
     data: Dataset
     own_order: bool = False
     """Whether a slot's seed draws its mini-batches too, as it does its initial weights."""
@@ -130,27 +134,34 @@ class NetworkObjective:
         """Return the number of epochs of a trial."""
         return self.settings.epochs
 
-    def width(self) -> int:
-        """Return how many slots train together fastest on this machine."""
-        return fitting_width(self.settings, self.data.train.x.shape[1])
+    def width(self, slot: Slot) -> int:
+        """Return how many slots of this one's kind train together fastest on this machine."""
+        return fitting_width(self.kind(slot), self.data.train.x.shape[1])
 
-    def kind(self, slot: Slot) -> Hashable:
-        """Return what slots must have in common: the mini-batches."""
-        return slot.seed if self.own_order else self.settings.order_seed
+    def kind(self, slot: Slot) -> Settings:
+        """Return what slots must have in common: the shape of the network, and the mini-batches."""
+        return replace(
+            self.settings,
+            hidden=int(slot.point.get("hidden", self.settings.hidden)),
+            batch=int(slot.point.get("batch", self.settings.batch)),
+            order_seed=slot.seed if self.own_order else self.settings.order_seed,
+        )
 
     def start(self, slots: Sequence[Slot]) -> NetworkStack:
         """Return these slots as one stack."""
         numbers = [slot.number for slot in slots]
-        return NetworkStack(Training.start(self._trials(slots), self._settings(slots), self.data, numbers))
+        return NetworkStack(Training.start(self._trials(slots), self.kind(slots[0]), self.data, numbers))
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> NetworkStack:
         """Return these slots as one stack after an epoch."""
         numbers = [slot.number for slot in slots]
-        training = Training.resume(self._trials(slots), self._settings(slots), self.data, numbers, epoch, states)
+        training = Training.resume(self._trials(slots), self.kind(slots[0]), self.data, numbers, epoch, states)
         return NetworkStack(training)
 
-    def _settings(self, slots: Sequence[Slot]) -> Settings:
-        return replace(self.settings, order_seed=slots[0].seed) if self.own_order else self.settings
-
     def _trials(self, slots: Sequence[Slot]) -> list[Hyperparameters]:
-        return [Hyperparameters(s.point.eta, s.point.lam, s.seed, self.rho, self.decay) for s in slots]
+        return [_hyperparameters({**self.fixed, **slot.point}, slot.seed) for slot in slots]
+
+
+def _hyperparameters(setting: Mapping[str, Value], seed: int) -> Hyperparameters:
+    eta, lam, rho, decay = (float(setting[name]) for name in ("eta", "lambda", "rho", "decay"))
+    return Hyperparameters(eta, lam, seed, rho, decay)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.campaign import Campaign, Step
+from search.campaign import Campaign
+from search.sections import Step
 from search.slot import Ending
 from search.storage import Progress, Storage
 from search.study import Study, point_of

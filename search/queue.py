@@ -5,21 +5,22 @@ wherever it can be; so no two moves wait for each other.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 
 from search.dialect import Now, Utc, upsert
+from search.parameters import parameter_rows, with_points
 from search.slot import Claim, Owner, Record, Slot, is_gone
-from search.space import Point, Range, Space
+from search.space import Point, Space
 from search.tables import (
     FINITE_STEP,
     FINITE_VALUE,
     FREE,
+    FREE_AMONG,
     HELD,
     HOLDERS,
     LEFT_BEHIND,
@@ -35,6 +36,8 @@ from search.tables import (
     values,
 )
 
+Beside = Callable[[int], Sequence[int]]
+"""Tells, of the first free slot's number, the numbers that go well with it: its own, and others."""
 _MOST_DEATHS = 3
 """Attempts without neighbours that killed their worker, all in one epoch, before a slot FAILs."""
 _MOST_ALONE = 5
@@ -49,52 +52,51 @@ def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequ
     ids = {row.number: row.trial_id for row in written}
     # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
     connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
-    connection.execute(params.insert(), [row for slot in slots for row in _params_of(slot, ids[slot.number], space)])
+    connection.execute(params.insert(), parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
     seeds = [row for slot in slots for row in rows_of({"seed": slot.seed}, trial_id=ids[slot.number])]
     connection.execute(attrs.insert(), seeds)
     if connection.dialect.name == "postgresql":  # plans claims by what it thinks is there, and would learn it late
         connection.exec_driver_sql(f"ANALYZE {trials.name}, {params.name}, {attrs.name}")
 
 
-def _params_of(slot: Slot, trial_id: int, space: Space) -> list[dict[str, Any]]:
-    return [
-        {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": _form(ranges)}
-        for name, value, ranges in (("eta", slot.point.eta, space.eta), ("lambda", slot.point.lam, space.lam))
-    ]
-
-
-def _form(ranges: Range) -> str:
-    return distribution_to_json(FloatDistribution(ranges.low, ranges.high, log=True))
-
-
-def take(connection: sa.Connection, study: int, n: int, owner: Owner, seconds: float) -> list[Claim]:
+def take(
+    connection: sa.Connection, study: int, n: int, beside: Beside | None, owner: Owner, seconds: float
+) -> list[Claim]:
     """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone.
 
     They are what it trains next: what it holds beside them waits.
     """
-    wanted = {"study": study, "n": n}
-    found = connection.execute(FREE, wanted).all()
+    found = _free(connection, study, n, beside)
     if not found and _bring_back_strays(connection, study):
-        found = connection.execute(FREE, wanted).all()
+        found = _free(connection, study, n, beside)
     if not found:
         return []
-    if found[0].alone:
+    if found[0][0].alone:
         found = found[:1]
     train(connection, owner, [])
-    ids = [row.trial_id for row in found]
+    ids = [row.trial_id for row, _ in found]
     running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
     connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
     holder: dict[str, Any] = {"owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid}
     holder |= {"started": owner.started, "training": 1}
-    leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row in found]
+    leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in found]
     replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started", "training")
     statement = upsert(connection.dialect.name, lease, ("trial_id",), replaced)
     connection.execute(statement.values(expires=Now() + seconds), leases)
-    return [Claim(row.trial_id, row.attempts + 1, _slot(row), row.deaths) for row in found]
+    return [
+        Claim(row.trial_id, row.attempts + 1, Slot(row.number, point, json.loads(row.value_json)), row.deaths)
+        for row, point in found
+    ]
 
 
-def _slot(row: sa.Row[Any]) -> Slot:
-    return Slot(row.number, Point(row.eta, row.lam), json.loads(row.value_json))
+def _free(connection: sa.Connection, study: int, n: int, beside: Beside | None) -> list[tuple[sa.Row[Any], Point]]:
+    if beside is None:
+        return with_points(connection.execute(FREE, {"study": study, "n": n}))
+    first = with_points(connection.execute(FREE, {"study": study, "n": 1}))
+    if not first or first[0][0].alone:
+        return first
+    numbers = beside(first[0][0].number)  # this one, which is locked for us, among them
+    return with_points(connection.execute(FREE_AMONG, {"study": study, "n": n, "numbers": list(numbers)}))
 
 
 def _bring_back_strays(connection: sa.Connection, study: int) -> bool:

@@ -1,23 +1,28 @@
 """Runs a campaign to its end, from wherever it stands: stage after stage, then the final training."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from model import Report
-from search.campaign import Campaign, Step
+from model.datasets import Dataset
+from search.artifacts import folder_for
+from search.campaign import Campaign
 from search.cluster import Cluster
 from search.database import Location, locate
 from search.errors import Interrupted, NothingCompleted, StorageError
-from search.final import train_winner
+from search.export import export_winner
+from search.final import FinalTraining
 from search.fingerprint import refuse_other
-from search.images import check_batch, load_images
-from search.pool import Pool, Task
-from search.status import Status, find_winner, read_final, read_status
+from search.material import load_material
+from search.pool import Pool
+from search.pool_worker import Task
+from search.sections import Step
+from search.status import Status, Winner, find_winner, read_final, read_status, status_of
 from search.storage import is_there, make_storage, open_storage
-from search.study import find_studies, verdict_of
+from search.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from search.walk import Walk
 from search.watcher import Watcher
 
@@ -43,51 +48,47 @@ def run(
     true, slots go back and `Interrupted` is raised. With several workers, a script needs Python's usual
     `if __name__ == "__main__":` around what it does, since each worker imports it.
 
+    A campaign with an objective of the user's is at its end with its last stage, and others after the final training.
+
     Raises `CampaignError` (2), `NothingCompleted` (3), `model.errors.DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
     """
     watcher = watcher or Watcher()
     location = locate(storage)
-    if _is_done(campaign, location):
-        return _status(location, campaign)
-    images = load_images(campaign.data, data, watcher.say)
-    check_batch(campaign.model.batch, images)
+    if (done := _done(campaign, location)) is not None:
+        return done
+    material = load_material(campaign, data, watcher.say)
     opened = make_storage(location)
     try:
-        walk = Walk.begin(campaign, opened, images, watcher, stop)
+        walk = Walk.begin(campaign, opened, material, watcher, stop)
         if workers == 1 and engine is None:
             walk.take_stages(ended=partial(_back_up, walk))
         else:
             logs = location.beside("logs") / campaign.name
             source = data.absolute() if data else None
-            task = Task(campaign, location, source, images.kept, workers, logs, watcher.curious)
+            kept = material.kept if isinstance(material, Dataset) else None
+            task = Task(campaign, location, source, kept, workers, logs, watcher.curious)
             with Cluster(task, engine, watcher) if engine is not None else Pool(task, watcher) as crew:
                 _take_stages(walk, crew)
-        _train_winner(walk)
+        if campaign.objective is None:
+            _train_winner(walk)
+        else:
+            refuse_empty(walk.studies().values())
+            _winner_of(campaign, walk.studies())
         return read_status(opened, campaign.name)
     finally:
         opened.close()
 
 
-def _is_done(campaign: Campaign, location: Location) -> bool:
-    """Tell whether nothing is left to do; data and versions need not be at hand any more for that."""
+def _done(campaign: Campaign, location: Location) -> Status | None:
+    """Return how a campaign stands with nothing left to do; data and versions need not be at hand any more for that."""
     if not is_there(location):
-        return False
-    storage = open_storage(location)
-    try:
+        return None
+    with closing(open_storage(location)) as storage:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.fingerprint()})
-        return read_final(studies) is not None
-    finally:
-        storage.close()
-
-
-def _status(location: Location, campaign: Campaign) -> Status:
-    storage = open_storage(location)
-    try:
-        return read_status(storage, campaign.name)
-    finally:
-        storage.close()
+        status = status_of(campaign.name, location.shown, studies, storage.live) if studies else None
+    return status if status is not None and status.state == "done" else None
 
 
 class _Crew(Protocol):
@@ -102,8 +103,8 @@ def _take_stages(walk: Walk, crew: _Crew) -> None:
     for stage in walk.campaign.steps:
         if walk.was_over(stage):
             continue
-        study = walk.open(stage)
-        following = walk.follow(stage, study)
+        study, studies = walk.open(stage)
+        following = walk.follow(stage, study, studies)
         while walk.storage.unfinished(study.id):
             if walk.stop():
                 raise Interrupted("Stopped while workers train.")
@@ -124,7 +125,7 @@ def _back_up(walk: Walk, stage: Step) -> None:
 
 def _train_winner(walk: Walk) -> None:
     """Train the best trial of all stages to the end, unless another process does or did."""
-    last = walk.open(walk.campaign.steps[-1]).id
+    last = walk.open(walk.campaign.steps[-1])[0].id
     said = False
     while read_final(walk.studies()) is None:
         if walk.storage.hold(last):
@@ -145,6 +146,32 @@ def _train_and_record(walk: Walk, last: int) -> None:
     campaign, studies = walk.campaign, walk.studies()
     if read_final(studies) is not None:  # by whoever had the right a moment ago
         return
+    _winner_of(campaign, studies)
+    assert isinstance(walk.material, Dataset), "and images"  # noqa: S101
+    recipe = campaign.recipe
+
+    held = time.monotonic()
+
+    def told(epoch: int, accuracy: float | None) -> None:
+        nonlocal held
+        if time.monotonic() > held + walk.storage.lease_seconds / 4:
+            held = time.monotonic()
+            if not walk.storage.hold(last):
+                raise StorageError(
+                    "Another process has taken over the final training, since this one slept: see there."
+                )
+        walk.watcher.final_epoch(epoch, recipe.epochs, accuracy)
+
+    walk.watcher.final_opened(campaign, read_status(walk.storage, campaign.name))
+    export = export_winner(studies)
+    folder = walk.storage.location.beside("trained").absolute() / folder_for(export, recipe)
+    images = walk.material
+    final = FinalTraining(export, recipe, folder, lambda: images, told, walk.watcher.warn, walk.stop).run()
+    walk.storage.set_study_attrs(last, {"final": final.as_attr()})
+
+
+def _winner_of(campaign: Campaign, studies: Mapping[str, Study]) -> Winner:
+    """Return the winner of stages that have ended; raise `NothingCompleted` where there is none."""
     verdict = verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     if verdict is not None and winner is None:
@@ -153,18 +180,5 @@ def _train_and_record(walk: Walk, last: int) -> None:
         )
     if winner is None:
         endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())
-        raise NothingCompleted(
-            f"No trial of {campaign.name} completed ({endings}). Lower the upper bound of eta, "
-            "and start under another name."
-        )
-
-    def told(report: Report) -> None:
-        walk.storage.hold(last)
-        walk.watcher.final_epoch(report, campaign.final.epochs)
-
-    walk.watcher.final_opened(campaign, read_status(walk.storage, campaign.name))
-    trial = studies[winner.study].trials[winner.trial.number]
-    recorded = [value for _, value in sorted(trial.intermediate_values.items())]
-    weights = walk.storage.location.beside("trained") / f"{campaign.name}.npz"
-    final = train_winner(campaign, winner, recorded, walk.data, weights, told, walk.stop)
-    walk.storage.set_study_attrs(last, {"final": final.as_attr()})
+        raise NothingCompleted(f"No trial of {campaign.name} completed ({endings}). {remedy(studies.values())}")
+    return winner

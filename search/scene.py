@@ -6,12 +6,14 @@ from typing import Literal
 
 from optuna.trial import TrialState
 
-from search.campaign import Campaign, Step
+from search import words
+from search.campaign import Campaign
+from search.measure import ACCURACY, Measure
 from search.progress import Following, Look, best_of
+from search.sections import Step
 from search.slot import Ending
-from search.space import Point, Space
+from search.space import Space
 from search.status import StageStatus, Status, Trial
-from search.terminal import percent
 
 Mark = Literal["done", "now", "next"]
 
@@ -44,6 +46,8 @@ class Scene:
     """A campaign at one moment. Moments are seconds of one clock."""
 
     campaign: str
+    searched: tuple[str, ...]
+    """The names of what is searched."""
     rows: tuple[Row, ...]
     began: float
     at: float
@@ -62,6 +66,8 @@ class Scene:
     """On average; None for the final training."""
     hint: str
     """The command that shows more."""
+    measure: Measure = ACCURACY
+    """What trials are judged by."""
 
 
 def standing_row(campaign: Campaign, stage: Step, status: StageStatus, took: float | None) -> Row:
@@ -103,15 +109,19 @@ def moving_row(stage: Following, look: Look) -> Row:
     )
 
 
-def final_row(epochs: int, done: int, accuracy: float | None = None, *, begun: bool) -> Row:
-    """Return the final training, with its newest validation accuracy."""
+def final_rows(campaign: Campaign, done: int, accuracy: float | None = None, *, begun: bool) -> list[Row]:
+    """Return the final training, with its newest validation accuracy; nothing of a campaign that has none."""
+    if campaign.final is None:
+        return []
     mark: Mark = "now" if begun else "next"
-    return Row("final training", mark, done, epochs, done / epochs, epochs - done if begun else None, value=accuracy)
+    epochs = campaign.final.epochs
+    left = epochs - done if begun else None
+    return [Row("final training", mark, done, epochs, done / epochs, left, value=accuracy)]
 
 
 def ending_of(trial: Trial, epochs: int) -> Ending:
     """Return a completed trial as it ended."""
-    return Ending(trial.number, Point(trial.eta, trial.lam), TrialState.COMPLETE, trial.value, epochs, None)
+    return Ending(trial.number, trial.point, TrialState.COMPLETE, trial.value, epochs, None)
 
 
 def best_of_all(campaign: Campaign, status: Status, stage: Following | None) -> tuple[str, Ending] | None:
@@ -136,7 +146,7 @@ def running(stage: Following, look: Look) -> str:
     if not n:
         return "no trial in training"
     leading = look.progress.leading
-    ahead = f", the best at {percent(leading)}" if leading is not None else ""
+    ahead = f", the best at {stage.campaign.measure.text(leading)}" if leading is not None else ""
     average = f"{look.progress.epochs / n:.1f} of {stage.epochs} epochs"
     return f"{n} trial{'s' * (n != 1)} in training, on average {average}{ahead}"
 
@@ -151,6 +161,4 @@ def _told(kinds: Counter[str]) -> str:
 
 
 def _ranges(space: Space | None) -> str:
-    return (
-        f"η {space.eta.low:.3g} to {space.eta.high:.3g}, λ {space.lam.low:.1e} to {space.lam.high:.1e}" if space else ""
-    )
+    return words.ranges(space) if space else ""

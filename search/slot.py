@@ -23,6 +23,10 @@ class Slot:
     point: Point
     seed: int
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"number": self.number, "params": self.point.as_dict(), "seed": self.seed}
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

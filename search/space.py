@@ -1,85 +1,92 @@
-"""Spaces: the ranges of η and λ that a stage draws from, log-uniform. Pure functions."""
+"""Spaces: what a stage draws from, by the names of the hyperparameters, and points drawn from it. Pure functions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from search.dimension import Dimension, Value, from_json
+
 Sampler = Literal["random", "sobol"]
+_T = TypeVar("_T", bound=Value | Dimension)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Positive bounds of a log-uniform range, low < high."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Named(Mapping[str, _T]):
+    """A mapping that nobody can change, in the order it was made; equal to any other of the same content."""
 
-    low: float
-    high: float
+    pairs: tuple[tuple[str, _T], ...]
 
     @classmethod
-    def around(cls, values: Sequence[float]) -> Self:
-        """Return the least range that holds all values; its width may be zero."""
-        return cls(min(values), max(values))
+    def of(cls, named: Mapping[str, _T]) -> Self:
+        """Return what a mapping holds."""
+        return cls(tuple(named.items()))
 
-    @property
-    def decades(self) -> float:
-        """Return the width, log10(high/low)."""
-        return math.log10(self.high / self.low)
+    def __getitem__(self, name: str) -> _T:
+        for known, found in self.pairs:
+            if known == name:
+                return found
+        raise KeyError(name)
 
-    def at(self, share: float) -> float:
-        """Return the point at a share (0 to 1) of the way from low to high, in log space, never outside."""
-        value: float = self.low * (self.high / self.low) ** share
-        return min(max(value, self.low), self.high)
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.pairs)
 
-    def holds(self, value: float) -> bool:
-        """Tell whether a value lies in the range, bounds included."""
-        return self.low <= value <= self.high
+    def __len__(self) -> int:
+        return len(self.pairs)
 
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One setting of the searched hyperparameters."""
-
-    eta: float
-    lam: float
+    def __hash__(self) -> int:
+        return hash(frozenset(self.pairs))
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
-    """The product of the two ranges."""
+class Point(_Named[Value]):
+    """One setting of the searched hyperparameters, in the order of the space."""
 
-    eta: Range
-    lam: Range
+    __slots__ = ()
 
-    def point(self, eta_share: float, lam_share: float) -> Point:
-        """Map a point of the unit square into the space."""
-        return Point(self.eta.at(eta_share), self.lam.at(lam_share))
+    def as_dict(self) -> dict[str, Value]:
+        """Return the form of the JSON output."""
+        return dict(self.pairs)
+
+
+class Space(_Named[Dimension]):
+    """The product of its dimensions."""
+
+    __slots__ = ()
+
+    def point(self, shares: Sequence[float]) -> Point:
+        """Map a point of the unit cube into the space."""
+        return Point(tuple((name, of.at(share)) for (name, of), share in zip(self.pairs, shares, strict=True)))
 
     def holds(self, point: Point) -> bool:
         """Tell whether a point lies in the space."""
-        return self.eta.holds(point.eta) and self.lam.holds(point.lam)
+        return point.keys() == self.keys() and all(self[name].holds(value) for name, value in point.items())
 
-    def as_dict(self) -> dict[str, list[float]]:
+    def near(self, one: Point, other: Point, within: float) -> bool:
+        """Tell whether two points are nearly the same: in decades, in shares of a linear range, else the very same."""
+        return all(dimension.near(one[name], other[name], within) for name, dimension in self.items())
+
+    def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON output and of the study's attributes."""
-        return {"eta": [self.eta.low, self.eta.high], "lambda": [self.lam.low, self.lam.high]}
+        return {name: dimension.as_json() for name, dimension in self.items()}
 
     @classmethod
-    def from_dict(cls, ranges: dict[str, list[float]]) -> Self:
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
         """Read what `as_dict` wrote."""
-        return cls(Range(*ranges["eta"]), Range(*ranges["lambda"]))
+        return cls.of({name: from_json(form) for name, form in told.items()})
 
 
 def draw(space: Space, sampler: Sampler, n: int, seed: np.random.SeedSequence) -> list[Point]:
     """Draw n points; the first k are the same for every n ≥ k."""
     rng = np.random.default_rng(seed)
-    unit = rng.random((n, 2)) if sampler == "random" else _sobol(n, rng)
-    return [space.point(*shares) for shares in unit.tolist()]
+    unit = rng.random((n, len(space))) if sampler == "random" else _sobol(n, len(space), rng)
+    return [space.point(shares) for shares in unit.tolist()]
 
 
-def _sobol(n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _sobol(n: int, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     from scipy.stats import qmc  # noqa: PLC0415 - a second to import, needed by few
 
     # A Sobol sequence is balanced over powers of two: the first n of the next power.
-    return qmc.Sobol(d=2, scramble=True, rng=rng).random_base2(math.ceil(math.log2(n)) if n > 1 else 0)[:n]
+    return qmc.Sobol(d=d, scramble=True, rng=rng).random_base2(math.ceil(math.log2(n)) if n > 1 else 0)[:n]

@@ -18,6 +18,7 @@ from search.database import disk_errors
 from search.dialect import BUSY_SECONDS
 from search.errors import StorageError
 from search.tables import NEEDED
+from search.whole import remove_leftovers, unfinished
 
 _MAGIC = b"SQLite format 3\x00"
 _NETWORK = {
@@ -139,13 +140,13 @@ def new_file(path: Path) -> Iterator[Path]:
     A process killed while it fills the file leaves nothing at `path`.
     """
     with disk_errors(path):
-        backups.remove_leftovers(path)
-        unfinished = backups.unfinished(path)
+        remove_leftovers(path.parent, path.name)
+        new = unfinished(path)
         try:
-            yield unfinished
+            yield new
             try:
-                os.link(unfinished, path)  # unlike rename, link never replaces a file that appeared meanwhile
+                os.link(new, path)  # unlike rename, link never replaces a file that appeared meanwhile
             except FileExistsError:
                 return
         finally:
-            unfinished.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)

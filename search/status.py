@@ -1,22 +1,26 @@
 """How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from model import Report
-from search.campaign import CONFIRM
-from search.errors import UsageError
-from search.space import Space
+from search.errors import CampaignError, UsageError
+from search.measure import ACCURACY, Measure, measure_of
+from search.outcome import Final
+from search.sections import CONFIRM
+from search.setting import SETTINGS
+from search.space import Point, Space
 from search.storage import Storage
 from search.study import Study, campaign_names, find_studies, point_of, value_of, verdict_of
 from search.winner import Finalist, Verdict
 
 State = Literal["running", "interrupted", "failed", "done"]
 _BEST = 3
+TRAINING = "training "
+"""Begins the names of attributes that hold final trainings by `train`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +28,18 @@ class Trial:
     """A completed trial."""
 
     number: int
-    eta: float
-    lam: float
+    point: Point
     value: float
     seed: int
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> "Trial":
         """Read it from Optuna's."""
-        point = point_of(trial)
-        return cls(trial.number, point.eta, point.lam, value_of(trial), trial.user_attrs["seed"])
+        return cls(trial.number, point_of(trial), value_of(trial), trial.user_attrs["seed"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {
-            "number": self.number,
-            "eta": self.eta,
-            "lambda": self.lam,
-            "value": self.value,
-            "seed": self.seed,
-        }
+        return {"number": self.number, "params": self.point.as_dict(), "value": self.value, "seed": self.seed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +71,11 @@ class StageStatus:
         ended = self.completed + self.pruned + self.diverged + self.failed
         return self.trials - ended - self.running
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether every trial has ended."""
+        return not self.waiting and not self.running
+
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         counts = ("name", "study", "trials", "completed", "pruned", "diverged", "failed", "waiting", "running")
@@ -104,61 +105,6 @@ class Winner:
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
-    """What became of the final training, epoch by epoch: losses are mean cross-entropies, accuracies fractions."""
-
-    train_loss: tuple[float, ...]
-    """Mean over the epoch's mini-batches, each before its step."""
-    validation_loss: tuple[float, ...]
-    validation_accuracy: tuple[float, ...]
-
-    @classmethod
-    def of(cls, reports: Sequence[Report]) -> "Curves":
-        """Collect them from the epochs' reports."""
-        return cls(
-            tuple(report.train_loss for report in reports),
-            tuple(report.validation.loss for report in reports),
-            tuple(report.validation.accuracy for report in reports),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """The final training of the winner. Accuracies are fractions; test images were used this once."""
-
-    epochs: int
-    train_accuracy: float
-    validation_accuracy: float
-    test_accuracy: float
-    seconds: float
-    weights: str
-    """Where the trained network was saved."""
-    repeated: bool
-    """Whether its first epochs repeated the winner's recorded ones, to the bit."""
-    ended: str
-    """When, in UTC."""
-    curves: Curves | None = None
-    """None where an earlier Coarsefine trained it, which kept none."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, without the curves."""
-        told = self.as_attr()
-        del told["curves"]
-        return told
-
-    def as_attr(self) -> dict[str, Any]:
-        """Return the form of the study's attribute."""
-        return asdict(self)
-
-    @classmethod
-    def from_attr(cls, attr: dict[str, Any]) -> "Final":
-        """Read what `as_attr` wrote."""
-        curves = attr.get("curves")
-        kept = Curves(**{name: tuple(values) for name, values in curves.items()}) if curves else None
-        return cls(**{**attr, "curves": kept})
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """A whole campaign."""
 
@@ -172,6 +118,10 @@ class Status:
     verdict: Verdict | None
     """On the finalists, where the campaign has such, once all were trained again."""
     final: Final | None
+    trainings: tuple[Final, ...]
+    """Other final trainings of its trials, by `train`."""
+    measure: Measure = ACCURACY
+    """What the trials are judged by."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -184,6 +134,7 @@ class Status:
             "winner": self.winner.as_dict() if self.winner else None,
             "confirm": self.verdict.as_dict() if self.verdict else None,
             "final": self.final.as_dict() if self.final else None,
+            "trainings": [training.as_dict() for training in self.trainings],
         }
 
 
@@ -216,15 +167,20 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
     config = next(iter(studies.values())).attrs["config"]
     stages = tuple(_stage(name, planned, studies, live) for planned in planned_stages(config))
     final, verdict = read_final(studies), verdict_of(studies.values())
+    winner = find_winner(studies, verdict)
+    # An objective has no final training.
+    searched = config.get("objective") is not None and winner is not None and all(stage.is_over for stage in stages)
     return Status(
         campaign=name,
         storage=storage,
-        state=_state(stages, final),
+        state="done" if final is not None or searched else _state(stages),
         seconds=_seconds(studies, final),
         stages=stages,
-        winner=find_winner(studies, verdict),
+        winner=winner,
         verdict=verdict,
         final=final,
+        trainings=read_trainings(studies),
+        measure=measure_of(config.get("objective")),
     )
 
 
@@ -253,17 +209,55 @@ def _confirmed(studies: Mapping[str, Study], finalist: Finalist, completed: int)
 
 def read_final(studies: Mapping[str, Study]) -> Final | None:
     """Return the final training, recorded with the study of the last stage."""
-    found = [study.attrs["final"] for study in studies.values() if "final" in study.attrs]
-    return Final.from_attr(found[0]) if found else None
+    found = [(study, study.attrs["final"]) for study in studies.values() if "final" in study.attrs]
+    return _final_of(*found[0]) if found else None
+
+
+def read_trainings(studies: Mapping[str, Study]) -> tuple[Final, ...]:
+    """Return the final trainings that were recorded by `train`, each with the study of its trial."""
+    found = [
+        _final_of(study, attr)
+        for study in studies.values()
+        for key, attr in study.attrs.items()
+        if key.startswith(TRAINING)
+    ]
+    return tuple(sorted(found, key=lambda final: final.ended))
+
+
+def training_key(final: Final) -> str:
+    """Return the name of the study's attribute that holds a training, which no other training has."""
+    recipe = (final.epochs, len(final.seeds), final.decay, final.on_validation)
+    return f"{TRAINING}{final.export[:12]} {' '.join(map(str, recipe))}"
+
+
+def _final_of(study: Study, attr: Any) -> Final:
+    try:
+        return Final.from_attr(attr)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CampaignError(
+            f"{study.name} has a final training as this Coarsefine does not record it ({error!r}): it is of another "
+            "version. Use that, or start anew under another name or --storage."
+        ) from error
 
 
 def planned_stages(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Return name, trials, ranges and epochs of each stage that a campaign's configuration plans."""
-    confirm = config.get("confirm")
-    if not confirm:
-        return list(config["stage"])
-    again = {"name": CONFIRM, "trials": confirm["top"] * confirm["seeds"], "eta": None, "epochs": confirm["epochs"]}
-    return [*config["stage"], again]
+    stages = list(config["stage"])
+    bounds: dict[str, dict[str, Any]] = {}
+    for stage, before in zip(stages, [{"name": ""}, *stages], strict=False):
+        inherited = bounds.get(stage["parent"] or before["name"], {})
+        bounds[stage["name"]] = inherited | _ranges(stage)
+    told = [{**stage, "space": None if stage["narrow"] else bounds[stage["name"]]} for stage in stages]
+    if confirm := config.get("confirm"):
+        trials = confirm["top"] * confirm["seeds"]
+        told.append({"name": CONFIRM, "trials": trials, "space": None, "epochs": confirm["epochs"]})
+    usual = (config.get("model") or config).get("epochs") or 1
+    return [{**stage, "epochs": stage["epochs"] or usual} for stage in told]
+
+
+def _ranges(stage: dict[str, Any]) -> dict[str, Any]:
+    """Return the ranges that a stage's configuration gives."""
+    return stage.get("space") or {name: stage[name] for name in SETTINGS if stage.get(name)}
 
 
 def _stage(
@@ -271,7 +265,7 @@ def _stage(
 ) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
-        space = Space.from_dict(planned) if planned["eta"] else None
+        space = Space.from_dict(planned["space"]) if planned["space"] else None
         name = f"{campaign}/{planned['name']}"
         return StageStatus(planned["name"], name, planned["trials"], 0, 0, 0, 0, 0, space, None, (), {})
     return StageStatus(
@@ -290,9 +284,7 @@ def _stage(
     )
 
 
-def _state(stages: tuple[StageStatus, ...], final: Final | None) -> State:
-    if final is not None:
-        return "done"
+def _state(stages: tuple[StageStatus, ...]) -> State:
     if any(stage.running for stage in stages):
         return "running"
     ended_empty = any(not stage.completed and not stage.waiting for stage in stages)

@@ -26,9 +26,10 @@ from search import backups, postgresql, queue, sqlite_file
 from search.database import Location, at_file, disk_errors, told
 from search.dialect import Now, engine_options, insert_once, transaction, upsert
 from search.errors import StorageError
+from search.parameters import with_points
 from search.reconnect import persist
 from search.slot import Claim, Ending, Owner, Record, Slot, is_gone
-from search.space import Point, Space
+from search.space import Space
 from search.tables import (
     ENDINGS,
     IS_SLOT,
@@ -69,7 +70,9 @@ class Progress:
 class Storage(RDBStorage):
     """Optuna's storage on SQLite or PostgreSQL, with the leased queue. Made by `open_storage` and `make_storage`."""
 
-    def __init__(self, location: Location, *, new: bool = False, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self, location: Location, *, new: bool = False, checked: bool = False, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
         self.location = location
         self.owner = Owner()
         self.lease_seconds = lease_seconds
@@ -79,6 +82,7 @@ class Storage(RDBStorage):
             super().__init__(
                 location.url.replace("{", "{{").replace("}", "}}"),  # Optuna sends it through `str.format`
                 engine_kwargs=engine_options(location),
+                skip_compatibility_check=checked,
                 skip_table_creation=not new,
             )
             undone.pop_all()
@@ -125,9 +129,10 @@ class Storage(RDBStorage):
 
         self._transact(write)
 
-    def claim(self, study_id: int, n: int) -> list[Claim]:
+    def claim(self, study_id: int, n: int, beside: queue.Beside | None = None) -> list[Claim]:
         """Take up to n slots, lowest numbers first: waiting ones, and those whose worker is gone.
 
+        Where `beside` is given, only those that it names of the first of them: none of them may be free but this.
         A slot that two workers died with comes alone; where three more die, it FAILs, with their story as its `reason`.
         """
 
@@ -136,7 +141,7 @@ class Storage(RDBStorage):
                 held = queue.held_by(connection, self.owner)
                 queue.give_back(connection, sorted(held.keys() - self._held.keys()))
             queue.reap(connection, self.owner)
-            return queue.take(connection, study_id, n, self.owner, self.lease_seconds)
+            return queue.take(connection, study_id, n, beside, self.owner, self.lease_seconds)
 
         claims = self._transact(take)
         self._held.update({claim.trial_id: claim.attempt for claim in claims})
@@ -266,10 +271,10 @@ class Storage(RDBStorage):
         """Return the slots numbered `low` or higher that have ended, in the order they did."""
         return [
             Ending(
-                row.number, Point(row.eta, row.lam), row.state, row.value, row.epochs,
+                row.number, point, row.state, row.value, row.epochs,
                 json.loads(row.reason) if row.reason is not None else None,
             )
-            for row in self._read(ENDINGS, study=study_id, low=low)
+            for row, point in with_points(self._read(ENDINGS, study=study_id, low=low))
         ]  # fmt: skip
 
     def unfinished(self, study_id: int) -> int:
@@ -373,17 +378,22 @@ def server_version(location: Location) -> str:
 
 
 def open_storage(
-    location: Location, *, writing: bool = False, patient: bool = False, lease_seconds: float = LEASE_SECONDS
+    location: Location,
+    *,
+    writing: bool = False,
+    patient: bool = False,
+    checked: bool = False,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Storage:
     """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's.
 
     `patient` waits for a server that just restarts: for a worker that comes amid a campaign, not for a first look at
-    an address that may be wrong.
+    an address that may be wrong. `checked` does not ask whether its tables are of this Optuna.
     """
 
     def open_it(_: bool) -> Storage:
         check_there(location, writing=writing)
-        return Storage(location, lease_seconds=lease_seconds)
+        return Storage(location, checked=checked, lease_seconds=lease_seconds)
 
     return persist(open_it) if patient else open_it(False)
 

@@ -2,20 +2,25 @@
 
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
-from search.campaign import Campaign, Stage
+from search.campaign import Campaign
+from search.complaint import sentence
+from search.dimension import around
 from search.errors import CampaignError, NothingCompleted
 from search.narrow import describe, narrow
-from search.note import note_attrs, stage_note
+from search.note import confirm_note, note_attrs, stage_note
+from search.sections import Stage
+from search.setting import ENDED
 from search.slot import Slot
-from search.space import Point, Range, Space, draw
+from search.space import Point, Space, draw
 from search.storage import Storage
 from search.winner import Candidate, Verdict, choose_finalists, judge
 
@@ -39,6 +44,11 @@ class Study:
     def is_confirm(self) -> bool:
         """Tell whether it is the one in which the finalists are trained again."""
         return "finalists" in self.attrs
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Return what was planned."""
+        return [Slot(trial.number, point_of(trial), trial.user_attrs["seed"]) for trial in self.trials]
 
     def count(self, state: TrialState) -> int:
         """Return the number of trials in a state."""
@@ -82,8 +92,8 @@ def value_of(trial: FrozenTrial) -> float:
 
 
 def point_of(trial: FrozenTrial) -> Point:
-    """Return a trial's η and λ."""
-    return Point(trial.params["eta"], trial.params["lambda"])
+    """Return a trial's point."""
+    return Point.of(trial.params)
 
 
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
@@ -104,6 +114,18 @@ def _read(storage: Storage, frozen: FrozenStudy) -> Study:
         )
     slots = [t for t in storage.get_all_trials(frozen._study_id, deepcopy=False) if "seed" in t.user_attrs]
     return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, tuple(sorted(slots, key=lambda t: t.number)))
+
+
+def campaign_of(studies: Mapping[str, Study]) -> Campaign:
+    """Return the campaign as it was begun, of whose studies there is at least one."""
+    study = next(iter(studies.values()))
+    try:
+        return Campaign.model_validate(study.attrs["config"])
+    except ValidationError as error:
+        raise CampaignError(
+            f"{study.name} was begun by another Coarsefine: {sentence(error, Campaign)} Use the one that began it, or "
+            "start anew under another name or --storage."
+        ) from error
 
 
 def campaign_names(storage: Storage) -> list[str]:
@@ -144,18 +166,17 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     Raises `NothingCompleted` where no trial of any stage completed.
     """
     assert campaign.confirm is not None, "it is asked for"  # noqa: S101
-    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near)
+    bounds = campaign.bounds_of(campaign.stage[0])
+    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near, bounds)
     if not finalists:
         endings = "; ".join(f"{study.name}: {study.endings}" for study in studies)
         raise NothingCompleted(
-            f"No trial of {campaign.name} completed ({endings}): nothing is left to confirm. Lower the upper bound of "
-            "eta, and start under another name."
+            f"No trial of {campaign.name} completed ({endings}): nothing is left to confirm. {remedy(studies)}"
         )
     seeds = [_seed(campaign, len(campaign.stage), r) for r in range(campaign.confirm.seeds)]
     pairs = itertools.product(seeds, finalists)
     slots = [Slot(number, finalist.point, seed) for number, (seed, finalist) in enumerate(pairs)]
-    points = [finalist.point for finalist in finalists]
-    space = Space(Range.around([point.eta for point in points]), Range.around([point.lam for point in points]))
+    space = _space_around([finalist.point for finalist in finalists], studies)
     attrs = {
         "id": uuid.uuid4().hex,
         "campaign": campaign.name,
@@ -166,7 +187,37 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
         "finalists": [finalist.as_dict() for finalist in finalists],
         **fingerprint,
     }
-    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots)
+    note = confirm_note(campaign, finalists, seeds)
+    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note_attrs(note))
+
+
+def _space_around(points: Sequence[Point], studies: Iterable[Study]) -> Space:
+    """Return the least space that holds points of some studies."""
+    spaces = [study.space for study in studies]
+    return Space.of({name: around([s[name] for s in spaces], [p[name] for p in points]) for name in spaces[0]})
+
+
+def refuse_empty(studies: Iterable[Study]) -> None:
+    """Raise `NothingCompleted` where a stage has ended without one completed trial, as where the user's code is broken.
+
+    With a network that may be the ranges' fault, and another stage may have others.
+    """
+    for study in studies:
+        if study.finished and not study.count(TrialState.COMPLETE):
+            raise NothingCompleted(f"No trial of {study.name} completed ({study.endings}). {remedy([study])}")
+
+
+def remedy(studies: Iterable[Study]) -> str:
+    """Return what to do where no trial of these studies completed."""
+    ended = [trial for study in studies if "objective" in study.attrs for trial in study.trials]
+    reasons = [t.user_attrs["reason"] for t in sorted(ended, key=_ended) if t.user_attrs.get("reason")]
+    if reasons:
+        return f"The last one: {reasons[-1]}. Mend the objective, and start under another name."
+    return "Lower the upper bound of eta, and start under another name."
+
+
+def _ended(trial: FrozenTrial) -> float:
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
 
 
 def verdict_of(studies: Iterable[Study]) -> Verdict | None:
@@ -191,11 +242,12 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
     if stage.narrow is None or parent is None:
         return bounds, {"ranges": "given by the campaign"}
     winners = _best_of(parent, stage.narrow.top, stage)
-    narrowed = narrow([point_of(trial) for trial in winners], stage.narrow.rule(), bounds)
+    held = ENDED if campaign.objective is None else frozenset()
+    narrowed = narrow([point_of(trial) for trial in winners], stage.narrow.rule(), bounds, held)
     return narrowed.space, {
         "ranges": "narrowed from the parent's best trials",
         "narrowed_from": [trial.number for trial in winners],
-        "rule": describe(stage.narrow.rule()),
+        "rule": describe(stage.narrow.rule(), bounds),
         "pressed": list(narrowed.pressed),
     }
 
@@ -226,6 +278,6 @@ def _best_of(parent: Study, k: int, stage: Stage) -> Sequence[FrozenTrial]:
     if not best:
         raise NothingCompleted(
             f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({parent.endings}). "
-            "Lower the upper bound of eta, and start under another name."
+            f"{remedy([parent])}"
         )
     return best

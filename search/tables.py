@@ -51,7 +51,7 @@ def rows_of(given: Mapping[str, Any], **owner: int) -> list[dict[str, Any]]:
     return [{**owner, "key": key, "value_json": json.dumps(value)} for key, value in sorted(given.items())]
 
 
-def _waiting() -> sa.Subquery:
+def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
     """Return the free trials of a study, locked: those to be trained alone first, then by their numbers.
 
     What is no slot has a higher number than all slots, and takes no slot's place.
@@ -67,7 +67,7 @@ def _waiting() -> sa.Subquery:
             alone.label("alone"),
         )
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
-        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING)
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, *among)
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
@@ -75,24 +75,24 @@ def _waiting() -> sa.Subquery:
     )
 
 
-def _beside(whose: sa.FromClause, table: sa.FromClause, key: str, name: str) -> sa.ColumnElement[bool]:
-    """Join a trial's parameter or attribute of this name to it."""
-    return sa.and_(table.c.trial_id == whose.c.trial_id, table.c[key] == name)
+def _attr_of(whose: sa.FromClause, table: sa.FromClause, key: str) -> sa.ColumnElement[bool]:
+    """Join a trial's attribute of this name to it."""
+    return sa.and_(table.c.trial_id == whose.c.trial_id, table.c.key == key)
 
 
 def _with_slots(waiting: sa.Subquery) -> sa.Select[Any]:
-    """Return free slots with their points and seeds: one question instead of three."""
-    eta, lam, seed = params.alias(), params.alias(), attrs.alias()
+    """Return free slots with their points and seeds, a row for each parameter: one question instead of three."""
     return (
-        sa.select(waiting, eta.c.param_value.label("eta"), lam.c.param_value.label("lam"), seed.c.value_json)
-        .join(eta, _beside(waiting, eta, "param_name", "eta"))
-        .join(lam, _beside(waiting, lam, "param_name", "lambda"))
-        .join(seed, _beside(waiting, seed, "key", "seed"))
-        .order_by(waiting.c.alone.desc(), waiting.c.number)
+        sa.select(waiting, params.c.param_name, params.c.param_value, params.c.distribution_json, attrs.c.value_json)
+        .join(params, params.c.trial_id == waiting.c.trial_id)
+        .join(attrs, _attr_of(waiting, attrs, "seed"))
+        .order_by(waiting.c.alone.desc(), waiting.c.number, params.c.param_id)
     )
 
 
 FREE = _with_slots(_waiting())
+FREE_AMONG = _with_slots(_waiting(trials.c.number.in_(sa.bindparam("numbers", expanding=True))))
+"""The same, of some numbers alone."""
 
 STRAY = (
     sa.select(trials.c.trial_id)
@@ -128,24 +128,23 @@ PROGRESS = _progress()
 
 
 def _endings() -> sa.Select[Any]:
-    eta, lam, reason = params.alias(), params.alias(), attrs.alias()
+    reason = attrs.alias()
     reached = sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
     return (
         sa.select(trials.c.number, trials.c.state, values.c.value, reason.c.value_json.label("reason"))
-        .add_columns(eta.c.param_value.label("eta"), lam.c.param_value.label("lam"))
+        .add_columns(params.c.param_name, params.c.param_value, params.c.distribution_json)
         .add_columns(sa.func.coalesce(reached, 0).label("epochs"))
-        .join(eta, _beside(trials, eta, "param_name", "eta"))
-        .join(lam, _beside(trials, lam, "param_name", "lambda"))
+        .join(params, params.c.trial_id == trials.c.trial_id)
         .outerjoin(values, values.c.trial_id == trials.c.trial_id)
-        .outerjoin(reason, _beside(trials, reason, "key", "reason"))
+        .outerjoin(reason, _attr_of(trials, reason, "reason"))
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.number >= sa.bindparam("low"), IS_SLOT)
         .where(trials.c.state.in_([state for state in TrialState if state.is_finished()]))
-        .order_by(trials.c.datetime_complete, trials.c.number)
+        .order_by(trials.c.datetime_complete, trials.c.number, params.c.param_id)
     )
 
 
 ENDINGS = _endings()
-"""The slots of a study, from a number on, that ended: how, and in the order they did."""
+"""The slots of a study, from a number on, that ended: how, and in the order they did; a row for each parameter."""
 
 TRAINERS = (
     sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started, sa.func.count().label("slots"))

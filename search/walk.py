@@ -6,23 +6,24 @@ those who do, and takes over what the dead leave behind. None of them is needed:
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.datasets import Dataset, Kept, cache_folder
-from search.campaign import Campaign, Confirm, Step
+from model.datasets import cache_folder
+from search.campaign import Campaign
 from search.checkpoints import Checkpoints
 from search.database import Location, locate
 from search.errors import Interrupted
 from search.fingerprint import fingerprint, refuse_other
-from search.images import check_batch, load_images
-from search.objective import NetworkObjective
+from search.material import Material, load_material, objective_of
 from search.progress import Following
-from search.slot import Record
-from search.status import read_status
+from search.sections import Confirm, Step
+from search.slot import Record, Slot
+from search.status import status_of
 from search.storage import Storage, open_storage
-from search.study import Study, find_studies, open_confirm, open_study
+from search.study import Study, campaign_of, find_studies, open_confirm, open_study, refuse_empty
 from search.watcher import Watcher
 from search.worker import Worker
 
@@ -35,7 +36,8 @@ class Walk:
 
     campaign: Campaign
     storage: Storage
-    data: Dataset
+    material: Material
+    """What is trained: the network on these images, or this function."""
     attrs: Mapping[str, Any]
     """By which the campaign's studies are known."""
     begun: Mapping[str, Study]
@@ -47,14 +49,14 @@ class Walk:
 
     @classmethod
     def begin(
-        cls, campaign: Campaign, storage: Storage, data: Dataset,
+        cls, campaign: Campaign, storage: Storage, material: Material,
         watcher: Watcher, stop: Callable[[], bool], workers: int = 1,
     ) -> "Walk":  # fmt: skip
         """Return a walk; raise `CampaignError` where the storage holds this campaign begun with something else."""
-        attrs = fingerprint(campaign, data)
+        attrs = fingerprint(campaign, material)
         begun = find_studies(storage, campaign.name)
         refuse_other(begun, attrs)
-        return cls(campaign, storage, data, attrs, begun, watcher, stop, workers)
+        return cls(campaign, storage, material, attrs, begun, watcher, stop, workers)
 
     def take_stages(self, *, ended: Callable[[Step], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
@@ -62,8 +64,8 @@ class Walk:
             if self.was_over(stage):
                 self.forget_weights(self.begun[self.campaign.study_name(stage)])
                 continue
-            study = self.open(stage)
-            self._take(stage, study)
+            study, studies = self.open(stage)
+            self._take(stage, study, studies)
             ended(stage)
             self.forget_weights(study)
 
@@ -76,23 +78,28 @@ class Walk:
         study = self.begun.get(self.campaign.study_name(stage))
         return study is not None and study.finished
 
-    def _take(self, stage: Step, study: Study) -> None:
-        following = self.follow(stage, study)
+    def _take(self, stage: Step, study: Study, studies: Mapping[str, Study]) -> None:
+        following = self.follow(stage, study, studies)
         worker = self._worker(stage, following, study)
         worker.work()
         self._wait_for_others(study, following, worker)
 
-    def follow(self, stage: Step, study: Study) -> Following:
+    def follow(self, stage: Step, study: Study, studies: Mapping[str, Study]) -> Following:
         """Tell the watcher how the campaign stands of which a stage is to be trained; return what follows it."""
         following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
-        self.watcher.stage_opened(read_status(self.storage, self.campaign.name), following)
+        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.live)
+        self.watcher.stage_opened(status, following)
         return following
 
-    def open(self, stage: Step) -> Study:
-        """Return a stage's study, opening it if nobody has."""
-        studies = self.studies()
+    def open(self, stage: Step) -> tuple[Study, Mapping[str, Study]]:
+        """Return a stage's study, opening it if nobody has, and all of the campaign's by name."""
         name = self.campaign.study_name(stage)
+        if name in self.begun:  # read a moment ago, by one that takes another's place and should lose no time
+            return self.begun[name], self.begun
+        studies = self.studies()
         if name not in studies:
+            if self.campaign.objective is not None:
+                refuse_empty(studies.values())
             if isinstance(stage, Confirm):
                 open_confirm(self.storage, self.campaign, list(studies.values()), dict(self.attrs))
             else:
@@ -100,7 +107,7 @@ class Walk:
                 opener = studies[self.campaign.study_name(parent)] if parent else None
                 open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
             studies = self.studies()
-        return studies[name]
+        return studies[name], studies
 
     def studies(self) -> dict[str, Study]:
         """Return the campaign's studies as they stand, by name."""
@@ -112,22 +119,24 @@ class Walk:
             self.watcher.recorded(study.name, sum(len(record.steps) for record in records), ended)
             self.watcher.progressed(following)
 
-        model = self.campaign.model
-        settings = self.campaign.settings(stage)
-        if isinstance(stage, Confirm):
-            objective = NetworkObjective(settings, model.rho, model.decay, self.data, own_order=True)
-            stack, workers = len(study.attrs["finalists"]), 1  # a seed's finalists are a stack, whoever trains them
-        else:
-            objective = NetworkObjective(settings, model.rho, model.decay, self.data)
-            stack = objective.width() if stage.stack == "auto" else stage.stack
-            workers = self.workers
+        confirming = isinstance(stage, Confirm)
+        objective = objective_of(
+            self.campaign, stage, self.material, self.stop, log=self.watcher.detail, warn=self.watcher.warn
+        )
+
+        def widest(slot: Slot) -> int:
+            best = objective.width(slot)
+            if isinstance(stage, Confirm):  # a seed's finalists are a stack, whoever trains them
+                return len(study.attrs["finalists"]) if best > 1 else 1
+            return best if stage.stack == "auto" else stage.stack
+
         return Worker(
             storage=self.storage,
             study_id=study.id,
             objective=objective,
-            trials=len(study.trials),
-            stack=stack,
-            workers=workers,
+            slots=study.slots,
+            widest=widest,
+            workers=1 if confirming else self.workers,
             halving=self.campaign.halving(stage),
             checkpoints=self._checkpoints(study),
             stop=self.stop,
@@ -158,25 +167,20 @@ def join(
     storage: str | Path | Location,
     *,
     data: Path | None = None,
-    kept: Kept | None = None,
     workers: int = 2,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Help a campaign through its stages, beside whoever else does; return when the last has ended.
 
-    `kept` is where another process on this machine has the images; `workers` is how many are thought to train.
+    `workers` is how many are thought to train.
 
     Raises what `search.run` does.
     """
     watcher = watcher or Watcher()
-    images = load_images(campaign.data, data, watcher.say, kept)
-    check_batch(campaign.model.batch, images)
-    opened = open_storage(locate(storage), writing=True, patient=True)
-    try:
-        Walk.begin(campaign, opened, images, watcher, stop, workers).take_stages()
-    finally:
-        opened.close()
+    material = load_material(campaign, data, watcher.say)
+    with closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
+        Walk.begin(campaign, opened, material, watcher, stop, workers).take_stages()
 
 
 def find_campaign(source: str, location: Location) -> Campaign:
@@ -184,11 +188,8 @@ def find_campaign(source: str, location: Location) -> Campaign:
 
     Raises what `Campaign.load` does.
     """
-    storage = open_storage(location)
-    try:
+    with closing(open_storage(location)) as storage:
         studies = find_studies(storage, source)
-    finally:
-        storage.close()
     if studies:
-        return Campaign.model_validate(next(iter(studies.values())).attrs["config"])
+        return campaign_of(studies)
     return Campaign.load(source)

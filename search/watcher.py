@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from model import Report
 from search.campaign import Campaign
 from search.progress import Following
 from search.status import Status
@@ -45,8 +44,8 @@ class Watcher:
     def final_opened(self, campaign: Campaign, status: Status) -> None:
         """Hear that the winner is to be trained."""
 
-    def final_epoch(self, report: Report, epochs: int) -> None:
-        """Hear of an epoch of the final training."""
+    def final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """Hear of an epoch of the final training, and its mean validation accuracy, if that tells anything."""
 
 
 def listed(numbers: Iterable[int]) -> str:

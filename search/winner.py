@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search.space import Point
+from search.space import Point, Space
 
 CONFIDENCE = 0.95
+_SIMPLER = {"hidden": (-1, "the fewest hidden units"), "lambda": (1, "the largest λ"), "eta": (-1, "the smallest η")}
+"""What makes a network the simpler one, what counts most first: more of it or less, and in words."""
 _DRAWS = 10_000
 Values = Sequence[float | None]
 """A finalist's validation accuracies, one for each seed; None where it failed or has not ended."""
@@ -36,13 +38,13 @@ class Candidate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form, also that of the study's attribute."""
-        point = {"eta": self.point.eta, "lambda": self.point.lam}
-        return {"study": self.study, "number": self.number, **point, "value": self.value}
+        return {"study": self.study, "number": self.number, "params": self.point.as_dict(), "value": self.value}
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> "Candidate":
-        """Read what `as_dict` wrote."""
-        return cls(told["study"], told["number"], Point(told["eta"], told["lambda"]), told["value"])
+        """Read what `as_dict` wrote, of an earlier Coarsefine too: then there was nothing but η and λ."""
+        params = told.get("params") or {name: told[name] for name in ("eta", "lambda")}
+        return cls(told["study"], told["number"], Point.of(params), told["value"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Verdict:
             return "No finalist held on every seed."
         if not self.tied:
             return "A clear winner: every other finalist is behind on these seeds by more than chance."
-        rule = "that of the largest λ, then of the smallest η, as the simplest"
+        rule = _rule([finalist.candidate.point for finalist in self.finalists])
         taken = f"of the {self.close} within one standard error of the leader, {rule}"
         tie = f"A tie among {len(self.tied)} of {len(self.finalists)}, which these seeds cannot tell apart"
         return f"{tie}; taken: {taken}."
@@ -137,14 +139,15 @@ class Verdict:
         }
 
 
-def choose_finalists(candidates: Iterable[Candidate], top: int, near: float) -> list[Candidate]:
-    """Return the best `top` settings; of settings within `near` decades of one another in both, the better one.
+def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bounds: Space) -> list[Candidate]:
+    """Return the best `top` settings; of settings nearly the same, the better one.
 
-    Of equal values the earlier one counts as the better.
+    They are, if `near` one another in all: in decades of a log-uniform range, in a share of a linear one of the bounds,
+    and else the very same. Of equal values the earlier one counts as the better.
     """
     chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.value):
-        if len(chosen) < top and not any(_near(candidate.point, other.point, near) for other in chosen):
+        if len(chosen) < top and not any(bounds.near(candidate.point, other.point, near) for other in chosen):
             chosen.append(candidate)
     return chosen
 
@@ -162,12 +165,18 @@ def judge(candidates: Sequence[Candidate], values: Sequence[Values], seed: int) 
     ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
     level = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
     close = [f for f in level if f.behind is None or f.behind.mean <= f.behind.error]
-    winner = max(close, key=lambda f: (f.candidate.point.lam, -f.candidate.point.eta), default=None)
+    winner = max(close, key=lambda f: _simplicity(f.candidate.point), default=None)  # of equals, the best mean
     return Verdict(tuple(ranked), winner, tuple(level) if len(level) > 1 else (), len(close))
 
 
-def _near(one: Point, other: Point, decades: float) -> bool:
-    return all(abs(math.log10(a / b)) <= decades for a, b in ((one.eta, other.eta), (one.lam, other.lam)))
+def _simplicity(point: Point) -> list[float]:
+    """Return by what points of one space are compared: the higher, the simpler the network."""
+    return [sign * float(point[name]) for name, (sign, _) in _SIMPLER.items() if name in point]
+
+
+def _rule(points: Sequence[Point]) -> str:
+    told = [words for name, (_, words) in _SIMPLER.items() if name in points[0]]
+    return f"that of {', then of '.join(told)}, as the simplest" if told else "that of the best mean"
 
 
 def _row(values: Sequence[Values], leader: int | None, place: int) -> Values | None:

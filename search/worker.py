@@ -4,7 +4,6 @@ Where a stage halves, stacks stop at each rung and are parked until their cohort
 put together into wide stacks again. Where another worker left a slot amid its training, its checkpoint is gone on from.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from search.checkpoints import Checkpoint, Checkpoints
 from search.errors import Interrupted, StorageError
 from search.halving import Halving, cohort_of, survivors
+from search.kinds import Kinds
 from search.lane import Lane
 from search.objective import Objective, Stack
 from search.slot import Claim, Record, Slot
@@ -41,10 +41,10 @@ class Worker:
     storage: Storage
     study_id: int
     objective: Objective
-    trials: int
-    """Slots of the whole study."""
-    stack: int
-    """Most slots that train together."""
+    slots: Sequence[Slot]
+    """Those of the whole study."""
+    widest: Callable[[Slot], int]
+    """Most slots that train together, of a slot's kind."""
     workers: int
     """How many are thought to share the study."""
     halving: Halving
@@ -67,6 +67,10 @@ class Worker:
     """Stacks at a rung that is: what is left of them may go on."""
     _flushed: float = field(default_factory=time.monotonic)
     _next_save: float = field(default_factory=lambda: time.monotonic() + _SAVE_SECONDS)
+    _kinds: Kinds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kinds = Kinds.of(self.slots, self.objective.kind, self.widest, self.workers)
 
     def work(self) -> None:
         """Train stacks until no slot can be claimed.
@@ -81,8 +85,9 @@ class Worker:
                 self._save()
                 raise
             finally:
-                self.storage.release([lane.claim for lane in self._lanes.values()])
+                claims = [lane.claim for lane in self._lanes.values()]
                 self._let_go(set(self._lanes))
+                self.storage.release(claims)
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
@@ -110,9 +115,9 @@ class Worker:
             if self._begun:
                 return self._joined(self._begun, min(self._begun, key=lambda stack: stack.epoch))
             group = self._widest_group()
-            if sum(len(stack.numbers) for stack in group) >= self.stack:
+            if group and sum(len(stack.numbers) for stack in group) >= self._widest(group[0]):
                 return self._survivors(group)
-            if claims := self.storage.claim(self.study_id, self._width()):
+            if claims := self._claim():
                 self._begin(claims)
             elif group:
                 return self._survivors(group)
@@ -162,10 +167,10 @@ class Worker:
         self.resumed(stack.numbers, epoch)
         return stack
 
-    def _width(self) -> int:
-        """Return an even share of the stage, for each worker as many: stacks of 10, 10 and 10 before 12, 12 and 6."""
-        rounds = math.ceil(self.trials / self.stack / self.workers)
-        return math.ceil(self.trials / (rounds * self.workers))
+    def _claim(self) -> list[Claim]:
+        """Claim slots that train together, as far as there are such."""
+        beside = self._kinds.beside if len(self._kinds.widths) > 1 else None
+        return self.storage.claim(self.study_id, self._kinds.most, beside)
 
     def _train(self, stack: Stack) -> None:
         """Train a stack to its next rung, to the end, or until it can join another of the same claim."""
@@ -197,7 +202,7 @@ class Worker:
         undecided = []
         for stack in self._parked:
             values = self.storage.values_after(self.study_id, stack.epoch)
-            cohorts = {cohort_of(number, self.trials) for number in stack.numbers}
+            cohorts = {cohort_of(number, len(self.slots)) for number in stack.numbers}
             if not all(number in values for cohort in cohorts for number in cohort):
                 undecided.append(stack)
                 continue
@@ -232,10 +237,16 @@ class Worker:
     def _fit(self, stacks: Sequence[Stack]) -> bool:
         """Tell whether stacks, once equally far, could train as one."""
         size = sum(len(stack.numbers) for stack in stacks)
-        return size <= self.stack and len({self._kind(stack) for stack in stacks}) == 1
+        return len({self._kind(stack) for stack in stacks}) == 1 and size <= self._widest(stacks[0])
 
     def _kind(self, stack: Stack) -> Hashable:
-        return self.objective.kind(self._lanes[stack.numbers[0]].claim.slot)
+        return self.objective.kind(self._first(stack))
+
+    def _widest(self, stack: Stack) -> int:
+        return self.widest(self._first(stack))
+
+    def _first(self, stack: Stack) -> Slot:
+        return self._lanes[stack.numbers[0]].claim.slot
 
     def _flush_if_due(self, seconds: float) -> None:
         """Record what slots did since the last time, if that is long enough ago, and let go of those ended or lost."""

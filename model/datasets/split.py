@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class Dataset:
     description: str
     kept: Kept | None = None
     """The file whose pages the arrays are; None where they are in this process's memory."""
+
+    def training_on_validation(self) -> "Dataset":
+        """Return the dataset with its validation images among those to train on, normalised as they were."""
+        x = np.concatenate([self.train.x, self.validation.x])
+        return replace(self, train=Part(x, np.concatenate([self.train.y, self.validation.y])), kept=None)
 
 
 @dataclass(frozen=True, slots=True)

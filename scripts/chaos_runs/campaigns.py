@@ -37,14 +37,14 @@ def plain(seed: int, epochs: int) -> str:
     return _HEAD.format(seed=seed, batch=10, epochs=epochs) + first + second + "[final]\nepochs = 4\n"
 
 
-def halving(seed: int) -> str:
-    """Return one of as many slots, pruned at two rungs."""
-    return plain(seed, 24).replace("stack = 4\n", f"stack = 4\n{_HALVING}")
+def halving(seed: int, epochs: int) -> str:
+    """Return one of as many slots, pruned at rungs."""
+    return plain(seed, epochs).replace("stack = 4\n", f"stack = 4\n{_HALVING}")
 
 
-def long(seed: int, epochs: int) -> str:
-    """Return one of 40 slots that take many epochs each, in one stage."""
-    stage = _FIRST.format(name="coarse", trials=40)
+def long(seed: int, epochs: int, stacks: int) -> str:
+    """Return one of so many stacks that take many epochs each, in one stage."""
+    stage = _FIRST.format(name="coarse", trials=4 * stacks)
     return _HEAD.format(seed=seed, batch=4, epochs=epochs) + stage + "[final]\nepochs = 4\n"
 
 
@@ -88,7 +88,7 @@ def outcome(url: str) -> Outcome:
     storage.remove_session()
     storage.engine.dispose()
     told = {(name, trial.number): _told(trial) for name, trial in trials}
-    return Outcome(told, len(trials), finals[0]["test_accuracy"] if finals else None)
+    return Outcome(told, len(trials), finals[0]["test_accuracies"][0] if finals else None)
 
 
 def _told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """`python -m search`, with a moment at which it dies: whoever comes there kills the run that started it, and itself.
 
-The seam is here alone: functions of the product are replaced in this process and, since spawned workers import the
+The seam is here alone: functions of the product are replaced in this process and, since worker processes import the
 module they were started from, in its workers. CHAOS_MOMENT names the moment, CHAOS_STUDY the study, CHAOS_FLAG a file
 that is made by the first who comes there; all others pass.
 """
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import search.queue
 import search.study
+from search.final import FinalTraining
 from search.storage import Storage
 
 
@@ -58,7 +58,7 @@ def _around_writing(*, before: bool) -> None:
         if not before and _concerns(name):
             die()
 
-    Storage.open_study = open_study  # type: ignore[method-assign]
+    Storage.open_study = open_study
 
 
 def _amid_writing() -> None:
@@ -76,27 +76,27 @@ def _amid_writing() -> None:
             raise AssertionError("it lives on half of its slots")
         write(connection, study, space, slots)
 
-    Storage.open_study = open_study  # type: ignore[method-assign]
+    Storage.open_study = open_study
     search.queue.write_slots = write_slots
 
 
 def _around_final(*, amid: bool) -> None:
-    running = sys.modules["search.run"]  # the name itself is that of its function
-    train = running.train_winner
+    train = FinalTraining.run
 
-    def train_winner(*arguments: Any) -> Any:
-        *first, told, stop = arguments
+    def train_and_die(training: FinalTraining) -> Any:
+        told = training.told
 
-        def told_and_die(report: Any) -> None:
-            told(report)
-            if amid and report.epoch == 2:  # noqa: PLR2004 - of four
+        def told_and_die(epoch: int, accuracy: float | None) -> None:
+            told(epoch, accuracy)
+            if amid and epoch == 2:  # noqa: PLR2004 - of four
                 die()
 
-        final = train(*first, told_and_die, stop)
+        training.told = told_and_die
+        final = train(training)
         die()  # the weights are written, the study does not know
         return final
 
-    running.train_winner = train_winner
+    FinalTraining.run = train_and_die
 
 
 MOMENTS: dict[str, Callable[[], None]] = {

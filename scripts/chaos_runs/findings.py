@@ -52,6 +52,8 @@ class Plan:
     """How many runs lose workers, by database."""
     timed_kills: int
     """Of workers amid long trials, to see what a kill costs."""
+    timed_stacks: int
+    """How many stacks of such trials there are."""
     boundary_rounds: int
     """At each moment; 0: once, but at every second moment of each database."""
     zombies: int

@@ -4,12 +4,14 @@ A slot that was alone with its worker in three deaths of one epoch FAILs: that i
 and from outside our kills look the same. So the killer spares a worker that is alone with a slot of two deaths.
 """
 
+import math
 import os
 import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import psutil
@@ -20,14 +22,17 @@ from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
 
 _SLOTS, _WORKERS, _KILLS = 80, 4, 16
-_LAST_KILL = 0.85
+_LAST_KILL = 0.8
 """Of the slots, how many have ended before the last kill at the latest."""
-_LONGEST_DELAY = 0.3
+_LONGEST_DELAY = 0.05
+"""From the end of a slot to a kill, in parts of the least a run can take here: seconds would outlast a fast one's."""
 _TWICE_AT_ONCE = 0.2
 """How often two workers die together."""
 _NEVER_SECONDS = 60
-_SEEDS, _EPOCHS = 5, 16
-"""Of the campaigns: how many there are, and how long a trial is."""
+_SEEDS, _EPOCHS, _HALVING_EPOCHS = 5, 16, 24
+"""Of the campaigns: how many there are, and how long a trial is at the least."""
+_LEAST_SECONDS = 12.0
+"""About what a campaign takes one worker at the least: a fast machine would else be through before the last kill."""
 
 
 @dataclass
@@ -37,6 +42,8 @@ class _Killer:
     place: Place
     run: Run
     random: np.random.Generator
+    longest_delay: float
+    """Seconds from the end of a slot to a kill."""
     kills: int = 0
     spared: int = 0
     amid_commit: int = 0
@@ -47,7 +54,7 @@ class _Killer:
         moments = np.sort(self.random.integers(0, int(_SLOTS * _LAST_KILL), size=_KILLS))
         until(lambda: made(self.place) or not self.run.goes_on, _NEVER_SECONDS)
         for moment in moments:
-            delay = self.random.uniform(0, _LONGEST_DELAY)
+            delay = self.random.uniform(0, self.longest_delay)
             while self.run.goes_on and ended(self.place) < moment:
                 time.sleep(0.03)
             time.sleep(delay)
@@ -135,14 +142,20 @@ def kills(plan: Plan, database: str) -> list[Row]:
     ]  # fmt: skip
 
 
+@cache
+def _longer() -> int:
+    """Return by how much trials are made longer on this machine."""
+    return math.ceil(_LEAST_SECONDS / calm(plain(0, _EPOCHS)).seconds)
+
+
 def _one(plan: Plan, database: str, number: int) -> _Killer:
     seed = plan.seed + number // 2 % _SEEDS
-    text = halving(seed) if number % 2 else plain(seed, _EPOCHS)
+    text = halving(seed, _HALVING_EPOCHS * _longer()) if number % 2 else plain(seed, _EPOCHS * _longer())
     expected = calm(text)
     with plan.databases.new(database) as place:
         run = Run(place, text, _WORKERS)
         random = plan.random(1, plan.databases.key(database), number)
-        killer = _Killer(place, run, random)
+        killer = _Killer(place, run, random, _LONGEST_DELAY * expected.seconds / _WORKERS)
         killer.go()
         killer.broken += run.complaints() or differences(place, expected)
         if killer.kills < _KILLS - 1:

@@ -16,7 +16,6 @@ from chaos_runs.places import Place
 
 _WORKERS = 2
 _EPOCHS = 150
-_STACKS = 10
 _NEVER_SECONDS = 60
 _PROMISED_SECONDS = 2.0
 _UNRECORDED_SECONDS = 0.25
@@ -87,9 +86,9 @@ class _Killer:
 
 def lost_time(plan: Plan, database: str) -> list[Row]:
     """Kill workers amid long trials, and time how long it takes until the campaign is where it was."""
-    text = long(plan.seed, _EPOCHS)
+    text = long(plan.seed, _EPOCHS, plan.timed_stacks)
     expected = calm(text)
-    epoch = expected.seconds / (_STACKS * _EPOCHS)
+    epoch = expected.seconds / (plan.timed_stacks * _EPOCHS)
     with plan.databases.new(database) as place:
         run = Run(place, text, _WORKERS)
         killer = _Killer(place, run, plan.random(7, plan.databases.key(database)), epoch)

@@ -9,15 +9,16 @@ from tempfile import gettempdir
 from typing import Any
 
 from chaos_runs.places import Place
-from search.checkpoints import Checkpoints
+from search.checkpoints import Checkpoints, State
+from search.dimension import LogUniform
 from search.halving import NO_HALVING
 from search.objective import EpochReport
 from search.slot import Slot
-from search.space import Point, Range, Space
+from search.space import Point, Space
 from search.storage import Storage, make_storage
 from search.worker import Worker
 
-SPACE = Space(Range(0.01, 1.0), Range(1e-6, 1e-2))
+SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)})
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Trivial:
     epochs: int = 1
     after: Callable[[int], None] = lambda _: None
 
-    def width(self) -> int:
+    def width(self, slot: Slot) -> int:  # noqa: ARG002 - the same for all
         """Return some width."""
         return 4
 
@@ -66,23 +67,30 @@ class Trivial:
         """Return these slots as a stack."""
         return Stack([slot.number for slot in slots], self.value, self.after)
 
+    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:  # noqa: ARG002
+        """Refuse: its stacks keep no states."""
+        raise ValueError("no states were kept")
+
 
 def open_stage(place: Place, slots: int) -> int:
     """Make a study of so many slots; return its id."""
     storage = make_storage(place.location)
-    planned = [Slot(n, Point(0.02 + n / 10_000, 1e-4), 1000 + n) for n in range(slots)]
-    storage.open_study("chaos/trivial", {"campaign": "chaos"}, SPACE, planned)
+    storage.open_study("chaos/trivial", {"campaign": "chaos"}, SPACE, _planned(slots))
     study: int = storage.get_study_id_from_name("chaos/trivial")
     storage.close()
     return study
 
 
+def _planned(slots: int) -> list[Slot]:
+    return [Slot(n, Point.of({"eta": 0.02 + n / 10_000, "lambda": 1e-4}), 1000 + n) for n in range(slots)]
+
+
 def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, stack: int, workers: int = 1) -> Worker:
     """Return the product's worker on this objective."""
     return Worker(
-        storage=storage, study_id=study, objective=objective, trials=trials, stack=stack, workers=workers,
-        halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"), stop=lambda: False,
-        claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
+        storage=storage, study_id=study, objective=objective, slots=_planned(trials), widest=lambda _: stack,
+        workers=workers, halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"),
+        stop=lambda: False, claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from typing import Any
 
 import psutil
@@ -50,15 +51,19 @@ def _one(place: Place, epoch: int, early: bool) -> tuple[int, list[str], list[st
     told = context.SimpleQueue()
     zombie = context.Process(target=_be_zombie, args=(place.location, study, epoch, told))
     zombie.start()
-    until(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_STOPPED, 60)
     heir = open_storage(place.location, writing=True)
-    claims = _inherit(heir, study)
-    if not early:
-        _end(heir, claims)
-    os.kill(zombie.pid or 0, signal.SIGCONT)
-    zombie.join(60)
-    lost = _end(heir, claims) if early else []
-    heir.close()
+    try:
+        until(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_STOPPED, 60)
+        claims = _inherit(heir, study)
+        if not early:
+            _end(heir, claims)
+        os.kill(zombie.pid or 0, signal.SIGCONT)
+        zombie.join(60)
+        lost = _end(heir, claims) if early else []
+    finally:
+        zombie.kill()  # it may still be stopped, or busy, where something went wrong
+        zombie.join()
+        heir.close()
     wrong = [f"its worker ended with exit code {zombie.exitcode}"] if zombie.exitcode else []
     wrong += [f"the heir was refused slot {claim.slot.number}" for claim in lost]
     refused = 0 if zombie.exitcode else told.get()
@@ -71,20 +76,26 @@ def _be_zombie(location: Location, study: int, epoch: int, told: Any) -> None:
     """Be a worker of a short lease that stops itself, outside of any transaction, in an epoch of its first stack."""
     refused: list[Claim] = []
     stops = iter([epoch])
+    renewing = threading.Lock()
 
     def after(now: int) -> None:
         if now == epoch and next(stops, None):
-            os.kill(os.getpid(), signal.SIGSTOP)
+            with renewing:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     storage = open_storage(location, writing=True, lease_seconds=_LEASE_SECONDS)
-    record = storage.record
+    record, renew = storage.record, storage.renew
+
+    def renewed() -> None:
+        with renewing:
+            renew()
 
     def noting(records: Any, holding: Any) -> list[Claim]:
         lost = record(records, holding)
         refused.extend(lost)
         return lost
 
-    storage.record = noting  # type: ignore[method-assign]
+    storage.record, storage.renew = noting, renewed  # type: ignore[method-assign]
     worker_of(storage, study, _SLOTS, Trivial(_ZOMBIES, _EPOCHS, after), _HELD, workers=_SLOTS // _HELD).work()
     told.put(len(refused))
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def measure_busy(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
             for read in (False, True) if place % 2 else (True, False):  # a drift of the machine falls on both
                 time.sleep(_SETTLE_SECONDS)
                 before = cpu_seconds(process)
-                rates[read].append(rate_of(storage, lambda read=read: look_on(port, wanted, read, seen)))
+                rates[read].append(rate_of(storage, partial(look_on, port, wanted, read, seen)))
                 spent += cpu_seconds(process) - before
     if min(rates[False] + rates[True]) == 0:
         raise SystemExit("The stage ended amid the measurement: give fewer --rounds or --seconds, or more --trials.")

@@ -32,8 +32,7 @@ def server(storage: Path) -> Iterator[tuple[int, psutil.Process]]:
 def workers(storage: Path, campaign: str, count: int) -> Iterator[None]:
     """Start so many `coarsefine worker`; they train while this lasts."""
     command = [sys.executable, "-m", "search", "worker", campaign, "--storage", str(storage)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = [subprocess.Popen(command, **quiet) for _ in range(count)]
+    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(count)]
     try:
         deadline = time.monotonic() + 120
         before = epochs(storage)

@@ -7,11 +7,11 @@ from optuna.trial import TrialState
 
 from model.datasets import Dataset
 from search import Campaign
-from search.campaign import Data
 from search.database import locate
 from search.fingerprint import fingerprint
 from search.images import load_images
-from search.slot import Record
+from search.sections import Data
+from search.slot import Claim, Record
 from search.storage import Storage, make_storage
 from search.study import find_studies, open_study
 
@@ -61,7 +61,7 @@ def _end(storage: Storage, campaign: Campaign, place: int) -> None:
         storage.record([_record(claim, drawn) for claim in claims], claims)
 
 
-def _record(claim: object, drawn: random.Random) -> Record:
+def _record(claim: Claim, drawn: random.Random) -> Record:
     """Return what a worker would record of a whole trial: fifteen epochs of a curve that rises, or one that blew up."""
     if drawn.random() < _DIVERGED:
         attrs = {"train_loss": [2.3, None], "validation_loss": [2.4, None], "reason": "diverged in epoch 2"}

@@ -3,12 +3,14 @@
 Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
 """
 
+from search.charts.axes import axes_of, title_of
 from search.charts.ink import Theme, themed
-from search.charts.lines import best_so_far, curves, loss_curves, shares, timeline
+from search.charts.lines import best_so_far, curves, loss_curves, shares, timeline, value_curves
 from search.charts.trial_map import map_of_trials
 
 __all__ = [
     "Theme",
+    "axes_of",
     "best_so_far",
     "curves",
     "loss_curves",
@@ -16,4 +18,6 @@ __all__ = [
     "shares",
     "themed",
     "timeline",
+    "title_of",
+    "value_curves",
 ]

@@ -8,12 +8,14 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from search.charts.ink import CURVES, colour_of, counted, links, searched, thinned
-from search.status import Final
+from search.measure import ACCURACY, Measure
+from search.outcome import Final
 from search.study import Study, value_of
 
 
-def best_so_far(studies: Sequence[Study]) -> go.Figure:
-    """Draw the accuracy of each trial in the order they ended, and the best up to each, across the search's stages."""
+def best_so_far(studies: Sequence[Study], measure: Measure = ACCURACY) -> go.Figure:
+    """Draw the value of each trial in the order they ended, and the best up to each, across the search's stages."""
+    shown_as = ".2%" if measure.is_share else ".5g"
     figure, came, rises = go.Figure(), 0, [(0, float("-inf"))]
     for place, study in enumerate(searched(studies)):
         ended = sorted(
@@ -30,15 +32,18 @@ def best_so_far(studies: Sequence[Study]) -> go.Figure:
             x=[at for at, _ in shown], y=[value_of(trial) for _, trial in shown], mode="markers",
             name=counted(study.attrs["stage"], len(shown), len(ended)), marker={"size": 6, "color": colour_of(place)},
             customdata=links((study, trial) for _, trial in shown), showlegend=bool(ended),
-            hovertemplate="%{customdata[0]} trial %{customdata[1]}: %{y:.2%}<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}} trial %{{customdata[1]}}: %{{y:{shown_as}}}<extra></extra>",
         )  # fmt: skip
     line = [*rises[1:], *([(came, rises[-1][1])] if came else [])]
     figure.add_scatter(
         x=[at for at, _ in line], y=[best for _, best in line], mode="lines", name="best so far",
-        line={"shape": "hv", "color": "#888"}, hovertemplate="best of %{x}: %{y:.2%}<extra></extra>",
+        line={"shape": "hv", "color": "#888"}, hovertemplate=f"best of %{{x}}: %{{y:{shown_as}}}<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(title="completed trials")
-    figure.update_yaxes(title="validation accuracy", tickformat=".2~%")
+    if measure.is_share:
+        figure.update_yaxes(title="validation accuracy", tickformat=".2~%")
+    else:
+        figure.update_yaxes(title=measure.name)
     return figure
 
 
@@ -53,6 +58,11 @@ def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
             told = f"{name}, epoch %{{x}}<br>{kind} loss %{{y:.4f}}<extra></extra>"
             figure.data[-1].update(legendgroup=name, showlegend=kind == "validation", hovertemplate=told)
     return _over_epochs(figure, "loss (dotted: training)")
+
+
+def value_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
+    """Draw the value after each epoch of some trials, each under its name: what a function of the user's reports."""
+    return curves({name: [value for _, value in sorted(t.intermediate_values.items())] for name, t in trials}, "value")
 
 
 def curves(named: Mapping[str, Sequence[float | None]], title: str) -> go.Figure:

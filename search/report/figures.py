@@ -6,13 +6,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search import charts
+from search import charts, words
 from search.report.importance import Importance
 from search.report.story import StageStory, Story
-from search.report.uncertainty import Accuracy
 from search.report.words import number, percent, with_error
 from search.status import Trial
-from search.study import Study
+from search.uncertainty import Accuracy
 
 Curves = Mapping[str, Sequence[float | None]]
 
@@ -40,22 +39,47 @@ class Figure:
 
 def all_figures(story: Story) -> list[Figure]:
     """Return every figure there is something to draw for, in the order of the page."""
-    found = [*_overview(story), *_stages(story), *_importance(story), *_time(story), *_final(story), *_momentum(story)]
+    if story.images is None:
+        found = [*_of_values(story), *_time(story)]
+    else:
+        found = [*_overview(story), *_stages(story), *_importance(story), *_time(story), *_final(story)]
+        found += _momentum(story)
     for figure in found:
         figure.plot.update_layout(template="none")  # its ink is that of the page
     return found
 
 
-def _overview(story: Story) -> Iterator[Figure]:
-    if not story.ended:
+def _of_values(story: Story) -> Iterator[Figure]:
+    """Draw what a function of the user's reported."""
+    winner, measure = story.status.winner, story.status.measure
+    if winner is None:
         return
-    plot = _on_any_width(charts.map_of_trials(story.studies, story.status.winner), story.studies)
+    yield Figure(
+        "best-so-far", _sized(charts.best_so_far(story.studies, measure), 380),
+        "The value of each completed trial in the order they ended, and the best up to there.",
+        f"The best value so far rises to {measure.text(winner.trial.value)} over {winner.chosen_from} trials.",
+        "overview",
+    )  # fmt: skip
+    best = [(s.plan.name, s.trial(trial.number)) for s in story.stages for trial in s.status.best]
+    lines = {f"{stage} {t.number}": [v for _, v in sorted(t.intermediate_values.items())] for stage, t in best}
+    if max(map(len, lines.values())) > 1:
+        yield Figure(
+            "values", _sized(charts.curves(lines, measure.name), 380), "The best trials of each stage, epoch by epoch.",
+            f"Values over the epochs: {_from_to(lines)}.", "overview", lines,
+        )  # fmt: skip
+
+
+def _overview(story: Story) -> Iterator[Figure]:
+    if not story.ended or story.images is None:
+        return
+    plot = _on_any_width(charts.map_of_trials(story.studies, story.status.winner))
+    axes = " and ".join(plot.layout[f"{axis}axis"].title.text for axis in "xy")
     boxes = ", ".join(f"{s.plan.name} {_ranges(s)}" for s in story.stages if s.study)
     yield Figure(
         "trials", _sized(plot, 620),
-        "Every trial in η and λ, both on log axes. Colour is validation accuracy; a cross is a trial that diverged or "
-        "failed; a box is the ranges of a stage; the ring is the winner.",
-        f"Scatter plot of {story.ended} trials in η and λ with the ranges of the stages as boxes: {boxes}.", "overview",
+        f"Every trial in {axes}. Colour is validation accuracy; a cross is a trial that diverged or failed; a box is "
+        "the ranges of a stage; the ring is the winner.",
+        f"Scatter plot of {story.ended} trials in {axes} with the ranges of the stages as boxes: {boxes}.", "overview",
     )  # fmt: skip
     if story.status.winner is None:
         return
@@ -69,15 +93,13 @@ def _overview(story: Story) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _on_any_width(plot: go.Figure, studies: Sequence[Study]) -> go.Figure:
+def _on_any_width(plot: go.Figure) -> go.Figure:
     """Give the map a colour bar below, and ticks that do not touch each other on a phone."""
     bar = {"orientation": "h", "y": -0.16, "yanchor": "top", "thickness": 12, "title": {"side": "bottom"}}
     plot.update_traces(marker_colorbar=bar, selector={"meta": "completed"})
-    for update, ranges in (
-        (plot.update_xaxes, [study.space.eta for study in studies]),
-        (plot.update_yaxes, [study.space.lam for study in studies]),
-    ):
-        if max(wide.decades for wide in ranges) >= 2:  # noqa: PLR2004 - then powers of ten alone are ticks enough
+    for update, axis in ((plot.update_xaxes, plot.layout.xaxis), (plot.update_yaxes, plot.layout.yaxis)):
+        low, high = axis.range
+        if axis.type == "log" and high - low >= 2:  # noqa: PLR2004 - then powers of ten alone are ticks enough
             update(dtick=1, minor={"showgrid": False})
     return plot
 
@@ -96,7 +118,7 @@ def _loss_figure(stage: StageStory, place: int, trial: Trial, accuracy: Accuracy
     lines = {"training": attrs.get("train_loss", []), "validation": attrs.get("validation_loss", [])}
     return Figure(
         f"loss-{stage.place + 1}-{place + 1}", _sized(charts.curves(lines, "loss"), 280),
-        f"Trial {trial.number}: η = {number(trial.eta)}, λ = {number(trial.lam)}, seed {trial.seed}; "
+        f"Trial {trial.number}: {words.setting(trial.point)}, seed {trial.seed}; "
         f"{with_error(accuracy)}.{reported}",
         f"Training and validation loss of trial {trial.number} of {stage.plan.name} over "
         f"{len(lines['training'])} epochs: {_from_to(lines)}.", f"stage-{stage.place + 1}", lines,
@@ -112,12 +134,14 @@ def _importance(story: Story) -> Iterator[Figure]:
     found = [importance for importance in story.importances if isinstance(importance, Importance)]
     if not found:
         return
-    shares = {i.stage: {"η, learning rate": i.eta, "λ, L2 weight": 1 - i.eta} for i in found}
-    told = "; ".join(f"{i.stage}: η {i.eta:.0%}, λ {1 - i.eta:.0%}" for i in found)
+    shares = {i.stage: {words.title(one.name): one.share for one in i.parts} for i in found}
+    told = "; ".join(
+        f"{i.stage}: {', '.join(f'{words.symbol(one.name)} {one.share:.0%}' for one in i.parts)}" for i in found
+    )
     yield Figure(
         "importance", _sized(charts.shares(shares), 110 + 60 * len(found)),
-        "Share of η and λ in what separates the best tenth of a stage's trials from the others (PED-ANOVA, Optuna's "
-        "default measure). The table says what chance alone would give.",
+        "Share of each setting in what separates the best tenth of a stage's trials from the others (PED-ANOVA, "
+        "Optuna's default measure). The table says what chance alone would give.",
         f"Bars of parameter importance. {told}.", "importance",
     )  # fmt: skip
 
@@ -135,20 +159,24 @@ def _time(story: Story) -> Iterator[Figure]:
 
 def _final(story: Story) -> Iterator[Figure]:
     final = story.status.final
-    if final is None or final.curves is None:
+    if final is None or story.images is None:
         return
-    losses = {"training": final.curves.train_loss, "validation": final.curves.validation_loss}
+    told = {"training": final.curves.train_loss, "validation": final.curves.validation_loss}
+    losses = {part: values for part, values in told.items() if values}
+    mean = f", mean of {len(final.seeds)} seeds" if len(final.seeds) > 1 else ""
     accuracy = {"validation": final.curves.validation_accuracy}
     yield Figure(
         "final-loss", _sized(charts.curves(losses, "loss"), 340),
-        f"Loss of the final training over {final.epochs} epochs.{_place(story, 'final')}",
-        f"Training and validation loss of the final training: {_from_to(losses)}.", "final", losses,
+        f"Loss of the final training over {final.epochs} epochs{mean}.{_place(story, 'final')}",
+        f"{' and '.join(losses)} loss of the final training: {_from_to(losses)}.".capitalize(), "final", losses,
     )  # fmt: skip
+    if final.on_validation:
+        return
     plot = _sized(charts.curves(accuracy, "accuracy"), 340)
     plot.update_yaxes(tickformat=".0%")
     yield Figure(
         "final-accuracy", plot,
-        f"Accuracy of the final training on the {story.images.validation:,} validation images.",
+        f"Accuracy of the final training on the {story.images.validation:,} validation images{mean}.",
         f"Validation accuracy of the final training: {_from_to(accuracy)}.", "final", accuracy,
     )  # fmt: skip
 
@@ -189,8 +217,7 @@ def _share_range(plots: Sequence[go.Figure]) -> None:
 
 def _ranges(stage: StageStory) -> str:
     assert stage.status.space is not None, "a study has ranges"  # noqa: S101
-    eta, lam = stage.status.space.eta, stage.status.space.lam
-    return f"η {number(eta.low)} to {number(eta.high)}, λ {number(lam.low)} to {number(lam.high)}"
+    return words.ranges(stage.status.space)
 
 
 def _from_to(lines: Curves) -> str:

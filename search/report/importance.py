@@ -1,4 +1,4 @@
-"""How much of a stage's outcome goes with η and how much with λ, by Optuna's measure, and what chance would give."""
+"""How much of a stage's outcome goes with each searched setting, by Optuna's measure, and what chance would give."""
 
 import random
 import statistics
@@ -21,26 +21,36 @@ _SHUFFLED_TRIALS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Importance:
-    """The share of η in a stage; that of λ is the rest."""
+class Part:
+    """The share of one setting."""
 
-    stage: str
-    n: int
-    """Completed trials."""
-    eta: float
-    shuffles: int
+    name: str
+    share: float
     by_chance: tuple[float, float]
-    """Where the share of η lies in 95 % of shuffles, in which values go with no point."""
+    """Where it lies in 95 % of shuffles, in which values go with no point."""
 
     @property
     def told_from_chance(self) -> bool:
         """Tell whether the share lies outside of what chance gives."""
-        return not self.by_chance[0] <= self.eta <= self.by_chance[1]
+        return not self.by_chance[0] <= self.share <= self.by_chance[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """The shares of all settings in a stage; together they are one."""
+
+    stage: str
+    n: int
+    """Completed trials."""
+    parts: tuple[Part, ...]
+    shuffles: int
 
 
 def importance_in(study: Study) -> Importance | str:
     """Return the importance by PED-ANOVA, Optuna's default, or a sentence that says why there is none."""
     stage = study.attrs["stage"]
+    if len(study.space) == 1:
+        return f"Stage {stage}: one setting alone was searched, and all goes with it."
     completed = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
     values = [value_of(trial) for trial in completed]
     if len(completed) < _LEAST:
@@ -52,24 +62,24 @@ def importance_in(study: Study) -> Importance | str:
     with _quiet():
         copy = optuna.create_study(direction="maximize")
         copy.add_trials([_bare(trial) for trial in completed])
-        eta = _share_of_eta(copy, values)
-        return Importance(stage, len(completed), eta, shuffles, _by_chance(copy, values, shuffles))
+        shares, by_chance = _shares(copy, values), _by_chance(copy, values, shuffles)
+        parts = tuple(Part(name, shares[name], by_chance[name]) for name in study.space)
+        return Importance(stage, len(completed), parts, shuffles)
 
 
-def _by_chance(study: optuna.Study, values: Sequence[float], shuffles: int) -> tuple[float, float]:
+def _by_chance(study: optuna.Study, values: Sequence[float], shuffles: int) -> dict[str, tuple[float, float]]:
     rng = random.Random(0)  # noqa: S311 - shuffles, no secret
-    shares = [_share_of_eta(study, rng.sample(values, len(values))) for _ in range(shuffles)]
-    cuts = statistics.quantiles(shares, n=40, method="inclusive")
-    return cuts[0], cuts[-1]
+    found = [_shares(study, rng.sample(values, len(values))) for _ in range(shuffles)]
+    cuts = {name: statistics.quantiles([one[name] for one in found], n=40, method="inclusive") for name in found[0]}
+    return {name: (of_one[0], of_one[-1]) for name, of_one in cuts.items()}
 
 
-def _share_of_eta(study: optuna.Study, values: Sequence[float]) -> float:
+def _shares(study: optuna.Study, values: Sequence[float]) -> dict[str, float]:
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     # It takes lower targets for the better ones, and warns of it.
-    found = optuna.importance.get_param_importances(
+    return optuna.importance.get_param_importances(
         study, evaluator=evaluator, target=lambda trial: -values[trial.number]
     )
-    return found["eta"]
 
 
 def _bare(trial: FrozenTrial) -> FrozenTrial:

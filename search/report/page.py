@@ -14,12 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from search import words as hyperparameters
 from search.report import words
 from search.report.figures import Figure
 from search.report.importance import Importance
 from search.report.recipe import recipe_for
 from search.report.story import Story
-from search.report.uncertainty import Accuracy
+from search.uncertainty import Accuracy
 
 _DATASETS = {"digits": "8×8 handwritten digits", "cifar10": "CIFAR-10"}
 _FOLDER = files("search") / "report" / "page"
@@ -32,10 +33,11 @@ def render(story: Story, figures: Sequence[Figure]) -> str:
     but its own two, known by their hashes, and no request leave.
     """
     scripts = [_script(get_plotlyjs()), _script((_FOLDER / "report.js").read_text("utf-8"))]
-    return _environment().get_template("report.html.j2").render(
+    page = "report.html.j2" if story.images else "function.html.j2"
+    return _environment().get_template(page).render(
         story=story,
         status=_shareable(story),
-        dataset=_DATASETS[story.campaign.data.dataset],
+        dataset=_DATASETS[story.campaign.data.dataset] if story.campaign.data else "",
         figures={section: [_drawn(f) for f in figures if f.section == section] for section in _sections(figures)},
         recipe=recipe_for(story.campaign, story.location, story.gradient_check, story.momentum),
         accuracy=Accuracy,
@@ -56,6 +58,8 @@ def _environment() -> Environment:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False}
     for word in ("number", "scientific", "percent", "points", "with_error", "spread", "interval", "duration"):
         environment.filters[word] = getattr(words, word)
+    for word in ("symbol", "quantities", "nouns", "setting", "ranges", "kinds"):
+        environment.filters[word] = getattr(hyperparameters, word)
     return environment
 
 
@@ -86,8 +90,8 @@ def _shareable(story: Story) -> dict[str, Any]:
     """Return the JSON of `status` without what tells of the writer's machine: a report is made to be handed on."""
     told = story.status.as_dict()
     del told["storage"]
-    if told["final"]:
-        del told["final"]["weights"]
+    for training in (*([told["final"]] if told["final"] else []), *told["trainings"]):
+        del training["folder"]
     return told
 
 

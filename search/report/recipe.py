@@ -32,7 +32,7 @@ def recipe_for(
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
     where = _option(location)
-    data = " --data cifar-10-binary.tar.gz" if campaign.data.dataset == "cifar10" else ""
+    data = " --data cifar-10-binary.tar.gz" if campaign.data and campaign.data.dataset == "cifar10" else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
     return Recipe(
         run=f"coarsefine run {source}{where}{data}",

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ValidationError
 
-from search.campaign import Campaign, Stage
-from search.complaint import sentence
+from search.campaign import Campaign
 from search.database import Location
 from search.errors import CampaignError
 from search.evidence import GRADIENT_CHECK, MOMENTUM
 from search.report.importance import Importance, importance_in
 from search.report.reported import Reported, reported_for
-from search.report.uncertainty import Accuracy, expected_highest
+from search.sections import Stage
+from search.space import Space
 from search.status import StageStatus, Status, Trial, read_studies, status_of
 from search.storage import Storage
-from search.study import Study, point_of, value_of
+from search.study import Study, campaign_of, point_of, value_of
+from search.uncertainty import Accuracy, expected_highest
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
@@ -34,8 +34,10 @@ class Images:
     test: int
 
     @classmethod
-    def of(cls, study: Study) -> "Images":
-        """Read them from what a study says of its data."""
+    def of(cls, study: Study) -> "Images | None":
+        """Read them from what a study says of its data; None where a function of the user's was searched."""
+        if "data" not in study.attrs:
+            return None
         described = str(study.attrs["data"]["description"])
         found = _SIZES.search(described)
         if found is None:
@@ -52,12 +54,12 @@ class StageStory:
     epochs: int
     status: StageStatus
     study: Study | None
-    images: Images
+    images: Images | None
 
     @property
     def best(self) -> list[tuple[Trial, Accuracy]]:
         """Return the best trials with what their accuracy is worth."""
-        return [(trial, Accuracy(trial.value, self.images.validation)) for trial in self.status.best]
+        return [(trial, _accuracy(trial.value, self.images)) for trial in self.status.best]
 
     @property
     def trials(self) -> Sequence[FrozenTrial]:
@@ -81,7 +83,8 @@ class StageStory:
     @property
     def failed(self) -> list[FrozenTrial]:
         """Return the trials that ended without a value, the lowest η first: there the edge of stability begins."""
-        return sorted((t for t in self.trials if t.state is TrialState.FAIL), key=lambda t: point_of(t).eta)
+        failed = [trial for trial in self.trials if trial.state is TrialState.FAIL]
+        return sorted(failed, key=lambda trial: point_of(trial).get("eta", 0.0))
 
     def trial(self, number: int) -> FrozenTrial:
         """Return one of its trials."""
@@ -106,12 +109,18 @@ class Story:
     campaign: Campaign
     location: Location
     status: Status
-    images: Images
+    images: Images | None
+    """None where a function of the user's was searched: then nothing is an accuracy."""
     stages: tuple[StageStory, ...]
     attrs: Mapping[str, Any]
     """Of the first study."""
     reported: Reported | None
     importances: tuple[Importance | str, ...]
+
+    @property
+    def searched(self) -> Space:
+        """Return what is searched, in the ranges of the first stage."""
+        return self.campaign.bounds_of(self.campaign.stage[0])
 
     @property
     def confirm(self) -> StageStatus | None:
@@ -147,7 +156,7 @@ class Story:
     def winner(self) -> Accuracy | None:
         """Return what the winner's validation accuracy is worth, its choice left aside."""
         winner = self.status.winner
-        return Accuracy(winner.trial.value, self.images.validation) if winner else None
+        return _accuracy(winner.trial.value, self.images) if winner and self.images else None
 
     @property
     def optimism(self) -> float:
@@ -171,8 +180,8 @@ class Story:
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of what the campaign is known by: settings, data, versions."""
-        known = {key: self.attrs[key] for key in ("config", "data", "versions")}
+        """Return the SHA-256 of what the campaign is known by: settings, data or objective, versions."""
+        known = {key: self.attrs[key] for key in ("config", "data", "objective", "versions") if key in self.attrs}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def parent_of(self, stage: StageStory) -> StageStory | None:
@@ -196,30 +205,25 @@ def read_story(storage: Storage, name: str | None) -> Story:
     name, studies = read_studies(storage, name)
     status = status_of(name, storage.location.shown, studies, storage.live)
     first = next(iter(studies.values()))
-    campaign, images = _campaign(first), Images.of(first)
+    campaign, images = campaign_of(studies), Images.of(first)
     stages = tuple(
         StageStory(place, plan, campaign.epochs_of(plan), stage, studies.get(stage.study), images)
         for place, (plan, stage) in enumerate(zip(campaign.stage, status.stages, strict=False))  # finalists come last
     )
-    importances = tuple(importance_in(stage.study) for stage in stages if stage.study)
+    # What matters is told of the network's η and λ.
+    importances = tuple(importance_in(stage.study) for stage in stages if stage.study and images)
     return Story(campaign, storage.location, status, images, stages, first.attrs, reported_for(campaign), importances)
-
-
-def _campaign(study: Study) -> Campaign:
-    try:
-        return Campaign.model_validate(study.attrs["config"])
-    except ValidationError as error:
-        told = sentence(error, Campaign)
-        raise CampaignError(
-            f"{study.name} was begun by another Coarsefine: {told} Report with the one that began it."
-        ) from error
 
 
 def _again(stage: StageStory, parent: StageStory, number: int, parent_number: int) -> Again:
     ours, theirs = stage.trial(number), parent.trial(parent_number)
-    n = stage.images.validation
-    after = Accuracy(value_of(ours), n) if ours.state is TrialState.COMPLETE else None
-    return Again(number, parent_number, Accuracy(value_of(theirs), n), after)
+    after = _accuracy(value_of(ours), stage.images) if ours.state is TrialState.COMPLETE else None
+    return Again(number, parent_number, _accuracy(value_of(theirs), stage.images), after)
+
+
+def _accuracy(share: float, images: Images | None) -> Accuracy:
+    assert images is not None, "accuracies are of images"  # noqa: S101
+    return Accuracy(share, images.validation)
 
 
 def _covered(spans: Any) -> float:

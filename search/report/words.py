@@ -1,15 +1,16 @@
 """How a report writes numbers."""
 
-from search.report.uncertainty import Accuracy
+from search.dimension import Value
+from search.uncertainty import Accuracy
 from search.winner import Estimate
 
 _NARROW = "\u202f"
 """A space at which no line breaks."""
 
 
-def number(value: float) -> str:
-    """Return a number to four digits."""
-    return f"{value:.4g}"
+def number(value: Value) -> str:
+    """Return a number to four digits, and as it is what is none, or whole."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def scientific(value: float | None) -> str:

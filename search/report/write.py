@@ -1,17 +1,16 @@
 """Writes a report whole or not at all, and its figures as images."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.backups import unfinished
-from search.errors import StorageError, UsageError
+from search.errors import UsageError
 from search.report.figures import Figure, all_figures
 from search.report.page import render
 from search.report.story import Story, read_story
 from search.storage import Storage
+from search.whole import unwritable, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +44,21 @@ def write_report(
     figures = all_figures(story)
     path = output or storage.location.beside("reports") / f"{story.campaign.name}.html"
     page = render(story, figures).encode()
-    _write(path, page)
+    write_whole(path, page)
     images = _draw(figures, png, path) if png else ()
     names = tuple(figure.id for figure in figures)
     return Written(story.campaign.name, str(path), len(page), names, images, tuple(_missing(story)))
 
 
 def _missing(story: Story) -> list[str]:
-    final = story.status.final
+    if story.images is None:  # a function of the user's has none of these
+        return []
     there = {
         "gradient_check": story.gradient_check is not None,
         "momentum": story.momentum is not None,
-        "final": final is not None,
-        "final_curves": final is None or final.curves is not None,
+        "final": story.status.final is not None,
     }
     return [name for name, found in there.items() if not found]
-
-
-def _write(path: Path, page: bytes) -> None:
-    new = unfinished(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with new.open("wb") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 def _draw(figures: Sequence[Figure], folder: Path, report: Path) -> tuple[str, ...]:
@@ -87,10 +70,4 @@ def _draw(figures: Sequence[Figure], folder: Path, report: Path) -> tuple[str, .
     except UsageError as error:
         raise UsageError(f"The report {report} is written, its images are not: {error}") from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path} cannot be written: {error.strerror or error}. Free some space, or name another place to write to."
-    )
+        raise unwritable(folder, error) from error

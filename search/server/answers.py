@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search import charts
+from search import charts, words
 from search.server.campaigns import View
 from search.status import StageStatus, planned_stages
 from search.study import Study, value_of
@@ -33,12 +33,16 @@ def campaign(view: View) -> dict[str, Any]:
     del told["storage"]
     attrs = next(iter(view.studies.values())).attrs
     config = attrs["config"]
-    planned = {stage["name"]: stage["epochs"] or config["model"]["epochs"] for stage in planned_stages(config)}
-    data = attrs["data"]["description"]
+    planned = {stage["name"]: stage["epochs"] for stage in planned_stages(config)}
+    data = attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}"
     sizes = _SIZES.search(data)
+    studies = list(view.studies.values())
     return {
         **told,
+        "objective": config.get("objective"),
         "data": data,
+        "searched": [{"name": name, "symbol": words.symbol(name)} for name in studies[0].space],
+        "axes": [{"name": name, "title": charts.title_of(name, studies)} for name in charts.axes_of(studies)],
         "validation_images": int(sizes[1].replace(",", "")) if sizes else None,
         "stages": [_stage(view, stage, planned[stage.name]) for stage in view.status.stages],
         "problems": list(view.problems),
@@ -100,8 +104,7 @@ def trial(found: FrozenTrial) -> dict[str, Any]:
     return {
         "number": found.number,
         "state": found.state.name,
-        "eta": found.params["eta"],
-        "lambda": found.params["lambda"],
+        "params": dict(found.params),
         "value": _finite(found.values[0]) if found.values else None,
         "last": _finite(epochs[max(epochs)]) if epochs else None,
         "seed": found.user_attrs["seed"],
@@ -123,17 +126,22 @@ def trial_in_full(study: Study, found: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def figure(view: View, name: Figure, theme: charts.Theme, chosen: Chosen | None) -> bytes:
-    """Return a figure as Plotly's JSON; of learning curves those chosen, or those of the best of each stage."""
+def figure(
+    view: View, name: Figure, theme: charts.Theme, chosen: Chosen | None = None, axes: tuple[str, str] | None = None
+) -> bytes:
+    """Return a figure as Plotly's JSON; of learning curves those chosen, or those of the best of each stage.
+
+    `axes` name what the map shows, two of `charts.axes_of`.
+    """
     studies = list(view.studies.values())
     if name == "map":
-        drawn = charts.map_of_trials(studies, view.status.winner)
+        drawn = charts.map_of_trials(studies, view.status.winner, axes)
     elif name == "best-so-far":
-        drawn = charts.best_so_far(studies)
+        drawn = charts.best_so_far(studies, view.status.measure)
     else:
         best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in (best if chosen is None else chosen)]
-        drawn = charts.loss_curves(named)
+        drawn = charts.loss_curves(named) if view.status.measure.is_share else charts.value_curves(named)
     return str(charts.themed(drawn, theme).to_json()).encode()
 
 

@@ -22,10 +22,13 @@ _Number = Annotated[int, Path(ge=0, le=_MOST)]
 _Studies = Annotated[
     list[str] | None, Query(description="learning curves of these studies' trials", max_length=_MOST_CURVES)
 ]
+_Axes = Annotated[
+    list[str] | None, Query(description="two of the campaign's `axes`: the map's across, then up", max_length=2)
+]
 _Numbers = Annotated[list[int] | None, Query(description="and their numbers, as many", max_length=_MOST_CURVES)]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": models.Problem, "description": "The server wants its token."},
-    404: {"model": models.Problem, "description": "There is no such campaign, stage or trial."},
+    404: {"model": models.Problem, "description": "There is no such campaign, stage, trial or axis."},
     421: {"model": models.Problem, "description": "The request is for another host."},
     503: {"model": models.Problem, "description": "The storage cannot be read just now."},
 }
@@ -76,15 +79,16 @@ def make_api(board: Board) -> APIRouter:
     @api.get("/campaigns/{name}/figures/{figure}", response_model=models.Figure)
     async def get_figure(
         request: Request, name: str, figure: answers.Figure, theme: charts.Theme = "light",
-        study: _Studies = None, number: _Numbers = None,
+        axis: _Axes = None, study: _Studies = None, number: _Numbers = None,
     ) -> Response:  # fmt: skip
         """Return a figure for Plotly; of learning curves those chosen, or those of the three best of each stage."""
         view = await board.view(name)
+        axes = _axes(view, axis or [])
         if study or number:
             chosen = _chosen(view, study or [], number or [])
             return _send(request, Answer.of(await asyncio.to_thread(answers.figure, view, figure, theme, chosen)))
-        key = (figure, theme)
-        return _send(request, await board.answer(view, key, lambda: answers.figure(view, figure, theme, None)))
+        key = (figure, theme, axes)
+        return _send(request, await board.answer(view, key, lambda: answers.figure(view, figure, theme, axes=axes)))
 
     @api.get(
         "/campaigns/{name}/events",
@@ -120,6 +124,15 @@ def _study(view: View, stage: str) -> Study:
     if study is None:
         raise HTTPException(404, f"Campaign '{view.status.campaign}' has no open stage '{stage}'.")
     return study
+
+
+def _axes(view: View, names: list[str]) -> tuple[str, str]:
+    known = charts.axes_of(list(view.studies.values()))
+    for name in names:
+        if name not in known:
+            raise HTTPException(404, f"The map has no axis '{name}': it has {', '.join(known)}.")
+    x, y = [*names, *known[len(names) : 2]]
+    return x, y
 
 
 def _chosen(view: View, studies: list[str], numbers: list[int]) -> answers.Chosen:

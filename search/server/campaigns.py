@@ -15,6 +15,7 @@ from search.server.changes import Changes
 from search.server.directory import Directory, read_directory
 from search.server.sound import is_slot, is_sound
 from search.server.trials import TrialReader, UnreadableTrials
+from search.space import Space
 from search.status import Status, planned_stages, status_of
 from search.storage import Storage
 from search.study import Study
@@ -96,7 +97,7 @@ class Campaigns:
         for study_id, attrs in directory.stages[name].items():
             study = f"{name}/{attrs['stage']}"
             try:
-                slots = self._slots_of(study_id)
+                slots = self._slots_of(study_id, Space.from_dict(attrs["space"]))
             except UnreadableTrials as error:
                 problems.append(f"{study} is left out. {error}")
                 continue
@@ -113,13 +114,13 @@ class Campaigns:
         left = _seconds_left(status, found)
         return View(known.revision + 1 if known else 1, status, found, left, tuple(problems))
 
-    def _slots_of(self, study_id: int) -> "_Slots":
+    def _slots_of(self, study_id: int, space: Space) -> "_Slots":
         trials = self._trials.read(study_id)
         before = self._slots.get(study_id)
         if before is None or before.trials is not trials:
             checked = {id(slot) for slot in before.sound} if before else set()
             slots = [t for t in trials if id(t) in checked or is_slot(t)]
-            sound = tuple(slot for slot in slots if id(slot) in checked or is_sound(slot))
+            sound = tuple(slot for slot in slots if id(slot) in checked or is_sound(slot, space))
             self._slots[study_id] = _Slots(trials, sound, len(slots) - len(sound))
         return self._slots[study_id]
 
@@ -140,9 +141,7 @@ def _seconds_left(status: Status, found: Mapping[str, Study]) -> dict[str, float
     planned = {f"{status.campaign}/{stage['name']}": stage for stage in planned_stages(_config(found))}
     now = datetime.now()  # noqa: DTZ005 - Optuna's times are local and without a zone
     return {
-        stage.study: seconds_left(
-            found[stage.study], planned[stage.study]["epochs"] or _config(found)["model"]["epochs"], stage.running, now
-        )
+        stage.study: seconds_left(found[stage.study], planned[stage.study]["epochs"], stage.running, now)
         for stage in status.stages
         if stage.study in found
     }

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from search.dimension import Value
+
 State = Literal["running", "interrupted", "failed", "done"]
 TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
 
@@ -18,19 +20,36 @@ class Problem(BaseModel):
     detail: str
 
 
-class Space(_Answer):
-    """Log-uniform ranges, from low to high."""
+class Uniform(_Answer):
+    """A range of real numbers, from low to high."""
 
-    eta: tuple[float, float]
-    lam: Annotated[tuple[float, float], Field(alias="lambda")]
+    uniform: tuple[float, float]
+
+
+class Integer(_Answer):
+    """A range of whole numbers, from low to high; with `log`, log-uniform."""
+
+    integer: tuple[int, int]
+    step: int | None = None
+    log: bool | None = None
+
+
+class Choice(_Answer):
+    """Options."""
+
+    choice: list[Value]
+
+
+LogUniform = Annotated[tuple[float, float], Field(description="a log-uniform range, from low to high")]
+Space = Annotated[dict[str, LogUniform | Uniform | Integer | Choice], Field(description="by hyperparameter")]
+Params = Annotated[dict[str, Value], Field(description="the point, by hyperparameter")]
 
 
 class Best(_Answer):
     """A completed trial; its value is an accuracy on the validation images, from 0 to 1."""
 
     number: int
-    eta: float
-    lam: Annotated[float, Field(alias="lambda")]
+    params: Params
     value: float
     seed: int
 
@@ -53,6 +72,20 @@ class Carried(_Answer):
 
     number: int
     of: Annotated[int, Field(alias="from")]
+
+
+class Searched(_Answer):
+    """A hyperparameter that is searched."""
+
+    name: str
+    symbol: str
+
+
+class Axis(_Answer):
+    """What an axis of the map may show."""
+
+    name: str
+    title: str
 
 
 class Stage(Counts):
@@ -96,8 +129,7 @@ class Finalist(_Answer):
 
     study: str
     number: int
-    eta: float
-    lam: Annotated[float, Field(alias="lambda")]
+    params: Params
     value: Annotated[float, Field(description="in the search: optimistic, since it was chosen for it")]
     values: Annotated[list[float | None], Field(description="by seed; null where it failed")]
     confirmed: Estimate | None
@@ -121,17 +153,39 @@ class Verdict(_Answer):
     verdict: str
 
 
-class Final(_Answer):
-    """The final training; the test images were used this once."""
+class Reproduction(_Answer):
+    """How the trial came out when it was trained once more, before the final training."""
 
+    exact: bool
+    difference: float
+    like: Annotated[bool, Field(description="whether the machine rounds as that of the trial did")]
+
+
+class Final(_Answer):
+    """A final training; accuracies without a plural are means over its seeds."""
+
+    study: Annotated[str, Field(description="of the trial that was trained")]
+    number: int
+    params: dict[str, float | int | str | bool]
     epochs: int
+    images: Annotated[list[int], Field(description="how many were trained on, were for validation, and for the test")]
+    made_by: Annotated[str, Field(description="versions and arithmetic of the machine that trained it")]
+    seeds: list[int]
+    decay: float
+    on_validation: Annotated[bool, Field(description="whether validation images were trained on, too")]
     train_accuracy: float
-    validation_accuracy: float
+    validation_accuracy: Annotated[float | None, Field(description="null where they were trained on")]
     test_accuracy: float
+    train_accuracies: list[float]
+    validation_accuracies: list[float]
+    test_accuracies: list[float]
+    test: Annotated[Estimate | None, Field(description="test accuracy over seeds; null of a single one")]
+    ensemble_accuracy: Annotated[float, Field(description="on test images, of the mean of all probabilities")]
+    reproduction: Reproduction
+    export: Annotated[str, Field(description="digest of the export that was trained")]
+    folder: str
     seconds: float
-    weights: str
-    repeated: bool
-    ended: str
+    ended: Annotated[str, Field(description="when, in UTC: the moment at which test images were used")]
 
 
 class Campaign(_Answer):
@@ -140,12 +194,16 @@ class Campaign(_Answer):
     campaign: str
     state: State
     seconds: float
+    objective: Annotated[str | None, Field(description="the function it searches; null where that is the network")]
     data: Annotated[str, Field(description="what it trains on")]
+    searched: Annotated[list[Searched], Field(description="in the order of the points")]
+    axes: Annotated[list[Axis], Field(description="what the map's `x` and `y` may be; without these, the first two")]
     validation_images: int | None
     stages: list[Stage]
     winner: Winner | None
     confirm: Verdict | None
     final: Final | None
+    trainings: Annotated[list[Final], Field(description="other final trainings, by `train`")]
     problems: Annotated[list[str], Field(description="what is left out, and why")]
     revision: Annotated[int, Field(description="grows with every change")]
 
@@ -188,8 +246,7 @@ class Trial(_Answer):
 
     number: int
     state: TrialState
-    eta: float
-    lam: Annotated[float, Field(alias="lambda")]
+    params: Params
     value: float | None
     last: float | None
     seed: int

@@ -36,7 +36,9 @@ _MARKS = sa.select(trials.c.trial_id, _plain(trials.c.state), trials.c.datetime_
 _HEADS = sa.select(
     trials.c.trial_id, trials.c.number, _plain(trials.c.state), trials.c.datetime_start, trials.c.datetime_complete
 )
-_PARAMS = sa.select(params.c.trial_id, params.c.param_name, params.c.param_value, params.c.distribution_json)
+_PARAMS = sa.select(params.c.trial_id, params.c.param_name, params.c.param_value, params.c.distribution_json).order_by(
+    params.c.param_id
+)
 _VALUES = sa.select(values.c.trial_id, values.c.objective, values.c.value, _plain(values.c.value_type))
 _STEPS = sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value, _plain(steps.c.intermediate_value_type))
 _ATTRS = sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json)

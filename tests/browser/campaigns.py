@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from small_campaign import SMALL
+from small_campaign import SMALL, WIDE
 
 from search import Campaign, run
 from search.errors import Interrupted, NothingCompleted
@@ -19,7 +19,7 @@ RATES = "eta = [0.01, 1.0]"
 
 
 def make_campaigns():
-    """Search campaigns into studies.db of the working directory: done, begun, all diverged, with markup, confirmed."""
+    """Search campaigns into studies.db of the working directory: done, begun, diverged, marked up, confirmed, wide."""
     _search("small", SMALL.replace(RATES, "eta = [0.01, 1e5]"))  # its upper rates diverge
     with pytest.raises(Interrupted):
         _search("fresh", SMALL, stop=lambda: True)
@@ -27,6 +27,7 @@ def make_campaigns():
         _search("blown", SMALL.replace(RATES, "eta = [1e8, 1e9]"))
     _search("planted", SMALL)
     _search("confirmed", SMALL + "\n[confirm]\ntop = 3\nseeds = 2\n")
+    _search("wide", WIDE)
     _plant("sqlite:///studies.db")
 
 

@@ -198,6 +198,38 @@ def test_the_finalists_stand_with_their_evidence(visit, folder):
     assert page.evaluate(POINTS) == 15
 
 
+def test_the_map_shows_whichever_settings_are_chosen(visit, folder):
+    """Where more than two settings were searched, the map's axes are chosen; words and tables tell of all of them."""
+    status = status_of(folder, "wide")
+    page = visit("/campaigns/wide")
+    wait_for_plots(page)
+    titles = "() => ['xaxis', 'yaxis'].map((axis) => document.querySelector('#map').layout[axis].title.text)"
+    assert page.evaluate(titles) == ["η, learning rate", "ρ, momentum"]
+    whole = page.evaluate(POINTS)
+    assert whole == 26
+    page.get_by_label("Across").select_option("hidden units")
+    page.get_by_label("Up").select_option("batch, images of a step")
+    wait_for(page, titles, ["hidden units", "batch, images of a step"])
+    found = page.evaluate("() => document.querySelector('#map').data.find((t) => t.name === 'completed').x")
+    assert set(found) <= {10, 20, 30}
+    assert page.evaluate(POINTS) == whole
+    heads = page.locator("[aria-labelledby=trials-title] thead th").all_inner_texts()
+    assert heads == ["Curve", "Trial", "η", "ρ", "hidden", "batch", "Result", "Epochs", "Seed"]
+    expect(page.locator(".stage").first).to_contain_text("10 to 30 by 10")
+    expect(page.locator(".stage").first).to_contain_text("20, 50")
+    winner = status["winner"]["params"]
+    expect(page.locator("#winner .point")).to_contain_text(f"hidden = {winner['hidden']}")
+    page.get_by_role("button", name="Light theme").or_(page.get_by_role("button", name="Dark theme")).click()
+    wait_for(page, titles, ["hidden units", "batch, images of a step"])
+
+
+def test_two_settings_leave_no_choice_of_axes(visit):
+    """Where η and λ alone were searched, there is nothing to choose."""
+    page = visit("/campaigns/small")
+    wait_for_plots(page)
+    expect(page.locator("#axes")).to_be_hidden()
+
+
 def test_planted_markup_stays_text(visit):
     """Markup in attributes, reasons and study names is shown as it was written, and does nothing."""
     page = visit("/campaigns/planted")
@@ -220,7 +252,7 @@ def test_a_campaign_that_diverged_says_what_to_do(visit):
 def test_all_campaigns_are_listed(visit):
     """The list shows each campaign with its state, and leads to its page and back."""
     page = visit("/")
-    expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted", "confirmed"])
+    expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted", "confirmed", "wide"])
     page.get_by_role("link", name="blown").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("blown")
     page.get_by_role("link", name="Coarsefine").click()
@@ -234,8 +266,10 @@ def test_pictures_are_taken(visit, pictures):
         "campaign-light": {"height": 1330},
         "campaign-dark": {"height": 1330, "color_scheme": "dark"},
         "campaign-phone": phone,
+        "campaign-wide": {"height": 1330},
+        "campaign-wide-phone": phone,
     }.items():
-        page = visit("/campaigns/small", **options)
+        page = visit(f"/campaigns/{'wide' if 'wide' in name else 'small'}", **options)
         wait_for_plots(page)
         if options is phone:
             page.locator("#map-title").evaluate("title => title.scrollIntoView()")

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,3 +40,33 @@ def test_products_are_numpys(trials, m, d, b, add):
     stepped = W - S @ x
     descend(W, x, S)
     np.testing.assert_allclose(W, stepped, atol=1e-9)
+
+
+_TRIED_UNDER_TWO_THREADS = """
+import numpy as np
+from threadpoolctl import threadpool_limits
+from model.products import project
+
+def products(trials):
+    S = np.empty((len(trials), 50, 50), np.float32)
+    project(trials, x, S, add=False)
+    return S
+
+rng = np.random.default_rng(0)
+W, x = rng.standard_normal((4, 50, 64), np.float32), rng.standard_normal((50, 64), np.float32)
+with threadpool_limits(2):
+    products(W)
+with threadpool_limits(1):
+    print(np.array_equal(products(W), np.concatenate([products(W[k : k + 1]) for k in range(4)])))
+"""
+
+
+def test_what_holds_for_two_threads_is_not_taken_to_hold_for_one():
+    """Products that two threads shared before, as in a notebook, do not make one thread's trust what it has not tried.
+
+    OpenBLAS is told to take its kernels for Haswell, with which sums of these shapes differ, on whatever machine.
+    """
+    environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell"}
+    command = [sys.executable, "-c", _TRIED_UNDER_TWO_THREADS]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert told.stdout == "True\n", told.stderr

@@ -1,28 +1,19 @@
 """`scripts/bench`, as small as it goes: what it writes is whole and sane. How fast anything is does not matter here."""
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from scripted import run_script
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 SECTIONS = ("speed", "profile", "storage", "campaign", "memory", "halving", "growth")
 
 
 def bench(*arguments, cwd, first=None):
-    """Run the benchmark as the script does, in a process of its own, without anybody's CIFAR-10."""
-    environment = {key: value for key, value in os.environ.items() if key != "COARSEFINE_DATA"}
-    path = os.pathsep.join(map(str, filter(None, (first, SCRIPTS, environment.get("PYTHONPATH")))))
-    command = [sys.executable, "-m", "benchmarks", "--smallest", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env={**environment, "PYTHONPATH": path}, capture_output=True, text=True,
-        check=False, timeout=240,
-    )  # fmt: skip
+    """Run the benchmark as small as it goes, without anybody's CIFAR-10."""
+    env = {"PYTHONPATH": str(first)} if first else None
+    return run_script("bench", "--smallest", *arguments, cwd=cwd, without=["COARSEFINE_DATA"], env=env)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,10 @@
 """`scripts/chaos --quick`: every fault is really injected, and every promise kept. No time is judged."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from scripted import run_script
 
-ROOT = Path(__file__).parents[2]
 TRIED = {
     "kill -9 of workers": 2,
     "time lost to a kill": 2,
@@ -22,18 +18,11 @@ TRIED = {
 }
 
 
-def chaos(*arguments, cwd):
-    path = os.pathsep.join(filter(None, (f"{ROOT / 'scripts'}", f"{ROOT / 'tests'}", os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "chaos_runs", *arguments]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=850)
-
-
 @pytest.mark.usefixtures("own_server")  # where PostgreSQL is missing, this is skipped, and fails in CI
 @pytest.mark.timeout(900)
 def test_quick_form_breaks_no_promise(tmp_path):
     """Killed, stopped, cut off and out of room, on both databases: nothing is lost, doubled or different."""
-    answer = chaos("--quick", "--seed", "1", "--json", "chaos.json", cwd=tmp_path)
+    answer = run_script("chaos", "--quick", "--seed", 1, "--json", "chaos.json", cwd=tmp_path, timeout=850)
     report = json.loads((tmp_path / "chaos.json").read_text("utf-8"))
     rows = report["rows"]
     assert [line for row in rows for line in row["broken"]] == []
@@ -48,7 +37,7 @@ def test_quick_form_breaks_no_promise(tmp_path):
 
 def test_unknown_experiment_is_refused(tmp_path):
     """What does not exist is wrong usage, and nothing is begun."""
-    answer = chaos("--only", "meteors", cwd=tmp_path)
+    answer = run_script("chaos", "--only", "meteors", cwd=tmp_path)
     assert answer.returncode == 2
     assert "meteors" in answer.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,22 +1,13 @@
 """`scripts/load --quick`: readers, streams and workers really meet, and nothing fails. No time is judged."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from scripted import run_script
 
 
 def test_quick_form_meets_no_error(tmp_path):
     """Ten readers and four streams on a campaign that a worker trains see no error; every promise has its figure."""
-    path = os.pathsep.join(filter(None, (f"{ROOT / 'scripts'}", os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "loads", "--quick", "--json", "load.json"]
-    environment = {**os.environ, "PYTHONPATH": path}
-    answer = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=280
-    )  # fmt: skip
+    answer = run_script("load", "--quick", "--json", "load.json", cwd=tmp_path)
     report = json.loads((tmp_path / "load.json").read_text("utf-8"))
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert report["errors"] == []

@@ -5,8 +5,8 @@ from optuna.trial import TrialState
 
 from search.campaign import Campaign
 from search.database import locate
+from search.outcome import Curves, Final, Reproduction
 from search.slot import Record
-from search.status import Curves, Final
 from search.storage import make_storage
 from search.study import find_studies, open_study
 
@@ -15,8 +15,10 @@ ATTRS = {
     "versions": {"coarsefine": "0.1.0", "numpy": "2.4.6", "scipy": "1.17.1"},
 }
 FINAL = Final(
-    epochs=30, train_accuracy=0.6663, validation_accuracy=0.506, test_accuracy=0.4837, seconds=11.4,
-    weights="trained/paper.npz", repeated=True, ended="2026-01-01T00:00:00+00:00",
+    study="paper/second-fine", number=3, params={"eta": 0.02, "lambda": 0.001}, epochs=30, seeds=(7,), decay=0.95,
+    on_validation=False, images=(20_000, 1000, 10_000), train_accuracies=(0.6663,), validation_accuracies=(0.506,),
+    test_accuracies=(0.4837,), ensemble_accuracy=0.4837, reproduction=Reproduction(exact=True, difference=0, like=True),
+    export="0" * 64, folder="trained/paper", made_by="nobody", seconds=11.4, ended="2026-01-01T00:00:00+00:00",
     curves=Curves((1.7,) * 30, (1.6,) * 30, (0.5,) * 30),
 )  # fmt: skip
 

@@ -65,11 +65,25 @@ def signal_once(process, kind, reached):
 
 
 def wait_until(reached):
-    """Return once `reached` says so; fail where it does not within a minute."""
-    deadline = time.monotonic() + 60
+    """Return once `reached` says so; fail where it does not within two minutes."""
+    deadline = time.monotonic() + 120
     while not reached():
         assert time.monotonic() < deadline, "it did not come so far"
         time.sleep(0.005)
+
+
+def suspended(processes, path):
+    """Suspend processes (psutil's); tell whether none of them holds the database, else let them go on."""
+    for process in processes:
+        process.suspend()
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            for process in processes:
+                process.resume()
+            return False
+    return True
 
 
 def kill_again_and_again(folder, *, processes, kills):

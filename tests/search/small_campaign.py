@@ -69,6 +69,43 @@ stack = 5
 epochs = 2
 """
 
+WIDE = """
+name = "small"
+seed = 7
+
+[data]
+dataset = "digits"
+
+[model]
+lambda = 1e-4
+epochs = 6
+
+[[stage]]
+name = "coarse"
+trials = 16
+eta = [0.01, 1.0]
+rho = { uniform = [0.5, 0.95] }
+hidden = { integer = [10, 30], step = 10 }
+batch = { choice = [20, 50] }
+pruner = "halving"
+rungs = [1, 3]
+stack = 4
+
+[[stage]]
+name = "fine"
+trials = 10
+carry = 2
+narrow = { top = 4 }
+
+[confirm]
+top = 3
+seeds = 2
+
+[final]
+epochs = 4
+"""
+"""Four searched settings, of each kind of range; the network's shape is among them."""
+
 
 def coarsefine(*arguments, cwd, prefix=(), **options):
     """Run the command line as a user does, in a process of its own."""

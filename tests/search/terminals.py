@@ -30,7 +30,8 @@ class Terminal:
         self.screen = pyte.Screen(columns + _SPARE, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
-        inherited = {k: v for k, v in os.environ.items() if k not in {"CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
+        not_its = {"CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+        inherited = {name: value for name, value in os.environ.items() if name not in not_its}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, "-m", "search", *map(str, arguments)],
             cwd=folder, stdin=end, stderr=end, stdout=subprocess.PIPE if apart else end, start_new_session=True,
@@ -54,6 +55,11 @@ class Terminal:
             self._stream.feed(read)
             yield self.lines
         raise AssertionError("it did not end")
+
+    @property
+    def line_of_cursor(self):
+        """Return the line in which the cursor stands."""
+        return self.screen.display[self.screen.cursor.y]
 
     def until(self, *parts):
         """Return the lines as soon as some of them hold each part."""

@@ -1,26 +1,31 @@
 """The live view without a terminal: it fits any size, and tells what the storage holds on either database."""
 
+import io
 import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
+from rich.console import Console
+from rich.text import Text
 from small_campaign import HALVING, run_in, table
 from test_queue import going, open_stage
 
 from search import Campaign, run
 from search.board import draw
 from search.halving import NO_HALVING, Halving
+from search.live import LiveView
 from search.progress import Following, Rate, best_of
 from search.scene import Row, Scene
 from search.slot import Ending, Record
 from search.space import Point
+from search.status import read_status
 from search.study import find_studies
 
 
 def ending(number, value=0.5, state=TrialState.COMPLETE, reason=None):
-    return Ending(number, Point(0.1234567, 1.234567e-5), state, value, 10, reason)
+    return Ending(number, Point.of({"eta": 0.1234567, "lambda": 1.234567e-5}), state, value, 10, reason)
 
 
 def scene_of(names, trials, seconds, rate, last):
@@ -34,7 +39,8 @@ def scene_of(names, trials, seconds, rate, last):
     ]  # fmt: skip
     ended = tuple((names[0], e) for e in last)
     return Scene(
-        "n" * 64, tuple(rows), 0.0, 10.0, ended[0] if ended else None, ended, 1000, "20 trials in training", rate, 10.0,
+        "n" * 64, ("eta", "lambda"), tuple(rows), 0.0, 10.0, ended[0] if ended else None, ended, 1000,
+        "20 trials in training", rate, 10.0,
         "coarsefine serve --storage /a/folder/of/a/very/long/name/indeed/with/studies.db",
     )  # fmt: skip
 
@@ -133,11 +139,8 @@ def test_planned_epochs_are_those_trained(tmp_path):
 def test_stage_is_followed_over_all_workers(opened, small):
     """On each database, a look tells what all workers did since the last: who ended how, what trains, what is left."""
     one, two = opened(), opened()
-    open_stage(one, 9)
-    attrs = {"config": {}, "stage": "coarse", "space": {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}}
-    study_id = one.get_study_id_from_name("small/coarse")
-    one.set_study_attrs(study_id, attrs)
     stage = small.stage[0]
+    study_id = opened_study(one, small, stage).id
     first = one.claim(study_id, 2)
     one.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
     study = find_studies(two, "small")["small/coarse"]
@@ -164,6 +167,43 @@ def test_stage_is_followed_over_all_workers(opened, small):
     assert (look.trained, look.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
     assert following.look().new == ()
     assert best_of(following.endings).number == 0
+
+
+def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
+    """Those of the next stage that ended before the view came to it are among the last, too, the newest first."""
+    drawn = []
+    monkeypatch.setattr("search.live.draw", lambda scene, *_, **__: drawn.append(scene) or [Text()])
+    monkeypatch.setattr("search.live.err", Console(file=io.StringIO(), force_terminal=True))
+    storage = opened()
+    with LiveView("coarsefine serve", lambda: False, verbose=False) as view:
+        for stage in small.stage:
+            study = opened_study(storage, small, stage)
+            following = Following(storage, study, small, stage)
+            end_next(storage, study, 0.75)
+            view.stage_opened(read_status(storage, "small"), following)
+            end_next(storage, study, 0.25)
+            view.progressed(following)
+    assert [(name, ended.value) for name, ended in drawn[-1].last] == [
+        ("fine", 0.25),
+        ("fine", 0.75),
+        ("coarse", 0.25),
+        ("coarse", 0.75),
+    ]
+
+
+def opened_study(storage, campaign, stage):
+    """Return a stage's study, opened with nine slots."""
+    study_id = open_stage(storage, 9, f"small/{stage.name}")
+    space = {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}
+    storage.set_study_attrs(
+        study_id, {"config": campaign.fingerprint(), "stage": stage.name, "parent": None, "space": space}
+    )
+    return find_studies(storage, "small")[f"small/{stage.name}"]
+
+
+def end_next(storage, study, value):
+    claims = storage.claim(study.id, 1)
+    storage.record([end(claims[0], TrialState.COMPLETE, value, 3)], claims)
 
 
 def end(claim, state, value, epochs):

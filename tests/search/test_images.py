@@ -6,8 +6,8 @@ from small_campaign import coarsefine, table
 from model.datasets import Kept
 from model.errors import DataError
 from search import run
-from search.campaign import Data
 from search.images import load_images, read_images
+from search.sections import Data
 
 DIGITS = Data(dataset="digits")
 CIFAR10 = Data(dataset="cifar10")

@@ -2,16 +2,16 @@
 ever."""
 
 import os
+import re
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start, wait_until
+from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start, suspended, wait_until
 from small_campaign import HALVING, SMALL, coarsefine, run_in, table
 
 from search import Campaign, Interrupted, run
@@ -36,14 +36,22 @@ def folder(tmp_path):
 
 
 def workers_of(process):
-    """Return the living worker processes of a run, which multiprocessing's own helpers are not."""
+    """Return the living worker processes of a run: the children of its fork server."""
     found = []
     with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children():
+        for helper in psutil.Process(process.pid).children():
             with suppress(psutil.NoSuchProcess):  # a zombie among them is none of the living
-                if any("spawn_main" in word for word in child.cmdline()):
-                    found.append(child)
+                found += [child for child in helper.children() if child.status() != psutil.STATUS_ZOMBIE]
     return found
+
+
+def logs_of(folder):
+    return [path.read_text("utf-8") for path in folder.glob("logs/small/*.log")]
+
+
+def both_train(folder):
+    """Tell whether each of two workers has claimed slots, and some epochs are recorded."""
+    return sum("claimed trial" in log for log in logs_of(folder)) == 2 and epochs_recorded(folder) > 4
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -113,30 +121,19 @@ def test_workers_leave_when_their_run_is_killed(folder, expected):
 def test_interrupted_run_ends_its_workers(folder, expected, kind):
     """Ctrl-C, which reaches the whole terminal, and SIGTERM end run and workers after their epoch; slots go back."""
     process = start(folder, "--workers", "2", start_new_session=True)
-    wait_until(lambda: epochs_recorded(folder) > 4)
+    wait_until(lambda: both_train(folder))
     workers = workers_of(process)
     os.killpg(process.pid, kind) if kind == signal.SIGINT else process.send_signal(kind)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.strip().splitlines()[-1].endswith("-m search run small.toml --workers 2")
+    assert "ended with" not in told
     assert not any(worker.is_running() for worker in workers)
+    assert not any("Traceback" in log for log in logs_of(folder))
+    assert all("ended: " in log.splitlines()[-1] for log in logs_of(folder))
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
     finish(folder)
     assert table(folder / "studies.db") == expected
-
-
-def suspended(workers, path):
-    """Suspend workers; tell whether none of them holds the database, else let them go on."""
-    for worker in workers:
-        worker.suspend()
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            for worker in workers:
-                worker.resume()
-            return False
-    return True
 
 
 def told_to_stop(worker):
@@ -150,7 +147,7 @@ def told_to_stop(worker):
 def test_second_interrupt_stops_at_once(folder):
     """Ctrl-C a second time does not wait for the epoch; nothing is left running, and the command to go on is told."""
     process = start(folder, "--workers", "2", start_new_session=True)
-    wait_until(lambda: epochs_recorded(folder) > 4)
+    wait_until(lambda: both_train(folder))
     workers = workers_of(process)
     wait_until(lambda: suspended(workers, folder / "studies.db"))  # as in an epoch that takes for ever
     process.send_signal(signal.SIGINT)
@@ -163,22 +160,58 @@ def test_second_interrupt_stops_at_once(folder):
     assert not any(worker.is_running() for worker in workers)
 
 
-CRASHING = """
+BROKEN = """
 import os, sys
-if any("multiprocessing" in word for word in sys.argv + sys.orig_argv) and "resource_tracker" not in str(sys.orig_argv):
-    print("this machine is broken", file=sys.stderr)
-    os._exit(7)
+if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
+    {how}
 """
+WORKERS_CRASH = "import multiprocessing.process as it; it.BaseProcess._bootstrap = lambda *_, **__: os._exit(7)"
+NEWBORN_WORKERS_CRASH = "os.register_at_fork(after_in_child=lambda: os._exit(7))"
+FIRST_WORKER_CRASHES = (
+    """os.register_at_fork(after_in_child=lambda: os.path.exists("born") or (os.mkdir("born"), os._exit(7)))"""
+)
+SERVER_CRASHES = "print('this machine is broken', file=sys.stderr); os._exit(7)"
 
 
-def test_workers_that_crash_at_start_are_not_replaced_for_ever(folder):
-    """Where workers die before they can begin, the run ends soon and names the log, which has what they said."""
+def run_broken(tmp_path, how):
+    """Run with two workers on a machine that has something broken; return the folder and the answer."""
+    folder = run_in(tmp_path, SMALL)
     site = folder / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(CRASHING, "utf-8")
-    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder, env={"PYTHONPATH": f"{site}:{Path.cwd()}"})
+    (site / "sitecustomize.py").write_text(BROKEN.format(how=how), "utf-8")
+    # An environment too long for a pipe: whoever sends it to a worker hears for certain if that is dead already.
+    environment = {"PYTHONPATH": f"{site}:{Path.cwd()}", "LONG": "x" * 100_000}
+    return folder, coarsefine("run", "small.toml", "--workers", 2, cwd=folder, env=environment)
+
+
+def test_workers_that_crash_at_start_are_not_replaced_for_ever(tmp_path):
+    """Where workers die before they can begin, the run ends soon and names the log; it can be resumed."""
+    folder, answer = run_broken(tmp_path, WORKERS_CRASH)
     assert answer.returncode == 1
-    assert "ended with exit code 7 3 times in a row before it could begin" in answer.stderr
+    assert re.search(r"ended with exit code 7 3 times in a row .*: see .*worker-\d\.log\.", answer.stderr), (
+        answer.stderr
+    )
+    assert "Traceback" not in answer.stderr
+    finish(folder)
+
+
+def test_worker_that_dies_as_it_is_born_is_replaced(tmp_path):
+    """A worker killed before it has even heard what it is to do costs nothing but its start."""
+    folder, answer = run_broken(tmp_path, FIRST_WORKER_CRASHES)
+    assert answer.returncode == 0, answer.stderr
+    assert (folder / "born").is_dir(), "none died"
+    run(Campaign.load(folder / "small.toml"), folder / "calm.db")
+    assert table(folder / "studies.db") == table(folder / "calm.db")
+
+
+@pytest.mark.parametrize("how", [NEWBORN_WORKERS_CRASH, SERVER_CRASHES], ids=["worker", "server"])
+def test_machine_that_can_start_no_worker(tmp_path, how):
+    """Where no process can be started at all, the run ends with one sentence that offers what works without."""
+    folder, answer = run_broken(tmp_path, how)
+    assert answer.returncode == 1
+    assert "worker-1 did not start" in answer.stderr
+    assert "worker-1 cannot be started" in answer.stderr
+    assert "--workers 1" in answer.stderr
     assert "Traceback" not in answer.stderr
     finish(folder)
 

@@ -66,7 +66,7 @@ def test_password_is_seen_nowhere(folder, new_database, monkeypatch):
     secret = make_url(new_database).set(password=postgres.PASSWORD).render_as_string(hide_password=False)
     monkeypatch.delenv("PGPASSWORD", raising=False)
     process = start(folder, "--workers", "2", "--storage", secret, "--json")
-    wait_until(lambda: len(psutil.Process(process.pid).children()) >= 2)
+    wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
     # A child that was just forked shows the command line that the user typed, until it becomes itself.
     typed = psutil.Process(process.pid).cmdline()
     children = [child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)]

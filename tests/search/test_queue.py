@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState, create_trial
@@ -14,15 +15,18 @@ from processes import race
 
 from search import storage as storage_module
 from search.database import locate
+from search.dimension import Choice, Integer, LogUniform, Uniform
 from search.slot import Owner, Record, Slot
-from search.space import Point, Range, Space
+from search.space import Point, Space
 from search.storage import open_storage
 
-SPACE = Space(Range(0.01, 1.0), Range(1e-6, 1e-2))
+SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)})
 
 
 def planned(n):
-    return [Slot(number, Point(0.02 + number / 10_000, 1e-4), 1000 + number) for number in range(n)]
+    return [
+        Slot(number, Point.of({"eta": 0.02 + number / 10_000, "lambda": 1e-4}), 1000 + number) for number in range(n)
+    ]
 
 
 def open_stage(storage, n, name="small/coarse"):
@@ -72,6 +76,51 @@ def test_slots_come_in_order_with_point_and_seed(opened):
     assert {claim.attempt for claim in claims} == {1}
     assert second.claim(study, 9) == []
     assert first.live(study) == 5
+
+
+def test_slots_that_go_together_are_claimed_together(opened):
+    """Of the first free slot's company only what is free is claimed, each once; the others wait for their own turn."""
+    first, second = opened(), opened()
+    study = open_stage(first, 7)
+
+    def like(number):
+        return range(number, 7, 2)
+
+    assert numbers(first.claim(study, 2, like)) == [0, 2]
+    assert numbers(second.claim(study, 9, like)) == [1, 3, 5]
+    assert numbers(second.claim(study, 9, lambda _: [0, 2, 4])) == [4]
+    assert numbers(first.claim(study, 9)) == [6]
+    assert first.claim(study, 9, like) == []
+
+
+def test_slot_that_is_suspected_comes_alone_among_its_like(opened, dying):
+    """What two workers died with is claimed first and alone, whatever it could be trained with."""
+    storage = opened()
+    study = open_stage(storage, 4)
+    for _ in range(2):
+        dying().claim(study, 2, lambda _: [1, 2])
+    assert numbers(storage.claim(study, 4, lambda number: [number, 3])) == [1]
+    assert numbers(storage.claim(study, 4, lambda number: [number, 3])) == [2]
+    assert numbers(storage.claim(study, 4, lambda number: [number, 3])) == [0, 3]
+
+
+def test_points_of_any_kind_are_optunas(opened):
+    """Numbers, whole numbers, texts and truths are claimed as they were planned, and read by Optuna as they were."""
+    storage = opened()
+    mixed, texts = Choice((True, False, 2.5)), Choice(("rbf", "poly"))
+    space = Space.of({"x": Uniform(-1.0, 1.0), "m": Integer(25, 100, 25), "k": texts, "b": mixed})
+    shares = ((0.1, 0.2, 0.3, 0.4), (0.9, 0.8, 0.7, 0.1))
+    slots = [Slot(number, space.point(place), number) for number, place in enumerate(shares)]
+    storage.open_study("small/any", {"campaign": "small"}, space, slots)
+    study = storage.get_study_id_from_name("small/any")
+    claims = storage.claim(study, 2)
+    assert [claim.slot for claim in claims] == slots
+    storage.record([ended(claim) for claim in claims], claims)
+    assert [ending.point for ending in storage.endings(study)] == [slot.point for slot in slots]
+    best = optuna.load_study(study_name="small/any", storage=storage)
+    assert best.best_params == slots[1].point.as_dict()
+    assert [list(trial.params) for trial in best.trials] == [["x", "m", "k", "b"]] * 2
+    optuna.create_study().add_trials(best.trials)  # Optuna holds trials to their distributions
 
 
 def test_recorded_epochs_and_ends_are_optunas(opened):

@@ -23,9 +23,9 @@ from search.report import write_report
 from search.report.importance import Importance, importance_in
 from search.report.recipe import as_toml
 from search.report.reported import reported_for
-from search.report.uncertainty import Accuracy, expected_highest
 from search.storage import open_storage
 from search.study import find_studies
+from search.uncertainty import Accuracy, expected_highest
 
 PAPER = {
     "Table 1": ["3.04e-04", "1.00e-03", "5.26e-08", "6.43e-10"],
@@ -129,7 +129,7 @@ def test_report_holds_the_numbers_of_status(small_done, small_page, cli, monkeyp
     _, out, _ = cli("status", "small", "--json")
     told = json.loads(out)
     inside = re.search(r'id="status">(.*?)</script>', small_page.html)
-    expected = {**told, "final": {k: v for k, v in told["final"].items() if k != "weights"}}
+    expected = {**told, "final": {k: v for k, v in told["final"].items() if k != "folder"}}
     del expected["storage"]
     assert json.loads(inside[1]) == expected
     n = 300
@@ -137,7 +137,7 @@ def test_report_holds_the_numbers_of_status(small_done, small_page, cli, monkeyp
         for trial in stage["best"]:
             error = 100 * (trial["value"] * (1 - trial["value"]) / n) ** 0.5
             worth = f"{100 * trial['value']:.2f} % ± {error:.2f}"
-            setting = [f"{trial['eta']:.4g}", f"{trial['lambda']:.4g}", worth]
+            setting = [f"{trial['params'][name]:.4g}" for name in ("eta", "lambda")] + [worth]
             assert any(row[0] == str(trial["number"]) and row[1:4] == setting for row in small_page.rows)
         counts = [str(stage[key]) for key in ("trials", "completed", "pruned", "diverged", "failed")]
         assert any(row[:5] == counts for row in small_page.rows)
@@ -294,17 +294,6 @@ def test_campaign_without_a_completed_trial_gets_an_honest_report(small_copy, tm
     assert "so that the search cannot go on" in page.text
     assert f"9 trials ended without a value; the lowest η of them is {lowest:.4g}" in page.text
     assert "diverged in epoch 2: training loss inf" in page.text
-
-
-def test_final_training_without_curves_still_reads(small_copy, tmp_path):
-    """A final training that an earlier version recorded is told, without its curves."""
-    in_file(
-        small_copy,
-        "UPDATE study_user_attributes SET value_json = json_remove(value_json, '$.curves') WHERE key = 'final'",
-    )
-    page = report(small_copy, tmp_path / "small.html")
-    assert "Its curves were not kept by the version of Coarsefine that trained it." in page.text
-    assert "Accuracy of the final network" in page.text
 
 
 def test_status_does_not_print_the_curves(small_done, cli, monkeypatch):
@@ -555,8 +544,11 @@ def test_importance_finds_the_parameter_that_matters(paper_file, tmp_path):
     found = importance_in(find_studies(storage, "paper")["paper/coarse"])
     storage.close()
     assert isinstance(found, Importance)
-    assert found.told_from_chance
-    assert found.eta > 0.9
+    eta, lam = found.parts
+    assert (eta.name, lam.name) == ("eta", "lambda")
+    assert eta.told_from_chance
+    assert eta.share > 0.9
+    assert eta.share + lam.share == pytest.approx(1)
 
 
 def test_importance_of_few_trials_is_left_out(small_page):

@@ -11,7 +11,7 @@ from small_campaign import SMALL, coarsefine, table
 
 from model import Network
 from search import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, run
-from search.space import Range, Space
+from search.dimension import LogUniform
 from search.sqlite_file import journal_mode
 
 
@@ -31,8 +31,9 @@ def test_campaign_runs_every_planned_trial_once(undisturbed):
     assert [(s.trials, s.completed + s.diverged) for s in status.stages] == [(9, 9), (6, 6)]
     values = [trial.value for stage in status.stages for trial in stage.best]
     assert status.winner.trial.value == max(values)
-    assert status.final.repeated
-    assert Network.load(path.parent / "trained" / "small.npz").W1.shape == (campaign.model.hidden, 64)
+    assert status.final.reproduction.exact
+    (folder,) = (path.parent / "trained").iterdir()
+    assert Network.load(folder / "model.npz").theta.W1.shape == (1, campaign.model.hidden, 64)
 
 
 def test_second_run_trains_nothing(undisturbed):
@@ -84,10 +85,10 @@ def test_child_is_narrowed_from_and_carries_the_parents_best(undisturbed):
         assert ours.params == theirs.params
         assert ours.user_attrs["seed"] != theirs.user_attrs["seed"]
     for trial in coarse.best:
-        assert fine.space.eta.low <= trial.eta <= fine.space.eta.high
+        assert fine.space["eta"].low <= trial.point["eta"] <= fine.space["eta"].high
     for trial in study.trials:
-        assert fine.space.eta.holds(trial.params["eta"])
-        assert fine.space.lam.holds(trial.params["lambda"])
+        assert fine.space["eta"].holds(trial.params["eta"])
+        assert fine.space["lambda"].holds(trial.params["lambda"])
 
 
 @pytest.mark.parametrize("width", [1, 3, 9])
@@ -139,19 +140,18 @@ def test_changed_campaign_is_refused_with_the_difference(undisturbed, change, to
 
 def test_other_data_is_refused(small, tmp_path, monkeypatch):
     """A begun campaign does not go on with other images."""
-    walking = sys.modules["search.run"]
+    loading = sys.modules["search.material"]
     with pytest.raises(Interrupted):
         run(small, tmp_path / "s.db", stop=stop_at(3))
-    real = walking.load_images
-    monkeypatch.setattr(walking, "load_images", lambda *args: dataclasses.replace(real(*args), digest="0" * 64))
+    real = loading.load_images
+    monkeypatch.setattr(loading, "load_images", lambda *args: dataclasses.replace(real(*args), digest="0" * 64))
     with pytest.raises(CampaignError, match=r"data\.digest was"):
         run(small, tmp_path / "s.db")
 
 
 def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
     """Where no trial completes, the run says so; the trials keep the reason of their divergence."""
-    hopeless = Space(Range(1e5, 1e6), Range(1e-3, 1e-2))
-    first = small.stage[0].model_copy(update={"eta": hopeless.eta, "lam": hopeless.lam})
+    first = small.stage[0].model_copy(update={"eta": LogUniform(1e5, 1e6), "lam": LogUniform(1e-3, 1e-2)})
     with pytest.raises(NothingCompleted, match="9 diverged") as error:
         run(small.model_copy(update={"stage": [first, small.stage[1]]}), tmp_path / "s.db")
     assert error.value.exit_code == 3
@@ -195,13 +195,13 @@ def test_command_line_json_has_the_promised_keys(undisturbed):
     for command in (("run", "small.toml"), ("status",), ("status", "small")):
         told = json.loads(coarsefine(*command, "--json", cwd=path.parent).stdout)
         assert told == json.loads(json.dumps(status.as_dict()))
-    assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "confirm", "final"}
+    assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "confirm", "final", "trainings"}
     stage = told["stages"][1]
     expected = "name study trials completed pruned diverged failed waiting running space parent best"
     assert set(stage) == set(expected.split())
     assert set(stage["space"]) == {"eta", "lambda"}
-    assert set(stage["best"][0]) == {"number", "eta", "lambda", "value", "seed"}
-    assert set(told["winner"]) >= {"stage", "number", "eta", "lambda", "value"}
+    assert set(stage["best"][0]) == {"number", "params", "value", "seed"}
+    assert set(told["winner"]) >= {"stage", "number", "params", "value"}
     finals = "epochs train_accuracy validation_accuracy test_accuracy seconds"
     assert set(told["final"]) >= set(finals.split())
     best = json.loads(coarsefine("best", "small", "--json", cwd=path.parent).stdout)

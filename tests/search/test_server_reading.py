@@ -157,7 +157,7 @@ def test_a_file_that_a_killed_writer_left_is_read(searched, tmp_path):
         told = client.get(f"{API}/small/stages/coarse/trials/0", headers={"Cache-Control": "no-cache"}).json()
         assert client.get("/api/studies").status_code == 200
         wait_for(client, lambda answer: answer["stages"] == before["stages"])
-        assert told["eta"] != 1
+        assert told["params"]["eta"] != 1
     assert not journal.exists()
 
 

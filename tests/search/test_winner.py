@@ -3,6 +3,7 @@
 import signal
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,14 +12,15 @@ from scipy import stats
 from small_campaign import SMALL, coarsefine, run_in, table
 
 from search import Campaign, CampaignError, NothingCompleted, run
-from search.space import Point
+from search.dimension import Choice, Integer, LogUniform, Uniform
+from search.space import Point, Space
 from search.winner import Candidate, Estimate, choose_finalists, judge
 
 CONFIRMED = SMALL + "\n[confirm]\ntop = 3\nseeds = 4\n"
 
 
 def candidate(number, value, eta=0.1, lam=1e-3):
-    return Candidate("small/coarse", number, Point(eta, lam), value)
+    return Candidate("small/coarse", number, Point.of({"eta": eta, "lambda": lam}), value)
 
 
 def spread(n):
@@ -35,8 +37,25 @@ def test_finalists_are_the_best_settings_each_once():
         candidate(3, 0.7, lam=1e-4),
         candidate(4, 0.7, lam=1e-5),
     ]
-    assert [c.number for c in choose_finalists(found, 3, near=0.05)] == [1, 3, 4]
-    assert [c.number for c in choose_finalists(found, 9, near=0.0)] == [1, 2, 3, 4, 0]
+    bounds = Space.of({"eta": LogUniform(1e-3, 1.0), "lambda": LogUniform(1e-7, 0.1)})
+    assert [c.number for c in choose_finalists(found, 3, 0.05, bounds)] == [1, 3, 4]
+    assert [c.number for c in choose_finalists(found, 9, 0.0, bounds)] == [1, 2, 3, 4, 0]
+
+
+@pytest.mark.parametrize(
+    ("dimension", "one", "near", "far"),
+    [
+        (LogUniform(1e-3, 1.0), 0.1, 0.11, 0.115),
+        (Uniform(0.5, 0.9), 0.7, 0.719, 0.725),
+        (Integer(25, 200, 25), 100, 100, 125),
+        (Choice(("relu", "tanh")), "relu", "relu", "tanh"),
+    ],
+)
+def test_nearly_the_same_goes_by_the_dimension(dimension, one, near, far):
+    """Settings are near in decades, in shares of a linear range, and of whole numbers and options if they are equal."""
+    bounds = Space.of({"x": dimension})
+    found = [Candidate("s", n, Point.of({"x": x}), 0.9 - n / 10) for n, x in enumerate((one, near, far))]
+    assert [c.number for c in choose_finalists(found, 9, 0.05, bounds)] == [0, 2]
 
 
 def test_interval_is_students():
@@ -68,6 +87,26 @@ def test_tie_is_broken_by_the_simplest_that_is_close():
     assert verdict.close == 2
     assert verdict.winner.candidate.number == 1
     assert "tie among 3 of 4" in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("points", "taken", "rule"),
+    [
+        (
+            [{"hidden": 50, "lambda": 0.1}, {"hidden": 25, "lambda": 1e-5}],
+            1,
+            "the fewest hidden units, then of the",
+        ),
+        ([{"eta": 0.2, "rho": 0.5}, {"eta": 0.1, "rho": 0.9}], 1, "the smallest η, as the simplest"),
+        ([{"rho": 0.5, "batch": 50}, {"rho": 0.9, "batch": 100}], 0, "the best mean"),
+    ],
+)
+def test_simplest_is_told_by_what_was_searched(points, taken, rule):
+    """The fewest hidden units go before λ and η where they were searched; where none was, the best mean is taken."""
+    candidates = [Candidate("s", n, Point.of(point), 0.8) for n, point in enumerate(points)]
+    verdict = judge(candidates, [[0.80, 0.84, 0.79, 0.83], [0.81, 0.82, 0.80, 0.82]], seed=0)
+    assert verdict.winner.candidate.number == taken
+    assert rule in verdict.words
 
 
 def test_finalist_that_fails_on_a_seed_does_not_win():
@@ -146,7 +185,7 @@ def test_finalists_are_trained_again_on_the_same_fresh_seeds(calm):
     assert len(status.verdict.finalists) == 3
     assert status.winner.confirmed == status.verdict.winner
     assert status.winner.trial.number == status.verdict.winner.candidate.number
-    assert status.final.repeated
+    assert status.final.reproduction.exact
     searched = [row for (study, _), row in rows.items() if study != "small/confirm"]
     assert status.winner.chosen_from == sum(row[0].name == "COMPLETE" for row in searched)
 
@@ -201,3 +240,15 @@ def test_nothing_to_confirm(tmp_path):
     folder = run_in(tmp_path, one_stage)
     with pytest.raises(NothingCompleted, match="nothing is left to confirm"):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+
+
+def test_confirming_study_tells_the_dashboard_what_it_is(tmp_path):
+    """Its note names each finalist, the trial it comes from, and the trials it is trained again in."""
+    folder = run_in(tmp_path, SMALL.replace("[final]", "[confirm]\ntop = 2\nseeds = 2\n[final]"))
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    study = optuna.load_study(study_name="small/confirm", storage=f"sqlite:///{folder / 'studies.db'}")
+    note = study._storage.get_study_system_attrs(study._study_id)["dashboard:note_str:0"]
+    for place, told in enumerate(study.user_attrs["finalists"]):
+        line = f"trial {told['number']} of {told['study']}, trained again in trials {place}, {place + 2}"
+        assert f"**Finalist {place + 1}:**" in note
+        assert line in note

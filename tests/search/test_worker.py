@@ -78,7 +78,8 @@ def working(tmp_path):
 
     def make(storage, study, objective, trials, halving=NO_HALVING, stop=lambda: False):
         return Worker(
-            storage=storage, study_id=study, objective=objective, trials=trials, stack=10, workers=1, halving=halving,
+            storage=storage, study_id=study, objective=objective, slots=planned(trials),
+            widest=lambda _: 10, workers=1, halving=halving,
             checkpoints=Checkpoints(tmp_path / "unfinished"), stop=stop,
             claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
         )  # fmt: skip
@@ -265,7 +266,7 @@ def table_of(storage, study):
     return [(t.number, t.state, t.values, t.intermediate_values) for t in storage.get_all_trials(study)]
 
 
-SLOT = Slot(3, Point(0.1, 1e-3), 7)
+SLOT = Slot(3, Point.of({"eta": 0.1, "lambda": 1e-3}), 7)
 KEPT = Checkpoint(History([0.5, 0.25], [0.1, None], [0.3, 0.4]), {"W": np.arange(6, dtype=np.float32)})
 
 

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from benchmarks.contenders.coarsefine import Coarsefine
@@ -63,10 +63,10 @@ def _clocks(seconds: dict[str, float]) -> Iterator[None]:
 
 def _found(where: str) -> Callable[..., Any]:
     module, *names = where.removeprefix("model.").split(".")
-    found = __import__(f"model.{module}", fromlist=["model"])
+    found: Any = __import__(f"model.{module}", fromlist=["model"])
     for name in names:
         found = getattr(found, name)
-    return found
+    return cast("Callable[..., Any]", found)
 
 
 def _clocked(work: Callable[..., Any], part: str, seconds: dict[str, float]) -> Callable[..., Any]:

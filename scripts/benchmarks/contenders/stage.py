@@ -66,6 +66,7 @@ class Ear(search.Watcher):
     def __init__(self, stopwatch: Stopwatch) -> None:
         self._stopwatch = stopwatch
         self._recorded: float | None = None
+        self.opened = self.opening = 0.0  # and so they stay where the other workers were through before this one began
         self._forget()
 
     def _forget(self) -> None:
@@ -92,7 +93,7 @@ class Ear(search.Watcher):
         """Return how long after its opening the last stage's last record was written; 0 if none was ours."""
         return 0.0 if self._recorded is None else self._recorded - self.opened
 
-    def final_epoch(self, report: Any, epochs: int) -> None:  # noqa: ARG002
+    def final_opened(self, campaign: Any, status: Any) -> None:  # noqa: ARG002
         """Leave."""
         raise StagesOver
 

@@ -26,7 +26,7 @@ def measure_campaign(plan: Plan) -> Finding:
         peaks = [peak.ask("round") for _ in range(_PEAKS)]
         seconds, epochs = _run(plan, source)
         peaks += [peak.ask("round") for _ in range(_PEAKS)]
-    flops = epochs * epoch_flops(_images(source), Campaign.load(source).model.hidden)
+    flops = epochs * epoch_flops(_images(source), Campaign.load(source).network.hidden)
     share = flops / 1e9 / seconds / best_peak(peaks)[1].median
     note = f"{epochs:,} epochs of trials; its final training, storage, reading the data and imports included"
     rows = [
@@ -49,7 +49,7 @@ def _fair(plan: Plan) -> str:
 
 
 def _images(source: str) -> int:
-    return len(Campaign.load(source).data.train) * 10_000
+    return len(Campaign.load(source).images.train) * 10_000
 
 
 def _run(plan: Plan, source: str) -> tuple[float, int]:
@@ -61,7 +61,10 @@ def _run(plan: Plan, source: str) -> tuple[float, int]:
     seconds = time.perf_counter() - began
     if process.returncode:
         raise ContenderError(f"a campaign ended with exit code {process.returncode}: {complaint.strip()[-500:]}")
-    return seconds, recorded_epochs(storage) + Campaign.load(source).final.epochs
+    campaign = Campaign.load(source)
+    assert campaign.final is not None, "a network's campaign has one"  # noqa: S101
+    final = campaign.final.seeds * campaign.final.epochs + campaign.network.epochs  # the winner is reproduced first
+    return seconds, recorded_epochs(storage) + final
 
 
 def recorded_epochs(storage: Path) -> int:

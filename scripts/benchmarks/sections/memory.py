@@ -51,8 +51,7 @@ def _private_of_workers(pid: int) -> list[int]:
     Clean pages of the images' file are the page cache's, also while one worker alone has come to them.
     """
     try:
-        children = psutil.Process(pid).children()
-        workers = [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+        workers = [worker for helper in psutil.Process(pid).children() for worker in helper.children()]
         return [sum(part.private_dirty for part in worker.memory_maps()) for worker in workers]
     except psutil.Error:  # one ended between two looks
         return []

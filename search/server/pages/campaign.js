@@ -1,7 +1,7 @@
 /** The campaign page: how the campaign stands, drawn anew as its epochs and trials end. */
 
 import { figureIn, onTrial } from "./figures.js";
-import { ask, duration, el, percent, plural, STATES, tell } from "./page.js";
+import { ask, duration, el, percent, plural, STATES, tell, valued, writePlainly } from "./page.js";
 import { counted, stageCard } from "./stages.js";
 import { trialTable } from "./trials.js";
 import { winnerOf } from "./winner.js";
@@ -24,20 +24,39 @@ let source = null, winner = "", spoken = -SPEAK_MS, listening = false;
 
 /** Show what the server says of the campaign, in words and numbers. */
 function show(status) {
+  writePlainly(status.objective !== null);
   at.state.dataset.is = status.state;
   tell(at.state, STATES[status.state]);
   tell(at.story, `${status.data}.`);
+  if (status.objective) tell(at["best-of"], "The value of each completed trial in the order they ended, and the best up to each.");
   at.facts.replaceChildren(...factsOf(status));
   status.stages.forEach((stage, place) => {
     if (cards[place]) cards[place].update(stage);
-    else at.stages.append((cards[place] = stageCard(stage, place)).card);
+    else at.stages.append((cards[place] = stageCard(stage, place, status.searched)).card);
   });
   showWinner(status);
-  table.setStages(status.stages);
+  table.setStages(status.stages, status.searched);
+  offerAxes(status.axes);
   at.problems.hidden = !status.problems.length;
   at.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
   complain({ campaign: troubleOf(status) });
   speak(status);
+}
+
+/** Offer what the map's axes may show, once, where there is a choice. */
+function offerAxes(axes) {
+  if (!at.axes.hidden || axes.length < 3) return;
+  at.axes.hidden = false;
+  [at["axis-x"], at["axis-y"]].forEach((choice, place) => {
+    choice.replaceChildren(...axes.map(({ name, title }) => el("option", { value: name }, title)));
+    choice.value = axes[place].name;
+    choice.addEventListener("change", () => reported(drawMap()));
+  });
+}
+
+/** Draw the map in the chosen axes; what was zoomed in others is shown whole. */
+function drawMap() {
+  return draw.map(at.axes.hidden ? [] : ["axis-x", "axis-y"].map((id) => ["axis", at[id].value]));
 }
 
 /** Show the winner's card anew only where it says something else: focus on its buttons stays. */
@@ -53,17 +72,17 @@ function showWinner(status) {
 function factsOf(status) {
   const sum = (kind) => status.stages.reduce((all, stage) => all + stage[kind], 0);
   const left = status.stages.map((stage) => stage.seconds_left).filter((seconds) => seconds != null);
-  const trials = sum("trials"), best = status.winner, { final } = status;
+  const trials = sum("trials"), best = status.winner, { final, objective } = status;
   const early = ["pruned", "diverged", "failed"].filter(sum).map((kind) => `${sum(kind)} ${kind}`).join(", ");
   return [
     fact("Trials ended", `${trials - sum("waiting") - sum("running")} of ${trials}`,
       early || `in ${plural(status.stages.length, "stage")}`),
-    best?.confirmed ? fact("Accuracy on fresh seeds", percent(best.confirmed.mean),
-      `± ${percent(best.confirmed.high - best.confirmed.mean)}, 95 % interval over ${best.confirmed.n}`)
-      : fact("Best validation accuracy", best ? percent(best.value) : "–",
+    best?.confirmed ? fact(`${objective ? "Value" : "Accuracy"} on fresh seeds`, valued(best.confirmed.mean),
+      `± ${valued(best.confirmed.high - best.confirmed.mean)}, 95 % interval over ${best.confirmed.n}`)
+      : fact(objective ? "Best value" : "Best validation accuracy", best ? valued(best.value) : "–",
         best ? `trial ${best.number} of ${best.stage}` : "no trial has completed"),
-    fact("Test accuracy", final ? percent(final.test_accuracy) : "–",
-      final ? `measured once, after ${plural(final.epochs, "epoch")}` : "comes with the final training"),
+    ...(objective ? [] : [fact("Test accuracy", final ? percent(final.test_accuracy) : "–",
+      final ? `measured once, after ${plural(final.epochs, "epoch")}` : "comes with the final training")]),
     status.state === "running" && left.length
       ? fact("Time left", duration(left.reduce((a, b) => a + b, 0)), "of the stages that are open")
       : fact("Time", duration(status.seconds), "from first to last, pauses count"),
@@ -78,8 +97,10 @@ function fact(name, number, more) {
 /** Return what stands in the campaign's way, as a sentence or two; null where nothing does. */
 function troubleOf(status) {
   const empty = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
-  return empty ? `No trial of ${empty.name} completed (${counted(empty)}): its learning rates are too high. `
-    + "Lower the upper bound of eta, and start under another name." : null;
+  if (!empty) return null;
+  const why = status.objective ? ". The table below has the reasons; mend the function"
+    : ": its learning rates are too high. Lower the upper bound of eta";
+  return `No trial of ${empty.name} completed (${counted(empty)})${why}, and start under another name.`;
 }
 
 function complain(now) {
@@ -94,7 +115,7 @@ function speak(status) {
   if (status.state === "running" && performance.now() - spoken < SPEAK_MS) return;
   spoken = performance.now();
   const open = status.stages.findLast((stage) => stage.study_id != null);
-  const best = status.winner ? `; best ${percent(status.winner.value)}` : "";
+  const best = status.winner ? `; best ${valued(status.winner.value)}` : "";
   tell(at.said, `${STATES[status.state]}: ${open ? `${open.name}, ${counted(open)}` : "no stage is open"}${best}`);
 }
 
@@ -115,7 +136,7 @@ async function reported(work) {
 }
 
 const refresh = unhurried(async () => {
-  await reported(Promise.all([draw.map(), draw.best(), drawLosses(), table.refresh()]));
+  await reported(Promise.all([drawMap(), draw.best(), drawLosses(), table.refresh()]));
   if (!listening && at.map.on) {
     listening = true;
     [at.map, at["best-so-far"]].forEach((place) => onTrial(place, table.toggle));

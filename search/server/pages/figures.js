@@ -39,7 +39,8 @@ export function onTrial(place, chosen) {
 
 /** Fit a layout to the screen: on a phone there is room for few words beside the points. */
 function fitted({ data, layout }) {
-  const fit = { uirevision: "kept", autosize: true, dragmode: touch.matches ? false : "zoom" };
+  const axes = [layout.xaxis, layout.yaxis].map((axis) => axis?.title?.text).join(); // other axes have no such zoom
+  const fit = { uirevision: axes, autosize: true, dragmode: touch.matches ? false : "zoom" };
   if (!narrow.matches) return [data, { ...layout, ...fit }];
   const bars = data.map((trace) => trace.marker?.colorbar).filter(Boolean);
   for (const bar of bars) {

@@ -18,11 +18,24 @@ export function tell(element, text) {
 }
 
 export const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)}\u00a0%`;
+let plain = false;
+
+/** Have values written as they are from now on, not in percent: they are of a function of the user's. */
+export function writePlainly(now) {
+  plain = now;
+}
+
+/** A trial's value, and a difference of such. */
+export const valued = (value) => plain ? String(Number(value.toPrecision(5))) : percent(value);
+export const points = (value) => plain ? valued(value) : (100 * value).toFixed(2);
+
 export const plural = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
-/** A positive number as people write it: 0.0286, 1.5 × 10⁻⁴, 10⁸. */
+/** A value as people write it: 0.0286, 1.5 × 10⁻⁴, 10⁸, 0, rbf. */
 export function quantity(value, digits = 4) {
-  if (value >= 0.001 && value < 1e5) return String(Number(value.toPrecision(digits)));
+  const size = Math.abs(value);
+  if (typeof value !== "number" || value === 0) return String(value);
+  if (size >= 0.001 && size < 1e5) return String(Number(value.toPrecision(digits)));
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e").map(Number);
   const raised = [...String(exponent)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
   return mantissa === 1 ? `10${raised}` : `${mantissa}\u00a0×\u00a010${raised}`;

@@ -1,12 +1,12 @@
 /** The cards of the stages, from left to right; each is made once and then told how its stage stands. */
 
-import { duration, el, percent, plural, quantity, tell } from "./page.js";
+import { duration, el, plural, quantity, tell, valued } from "./page.js";
 
 const KINDS = ["completed", "pruned", "diverged", "failed", "running"];
 const COLOURS = ["#3379c8", "#d1711f", "#2f9355", "#a055b8", "#c2483d", "#6b7885"]; // those of search/charts.py
 
-/** Make a stage's card; return it with a function that tells it how the stage stands. */
-export function stageCard(stage, place) {
+/** Make a stage's card; return it with a function that tells it how the stage stands, and what is searched. */
+export function stageCard(stage, place, searched) {
   const id = `stage-${place}`;
   const parts = {
     best: el("p", { className: "best" }),
@@ -33,11 +33,11 @@ export function stageCard(stage, place) {
     meter.setAttribute("aria-valuemax", now.trials);
     meter.setAttribute("aria-valuenow", ended);
     meter.setAttribute("aria-valuetext", counted(now));
-    tell(parts.best, now.best.length ? percent(now.best[0].value) : "");
+    tell(parts.best, now.best.length ? valued(now.best[0].value) : "");
     tell(parts.time, timeOf(now, ended));
     tell(parts.counts, ended < now.trials && opened ? `${counted(now)}; ${epochsOf(now)}` : counted(now));
-    parts.ranges.replaceChildren(...rangesOf(now));
-    tell(parts.origin, originOf(now));
+    parts.ranges.replaceChildren(...rangesOf(now, searched));
+    tell(parts.origin, originOf(now, searched));
     if (now.dashboard) Object.assign(parts.link, { href: now.dashboard, hidden: false });
     parts.link.setAttribute("aria-label", `Open ${now.name} in optuna-dashboard`);
   }
@@ -61,23 +61,30 @@ function timeOf(stage, ended) {
   return stage.seconds_left == null ? "" : `${duration(stage.seconds_left)} left`;
 }
 
-function rangesOf(stage) {
+function rangesOf(stage, searched) {
   if (!stage.space) return [el("dt", {}, "ranges"), el("dd", {}, "drawn when its parent ends")];
-  return [["η", stage.space.eta], ["λ", stage.space.lambda]].flatMap(([symbol, [low, high]]) =>
-    [el("dt", {}, symbol), el("dd", {}, `${quantity(low, 3)} to ${quantity(high, 3)}`)]);
+  return searched.flatMap(({ name, symbol }) => [el("dt", {}, symbol), el("dd", {}, rangeOf(stage.space[name]))]);
 }
 
-function originOf(stage) {
+/** Return a range in words: two numbers are log-uniform, the other kinds say what they are. */
+function rangeOf(range) {
+  if (range.choice) return range.choice.map((option) => quantity(option)).join(", ");
+  const [low, high] = range.uniform ?? range.integer ?? range;
+  return `${quantity(low, 3)} to ${quantity(high, 3)}${range.step > 1 ? ` by ${range.step}` : ""}`;
+}
+
+function originOf(stage, searched) {
   if (stage.finalists) return `The ${plural(stage.finalists, "best setting")} of all stages again, on fresh seeds`;
   if (!stage.parent) return "";
   const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
   const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it again, on fresh seeds` : "";
   if (!stage.narrowed_from) return `Follows ${parent}${carried}`;
-  const pressed = stage.pressed.length ? `, which press against ${stage.pressed.map(symbolic).join(" and ")}` : "";
+  const pressed = stage.pressed.length ? `, which press against ${stage.pressed.map((bound) => symbolic(bound, searched)).join(" and ")}` : "";
   return `Drawn around the ${plural(stage.narrowed_from.length, "best trial")} of ${parent}${pressed}${carried}`;
 }
 
 /** Return a bound's name, such as "lambda low", with its symbol. */
-function symbolic(bound) {
-  return bound.replace("eta", "η").replace("lambda", "λ");
+function symbolic(bound, searched) {
+  const [name, side] = [bound.slice(0, bound.lastIndexOf(" ")), bound.slice(bound.lastIndexOf(" ") + 1)];
+  return `${searched.find((one) => one.name === name)?.symbol ?? name} ${side}`;
 }

@@ -1,6 +1,6 @@
 /** The table of trials: one stage's, page by page; ticking a trial draws its learning curve. */
 
-import { ask, el, percent, quantity, tell } from "./page.js";
+import { ask, el, quantity, tell, valued } from "./page.js";
 
 const PAGE = 20;
 
@@ -12,8 +12,9 @@ const PAGE = 20;
 export function trialTable(api, chosen, changed) {
   const at = Object.fromEntries(["stage", "order", "reset", "shown", "back", "on", "trials", "no-trials"]
     .map((id) => [id, document.getElementById(id)]));
+  const heading = document.getElementById("trial-result");
   const rows = new Map();
-  let stages = [], offset = 0, total = 0, asked = 0;
+  let stages = [], searched = [], offset = 0, total = 0, asked = 0;
   let picked = null; // once something was ticked: the trials by their keys
 
   const current = () => stages.find((stage) => stage.name === at.stage.value) ?? stages[0];
@@ -77,7 +78,7 @@ export function trialTable(api, chosen, changed) {
     link.setAttribute("aria-label", `Trial ${trial.number} in optuna-dashboard`);
     const [result, epochs] = [el("td"), el("td", { className: "number wide" })];
     const line = el("tr", {}, el("td", {}, box), el("th", { scope: "row", className: "number" }, link),
-      ...[trial.eta, trial.lambda].map((value) => el("td", { className: "number" }, quantity(value, 3))),
+      ...searched.map(({ name }) => el("td", { className: "number" }, quantity(trial.params[name], 3))),
       result, epochs, el("td", { className: "number wide" }, String(trial.seed)));
     box.addEventListener("change", () => toggle(stage.study, trial.number));
     const update = (now) => {
@@ -103,7 +104,9 @@ export function trialTable(api, chosen, changed) {
     at.stage.focus();
   });
 
-  function setStages(now) {
+  function setStages(now, params) {
+    if (!searched.length) heading.before(...params.map(({ symbol }) => el("th", { scope: "col", className: "number" }, symbol)));
+    searched = params;
     if (now.map((stage) => stage.name).join("\n") !== stages.map((stage) => stage.name).join("\n")) {
       at.stage.replaceChildren(...now.map((stage) => el("option", { value: stage.name }, stage.name)));
     }
@@ -116,9 +119,9 @@ export function trialTable(api, chosen, changed) {
 const keyOf = (study, number) => `${study} ${number}`;
 
 function resultOf(trial) {
-  if (trial.state === "COMPLETE") return percent(trial.value);
+  if (trial.state === "COMPLETE") return valued(trial.value);
   if (trial.reason) return trial.reason;
-  if (trial.state === "RUNNING") return trial.last == null ? "in training" : `${percent(trial.last)}, in training`;
-  if (trial.state === "PRUNED" && trial.last != null) return `${percent(trial.last)}, pruned`;
+  if (trial.state === "RUNNING") return trial.last == null ? "in training" : `${valued(trial.last)}, in training`;
+  if (trial.state === "PRUNED" && trial.last != null) return `${valued(trial.last)}, pruned`;
   return trial.state.toLowerCase();
 }

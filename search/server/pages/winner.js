@@ -1,11 +1,12 @@
 /** The winner: its point, what its value is worth, its final training, and the commands to go on with. */
 
-import { duration, el, percent, plural, quantity } from "./page.js";
+import { duration, el, percent, plural, points, quantity, valued } from "./page.js";
 
 /** Return what stands in the winner's card. */
 export function winnerOf(status) {
   const point = status.winner ? pointOf(status) : [noneYet(status)];
-  return [...point, ...finalistsOf(status.confirm), ...finalOf(status.final), ...commandsOf(status)];
+  return [...point, ...finalistsOf(status), ...finalOf(status.final),
+    ...status.trainings.flatMap((training) => finalOf(training, `Trained from its export: trial ${training.number} of ${training.study}`)), ...commandsOf(status)];
 }
 
 function noneYet(status) {
@@ -21,14 +22,17 @@ function pointOf(status) {
   const from = status.stages.find((stage) => stage.name === winner.stage);
   const trial = el("a", { href: `${from.dashboard}/trials?numbers=${winner.number}` },
     `trial ${winner.number} of ${winner.stage}`);
-  const [eta, lambda] = [winner.eta, winner.lambda].map((value) => quantity(value));
+  const point = status.searched.map(({ name, symbol }) => el("span", {}, `${symbol} = ${quantity(winner.params[name])}`));
   return [
-    el("p", { className: "point" }, el("span", {}, `η = ${eta}`), el("span", {}, `λ = ${lambda}`)),
-    el("p", {}, `${percent(winner.value)} on the validation images${errorOf(winner.value, status.validation_images)}, `,
-      trial, `, seed ${winner.seed}.`),
+    el("p", { className: "point" }, ...point),
+    el("p", {}, `${valued(winner.value)}${onImages(status)}, `, trial, `, seed ${winner.seed}.`),
     el("p", { className: "soft" }, status.confirm ? status.confirm.verdict : completed > 1
       ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
   ];
+}
+
+function onImages({ objective, winner, validation_images: images }) {
+  return objective ? "" : ` on the validation images${errorOf(winner.value, images)}`;
 }
 
 /** Return one standard error of an accuracy over so many images, where that is known. */
@@ -39,38 +43,42 @@ function errorOf(accuracy, images) {
 }
 
 /** Return the finalists' table: what each came to on fresh seeds, and how often it would be the best. */
-function finalistsOf(confirm) {
+function finalistsOf({ confirm, objective }) {
   if (!confirm) return [];
   const cell = (text) => el("td", { className: "number" }, text);
   const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
     el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`),
-    cell(confirmed ? `${percent(confirmed.mean)} ± ${(100 * (confirmed.high - confirmed.mean)).toFixed(2)}` : "failed"),
+    cell(confirmed ? `${valued(confirmed.mean)} ± ${points(confirmed.high - confirmed.mean)}` : "failed"),
     cell(percent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
-  const head = ["finalist", "accuracy", "best"].map((name, i) => el("th", { scope: "col", className: i ? "number" : "" }, name));
+  const head = ["finalist", objective ? "value" : "accuracy", "best"].map((name, i) => el("th", { scope: "col", className: i ? "number" : "" }, name));
   return [
     el("h3", {}, "Trained again"),
-    el("table", {}, el("caption", {}, `Validation accuracy on ${seeds}, the same for all: mean, 95 % interval, and how `
+    el("table", {}, el("caption", {}, `${objective ? "Value" : "Validation accuracy"} on ${seeds}, the same for all: mean, 95 % interval, and how `
       + "often it is the best when the seeds are drawn anew"),
     el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...confirm.finalists.map(row))),
     ...(confirm.optimism === null ? [] : [el("p", { className: "soft" },
       `The search’s best value was ${confirm.optimism < 0 ? "too low" : "too high"} by `
-      + `${Math.abs(100 * confirm.optimism).toFixed(2)} points.`)]),
+      + `${points(Math.abs(confirm.optimism))}${objective ? "" : " points"}.`)]),
   ];
 }
 
-function finalOf(final) {
+function finalOf(final, title = "Final training") {
   if (!final) return [];
   const row = (name, accuracy) =>
     el("tr", {}, el("th", { scope: "row" }, name), el("td", { className: "number" }, percent(accuracy)));
   return [
-    el("h3", {}, "Final training"),
-    el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")} in ${duration(final.seconds)}; accuracies`),
-      el("tbody", {}, row("training images", final.train_accuracy), row("validation images", final.validation_accuracy),
-        row("test images, used this once", final.test_accuracy))),
-    el("p", { className: "soft" }, final.repeated
-      ? "Its first epochs repeated the search’s values to the bit."
-      : "Its first epochs did not repeat the search’s values."),
+    el("h3", {}, title),
+    el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")}, ${plural(final.seeds.length, "seed")}, in `
+      + `${duration(final.seconds)}; accuracies`),
+      el("tbody", {}, row("training images", final.train_accuracy),
+        ...(final.on_validation ? [] : [row("validation images", final.validation_accuracy)]),
+        row("test images, used once at its end", final.test_accuracy),
+        ...(final.test ? [row("test images, all seeds together", final.ensemble_accuracy)] : []))),
+    el("p", { className: "soft" }, (final.test ? `Of the test images the mean of ${final.test.n} seeds, `
+      + `${percent(final.test.low)} to ${percent(final.test.high)} (95 %). ` : "")
+      + (final.reproduction.exact ? "The trial’s values were reproduced to the bit."
+        : `The trial’s values were reproduced to within ${(100 * final.reproduction.difference).toFixed(2)} points.`)),
   ];
 }
 
@@ -82,6 +90,7 @@ function commandsOf(status) {
     failed: { "See how its trials ended": `coarsefine status ${name}` },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
+      ...(status.objective ? {} : { "Write the winner into one file, to train it elsewhere": `coarsefine export ${name}` }),
       "Tell its story in one file that opens anywhere": `coarsefine report ${name}`,
       "As JSON, for a script": `coarsefine best ${name} --json`,
     },

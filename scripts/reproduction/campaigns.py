@@ -1,0 +1,83 @@
+"""The campaigns, and the final trainings of their winners: the accuracies of each step for one seed, as JSON."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import selection
+from reproduction.plan import NARROWED, Plan
+from search import Campaign, Status, run
+from search.database import locate
+from search.export import export_trial, export_winner
+from search.exported import Export
+from search.outcome import Final
+from search.sections import Recipe
+from search.storage import open_storage
+from search.study import Study, find_studies
+from search.train import recipe_of, train
+
+
+def whole(plan: Plan, seed: int, kind: str) -> dict[str, Any]:
+    """Run a campaign of a kind to its end; the step of that name is its own final training."""
+    status = _run(plan, plan.campaign(kind, seed))
+    return {"status": _told(status), "steps": {kind: _accuracies(status.final)}}
+
+
+def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
+    """Run the campaign of narrowed ranges and confirmed finalists; train its winners in each further way.
+
+    One without confirmation would search the same trials: its winner is the highest of these.
+    """
+    campaign = plan.campaign(NARROWED, seed)
+    status = _run(plan, campaign)
+    studies = _studies(plan, campaign)
+    winner = export_winner(studies)
+    all_images = recipe_of(winner, on_validation=True)
+    longer = recipe_of(winner, on_validation=True, epochs=plan.longer.epochs, decay=plan.longer.decay)
+    steps = {
+        "narrowed": _train(plan, export_trial(studies, highest(status)), campaign.recipe),
+        "confirmed": status.final,
+        "all-images": _train(plan, winner, all_images),
+        "longer": _train(plan, winner, longer),
+    }
+    return {"status": _told(status), "steps": {name: _accuracies(final) for name, final in steps.items()}}
+
+
+def choice(plan: Plan, seed: int) -> dict[str, Any]:
+    """Simulate how often each rule picks the truly best, with the settings and the noise of a narrowed campaign."""
+    return selection.study(plan.storage, f"{NARROWED}-{seed}", plan.repetitions, seed)
+
+
+def highest(status: Status) -> str:
+    """Return the trial of the highest value as STUDY#NUMBER, the first of equals: the winner without finalists."""
+    best = [(stage.study, trial) for stage in status.stages for trial in stage.best[:1]]
+    study, trial = max(best, key=lambda pair: pair[1].value)
+    return f"{study}#{trial.number}"
+
+
+def _run(plan: Plan, campaign: Campaign) -> Status:
+    return run(campaign, plan.storage, data=plan.source)
+
+
+def _studies(plan: Plan, campaign: Campaign) -> Mapping[str, Study]:
+    with closing(open_storage(locate(plan.storage))) as storage:
+        return find_studies(storage, campaign.name)
+
+
+def _train(plan: Plan, export: Export, recipe: Recipe) -> Final:
+    return train(export, recipe, plan.storage, data=plan.source)[0]
+
+
+def _told(status: Status) -> dict[str, Any]:
+    """Return how a campaign ended, without the places of this machine."""
+    told = status.as_dict()
+    return {key: told[key] for key in ("campaign", "stages", "winner", "confirm")}
+
+
+def _accuracies(final: Final | None) -> dict[str, Any]:
+    assert final is not None, "a campaign at its end has it"  # noqa: S101
+    return {
+        "train": list(final.train_accuracies),
+        "test": list(final.test_accuracies),
+        "ensemble": final.ensemble_accuracy,
+    }

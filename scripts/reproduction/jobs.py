@@ -1,0 +1,102 @@
+"""What there is to measure, each piece kept as a file once it is done, so that a run goes on where it was left."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from typing import Any
+
+from reproduction import campaigns, evidence
+from reproduction.plan import FIXED, HIDDEN, NARROWED, PRESET, Plan
+from search.database import locate
+from search.errors import WorkersFailed
+from search.storage import make_storage
+from search.whole import write_whole
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece: a measurement for one seed."""
+
+    kind: str
+    seed: int
+    measure: Callable[[Plan, int], dict[str, Any]]
+
+    def file(self, plan: Plan) -> Path:
+        """Return where its outcome is kept."""
+        return plan.folder / "measured" / f"{self.kind}-{self.seed}.json"
+
+
+_Measures = dict[str, Callable[[Plan, int], dict[str, Any]]]
+_FIRST: _Measures = {
+    NARROWED: campaigns.narrowed,  # the longest first: the cores are then done at about the same time
+    FIXED: partial(campaigns.whole, kind=FIXED),
+    "momentum": evidence.momentum,
+    **{f"settings-{name}": partial(evidence.settings, variation=name) for name in evidence.VARIATIONS},
+    "gradients": evidence.check,
+}
+_THEN: _Measures = {"selection": campaigns.choice}
+"""What takes a campaign that is at its end."""
+_PRESET: _Measures = {PRESET: partial(campaigns.whole, kind=PRESET)}
+_HIDDEN: _Measures = {HIDDEN: partial(campaigns.whole, kind=HIDDEN)}
+PARTS: dict[str, tuple[_Measures, ...]] = {
+    "report": (_FIRST, _THEN),
+    "preset": (_PRESET,),
+    "hidden": (_PRESET, _HIDDEN),  # its step follows that of the preset, on the same page
+}
+"""What is measured for each part, in this order."""
+
+
+def measure_all(plan: Plan, part: str, cores: int, say: Say) -> dict[str, list[dict[str, Any]]]:
+    """Return a part's outcomes of each kind, by seed in order; measure, on as many cores, what is not there yet."""
+    make_storage(locate(plan.storage)).close()  # by one process: several that create one SQLite file collide
+    return {kind: kept for measures in PARTS[part] for kind, kept in _measure(plan, measures, cores, say).items()}
+
+
+def _measure(plan: Plan, measures: _Measures, cores: int, say: Say) -> dict[str, list[dict[str, Any]]]:
+    jobs = [Job(kind, seed, measure) for kind, measure in measures.items() for seed in plan.seeds]
+    missing = [job for job in jobs if not job.file(plan).exists()]
+    say(f"{len(jobs) - len(missing)} of {len(jobs)} pieces are there; {len(missing)} are measured, {cores} at once.")
+    if missing:
+        _measure_missing(plan, missing, cores, say)
+    kept = {job: json.loads(job.file(plan).read_text("utf-8")) for job in jobs}
+    return {kind: [outcome for job, outcome in kept.items() if job.kind == kind] for kind in measures}
+
+
+def _measure_missing(plan: Plan, jobs: Sequence[Job], cores: int, say: Say) -> None:
+    with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn"), initializer=_leave_interrupts) as pool:
+        futures = {pool.submit(take, plan, job): job for job in jobs}
+        try:
+            for ended, future in enumerate(as_completed(futures), 1):
+                future.result()
+                say(f"{ended} of {len(jobs)}: {futures[future].kind}, seed {futures[future].seed}")
+        except BrokenProcessPool as error:
+            told = (
+                f"A process that measures was killed. What is done is kept in {plan.folder}: the same command goes on."
+            )
+            raise WorkersFailed(told, 1) from error
+        except BaseException:
+            for child in active_children():  # campaigns and trainings go on from their last checkpoint
+                child.terminate()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C, which the terminal sends to all processes, to the one that started this."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def take(plan: Plan, job: Job) -> None:
+    """Measure one piece, and keep it: whole, or not at all."""
+    began = time.process_time()
+    outcome = job.measure(plan, job.seed)
+    outcome["seconds"] = round(time.process_time() - began, 1)
+    write_whole(job.file(plan), json.dumps(outcome, allow_nan=False) + "\n")

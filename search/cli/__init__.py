@@ -1,0 +1,42 @@
+"""The commands: each parses, calls one function, and prints what it returns.
+
+Heavy imports wait until a command needs them, so that `--help` answers at once.
+"""
+
+import errno
+import os
+import sys
+
+from search.cli import campaigns, checks, models, pages  # the commands register themselves, in this order
+from search.cli.answers import say
+from search.cli.app import app
+
+__all__ = ["app", "campaigns", "checks", "main", "models", "pages"]
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+def main() -> None:
+    """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
+    from model.errors import ModelError
+    from search.errors import SearchError
+
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (SearchError, ModelError) as error:
+        say(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `coarsefine best | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # the disk to which the output goes may be full
+        if error.errno not in _DISK:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"The output cannot be written: {error.strerror}.")
+        sys.exit(5)

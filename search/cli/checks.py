@@ -1,0 +1,109 @@
+"""Commands that check: the gradients, the momentum, the machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.answers import print_json, say
+from search.cli.app import Beside, Data, Dataset, Json, Storage, app
+
+
+@app.command(epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --campaign paper --data FOLDER --json`")
+def gradcheck(
+    dataset: Dataset = None,
+    campaign: Beside = None,
+    storage: Storage = "studies.db",
+    data: Data = None,
+    images: Annotated[int, typer.Option(min=1, help="How many training images the cost is over.")] = 20,
+    sample: Annotated[int, typer.Option(min=1, help="Most coordinates to check of each tensor.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the network and the coordinates.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare analytic with numerical gradients in float64 (the paper's Table 1)."""
+    from search import terminal
+    from search.evidence import GRADIENT_CHECK, Subject, check_gradients
+
+    subject = Subject.find(dataset, campaign, storage)
+    check = check_gradients(subject, subject.load_images(data, say), images=images, sample=sample, seed=seed)
+    _tell_recorded(subject.record(GRADIENT_CHECK, check))
+    errors = {tensor["tensor"]: tensor["relative_error"] for tensor in check["tensors"]}
+    if as_json:
+        print_json(errors)
+        return
+    rows = [(t["tensor"], _scientific(errors[t["tensor"]]), t["checked"], t["kinks"]) for t in check["tensors"]]
+    terminal.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
+
+
+@app.command(
+    epilog="Examples: `coarsefine momentum` · `coarsefine momentum --campaign paper --data FOLDER --epochs 50`"
+)
+def momentum(
+    dataset: Dataset = None,
+    campaign: Beside = None,
+    storage: Storage = "studies.db",
+    data: Data = None,
+    eta: Annotated[float, typer.Option(min=1e-12, max=1e12, help="Learning rate of the first epoch.")] = 0.01,
+    epochs: Annotated[int, typer.Option(min=1)] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Draws initial weights and mini-batches.")] = 0,
+    figure: Annotated[Path, typer.Option(help="Where the figure goes.")] = Path("figures/momentum.html"),
+    as_json: Json = False,
+) -> None:
+    """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
+    from search import terminal
+    from search.evidence import MOMENTUM, Subject, study_momentum
+    from search.momentum import write_figure
+
+    subject = Subject.find(dataset, campaign, storage)
+    loaded = subject.load_images(data, say)
+    curves, study = study_momentum(subject, loaded, eta=eta, epochs=epochs, seed=seed, told=_every(20, epochs))
+    _tell_recorded(subject.record(MOMENTUM, study))
+    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay {study['decay']:g}", figure)
+    told = study["curves"]
+    if as_json:
+        print_json({"dataset": study["dataset"], "eta": eta, "figure": str(figure), "curves": told})
+        return
+    columns = (
+        "rho",
+        "epochs",
+        "train_loss",
+        "validation_loss",
+        "validation_accuracy",
+        "best_validation_accuracy",
+    )
+    rows = [[f"{curve[key]:.4g}" for key in columns] for curve in told]
+    terminal.print_table(("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows)
+    terminal.out.print(f"Figure: {figure}", markup=False)
+
+
+@app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
+def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = False) -> None:
+    """Tell whether this machine, its data and its storage are fit."""
+    from search import terminal
+    from search.database import locate
+    from search.doctor import examine, worst
+
+    findings = examine(locate(storage), data)
+    if as_json:
+        print_json({"findings": [finding.as_dict() for finding in findings]})
+    else:
+        terminal.print_findings(findings)
+    raise typer.Exit(worst(findings))
+
+
+def _tell_recorded(study: str | None) -> None:
+    if study is not None:
+        say(f"Recorded with {study}, for `coarsefine report`.")
+
+
+def _scientific(error: float | None) -> str:
+    return f"{error:.2e}" if error is not None else "none checked"
+
+
+def _every(step: int, last: int) -> Callable[[int], None]:
+    def told(epoch: int) -> None:
+        if epoch % step == 0 or epoch == last:
+            say(f"epoch {epoch} of {last}")
+
+    return told
