@@ -22,6 +22,13 @@ def start(folder, *arguments, **options):
     return subprocess.Popen(command, cwd=folder, **piped, **options)
 
 
+def dead():
+    """Return the number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
 def finish(folder):
     """Run the folder's small.toml to its end."""
     answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder)

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 
 import numpy as np
 import pytest
-from processes import wait_until
+from processes import dead, wait_until
 from small_campaign import SMALL, coarsefine, run_in, table
 
 from model import Network, evaluate
@@ -242,7 +242,7 @@ def test_what_a_dead_process_left_untold_is_made_up_for(export):
     card = (out / "MODEL_CARD.md").read_bytes()
     for name in ("MODEL_CARD.md", "curves.html"):
         (out / name).unlink()
-    (out / "MODEL_CARD.md-new-1").write_text("half", "utf-8")
+    (out / f"MODEL_CARD.md-new-{dead()}").write_text("half", "utf-8")
     again = coarsefine("train", "small.json", "--output", "out", "--json", cwd=export.parent)
     assert again.stdout == whole.stdout
     assert (out / "MODEL_CARD.md").read_bytes() == card

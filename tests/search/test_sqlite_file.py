@@ -8,6 +8,7 @@ from contextlib import closing
 
 import psutil
 import pytest
+from processes import dead
 from small_campaign import table
 
 from search import StorageError, Watcher, backups, run, sqlite_file
@@ -90,7 +91,7 @@ def test_leftover_of_a_killed_backup_goes_with_the_next(made_file, tmp_path):
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     copy = backups.back_up(path, "stage")
-    leftover = copy.with_name("stage.db-new-4194300")
+    leftover = copy.with_name(f"stage.db-new-{dead()}")
     leftover.write_bytes(b"half")
     backups.back_up(path, "stage")
     assert [p.name for p in copy.parent.iterdir()] == ["stage.db"]
