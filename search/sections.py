@@ -29,10 +29,17 @@ class Data(Section):
     validation: Batch = "data_batch_2"
     validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
     test: Batch = "test_batch"
+    held_out: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _held_out_of_batches(self) -> Self:
+        if self.held_out and self.dataset == "digits":
+            raise ValueError("held_out is of CIFAR-10's training images: the digits have a split of their own")
+        return self
 
     def selection(self) -> Selection:
         """Return the CIFAR-10 batches."""
-        return Selection(tuple(self.train), self.validation, self.validation_images, self.test)
+        return Selection(tuple(self.train), self.validation, self.validation_images, self.test, self.held_out)
 
 
 class Model(Section):

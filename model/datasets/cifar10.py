@@ -37,6 +37,8 @@ class Selection:
     validation_images: int = 1000
     """The first of the validation batch."""
     test: str = "test_batch"
+    held_out: int = 0
+    """The last of the training images: they validate, too, and are not trained on."""
 
     @property
     def batches(self) -> tuple[str, ...]:
@@ -57,6 +59,11 @@ class Selection:
         if not 1 <= self.validation_images <= IMAGES:
             raise DataError(
                 f"validation_images = {self.validation_images}: a batch has 1 to {IMAGES:,} images to give."
+            )
+        if not 0 <= self.held_out < len(self.train) * IMAGES:
+            raise DataError(
+                f"held_out = {self.held_out}: of {len(self.train) * IMAGES:,} training images at least one must be "
+                "left to train on, and none is 0."
             )
 
 
@@ -111,17 +118,24 @@ def load_cifar10(
 
 def _make(source: Path, selection: Selection) -> Dataset:
     batches = _read(source, selection.batches)
+    train = Images.join([batches[name] for name in selection.train])
+    validation = batches[selection.validation].first(selection.validation_images)
+    chosen: dict[str, str | list[str]] = {"train": list(selection.train), "validation": selection.validation}
+    if selection.held_out:
+        kept = len(train.labels) - selection.held_out
+        validation = Images.join([validation, train.after(kept)])
+        train = train.first(kept)
+        chosen["validation"] = [selection.validation, f"the last {selection.held_out:,} of train"]
     raw = Raw(
         name="CIFAR-10",
         classes=CLASSES,
         shape=(3, 32, 32),
         scale=255.0,
-        train=Images.join([batches[name] for name in selection.train]),
-        validation=batches[selection.validation].first(selection.validation_images),
+        train=train,
+        validation=validation,
         test=batches[selection.test],
     )
-    chosen = {"train": list(selection.train), "validation": selection.validation, "test": selection.test}
-    return normalise(raw, chosen)
+    return normalise(raw, {**chosen, "test": selection.test})
 
 
 def _read(source: Path, names: tuple[str, ...]) -> Mapping[str, Images]:

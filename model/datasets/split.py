@@ -30,6 +30,10 @@ class Images:
         """Return the first n."""
         return Images(self.pixels[:n], self.labels[:n])
 
+    def after(self, n: int) -> "Images":
+        """Return all but the first n."""
+        return Images(self.pixels[n:], self.labels[n:])
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

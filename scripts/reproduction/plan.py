@@ -40,8 +40,8 @@ LABELS = {
     "longer": Label("longer\ntraining", "that with more epochs and a decay of its own"),
     PRESET: Label(
         "the preset\ncifar10",
-        "the preset `cifar10`: steps 1 to 3, with trials of 30 epochs, of which poor ones end after 10, and a final "
-        "training of 60 epochs",
+        "the preset `cifar10`: steps 1 to 3, judged by 5,000 validation images, 4,000 of them held out of training; "
+        "trials of 30 epochs, of which poor ones end after 10; finalists and final training of 60 epochs",
     ),
     HIDDEN: Label(
         "hidden\nunits",
@@ -78,6 +78,10 @@ class Plan:
             return Data(dataset="digits")
         return Data(dataset="cifar10", train=["data_batch_1"]) if self.quick else Campaign.load("paper").images
 
+    def data_of(self, campaign: Campaign) -> Data:
+        """Return the same images, of which a preset may hold some out of training."""
+        return self.data if self.digits else self.data.model_copy(update={"held_out": campaign.images.held_out})
+
     @property
     def repetitions(self) -> int:
         """Return how many campaigns are simulated for each seed."""
@@ -111,7 +115,7 @@ class Plan:
         told: dict[str, Any] = {
             "name": name,
             "seed": seed,
-            "data": self.data,
+            "data": self.data_of(campaign),
             "model": self._shorter(campaign.network),
             "final": campaign.recipe.model_copy(update=final),
         }
@@ -140,7 +144,7 @@ def _narrowed() -> Campaign:
     """
     paper, preset = _fixed(), _preset()
     finer = [stage.model_copy(update={"pruner": "none", "rungs": None}) for stage in preset.stage[1:]]
-    return paper.model_copy(update={"stage": [paper.stage[0], *finer], "confirm": preset.confirm})
+    return paper.model_copy(update={"stage": [paper.stage[0], *finer], "confirm": Confirm()})
 
 
 def _preset() -> Campaign:
