@@ -73,7 +73,7 @@ def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
             "stage": stages,
             "confirm": None,
             "model": preset.network.model_copy(update={"epochs": _EPOCHS}),
-            "data": preset.images.model_copy(update={"train": ["data_batch_1"]}),
+            "data": preset.images.model_copy(update={"train": ["data_batch_1"], "held_out": 0}),
             "final": preset.recipe.model_copy(update={"epochs": 1}),
         }
     )

@@ -20,7 +20,7 @@ from reproduction.findings import Outcomes, find
 from reproduction.jobs import PARTS, measure_all
 from reproduction.page import write_page
 from reproduction.pictures import ALL_STEPS, draw_all, draw_steps
-from reproduction.plan import Plan
+from reproduction.plan import PRESET, Plan
 from reproduction.preset import find_steps, steps_before, write_preset_page
 from reproduction.spread import Spread
 from search.arithmetic import arithmetic_name
@@ -152,6 +152,7 @@ def _conditions(plan: Plan, images: str) -> dict[str, Any]:
         "trainings": plan.trainings,
         "longer": {"epochs": plan.longer.epochs, "decay": plan.longer.decay},
         "images": images,
+        "held_out": plan.campaign(PRESET, 1).images.held_out,
         "machine": f"{machine['processor']}, {machine['cores']} cores ({arithmetic_name()})",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }

@@ -106,10 +106,17 @@ def _head(found: Steps, conditions: Mapping[str, Any]) -> str:
         f"{conditions['core_minutes']:.0f} minutes of a core.",
         f"Campaign seeds: {', '.join(map(str, seeds))} (n = {len(seeds)}), as there. `a ± b` is a mean over the seeds "
         "with half its 95 % interval (Student's t).",
-        f"Images: {conditions['images']}. Machine: {conditions['machine']}; {conditions['versions']}. Steps 0 to 4: "
-        f"{found.machine_before}. Another kind of processor rounds products otherwise: there, another setting may win.",
+        f"Images: {conditions['images']}{_held_out(conditions)}. Machine: {conditions['machine']}; "
+        f"{conditions['versions']}. Steps 0 to 4: {found.machine_before}. Another kind of processor rounds products "
+        "otherwise: there, another setting may win.",
     ]
     return "\n\n".join(filter(None, lines))
+
+
+def _held_out(conditions: Mapping[str, Any]) -> str:
+    held_out = conditions["held_out"]
+    told = f"; the preset holds the last {held_out:,} of those for training out until its final training, to validate"
+    return told if held_out else ""  # the digits, in the quick form
 
 
 def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:
@@ -121,9 +128,10 @@ def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:
         f"{percent(_GOAL)} or more.",
         "The test images are used once for each final training, after its last epoch; ranges, finalists and winners "
         "are chosen by validation images. But the preset itself was settled after test accuracies of these images had "
-        "been seen: its trials have 30 epochs since steps 0 to 4 had shown what a search of 10 overlooks, and its "
-        "final training has 60 at the usual decay since 40 had come to 49.80 % with seed 1, and validation images had "
-        "preferred 60.",
+        "been seen: its trials have 30 epochs since steps 0 to 4 had shown what a search of 10 overlooks; its final "
+        "training has 60 at the usual decay since 40 had come to 49.80 % with seed 1, and validation images had "
+        "preferred 60; and it judges by 5,000 images, and its finalists over 60 epochs, since by 1,000 and over 30 its "
+        "five campaigns had come to 49.51 ± 0.91 %, with choices that 1,000 images cannot tell apart.",
     )
 
 

@@ -150,6 +150,20 @@ def test_selection_by_default(cifar, tmp_path: Path) -> None:
     assert "20,000/1,000/10,000" in dataset.description
 
 
+def test_images_held_out_of_training(cifar, expected: Dataset) -> None:
+    """The last training images validate, after those of the validation batch, and the mean knows nothing of them."""
+    dataset = load_cifar10(cifar.folder("bin"), replace(SMALL, held_out=3000))
+    train, validation = cifar.images["data_batch_1"], cifar.images["data_batch_2"]
+    np.testing.assert_array_equal(dataset.train.y, train.labels[:7000])
+    np.testing.assert_array_equal(dataset.validation.y, np.concatenate([validation.labels[:100], train.labels[7000:]]))
+    pixels = np.concatenate([validation.pixels[:100], train.pixels[7000:]])
+    np.testing.assert_allclose(dataset.validation.x + dataset.mean, pixels / np.float32(255), atol=1e-6)
+    np.testing.assert_allclose(dataset.mean, train.pixels[:7000].mean(axis=0) / 255, rtol=1e-6)
+    assert "7,000/3,100/10,000" in dataset.description
+    assert "data_batch_2+the last 3,000 of train" in dataset.description
+    assert len(dataset.training_on_validation().train.y) == len(expected.training_on_validation().train.y)
+
+
 def test_validation_leaves_the_training_alone(cifar, expected: Dataset, tmp_path: Path) -> None:
     """Other validation images change neither the mean nor the training images, only the digest."""
     images = cifar.images["data_batch_2"]
@@ -171,8 +185,12 @@ def test_digest_tells_one_byte(cifar, expected: Dataset, tmp_path: Path, name: s
 
 @pytest.mark.parametrize(
     "selection",
-    [replace(SMALL, validation_images=101), replace(SMALL, validation="test_batch", test="data_batch_2")],
-    ids=["one more image", "validation and test swapped"],
+    [
+        replace(SMALL, validation_images=101),
+        replace(SMALL, held_out=1),
+        replace(SMALL, validation="test_batch", test="data_batch_2"),
+    ],
+    ids=["one more image", "one image held out", "validation and test swapped"],
 )
 def test_digest_tells_the_selection(cifar, expected: Dataset, selection: Selection) -> None:
     """Another choice among the same files is another digest."""
@@ -191,6 +209,8 @@ def test_digest_tells_the_selection(cifar, expected: Dataset, selection: Selecti
         (replace(SMALL, train=()), "No training batch"),
         (replace(SMALL, validation_images=0), "validation_images = 0"),
         (replace(SMALL, validation_images=10_001), "validation_images = 10001"),
+        (replace(SMALL, held_out=10_000), "held_out = 10000: of 10,000 training images"),
+        (replace(SMALL, held_out=-1), "held_out = -1"),
     ],
 )
 def test_selection_is_refused(cifar, selection: Selection, said: str) -> None:

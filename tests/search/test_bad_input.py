@@ -93,6 +93,7 @@ BAD_CAMPAIGNS = {
     "number of 5,000 digits": ("seed = 3", f"seed = {'9' * 5000}", "is not TOML"),
     "brackets within brackets": ("seed = 3", f"seed = {'[' * 3000}", "is not TOML"),
     "unknown batch": ("[model]", 'train = ["data_batch_9"]\n\n[model]', "data, train 1 = 'data_batch_9'"),
+    "digits held out": ('dataset = "digits"', 'dataset = "digits"\nheld_out = 9', "data: held_out is of CIFAR-10's t"),
     "negative seed": ("seed = 3", "seed = -3", "seed = -3"),
     "missing name": ('name = "small"', "", "'name' is missing: add it"),
     "batch larger than the data": ("batch = 50", "batch = 5000", "batch = 5000 is larger than the 1197"),

@@ -91,13 +91,13 @@ def fetch(url):
         return json.load(answer)
 
 
-@pytest.mark.parametrize("preset", ["paper", "cifar10"])
-def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset):
+@pytest.mark.parametrize(("preset", "images"), [("paper", "20,000/1,000/10,000"), ("cifar10", "16,000/5,000/10,000")])
+def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset, images):
     """The CIFAR-10 presets, with few trials of one epoch, walk from the archive to a network better than chance."""
     text = preset_text(preset).replace("trials = 50", "trials = 4").replace("carry = 3", "carry = 1")
     text = re.sub("epochs = [1-6]0", "epochs = 1", text.replace("top = 8", "top = 2"))
     if preset == "cifar10":
-        text = text.replace("top = 6\nseeds = 6", "top = 2\nseeds = 2").replace("rungs = [10]\n", "")
+        text = text.replace("top = 6\nseeds = 5", "top = 2\nseeds = 2").replace("rungs = [10]\n", "")
     (tmp_path / "short.toml").write_text(text, "utf-8")
     answer = coarsefine("run", "short.toml", "--data", cifar10_archive, "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
@@ -105,7 +105,7 @@ def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset):
     assert [s["completed"] + s["pruned"] + s["diverged"] for s in told["stages"]] == [4] * len(told["stages"])
     assert told["final"]["test_accuracy"] > 0.25
     study = optuna.load_study(study_name=f"{preset}/coarse", storage=f"sqlite:///{tmp_path / 'studies.db'}")
-    assert "20,000/1,000/10,000 images" in study.user_attrs["data"]["description"]
+    assert f"{images} images" in study.user_attrs["data"]["description"]
 
 
 def test_paper_preset_is_the_papers_campaign():
