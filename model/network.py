@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.products import project
+from model.products import filled_up, projected
 
 Floats = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -82,14 +82,15 @@ class Activations:
 
 def forward(theta: Parameters, x: Floats, y: Labels) -> Activations:
     """Return the activations for images x (b, d) with labels y (b,), and each image's cross-entropy."""
-    S = np.empty((*theta.W1.shape[:2], len(x)), theta.W1.dtype)
-    project(theta.W1, x, S, add=False)
-    return activate(theta, S, y)
+    return activate(theta, projected(filled_up(theta.W1), x), y)
 
 
 def activate(theta: Parameters, S: Floats, y: Labels) -> Activations:
-    """Return the activations for products S = W1·xᵀ (T, m, b), whose memory they take over."""
-    H = S
+    """Return the activations for products S = W1·xᵀ (T, m or more, b), whose memory they take over.
+
+    Rows after each trial's m are left out: they are of what `filled_up` added.
+    """
+    H = S[:, : theta.W1.shape[1]]
     H += theta.b1  # (1)
     np.maximum(H, 0, out=H)  # (2)
     Z = theta.W2 @ H

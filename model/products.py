@@ -1,16 +1,21 @@
 """The two matrix products that trials share, in place, with the promise that sharing changes no bit.
 
 One product over all trials of a stack is what makes a stack fast. A BLAS may however pick another kernel, hence
-another order of summation, for another number of rows (OpenBLAS does so for small products). So a width is shared
-only where, on this machine and for exactly these shapes, it gives the bits of one trial alone: that is tried once
-per shape, number of BLAS threads and process, on random numbers, since the order of summation depends on these and
-never on values. Otherwise each trial has its own product, always of the same shape: slower, and the same bits.
+another order of summation, for another number of rows, or for those that a tile of its own does not fill: OpenBLAS's
+kernels for Haswell, which AMD's Zen to Zen 3 have, too, sum rows by twelves, and in them by their place. So the rows of
+each trial are filled up with zeros to a multiple of such a tile; which one is found out by trying.
+
+And a width is shared only where, on this machine and for exactly these shapes, it gives the bits of one trial alone:
+that is tried once per shape, number of BLAS threads and process, on random numbers, since the order of summation
+depends on these and never on values. Otherwise each trial has its own product, always of the same shape: slower, and
+the same bits.
 
 Another kernel may be at work in a few rows or columns only, those left over at the edge of its tiles, and there most
 sums still round alike (seen: 2 of 250, for 3 trials of 50 hidden units and 5 images). So small shapes are tried many
 times.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -23,6 +28,27 @@ from threadpoolctl import ThreadpoolController
 Floats = npt.NDArray[Any]
 
 _BLAS = ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def filled_up(W: Floats) -> Floats:
+    """Return W (T, m, d) as (T, r, d), with rows of zeros after each trial's m: those with which trials can share.
+
+    How many depends on m, the precision, the BLAS and its threads, never on T. Where none are needed it is W itself.
+    """
+    T, m, d = W.shape
+    rows = -(-m // (tile := _tile(m, W.dtype.str, _threads()))) * tile
+    if rows == m:
+        return W
+    filled = np.zeros((T, rows, d), W.dtype)
+    filled[:, :m] = W
+    return filled
+
+
+def projected(W: Floats, x: Floats) -> Floats:
+    """Return W·xᵀ for every trial: shapes (T, m, d), (b, d) and (T, m, b)."""
+    S = np.empty((*W.shape[:2], len(x)), W.dtype)
+    project(W, x, S, add=False)
+    return S
 
 
 def project(W: Floats, x: Floats, S: Floats, *, add: bool) -> None:
@@ -40,12 +66,15 @@ _Product = Callable[[Floats, Floats, Floats], None]
 
 def _shared_or_alone(product: _Product, W: Floats, x: Floats, S: Floats) -> None:
     T, m, d = W.shape
-    threads = tuple(library.num_threads for library in _BLAS)  # how a product is split depends on them; asked in 1-2 µs
-    if _keeps_bits(product, T, m, d, len(x), W.dtype.str, threads):
+    if _keeps_bits(product, T, m, d, len(x), W.dtype.str, _threads()):
         product(W, x, S)
         return
     for k in range(T):
         product(W[k : k + 1], x, S[k : k + 1])
+
+
+def _threads() -> tuple[int, ...]:
+    return tuple(library.num_threads for library in _BLAS)  # how a product is split depends on them; asked in 1-2 µs
 
 
 def _project(W: Floats, x: Floats, S: Floats, beta: float = 0.0) -> None:
@@ -68,18 +97,41 @@ def _gemm(like: Floats) -> Any:
     return get_blas_funcs("gemm", dtype=like.dtype)
 
 
+_TILES = (1, 4, 8, 12, 16, 24, 32)
+"""Rows that a BLAS may sum at once."""
+_LARGE = 600
+"""A trial with more rows fills the products by itself."""
+_WIDTHS, _INPUTS, _IMAGES = (2, 3), 512, 200
+"""T, d and b that a tile is tried with, not those at hand: small products have other kernels yet."""
+
+
+@cache
+def _tile(m: int, dtype: str, threads: tuple[int, ...]) -> int:  # noqa: ARG001 - a key
+    products: tuple[_Product, ...] = (_project, _descend)
+
+    def shared(tile: int) -> bool:
+        rows = -(-m // tile) * tile
+        tries = itertools.product(products, _WIDTHS)
+        return all(_tried(product, (T, rows, _INPUTS, _IMAGES), dtype, _LEAST_DRAWS) for product, T in tries)
+
+    return 1 if m > _LARGE else next(filter(shared, _TILES), 1)
+
+
 @cache
 def _keeps_bits(product: _Product, T: int, m: int, d: int, b: int, dtype: str, threads: tuple[int, ...]) -> bool:  # noqa: ARG001 - a key
     if T == 1:
         return True
-    rng = np.random.default_rng(0)
-    draws = min(_LEAST_DRAWS + _SUMS // (T * m * b), _MOST_DRAWS)
-    return all(_same_bits(product, *_draw(rng, T, m, d, b, dtype)) for _ in range(draws))
+    return _tried(product, (T, m, d, b), dtype, min(_LEAST_DRAWS + _SUMS // (T * m * b), _MOST_DRAWS))
 
 
 _LEAST_DRAWS, _MOST_DRAWS = 2, 200
 _SUMS = 100_000
 """Sums to compare before a small shape is trusted."""
+
+
+def _tried(product: _Product, shape: tuple[int, int, int, int], dtype: str, draws: int) -> bool:
+    rng = np.random.default_rng(0)
+    return all(_same_bits(product, *_draw(rng, *shape, dtype)) for _ in range(draws))
 
 
 def _draw(rng: np.random.Generator, T: int, m: int, d: int, b: int, dtype: str) -> tuple[Floats, Floats, Floats]:

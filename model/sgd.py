@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.linalg.blas import get_blas_funcs
 
 from model.network import Activations, Floats, Labels, Parameters, backward
-from model.products import descend, project
+from model.products import descend, filled_up, project
 
 _COLUMNS = 768
 """Width of a block: of 256 to 1,536, where 20,000 × 3,072 images trained fastest (AMD Zen 4, 1 MiB of L2 cache)."""
@@ -60,23 +60,21 @@ class Rates:
 
 @dataclass(slots=True)
 class _Weights:
-    """W1 (T, m, d) of a stack: `scale` (T,) times blocks of columns (T, m, w)."""
+    """W1 (T, m, d) of a stack: `scale` (T,) times blocks of columns (T, r, w), of whose rows the first m are W1's."""
 
     blocks: list[Floats]
     scale: Floats
 
     @classmethod
     def of(cls, W1: Floats) -> Self:
-        T, _, d = W1.shape
-        whole = d <= _COLUMNS
-        blocks = [W1] if whole else [W1[..., at : at + _COLUMNS].copy() for at in range(0, d, _COLUMNS)]
-        return cls(blocks, np.ones(T))
+        blocks = [filled_up(W1[..., at : at + _COLUMNS]) for at in range(0, W1.shape[-1], _COLUMNS)]
+        return cls([np.ascontiguousarray(block) for block in blocks], np.ones(len(W1)))
 
     def store(self, W1: Floats) -> None:
         """Write the weights where they came from."""
         factor = _column(self.scale, W1)
         for at, block in zip(range(0, W1.shape[-1], _COLUMNS), self.blocks, strict=True):
-            np.multiply(block, factor, out=W1[..., at : at + _COLUMNS])
+            np.multiply(block[:, : W1.shape[1]], factor, out=W1[..., at : at + _COLUMNS])
 
     def shrink(self, factor: Floats) -> None:
         """Multiply every trial by its factor (T,)."""
@@ -109,14 +107,17 @@ class HeavyBall:
         return self.theta, self.previous
 
     def project(self, batch: Batch) -> Floats:
-        """Return W1·xᵀ (T, m, b)."""
+        """Return W1·xᵀ (T, r, b)."""
         S = self._room_for(batch)
         for place, (W, block) in enumerate(zip(self._W1.blocks, batch.x, strict=True)):
             project(W, block, S, add=place > 0)
         return self._scaled(S)
 
     def step(self, batch: Batch, act: Activations, following: Batch | None) -> Floats:
-        """Take one step; return W1·xᵀ of the following mini-batch, empty if there is none. Overwrites `act.P`."""
+        """Take one step; return W1·xᵀ of the following mini-batch as `project` does, empty if there is none.
+
+        Overwrites `act.P`.
+        """
         rho, keep = self.rates.rho, self.rates.keep
         self._W1_prev.shrink(-rho)
         scale = self._W1_prev.scale
@@ -125,7 +126,7 @@ class HeavyBall:
         _heavy_ball(self.previous.b1, self.theta.b1, rho, 1 + rho, D.sum(axis=2, keepdims=True))
         _heavy_ball(self.previous.b2, self.theta.b2, rho, 1 + rho, G.sum(axis=2, keepdims=True))
         D *= _column(1 / scale, D)
-        S = self._step_and_project(batch, D, keep * self._W1.scale / scale, following)
+        S = self._step_and_project(batch, filled_up(D), keep * self._W1.scale / scale, following)
         self.theta, self.previous = self.previous, self.theta
         self._W1, self._W1_prev = self._W1_prev, self._W1
         return self._scaled(S)
@@ -140,8 +141,8 @@ class HeavyBall:
         return S
 
     def _room_for(self, batch: Batch | None) -> Floats:
-        T, m, _ = self.theta.W1.shape
-        return np.empty((T, m, len(batch.y) if batch is not None else 0), self.theta.W1.dtype)
+        T, r, _ = self._W1.blocks[0].shape
+        return np.empty((T, r, len(batch.y) if batch is not None else 0), self.theta.W1.dtype)
 
     def _scaled(self, S: Floats) -> Floats:
         S *= _column(self._W1.scale, S)

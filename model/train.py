@@ -13,7 +13,8 @@ import numpy as np
 
 from model.datasets import Dataset, Part
 from model.hyperparams import Hyperparameters, Settings
-from model.network import Floats, Parameters, activate, forward
+from model.network import Floats, Parameters, activate
+from model.products import filled_up, projected
 from model.schedule import decayed
 from model.sgd import Batch, HeavyBall, Rates
 
@@ -176,9 +177,11 @@ def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:
     """Return loss and accuracy of every trial on a part of the data."""
     T, n = len(theta.W1), len(part.y)
     losses, hits = np.zeros(T), np.zeros(T, np.int64)
+    W1 = filled_up(theta.W1)
     for start in range(0, n, _CHUNK):
         y = part.y[start : start + _CHUNK]
-        act = forward(theta, part.x[start : start + _CHUNK].astype(theta.W1.dtype, copy=False), y)
+        x = part.x[start : start + _CHUNK].astype(theta.W1.dtype, copy=False)
+        act = activate(theta, projected(W1, x), y)
         losses += act.losses.sum(axis=1, dtype=np.float64)
         hits += (act.P.argmax(axis=1) == y).sum(axis=1)
     return [Evaluation(float(loss), float(hit)) for loss, hit in zip(losses / n, hits / n, strict=True)]

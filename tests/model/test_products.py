@@ -70,3 +70,28 @@ def test_what_holds_for_two_threads_is_not_taken_to_hold_for_one():
     command = [sys.executable, "-c", _TRIED_UNDER_TWO_THREADS]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert told.stdout == "True\n", told.stderr
+
+
+_SHARED_ON_HASWELL = """
+import numpy as np
+from unittest.mock import patch
+from model import products
+
+rng = np.random.default_rng(0)
+W, x = rng.standard_normal((5, 50, 768), np.float32), rng.standard_normal((100, 768), np.float32)
+filled = products.filled_up(W)
+products.projected(filled, x)
+with patch.object(products, "_gemm", wraps=products._gemm) as gemm:
+    S = products.projected(filled, x)[:, :50]
+alone = np.concatenate([products.projected(products.filled_up(W[k : k + 1]), x)[:, :50] for k in range(5)])
+print(gemm.call_count, np.array_equal(S, alone), np.array_equal(filled[:, :50], W), filled[:, 50:].any())
+np.testing.assert_allclose(S, W @ x.T, rtol=1e-4, atol=1e-3)
+"""
+
+
+def test_trials_share_products_on_haswell_kernels_too():
+    """Fifty rows are filled up until five trials share one product; each still has the bits it has alone."""
+    environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _SHARED_ON_HASWELL]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert told.stdout == "1 True True False\n", told.stderr
