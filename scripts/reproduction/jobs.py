@@ -50,7 +50,7 @@ _HIDDEN: _Measures = {HIDDEN: partial(campaigns.whole, kind=HIDDEN)}
 PARTS: dict[str, tuple[_Measures, ...]] = {
     "report": (_FIRST, _THEN),
     "preset": (_PRESET,),
-    "hidden": (_PRESET, _HIDDEN),  # its step follows that of the preset, on the same page
+    "hidden": (_PRESET | _HIDDEN,),  # its step follows that of the preset, on the same page
 }
 """What is measured for each part, in this order."""
 

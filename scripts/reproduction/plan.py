@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search import Campaign
-from search.sections import Confirm, Data, Model, Recipe, Stage
+from search.sections import Confirm, Data, Model, Narrow, Recipe, Stage
 
 RHOS_EPOCHS = 200
 """Of the report's Figure 1."""
@@ -143,7 +143,8 @@ def _narrowed() -> Campaign:
     Nothing is pruned, so that the ranges are all that differs; the coarse stage is the report's to the bit.
     """
     paper, preset = _fixed(), _preset()
-    finer = [stage.model_copy(update={"pruner": "none", "rungs": None}) for stage in preset.stage[1:]]
+    own = {"pruner": "none", "rungs": None, "narrow": Narrow(top=8)}
+    finer = [stage.model_copy(update=own) for stage in preset.stage[1:]]
     return paper.model_copy(update={"stage": [paper.stage[0], *finer], "confirm": Confirm()})
 
 
