@@ -95,7 +95,7 @@ def fetch(url):
 def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset, images):
     """The CIFAR-10 presets, with few trials of one epoch, walk from the archive to a network better than chance."""
     text = preset_text(preset).replace("trials = 50", "trials = 4").replace("carry = 3", "carry = 1")
-    text = re.sub("epochs = [1-6]0", "epochs = 1", text.replace("top = 5", "top = 2"))
+    text = re.sub("epochs = [1-6]0", "epochs = 1", text.replace("top = 3", "top = 2"))
     if preset == "cifar10":
         text = text.replace("top = 4\nseeds = 5", "top = 2\nseeds = 2").replace("rungs = [10]\n", "")
     (tmp_path / "short.toml").write_text(text, "utf-8")
