@@ -19,6 +19,7 @@ from typing import Any
 
 from search import Campaign, run
 from search.database import locate
+from search.sections import Narrow
 from search.storage import open_storage
 from search.study import find_studies
 
@@ -66,7 +67,8 @@ def parse() -> argparse.Namespace:
 def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
     """Run one campaign's three stages; its final training is cut to one epoch."""
     preset = Campaign.load("cifar10")
-    stages = [stage.model_copy(update={"trials": trials, "pruner": pruner, "rungs": None}) for stage in preset.stage]
+    same = {"trials": trials, "pruner": pruner, "rungs": None}
+    stages = [stage.model_copy(update={**same, "narrow": stage.narrow and Narrow(top=8)}) for stage in preset.stage]
     campaign = preset.model_copy(
         update={
             "seed": seed,
