@@ -130,9 +130,9 @@ def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:
         "are chosen by validation images. But the preset itself was settled after test accuracies of these images had "
         "been seen: its trials have 30 epochs since steps 0 to 4 had shown what a search of 10 overlooks; its final "
         "training has 60 at the usual decay since 40 had come to 49.80 % with seed 1, and validation images had "
-        "preferred 60; and it judges by 5,000 images, narrows by its three best and confirms four over 60 epochs, since "
-        "by 1,000 images, eight best and six over 30 its five campaigns had come to 49.51 ± 0.91 %, with choices that "
-        "1,000 images cannot tell apart.",
+        "preferred 60; and it judges by 5,000 images, narrows by its three best and confirms four over 60 epochs since "
+        "by 1,000 images, eight best, and six over 30 epochs, its five campaigns had come to 49.51 ± 0.91 %, with "
+        "choices that 1,000 images cannot tell apart.",
     )
 
 
