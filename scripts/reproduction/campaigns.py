@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import selection
-from reproduction.plan import ANNEALED, NARROWED, PRESET, Plan
+from reproduction.plan import NARROWED, Plan
 from search import Campaign, Status, run
 from search.database import locate
 from search.export import export_trial, export_winner
@@ -41,14 +41,6 @@ def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
         "longer": _train(plan, winner, longer),
     }
     return {"status": _told(status), "steps": {name: _accuracies(final) for name, final in steps.items()}}
-
-
-def annealed(plan: Plan, seed: int) -> dict[str, Any]:
-    """Train the winner of the preset's search, which is at its end, as the preset does: with a decay of its own."""
-    campaign = plan.campaign(PRESET, seed)
-    winner = export_winner(_studies(plan, campaign))
-    final = _train(plan, winner, recipe_of(winner, decay=Campaign.load("cifar10").recipe.decay))
-    return {"status": _told(_run(plan, campaign)), "steps": {ANNEALED: _accuracies(final)}}
 
 
 def choice(plan: Plan, seed: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reproduction import campaigns, evidence
-from reproduction.plan import ANNEALED, FIXED, HIDDEN, NARROWED, PRESET, Plan
+from reproduction.plan import FIXED, HIDDEN, NARROWED, PRESET, Plan
 from search.database import locate
 from search.errors import WorkersFailed
 from search.storage import make_storage
@@ -46,12 +46,11 @@ _FIRST: _Measures = {
 _THEN: _Measures = {"selection": campaigns.choice}
 """What takes a campaign that is at its end."""
 _PRESET: _Measures = {PRESET: partial(campaigns.whole, kind=PRESET)}
-_ANNEALED: _Measures = {ANNEALED: campaigns.annealed}
 _HIDDEN: _Measures = {HIDDEN: partial(campaigns.whole, kind=HIDDEN)}
 PARTS: dict[str, tuple[_Measures, ...]] = {
     "report": (_FIRST, _THEN),
-    "preset": (_PRESET, _ANNEALED),
-    "hidden": (_PRESET, _ANNEALED | _HIDDEN),  # its step follows that of the preset, on the same page
+    "preset": (_PRESET,),
+    "hidden": (_PRESET | _HIDDEN,),  # its step follows that of the preset, on the same page
 }
 """What is measured for each part, in this order."""
 

@@ -123,7 +123,7 @@ def test_gains_are_differences_of_the_same_seed(results):
 def test_preset_goes_on_from_the_reports_steps(folder, results, preset):
     """The second page has the first one's steps, then the preset and the third parameter: means of their trainings."""
     before = {step["key"]: step["test"]["values"] for step in results["steps"]}
-    assert list(preset["tests"]) == [*before, "preset", "annealed", "hidden"]
+    assert list(preset["tests"]) == [*before, "preset", "hidden"]
     assert {key: preset["tests"][key]["values"] for key in before} == before
     for kind, winners in preset["winners"].items():
         means = [sum(winner["tests"]) / 2 for winner in winners]
@@ -131,7 +131,7 @@ def test_preset_goes_on_from_the_reports_steps(folder, results, preset):
         assert [winner["seed"] for winner in winners] == [1, 2]
         assert all(("hidden" in winner["params"]) == (kind == "hidden") for winner in winners)
         assert all(winner["params"].get("hidden", 50) in {25, 50, 75, 100} for winner in winners)
-    told = Spread.of(preset["tests"]["hidden"]["values"]).less(Spread.of(preset["tests"]["annealed"]["values"]))
+    told = Spread.of(preset["tests"]["hidden"]["values"]).less(Spread.of(preset["tests"]["preset"]["values"]))
     assert f"| {gain(told)} |" in (folder / "results" / "preset.md").read_text("utf-8")
 
 
@@ -165,7 +165,7 @@ def test_second_run_measures_nothing_and_writes_the_same(folder, page):
     preset = (folder / "results" / "preset.md").read_text("utf-8")
     answer = reproduce("--folder", folder, cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert re.findall(r"(\d+) are measured", answer.stderr) == ["0"] * 6
+    assert re.findall(r"(\d+) are measured", answer.stderr) == ["0"] * 4
     assert (folder / "results" / "README.md").read_text("utf-8") == page
     assert (folder / "results" / "preset.md").read_text("utf-8") == preset
 
