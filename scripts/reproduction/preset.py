@@ -133,7 +133,8 @@ def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:
         "preferred 60; and it judges by 5,000 images, narrows by its three best and confirms four over 60 epochs since "
         "by 1,000 images, eight best, and six over 30 epochs, its five campaigns had come to 49.51 ± 0.91 %, with "
         "choices that 1,000 images cannot tell apart. A final training that decays by 0.92 an epoch, which validation "
-        "images had preferred, was tried on the winners of seeds 1 and 2, came to 0.29 and 0.21 points less, and was left.",
+        "images had preferred, was tried on the winners of seeds 1 and 2, came to 0.29 and 0.21 points less, and was "
+        "left.",
     )
 
 
