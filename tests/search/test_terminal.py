@@ -214,7 +214,7 @@ def test_pruned_and_diverged_trials_say_so(tmp_path):
     """A line tells of a trial that was pruned after which epoch, and of one that diverged why."""
     text = HALVING.replace("eta = [0.001, 1.0]", "eta = [0.01, 3e4]").replace("batch = 5", "batch = 50")
     _, lines = told_by(run_in(tmp_path, text), "--workers", 1)
-    assert any(re.search(r"\d\d\.\d\d %  pruned after epoch 2$", line) for line in lines)
+    assert any(re.search(r"\d+\.\d\d %  pruned after epoch 2$", line) for line in lines)
     assert any(re.search(r"diverged in epoch \d+: training loss \S+$", line) for line in lines)
 
 
