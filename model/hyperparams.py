@@ -41,6 +41,8 @@ class Settings:
     order_seed: int = 0
     """Seed of the shuffled order: with the data, all that decides which images a step sees."""
     precision: Precision = "float32"
+    mirror: bool = False
+    """Each image mirrored, left to right, in half of the epochs: drawn from the order's seed and the epoch alone."""
 
     def for_epochs(self, epochs: int) -> Self:
         """Return the same settings for a training of another length."""

@@ -20,6 +20,7 @@ from model.sgd import Batch, HeavyBall, Rates
 
 _CHUNK = 250
 """Images evaluated at once: enough to fill the products, few enough that their activations stay in cache."""
+_HALF = 0.5
 _BEFORE = "_prev"
 """Marks the arrays of θ_prev in a trial's state."""
 
@@ -147,9 +148,11 @@ class Training:
     def _batches(self) -> Iterator[Batch]:
         part = self.data.train
         images = image_order(len(part.y), self.settings, self.epoch)
+        mirrored = image_sides(len(part.y), self.settings, self.epoch)
         for start in range(0, len(images), self.settings.batch):
             chosen = images[start : start + self.settings.batch]
-            yield Batch.gather(part.x, part.y, chosen, self.settings.precision)
+            batch = Batch.gather(part.x, part.y, chosen, self.settings.precision)
+            yield batch.mirrored(mirrored[chosen], self.data.shape[-1]) if self.settings.mirror else batch
 
     def _rates(self) -> Rates:
         return Rates(
@@ -171,6 +174,14 @@ def image_order(n: int, settings: Settings, epoch: int) -> np.ndarray[tuple[int]
     if settings.order == "fixed":
         return np.arange(n)
     return np.random.default_rng([settings.order_seed, epoch]).permutation(n)
+
+
+def image_sides(n: int, settings: Settings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Tell of n images which are mirrored in an epoch: each with a chance of one half, or none."""
+    if not settings.mirror:
+        return np.zeros(n, np.bool_)
+    # A stream of its own: the order of the images is the same with and without.
+    return np.random.default_rng([settings.order_seed, epoch, 1]).random(n) < _HALF
 
 
 def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:

@@ -203,6 +203,7 @@ class Campaign(Section):
             order=model.order,
             order_seed=self.seed,
             precision=model.precision,
+            mirror=model.mirror,
         )
 
     def fingerprint(self) -> dict[str, Any]:

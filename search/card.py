@@ -34,6 +34,8 @@ def _head(export: Export, final: Final, network: Network) -> Iterator[str]:
     yield f"- **Trained on**: {final.images[0]:,} images{beside}, of {export.data.description}."
     yield f"- **Training**: {final.epochs} epochs of mini-batches of {own.batch}, momentum ρ = {own.rho:g},"
     yield f"  η = {own.eta:.6g} times {final.decay:g} after each epoch, L2 weight λ = {own.lam:.6g}."
+    if own.mirror:
+        yield "  Each image was mirrored, left to right, in half of the epochs."
     yield f"- **Classes**: {', '.join(network.classes)}."
     yield "- **Files**: `model.npz` (arrays, no pickle), `curves.csv`, `curves.html`, `export.json`, `final.json`."
 

@@ -188,7 +188,7 @@ def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str,
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
     return {
         **campaign.setting(point_of(trial)), "epochs": settings.epochs, "order": settings.order,
-        "order_seed": order_seed, "precision": settings.precision,
+        "order_seed": order_seed, "precision": settings.precision, "mirror": settings.mirror,
     }  # fmt: skip
 
 

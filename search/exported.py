@@ -61,6 +61,7 @@ class TrialSettings(_Part):
     order: Literal["shuffled", "fixed"]
     order_seed: Number
     precision: Literal["float32", "float64"]
+    mirror: bool
 
 
 class Ancestor(_Part):
@@ -186,4 +187,4 @@ class Export(_Part):
     def training_settings(self, epochs: int) -> Settings:
         """Return the trial's, for a training of so many epochs."""
         own = self.settings
-        return Settings(own.hidden, own.batch, epochs, own.order, own.order_seed, own.precision)
+        return Settings(own.hidden, own.batch, epochs, own.order, own.order_seed, own.precision, own.mirror)

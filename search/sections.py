@@ -54,6 +54,7 @@ class Model(Section):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.95
     order: Literal["shuffled", "fixed"] = "shuffled"
     precision: Literal["float32", "float64"] = "float32"
+    mirror: bool = False
 
     @property
     def fixed(self) -> dict[str, Value]:

@@ -101,7 +101,7 @@ def _train(plan: Plan, group: Sequence[Named], way: Variation, seed: int, data: 
     model = plan.model
     trials = [Hyperparameters(n.eta, n.lam, seed, model.rho, model.decay) for n in group]
     epochs = plan.epochs(group[0].epochs)
-    chosen = Settings(model.hidden, model.batch, epochs, way.order, seed, model.precision)  # type: ignore[arg-type]
+    chosen = Settings(model.hidden, model.batch, epochs, way.order, seed, model.precision, model.mirror)  # type: ignore[arg-type]
     training = Training.start(trials, chosen, data)
     if way.spread is not None:
         _draw_smaller(training, way.spread)

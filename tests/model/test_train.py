@@ -7,7 +7,8 @@ from oracle import Oracle
 from model import Evaluation, Hyperparameters, Settings, Training, evaluate, train
 from model.datasets import load_digits
 from model.network import Parameters
-from model.train import image_order
+from model.sgd import Batch
+from model.train import image_order, image_sides
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +33,13 @@ def train_oracle(trial, settings, data):
     train_losses, accuracies = [], []
     for epoch in range(1, settings.epochs + 1):
         order = image_order(len(data.train.y), settings, epoch)
+        images = data.train.x.copy()
+        for image in np.flatnonzero(image_sides(len(images), settings, epoch)):
+            images[image] = np.fliplr(images[image].reshape(data.shape)).ravel()
         losses = []
         for first in range(0, len(order), settings.batch):
             chosen = order[first : first + settings.batch]
-            x, y = data.train.x[chosen].T.astype(dtype), data.train.y[chosen]
+            x, y = images[chosen].T.astype(dtype), data.train.y[chosen]
             losses.append(oracle.cross_entropy(x, y) * len(chosen))
             oracle.step(x, y, trial.eta * trial.decay ** (epoch - 1), trial.lam, trial.rho)
         train_losses.append(sum(losses) / len(order))
@@ -45,11 +49,13 @@ def train_oracle(trial, settings, data):
 
 
 @pytest.mark.parametrize(
-    ("precision", "tolerance"), [("float64", 1e-11), ("float32", 2e-3)], ids=["float64", "float32"]
+    ("precision", "tolerance", "mirror"),
+    [("float64", 1e-11, False), ("float32", 2e-3, False), ("float64", 1e-11, True)],
+    ids=["float64", "float32", "mirrored"],
 )
-def test_stack_agrees_with_the_plain_network(digits, precision, tolerance):
+def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirror):
     """Every trial of a stack ends with the weights and losses of the paper's own equations, trained alone."""
-    settings = Settings(hidden=20, batch=50, epochs=5, precision=precision)
+    settings = Settings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirror)
     trials = stack_of(4)
     training = Training.start(trials, settings, digits)
     history = [training.run_epoch() for _ in range(settings.epochs)]
@@ -140,6 +146,28 @@ def test_shuffled_order_is_new_each_epoch_and_fixed_order_is_the_datas():
     assert not np.array_equal(first, second)
     assert np.array_equal(first, image_order(1000, Settings(order_seed=3), 1))
     assert np.array_equal(image_order(5, Settings(order="fixed"), 2), [0, 1, 2, 3, 4])
+
+
+def test_images_of_three_colours_in_several_blocks_are_mirrored():
+    """The rows of every colour are turned round, those of the images that are meant alone, and their labels kept."""
+    x = np.arange(3 * 3 * 32 * 32, dtype=np.float32).reshape(3, -1)
+    chosen, which = np.array([2, 0]), np.array([True, False])
+    batch = Batch.gather(x, np.array([5, 6, 7]), chosen, np.float32).mirrored(which, 32)
+    assert len(batch.x) > 1
+    expected = np.stack([x[2].reshape(3, 32, 32)[:, :, ::-1].ravel(), x[0]])
+    np.testing.assert_array_equal(np.concatenate(batch.x, axis=1), expected)
+    assert batch.y.tolist() == [7, 5]
+
+
+def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
+    """Which images are mirrored depends on seed and epoch alone, and does not move their order; without, none is."""
+    mirror = Settings(order_seed=3, mirror=True)
+    first, second = image_sides(1000, mirror, 1), image_sides(1000, mirror, 2)
+    assert 400 < first.sum() < 600
+    assert 400 < (first != second).sum() < 600
+    assert np.array_equal(first, image_sides(1000, Settings(order_seed=3, mirror=True), 1))
+    assert not image_sides(1000, Settings(order_seed=3), 1).any()
+    assert np.array_equal(image_order(1000, mirror, 1), image_order(1000, Settings(order_seed=3), 1))
 
 
 def test_evaluation_is_the_closed_form_for_zero_weights(digits):
