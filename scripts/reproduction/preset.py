@@ -134,7 +134,7 @@ def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:
         "by 1,000 images, eight best, and six over 30 epochs, its five campaigns had come to 49.51 ± 0.91 %, with "
         "choices that 1,000 images cannot tell apart. A final training that decays by 0.92 an epoch, which validation "
         "images had preferred, was tried on the winners of seeds 1 and 2, came to 0.29 and 0.21 points less, and was "
-        "left.",
+        "left. `mirror` came after all these measurements, and is off in them.",
     )
 
 
