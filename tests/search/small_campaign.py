@@ -79,6 +79,7 @@ dataset = "digits"
 [model]
 lambda = 1e-4
 epochs = 6
+mirror = true
 
 [[stage]]
 name = "coarse"
