@@ -195,16 +195,7 @@ class Campaign(Section):
 
     def settings(self, stage: Step) -> Settings:
         """Return what the network's trials of a stage have in common."""
-        model = self.network
-        return Settings(
-            hidden=model.hidden,
-            batch=model.batch,
-            epochs=self.epochs_of(stage),
-            order=model.order,
-            order_seed=self.seed,
-            precision=model.precision,
-            mirror=model.mirror,
-        )
+        return self.network.settings(self.epochs_of(stage), self.seed)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must stay the same for a begun campaign: all but what changes no bit of a result."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from model import Settings, gradcheck
+from model import gradcheck
 from model.datasets import Dataset, Part
 from search import momentum
 from search.database import Location, locate
@@ -95,7 +95,7 @@ def study_momentum(
 ) -> tuple[list[momentum.Curve], dict[str, Any]]:
     """Train the network with each ρ; return the curves, and the JSON form of the whole study."""
     model = subject.model
-    settings = Settings(model.hidden, model.batch, epochs, model.order, seed, model.precision, model.mirror)
+    settings = model.settings(epochs, seed)
     curves = momentum.study_momentum(data, settings, eta=eta, decay=model.decay, seed=seed, told=told)
     chosen = {"dataset": data.name, "hidden": model.hidden, "batch": model.batch, "decay": model.decay}
     drawn = {"eta": eta, "lambda": 0.0, "epochs": epochs, "seed": seed}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.datasets import Selection
+from model.hyperparams import Settings
 from search.dimension import Dimension, Value
 from search.fields import Batch, BatchSize, Decay, Eta, Hidden, Lam, Name, Ranges, Rho, Width
 from search.narrow import Rule
@@ -55,6 +56,10 @@ class Model(Section):
     order: Literal["shuffled", "fixed"] = "shuffled"
     precision: Literal["float32", "float64"] = "float32"
     mirror: bool = False
+
+    def settings(self, epochs: int, order_seed: int) -> Settings:
+        """Return what trainings of so many epochs, with this seed of their mini-batches, have in common."""
+        return Settings(self.hidden, self.batch, epochs, self.order, order_seed, self.precision, self.mirror)
 
     @property
     def fixed(self) -> dict[str, Value]:

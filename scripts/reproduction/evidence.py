@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from model import Evaluation, Hyperparameters, Settings, Training, evaluate
+from model import Evaluation, Hyperparameters, Training, evaluate
 from model.datasets import Dataset
+from model.hyperparams import Order
 from reproduction.plan import ETA, RHOS_EPOCHS, Plan
 from search import Campaign
 from search.evidence import Subject, check_gradients, study_momentum
@@ -23,7 +24,7 @@ _IMAGES, _SAMPLE, _QUICK_SAMPLE = 20, 1000, 50
 class Variation:
     """A way in which the report's code may have differed from ours, since it does not say."""
 
-    order: str
+    order: Order
     spread: float | None
     """Standard deviation of the initial weights; None for 1/√fan-in."""
     words: str
@@ -101,7 +102,7 @@ def _train(plan: Plan, group: Sequence[Named], way: Variation, seed: int, data: 
     model = plan.model
     trials = [Hyperparameters(n.eta, n.lam, seed, model.rho, model.decay) for n in group]
     epochs = plan.epochs(group[0].epochs)
-    chosen = Settings(model.hidden, model.batch, epochs, way.order, seed, model.precision, model.mirror)  # type: ignore[arg-type]
+    chosen = replace(model.settings(epochs, seed), order=way.order)
     training = Training.start(trials, chosen, data)
     if way.spread is not None:
         _draw_smaller(training, way.spread)
