@@ -2,7 +2,7 @@
 
 ModelError           exit code 1
 └── DataError        exit code 4: images that are missing, damaged, or not what they are said to be
-    └── CacheError   never leaves model.datasets: a kept file that is not whole, so that it must be made anew
+    └── CacheError   never leaves coarsefine.model.datasets: a kept file that is not whole, so that it must be made anew
 """
 
 

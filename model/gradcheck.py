@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.datasets import Part
-from model.network import Floats, Labels, Parameters, cost, forward, gradients
+from coarsefine.model.datasets import Part
+from coarsefine.model.network import Floats, Labels, Parameters, cost, forward, gradients
 
 _STEP = 1e-5
 """h of the central difference (J(θ+h) − J(θ−h))/2h: its rounding and truncation errors are about equal here."""

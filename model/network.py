@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.products import filled_up, projected
+from coarsefine.model.products import filled_up, projected
 
 Floats = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import get_blas_funcs
 
-from model.network import Activations, Floats, Labels, Parameters, backward
-from model.products import descend, filled_up, project
+from coarsefine.model.network import Activations, Floats, Labels, Parameters, backward
+from coarsefine.model.products import descend, filled_up, project
 
 _COLUMNS = 768
 """Width of a block: of 256 to 1,536, where 20,000 × 3,072 images trained fastest (AMD Zen 4, 1 MiB of L2 cache)."""

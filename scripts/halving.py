@@ -17,11 +17,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from search import Campaign, run
-from search.database import locate
-from search.sections import Narrow
-from search.storage import open_storage
-from search.study import find_studies
+from coarsefine import Campaign, run
+from coarsefine.search.campaign.schema import Narrow
+from coarsefine.search.results.study import find_studies
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import open_storage
 
 _EPOCHS = 10
 

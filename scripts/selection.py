@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search.database import locate
-from search.space import Point, Space
-from search.storage import open_storage
-from search.study import find_studies, point_of, value_of, verdict_of
-from search.winner import Candidate, choose_finalists, judge
+from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.winner import Candidate, choose_finalists, judge
+from coarsefine.search.results.study import find_studies, point_of, value_of, verdict_of
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import open_storage
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,8 @@
     ├── WorkersFailed          the exit code of the worker process that could not go on
     └── Interrupted            exit code 130: stopped by Ctrl-C or SIGTERM; the slots went back
 
-Exit code 4, the data, is `model.errors.DataError`. `TrialEnded` is none of these: it ends a call of a user's function.
+Exit code 4, the data, is `DataError` of `coarsefine.model.errors`.
+`TrialEnded` is none of these: it ends a call of a user's function.
 """
 
 

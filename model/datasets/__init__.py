@@ -1,8 +1,8 @@
 """Images to train on: digits that ship with scikit-learn, and CIFAR-10 in each of its official forms."""
 
-from model.datasets.cache import cache_folder, reopen
-from model.datasets.cifar10 import Selection, load_cifar10
-from model.datasets.digits import load_digits
-from model.datasets.split import Dataset, Images, Kept, Part
+from coarsefine.model.datasets.cache import cache_folder, reopen
+from coarsefine.model.datasets.cifar10 import Selection, load_cifar10
+from coarsefine.model.datasets.digits import load_digits
+from coarsefine.model.datasets.split import Dataset, Images, Kept, Part
 
 __all__ = ["Dataset", "Images", "Kept", "Part", "Selection", "cache_folder", "load_cifar10", "load_digits", "reopen"]

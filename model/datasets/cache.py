@@ -20,9 +20,9 @@ from typing import Any
 import platformdirs
 import psutil
 
-from model.datasets.mapped import VERSION, open_mapped, write_mapped
-from model.datasets.split import NORMALISATION, Dataset, Kept
-from model.errors import CacheError
+from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
+from coarsefine.model.datasets.split import NORMALISATION, Dataset, Kept
+from coarsefine.model.errors import CacheError
 
 VARIABLE = "COARSEFINE_CACHE"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from model.datasets.cache import cache_folder, cached, key_of
-from model.datasets.cifar10_files import BATCHES, IMAGES, read_batch
-from model.datasets.split import Dataset, Images, Raw, normalise
-from model.errors import DataError
+from coarsefine.model.datasets.cache import cache_folder, cached, key_of
+from coarsefine.model.datasets.cifar10_files import BATCHES, IMAGES, read_batch
+from coarsefine.model.datasets.split import Dataset, Images, Raw, normalise
+from coarsefine.model.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 REMEDY = "Give the archive, or the folder of the unpacked files, with --data PATH or in COARSEFINE_DATA."

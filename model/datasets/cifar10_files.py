@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from model.datasets.split import Images
-from model.errors import DataError
+from coarsefine.model.datasets.split import Images
+from coarsefine.model.errors import DataError
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 IMAGES = 10_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.datasets.cache import cached, key_of
-from model.datasets.split import Dataset, Images, Raw, normalise
+from coarsefine.model.datasets.cache import cached, key_of
+from coarsefine.model.datasets.split import Dataset, Images, Raw, normalise
 
 _TRAIN, _VALIDATION = 1197, 300
 _SPLIT_SEED = 0

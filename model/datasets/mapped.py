@@ -23,8 +23,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from model.datasets.split import Dataset, Kept, Part
-from model.errors import CacheError
+from coarsefine.model.datasets.split import Dataset, Kept, Part
+from coarsefine.model.errors import CacheError
 
 VERSION = 1
 """Of this form; count it up when a file of the old form must not be read as one of the new."""

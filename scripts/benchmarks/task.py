@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.datasets import Dataset, Images, Part, Selection, load_cifar10
+from coarsefine.model.datasets import Dataset, Images, Part, Selection, load_cifar10
 
 CLASSES, PIXELS, BATCH_IMAGES = 10, 3072, 10_000
 _CONFUSED = 0.4

@@ -47,7 +47,7 @@ from chaos_runs.lost_time import lost_time
 from chaos_runs.places import NAMES, Databases, databases
 from chaos_runs.race import race, speed
 from chaos_runs.zombies import zombies
-from search.errors import SearchError
+from coarsefine.search.errors import SearchError
 
 _EXPERIMENTS: dict[str, Callable[[Plan, str], list[Row]]] = {
     "kills": kills,

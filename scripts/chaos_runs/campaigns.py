@@ -16,9 +16,9 @@ import optuna
 import psutil
 
 from chaos_runs.places import Place
-from search import Campaign, run
-from search.storage import open_storage
-from search.study import find_studies
+from coarsefine import Campaign, run
+from coarsefine.search.results.study import find_studies
+from coarsefine.search.storage.optuna_storage import open_storage
 
 _HEAD = (
     "name = 'chaos'\nseed = {seed}\n[data]\ndataset = 'digits'\n"
@@ -134,7 +134,7 @@ def kill_all() -> None:
 class Run:
     """A `run` in a process of its own, in a session of its own, which tells its processes from all others."""
 
-    def __init__(self, place: Place, text: str, workers: int, program: str = "search", **options: Any) -> None:
+    def __init__(self, place: Place, text: str, workers: int, program: str = "coarsefine", **options: Any) -> None:
         (place.folder / "chaos.toml").write_text(text, "utf-8")
         self.place = place
         _started.append(self)

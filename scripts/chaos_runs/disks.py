@@ -12,8 +12,8 @@ from tempfile import mkdtemp
 from chaos_runs.campaigns import Run, calm, outcome, plain, resumed
 from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
-from search import StorageError, run
-from search.campaign import Campaign
+from coarsefine import StorageError, run
+from coarsefine.search.campaign.campaign import Campaign
 
 _CAUSES = ("disk is full", "disk I/O error", "File too large", "No space left", "unable to open")
 _EXIT_CODE = StorageError.exit_code

@@ -1,4 +1,4 @@
-"""`python -m search`, with a moment at which it dies: whoever comes there kills the run that started it, and itself.
+"""`python -m coarsefine`, with a moment at which it dies: who comes there kills the run that started it, and itself.
 
 The seam is here alone: functions of the product are replaced in this process and, since worker processes import the
 module they were started from, in its workers. CHAOS_MOMENT names the moment, CHAOS_STUDY the study, CHAOS_FLAG a file
@@ -12,10 +12,10 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-import search.queue
-import search.study
-from search.final import FinalTraining
-from search.storage import Storage
+from coarsefine.search.network.final_training import FinalTraining
+from coarsefine.search.results import study as studies
+from coarsefine.search.storage import lease_queue
+from coarsefine.search.storage.optuna_storage import Storage
 
 
 def die() -> None:
@@ -34,7 +34,7 @@ def _concerns(name: str) -> bool:
 
 
 def _amid_narrowing() -> None:
-    narrow, opening = search.study.narrow, search.study._space_of  # noqa: SLF001 - the moment is inside
+    narrow, opening = studies.narrow, studies._space_of  # noqa: SLF001 - the moment is inside
 
     def narrow_and_die(*arguments: Any) -> Any:
         narrowed = narrow(*arguments)
@@ -42,10 +42,10 @@ def _amid_narrowing() -> None:
         return narrowed
 
     def space_of(campaign: Any, stage: Any, parent: Any) -> Any:
-        search.study.narrow = narrow_and_die if _concerns(campaign.study_name(stage)) else narrow
+        studies.narrow = narrow_and_die if _concerns(campaign.study_name(stage)) else narrow
         return opening(campaign, stage, parent)
 
-    search.study._space_of = space_of  # noqa: SLF001
+    studies._space_of = space_of  # noqa: SLF001
 
 
 def _around_writing(*, before: bool) -> None:
@@ -62,7 +62,7 @@ def _around_writing(*, before: bool) -> None:
 
 
 def _amid_writing() -> None:
-    opening, write = Storage.open_study, search.queue.write_slots
+    opening, write = Storage.open_study, lease_queue.write_slots
     now: list[str] = []
 
     def open_study(storage: Storage, name: str, *rest: Any) -> None:
@@ -77,7 +77,7 @@ def _amid_writing() -> None:
         write(connection, study, space, slots)
 
     Storage.open_study = open_study
-    search.queue.write_slots = write_slots
+    lease_queue.write_slots = write_slots
 
 
 def _around_final(*, amid: bool) -> None:
@@ -112,6 +112,6 @@ if __name__ in {"__main__", "__mp_main__"}:
     MOMENTS[os.environ["CHAOS_MOMENT"]]()
 
 if __name__ == "__main__":
-    from search.cli import main
+    from coarsefine.search.cli import main
 
     main()

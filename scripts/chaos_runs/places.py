@@ -12,8 +12,8 @@ from typing import Any
 import postgres
 import sqlalchemy as sa
 
-from search.database import Location, locate
-from search.errors import UsageError
+from coarsefine.search.errors import UsageError
+from coarsefine.search.storage.location import Location, locate
 
 NAMES = ("SQLite", "PostgreSQL")
 

@@ -12,8 +12,8 @@ from optuna.trial import TrialState, create_trial
 
 from chaos_runs.findings import Plan, Row
 from chaos_runs.trivial import Told, Trivial, at_once, open_stage, timed, worker_of
-from search.database import Location
-from search.storage import open_storage
+from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.optuna_storage import open_storage
 
 _RACERS, _WORKERS = 16, 4
 _STACKS = (8, 1)

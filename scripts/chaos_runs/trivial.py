@@ -9,14 +9,14 @@ from tempfile import gettempdir
 from typing import Any
 
 from chaos_runs.places import Place
-from search.checkpoints import Checkpoints, State
-from search.dimension import LogUniform
-from search.halving import NO_HALVING
-from search.objective import EpochReport
-from search.slot import Slot
-from search.space import Point, Space
-from search.storage import Storage, make_storage
-from search.worker import Worker
+from coarsefine.search.campaign.dimension import LogUniform
+from coarsefine.search.campaign.halving import NO_HALVING
+from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.storage.optuna_storage import Storage, make_storage
+from coarsefine.search.storage.slots import Slot
+from coarsefine.search.training.checkpoints import Checkpoints, State
+from coarsefine.search.training.objective import EpochReport
+from coarsefine.search.training.worker import Worker
 
 SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)})
 

@@ -13,9 +13,9 @@ from chaos_runs.campaigns import until
 from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
 from chaos_runs.trivial import Trivial, open_stage, worker_of
-from search.database import Location
-from search.slot import Claim, Record
-from search.storage import Storage, open_storage
+from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.optuna_storage import Storage, open_storage
+from coarsefine.search.storage.slots import Claim, Record
 
 _SLOTS, _HELD, _EPOCHS = 8, 4, 6
 _LEASE_SECONDS = 0.2

@@ -15,7 +15,7 @@ import psutil
 @contextmanager
 def server(storage: Path) -> Iterator[tuple[int, psutil.Process]]:
     """Start `coarsefine serve`; yield its port and process, ready to answer."""
-    command = [sys.executable, "-m", "search", "serve", "--storage", str(storage), "--port", "0"]
+    command = [sys.executable, "-m", "coarsefine", "serve", "--storage", str(storage), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None  # noqa: S101
@@ -31,7 +31,7 @@ def server(storage: Path) -> Iterator[tuple[int, psutil.Process]]:
 @contextmanager
 def workers(storage: Path, campaign: str, count: int) -> Iterator[None]:
     """Start so many `coarsefine worker`; they train while this lasts."""
-    command = [sys.executable, "-m", "search", "worker", campaign, "--storage", str(storage)]
+    command = [sys.executable, "-m", "coarsefine", "worker", campaign, "--storage", str(storage)]
     started = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(count)]
     try:
         deadline = time.monotonic() + 120

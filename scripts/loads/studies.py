@@ -5,15 +5,15 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from model.datasets import Dataset
-from search import Campaign
-from search.database import locate
-from search.fingerprint import fingerprint
-from search.images import load_images
-from search.sections import Data
-from search.slot import Claim, Record
-from search.storage import Storage, make_storage
-from search.study import find_studies, open_study
+from coarsefine import Campaign
+from coarsefine.model.datasets import Dataset
+from coarsefine.search.campaign.schema import Data
+from coarsefine.search.results.study import find_studies, open_study
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import Storage, make_storage
+from coarsefine.search.storage.slots import Claim, Record
+from coarsefine.search.training.identity import fingerprint
+from coarsefine.search.training.images import load_images
 
 EPOCHS = 15
 _LONG = 100

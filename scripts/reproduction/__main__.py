@@ -14,7 +14,10 @@ from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.processes import cores
-from model.errors import ModelError
+from coarsefine.model.errors import ModelError
+from coarsefine.search.errors import SearchError, UsageError
+from coarsefine.search.training.arithmetic import arithmetic_name
+from coarsefine.search.training.images import VARIABLE
 from reproduction.evidence import images_of
 from reproduction.findings import Outcomes, find
 from reproduction.jobs import PARTS, measure_all
@@ -23,9 +26,6 @@ from reproduction.pictures import ALL_STEPS, draw_all, draw_steps
 from reproduction.plan import PRESET, Plan
 from reproduction.preset import find_steps, steps_before, write_preset_page
 from reproduction.spread import Spread
-from search.arithmetic import arithmetic_name
-from search.errors import SearchError, UsageError
-from search.images import VARIABLE
 
 _SEEDS, _QUICK_SEEDS = 5, 2
 

@@ -5,16 +5,16 @@ from contextlib import closing
 from typing import Any
 
 import selection
+from coarsefine import Campaign, Status, run
+from coarsefine.search.campaign.schema import Recipe
+from coarsefine.search.network.export import export_trial, export_winner
+from coarsefine.search.network.export_schema import Export
+from coarsefine.search.network.train import recipe_of, train
+from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.study import Study, find_studies
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import open_storage
 from reproduction.plan import NARROWED, Plan
-from search import Campaign, Status, run
-from search.database import locate
-from search.export import export_trial, export_winner
-from search.exported import Export
-from search.outcome import Final
-from search.sections import Recipe
-from search.storage import open_storage
-from search.study import Study, find_studies
-from search.train import recipe_of, train
 
 
 def whole(plan: Plan, seed: int, kind: str) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from model import Evaluation, Hyperparameters, Training, evaluate
-from model.datasets import Dataset
-from model.hyperparams import Order
+from coarsefine import Campaign
+from coarsefine.model import Evaluation, Hyperparameters, Training, evaluate
+from coarsefine.model.datasets import Dataset
+from coarsefine.model.hyperparameters import Order
+from coarsefine.search.network.recorded_checks import Subject, check_gradients, study_momentum
+from coarsefine.search.report.published_values import Reported, reported_for
+from coarsefine.search.training.images import load_images
 from reproduction.plan import ETA, RHOS_EPOCHS, Plan
-from search import Campaign
-from search.evidence import Subject, check_gradients, study_momentum
-from search.images import load_images
-from search.report.reported import Reported, reported_for
 
 _IMAGES, _SAMPLE, _QUICK_SAMPLE = 20, 1000, 50
 """Of the gradient check: images in the cost, and coordinates of each tensor."""

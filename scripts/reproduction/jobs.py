@@ -12,12 +12,12 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
+from coarsefine.search.errors import WorkersFailed
+from coarsefine.search.files import write_whole
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import make_storage
 from reproduction import campaigns, evidence
 from reproduction.plan import FIXED, HIDDEN, NARROWED, PRESET, Plan
-from search.database import locate
-from search.errors import WorkersFailed
-from search.storage import make_storage
-from search.whole import write_whole
 
 Say = Callable[[str], None]
 

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search import Campaign
-from search.sections import Confirm, Data, Model, Narrow, Recipe, Stage
+from coarsefine import Campaign
+from coarsefine.search.campaign.schema import (
+    Confirm,
+    Data,
+    Model,
+    Narrow,
+    Recipe,
+    Stage,
+)
 
 RHOS_EPOCHS = 200
 """Of the report's Figure 1."""

@@ -7,14 +7,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from coarsefine import Campaign
+from coarsefine.search.errors import UsageError
 from reproduction.beyond import worth_of_steps
 from reproduction.findings import Outcomes
 from reproduction.markdown import quick_warning, section, table
 from reproduction.pictures import ALL_STEPS
 from reproduction.plan import HIDDEN, LABELS, PRESET, Plan
 from reproduction.spread import Spread, lowest_to_highest, percent
-from search import Campaign
-from search.errors import UsageError
 
 _GOAL = 0.5
 """Test accuracy that the preset is meant to reach with the report's 50 hidden units."""

@@ -3,10 +3,17 @@
 Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
 """
 
-from search.charts.axes import axes_of, title_of
-from search.charts.ink import Theme, themed
-from search.charts.lines import best_so_far, curves, loss_curves, shares, timeline, value_curves
-from search.charts.trial_map import map_of_trials
+from coarsefine.search.charts.axes import axes_of, title_of
+from coarsefine.search.charts.curves import (
+    best_so_far,
+    curves,
+    loss_curves,
+    shares,
+    timeline,
+    value_curves,
+)
+from coarsefine.search.charts.theme import Theme, themed
+from coarsefine.search.charts.trial_map import map_of_trials
 
 __all__ = [
     "Theme",

@@ -8,9 +8,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from search import words
-from search.dimension import Choice, Integer
-from search.study import Study, point_of
+from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.dimension import Choice, Integer
+from coarsefine.search.results.study import Study, point_of
 
 VALUE, NUMBER = "value", "number"
 """What stands on an axis where not even two hyperparameters can: a trial's accuracy, and its number."""
@@ -34,7 +34,7 @@ class Axis:
     @property
     def title(self) -> str:
         """Return what it is called."""
-        return words.title(self.name) if self.is_searched else _TITLES[self.name]
+        return labels.title(self.name) if self.is_searched else _TITLES[self.name]
 
     @property
     def _is_accuracy(self) -> bool:

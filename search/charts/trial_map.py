@@ -8,11 +8,18 @@ from typing import Any
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from search import words
-from search.charts.axes import Axis, accuracy_of, axes_of
-from search.charts.ink import Found, colour_of, counted, links, searched, thinned
-from search.status import Winner
-from search.study import Study, point_of, value_of
+from coarsefine.search.campaign import labels
+from coarsefine.search.charts.axes import Axis, accuracy_of, axes_of
+from coarsefine.search.charts.theme import (
+    Found,
+    colour_of,
+    counted,
+    links,
+    searched,
+    thinned,
+)
+from coarsefine.search.results.status import Winner
+from coarsefine.search.results.study import Study, point_of, value_of
 
 _ACCURACY = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
 """From low to high: Viridis without its ends, which vanish on dark and on light paper."""
@@ -124,7 +131,7 @@ def _dots(name: str, found: Found, scale: _Scale | None, x: Axis, y: Axis, marke
     """Return trials as dots; `meta` names them, however many are drawn."""
     shown = thinned(found, lambda pair: accuracy_of(pair[1]) or 0.0)
     told = "%{customdata[0]} trial %{customdata[1]}<br>%{customdata[3]}<br>%{customdata[2]}<extra></extra>"
-    settings = [escape(words.setting(point_of(trial))) for _, trial in shown]
+    settings = [escape(labels.setting(point_of(trial))) for _, trial in shown]
     return go.Scatter(
         x=[x.of(trial) for _, trial in shown], y=[y.of(trial) for _, trial in shown], mode="markers", meta=name,
         name=counted(name, len(shown), len(found)), marker={**(scale.of(shown) if scale else {}), **marker},

@@ -7,9 +7,9 @@ import errno
 import os
 import sys
 
-from search.cli import campaigns, checks, models, pages  # the commands register themselves, in this order
-from search.cli.answers import say
-from search.cli.app import app
+from coarsefine.search.cli import campaigns, checks, models, pages  # the commands register themselves, in this order
+from coarsefine.search.cli.options import app
+from coarsefine.search.cli.output import say
 
 __all__ = ["app", "campaigns", "checks", "main", "models", "pages"]
 
@@ -19,8 +19,8 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 def main() -> None:
     """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
-    from model.errors import ModelError
-    from search.errors import SearchError
+    from coarsefine.model.errors import ModelError
+    from coarsefine.search.errors import SearchError
 
     try:
         try:

@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.answers import print_json, program, read, same_command, say, storage_option
-from search.cli.app import Data, Json, Named, Storage, Talk, app
+from coarsefine.search.cli.options import (
+    Data,
+    Json,
+    Named,
+    Storage,
+    Talk,
+    app,
+)
+from coarsefine.search.cli.output import (
+    print_json,
+    program,
+    read,
+    same_command,
+    say,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from search.watcher import Watcher
+    from coarsefine.search.results.events import Watcher
 
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
@@ -37,14 +51,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Begin or resume a campaign, and take it to its end."""
-    from search import terminal
-    from search.campaign import Campaign
-    from search.cluster import count_workers
-    from search.database import locate
-    from search.errors import Interrupted, UsageError
-    from search.interrupt import Interrupts
-    from search.run import run as run_campaign
-    from search.storage import is_there
+    from coarsefine.search.campaign.campaign import Campaign
+    from coarsefine.search.engine.dask_cluster import count_workers
+    from coarsefine.search.engine.run import run as run_campaign
+    from coarsefine.search.engine.signals import Interrupts
+    from coarsefine.search.errors import Interrupted, UsageError
+    from coarsefine.search.storage.location import locate
+    from coarsefine.search.storage.optuna_storage import is_there
+    from coarsefine.search.terminal import status_tables
 
     wanted, location = Campaign.load(campaign), locate(storage)
     n = workers or (count_workers(engine) if engine is not None else _cores())
@@ -60,11 +74,11 @@ def run(
     if as_json:
         print_json(status.as_dict())
         return
-    terminal.print_status(status)
-    terminal.out.print(f"Next: {program()} best {shlex.quote(wanted.name)}{storage_option(storage)}", markup=False)
-    terminal.out.print(f"      {program()} serve{storage_option(storage)}", markup=False)
+    status_tables.print_status(status)
+    status_tables.out.print(f"Next: {program()} best {shlex.quote(wanted.name)}{storage_option(storage)}", markup=False)
+    status_tables.out.print(f"      {program()} serve{storage_option(storage)}", markup=False)
     if status.final is not None:
-        terminal.out.print(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png", markup=False)
+        status_tables.out.print(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
@@ -75,10 +89,10 @@ def worker(
     verbose: Talk = None,
 ) -> None:
     """Join a running campaign, and help it through its stages; leave at any time with Ctrl-C."""
-    from search.database import locate
-    from search.errors import Interrupted
-    from search.interrupt import Interrupts
-    from search.walk import find_campaign, join
+    from coarsefine.search.engine.signals import Interrupts
+    from coarsefine.search.engine.stage_loop import find_campaign, join
+    from coarsefine.search.errors import Interrupted
+    from coarsefine.search.storage.location import locate
 
     location = locate(storage)
     try:
@@ -93,22 +107,22 @@ def worker(
 @app.command(epilog="Examples: `coarsefine status` · `coarsefine status paper --json`")
 def status(campaign: Named = None, storage: Storage = "studies.db", as_json: Json = False) -> None:
     """Tell how a campaign stands: stages, counts, the best so far, and what to type next."""
-    from search import terminal
+    from coarsefine.search.terminal import status_tables
 
     found = read(storage, campaign)
     if as_json:
         print_json(found.as_dict())
         return
-    terminal.print_status(found)
+    status_tables.print_status(found)
     if found.state != "done":
         told = f"Next: {program()} run {shlex.quote(found.campaign)}{storage_option(storage)}"
-        terminal.out.print(f"{told}   (or the campaign's file)", markup=False)
+        status_tables.out.print(f"{told}   (or the campaign's file)", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine best digits` · `coarsefine best paper --json`")
 def best(campaign: Named = None, storage: Storage = "studies.db", as_json: Json = False) -> None:
     """Show the best trials of each stage, and the winner."""
-    from search import terminal
+    from coarsefine.search.terminal import status_tables
 
     found = read(storage, campaign)
     if as_json:
@@ -117,10 +131,10 @@ def best(campaign: Named = None, storage: Storage = "studies.db", as_json: Json 
         print_json({"campaign": found.campaign, "stages": stages, **{key: told[key] for key in ("winner", "confirm")}})
         return
     for stage in found.stages:
-        terminal.print_stage(stage, found.measure)
+        status_tables.print_stage(stage, found.measure)
     if found.verdict:
-        terminal.print_finalists(found.verdict, found.measure)
-    terminal.print_winner(found)
+        status_tables.print_finalists(found.verdict, found.measure)
+    status_tables.print_winner(found)
 
 
 @app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
@@ -129,9 +143,9 @@ def presets(
     as_json: Json = False,
 ) -> None:
     """List the campaigns that ship with Coarsefine."""
-    from search import terminal
-    from search.campaign import preset_text
-    from search.campaign import presets as all_presets
+    from coarsefine.search.campaign.campaign import preset_text
+    from coarsefine.search.campaign.campaign import presets as all_presets
+    from coarsefine.search.terminal import status_tables
 
     if name is not None:
         text = preset_text(name)
@@ -141,11 +155,11 @@ def presets(
     if as_json:
         print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return
-    terminal.print_table(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
+    status_tables.print_table(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
 
 
 def _watching(storage: str, stop: Callable[[], bool], verbose: bool | None) -> "AbstractContextManager[Watcher]":
-    from search.live import watching
+    from coarsefine.search.terminal.live_view import watching
 
     return watching(f"coarsefine serve{storage_option(storage)}", stop, quiet=verbose is False, verbose=bool(verbose))
 

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.answers import print_json, say
-from search.cli.app import Beside, Data, Dataset, Json, Storage, app
+from coarsefine.search.cli.options import (
+    Beside,
+    Data,
+    Dataset,
+    Json,
+    Storage,
+    app,
+)
+from coarsefine.search.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from coarsefine.search.cli.doctor import Finding
 
 
 @app.command(epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --campaign paper --data FOLDER --json`")
@@ -22,8 +32,8 @@ def gradcheck(
     as_json: Json = False,
 ) -> None:
     """Compare analytic with numerical gradients in float64 (the paper's Table 1)."""
-    from search import terminal
-    from search.evidence import GRADIENT_CHECK, Subject, check_gradients
+    from coarsefine.search.network.recorded_checks import GRADIENT_CHECK, Subject, check_gradients
+    from coarsefine.search.terminal import status_tables
 
     subject = Subject.find(dataset, campaign, storage)
     check = check_gradients(subject, subject.load_images(data, say), images=images, sample=sample, seed=seed)
@@ -33,7 +43,7 @@ def gradcheck(
         print_json(errors)
         return
     rows = [(t["tensor"], _scientific(errors[t["tensor"]]), t["checked"], t["kinks"]) for t in check["tensors"]]
-    terminal.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
+    status_tables.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
 
 
 @app.command(
@@ -51,9 +61,9 @@ def momentum(
     as_json: Json = False,
 ) -> None:
     """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
-    from search import terminal
-    from search.evidence import MOMENTUM, Subject, study_momentum
-    from search.momentum import write_figure
+    from coarsefine.search.network.momentum import write_figure
+    from coarsefine.search.network.recorded_checks import MOMENTUM, Subject, study_momentum
+    from coarsefine.search.terminal import status_tables
 
     subject = Subject.find(dataset, campaign, storage)
     loaded = subject.load_images(data, say)
@@ -73,22 +83,21 @@ def momentum(
         "best_validation_accuracy",
     )
     rows = [[f"{curve[key]:.4g}" for key in columns] for curve in told]
-    terminal.print_table(("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows)
-    terminal.out.print(f"Figure: {figure}", markup=False)
+    status_tables.print_table(("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows)
+    status_tables.out.print(f"Figure: {figure}", markup=False)
 
 
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
 def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = False) -> None:
     """Tell whether this machine, its data and its storage are fit."""
-    from search import terminal
-    from search.database import locate
-    from search.doctor import examine, worst
+    from coarsefine.search.cli.doctor import examine, worst
+    from coarsefine.search.storage.location import locate
 
     findings = examine(locate(storage), data)
     if as_json:
         print_json({"findings": [finding.as_dict() for finding in findings]})
     else:
-        terminal.print_findings(findings)
+        _print_findings(findings)
     raise typer.Exit(worst(findings))
 
 
@@ -107,3 +116,12 @@ def _every(step: int, last: int) -> Callable[[int], None]:
             say(f"epoch {epoch} of {last}")
 
     return told
+
+
+def _print_findings(findings: "list[Finding]") -> None:
+    from coarsefine.search.terminal.status_tables import out
+
+    marks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "unfit": "[red]unfit[/red]"}
+    for finding in findings:
+        out.print(f"{marks[finding.verdict]}  {finding.check}: ", end="")
+        out.print(finding.found, markup=False)

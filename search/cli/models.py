@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from search.cli.answers import print_json, program, same_command, say, storage_option
-from search.cli.app import Data, Json, Named, Storage, app
+from coarsefine.search.cli.options import Data, Json, Named, Storage, app
+from coarsefine.search.cli.output import print_json, program, same_command, say, storage_option
 
 if TYPE_CHECKING:
-    from search.predict import Prediction
+    from coarsefine.search.network.predict import Prediction
 
 _LIKELIEST = 3
 
@@ -44,11 +44,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a campaign's winner into one JSON file: all that its training follows from, and what speaks for it."""
-    from search.database import locate
-    from search.errors import UsageError
-    from search.export import export_trial, export_winner, trial_of, winner_of, write_export
-    from search.status import read_studies
-    from search.storage import open_storage
+    from coarsefine.search.errors import UsageError
+    from coarsefine.search.network.export import export_trial, export_winner, trial_of, winner_of, write_export
+    from coarsefine.search.results.status import read_studies
+    from coarsefine.search.storage.location import locate
+    from coarsefine.search.storage.optuna_storage import open_storage
 
     if form != "file" and output is not None:
         raise UsageError(f"--as {form} goes to stdout: --output {output} is not used. Leave it out.")
@@ -94,13 +94,13 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Reproduce an exported trial, train it to the end, and measure it once on test images; resume what was left."""
-    from search import terminal
-    from search.errors import Interrupted
-    from search.export import read_export
-    from search.interrupt import Interrupts
-    from search.lines import Lines
-    from search.train import recipe_of
-    from search.train import train as train_export
+    from coarsefine.search.engine.signals import Interrupts
+    from coarsefine.search.errors import Interrupted
+    from coarsefine.search.network.export import read_export
+    from coarsefine.search.network.train import recipe_of
+    from coarsefine.search.network.train import train as train_export
+    from coarsefine.search.terminal import status_tables
+    from coarsefine.search.terminal.plain_output import Lines
 
     found = read_export(export)
     recipe = recipe_of(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
@@ -114,7 +114,7 @@ def train(
     if as_json:
         print_json({**final.as_dict(), "recorded": study})
         return
-    terminal.print_final(final)
+    status_tables.print_final(final)
     where = f"with {study}, for `status` and `report`" if study else "in its folder alone: no such campaign is at hand"
     say(f"Recorded {where}.")
 
@@ -132,8 +132,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Tell the probabilities of the classes for images."""
-    from search.errors import UsageError
-    from search.predict import predict_files, predict_split
+    from coarsefine.search.errors import UsageError
+    from coarsefine.search.network.predict import predict_files, predict_split
 
     if (split is None) == (not images):
         raise UsageError("Give image files, or --split train, validation or test: one of the two.")
@@ -149,7 +149,7 @@ def predict(
 
 
 def _print_images(found: "Prediction") -> None:
-    from search.terminal import percent, print_table
+    from coarsefine.search.terminal.status_tables import percent, print_table
 
     rows = []
     for name, row in zip(found.names, found.probabilities, strict=True):
@@ -159,7 +159,7 @@ def _print_images(found: "Prediction") -> None:
 
 
 def _print_classes(found: "Prediction") -> None:
-    from search.terminal import out, percent, print_table
+    from coarsefine.search.terminal.status_tables import out, percent, print_table
 
     shares = [(name, found.accuracy_of(label)) for label, name in enumerate(found.classes)]
     print_table(("class", "right"), [(name, percent(share)) for name, share in shares if share is not None])

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.answers import print_json, say
-from search.cli.app import Json, Named, Storage, app
+from coarsefine.search.cli.options import Json, Named, Storage, app
+from coarsefine.search.cli.output import print_json, say
 
 
 @app.command(
@@ -26,10 +26,10 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the story of a campaign as one HTML file that opens offline."""
-    from search import terminal
-    from search.database import locate
-    from search.report import write_report
-    from search.storage import open_storage
+    from coarsefine.search.report import write_report
+    from coarsefine.search.storage.location import locate
+    from coarsefine.search.storage.optuna_storage import open_storage
+    from coarsefine.search.terminal import status_tables
 
     opened = open_storage(locate(storage))
     try:
@@ -39,11 +39,13 @@ def report(
     if as_json:
         print_json(written.as_dict())
         return
-    terminal.out.print(f"Report: {written.report}", markup=False)
+    status_tables.out.print(f"Report: {written.report}", markup=False)
     if written.images:
-        terminal.out.print(f"Images: {len(written.images)} in {png}", markup=False)
+        status_tables.out.print(f"Images: {len(written.images)} in {png}", markup=False)
     if written.missing:
-        terminal.out.print(f"Not in it, since not there: {', '.join(written.missing).replace('_', ' ')}", markup=False)
+        status_tables.out.print(
+            f"Not in it, since not there: {', '.join(written.missing).replace('_', ' ')}", markup=False
+        )
 
 
 @app.command(epilog="Examples: `coarsefine serve` · `coarsefine serve --host 0.0.0.0 --storage runs/studies.db`")
@@ -67,9 +69,9 @@ def serve(
     ] = False,
 ) -> None:
     """Show campaigns in a browser: their own pages, JSON under /api/v1, and optuna-dashboard."""
-    from search.database import locate
-    from search.server import Access
-    from search.server import serve as serve_studies
+    from coarsefine.search.server import Access
+    from coarsefine.search.server import serve as serve_studies
+    from coarsefine.search.storage.location import locate
 
     access = Access(host, port, tuple(allowed_host or ()), token_file, no_token, allow_write)
     serve_studies(locate(storage), access, say)

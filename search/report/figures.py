@@ -1,4 +1,4 @@
-"""The figures of a report: drawn by `search.charts`, with the words that stand under and for each."""
+"""The figures of a report: drawn by `coarsefine.search.charts`, with the words that stand under and for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,12 +6,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search import charts, words
-from search.report.importance import Importance
-from search.report.story import StageStory, Story
-from search.report.words import number, percent, with_error
-from search.status import Trial
-from search.uncertainty import Accuracy
+from coarsefine.search import charts
+from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.accuracy import Accuracy
+from coarsefine.search.report.content import StageStory, Story
+from coarsefine.search.report.formatting import number, percent, with_error
+from coarsefine.search.report.importance import Importance
+from coarsefine.search.results.status import Trial
 
 Curves = Mapping[str, Sequence[float | None]]
 
@@ -118,7 +119,7 @@ def _loss_figure(stage: StageStory, place: int, trial: Trial, accuracy: Accuracy
     lines = {"training": attrs.get("train_loss", []), "validation": attrs.get("validation_loss", [])}
     return Figure(
         f"loss-{stage.place + 1}-{place + 1}", _sized(charts.curves(lines, "loss"), 280),
-        f"Trial {trial.number}: {words.setting(trial.point)}, seed {trial.seed}; "
+        f"Trial {trial.number}: {labels.setting(trial.point)}, seed {trial.seed}; "
         f"{with_error(accuracy)}.{reported}",
         f"Training and validation loss of trial {trial.number} of {stage.plan.name} over "
         f"{len(lines['training'])} epochs: {_from_to(lines)}.", f"stage-{stage.place + 1}", lines,
@@ -134,9 +135,9 @@ def _importance(story: Story) -> Iterator[Figure]:
     found = [importance for importance in story.importances if isinstance(importance, Importance)]
     if not found:
         return
-    shares = {i.stage: {words.title(one.name): one.share for one in i.parts} for i in found}
+    shares = {i.stage: {labels.title(one.name): one.share for one in i.parts} for i in found}
     told = "; ".join(
-        f"{i.stage}: {', '.join(f'{words.symbol(one.name)} {one.share:.0%}' for one in i.parts)}" for i in found
+        f"{i.stage}: {', '.join(f'{labels.symbol(one.name)} {one.share:.0%}' for one in i.parts)}" for i in found
     )
     yield Figure(
         "importance", _sized(charts.shares(shares), 110 + 60 * len(found)),
@@ -217,7 +218,7 @@ def _share_range(plots: Sequence[go.Figure]) -> None:
 
 def _ranges(stage: StageStory) -> str:
     assert stage.status.space is not None, "a study has ranges"  # noqa: S101
-    return words.ranges(stage.status.space)
+    return labels.ranges(stage.status.space)
 
 
 def _from_to(lines: Curves) -> str:

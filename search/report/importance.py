@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study import Study, value_of
+from coarsefine.search.results.study import Study, value_of
 
 _LEAST = 20
 """Completed trials: the measure looks at the best tenth of them, and one trial is no tenth."""

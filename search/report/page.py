@@ -14,16 +14,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search import words as hyperparameters
-from search.report import words
-from search.report.figures import Figure
-from search.report.importance import Importance
-from search.report.recipe import recipe_for
-from search.report.story import Story
-from search.uncertainty import Accuracy
+from coarsefine.search.campaign import labels as hyperparameters
+from coarsefine.search.campaign.accuracy import Accuracy
+from coarsefine.search.report import formatting
+from coarsefine.search.report.content import Story
+from coarsefine.search.report.figures import Figure
+from coarsefine.search.report.importance import Importance
+from coarsefine.search.report.recipe import recipe_for
 
 _DATASETS = {"digits": "8×8 handwritten digits", "cifar10": "CIFAR-10"}
-_FOLDER = files("search") / "report" / "page"
+_FOLDER = files("coarsefine.search.report") / "templates"
 
 
 def render(story: Story, figures: Sequence[Figure]) -> str:
@@ -52,12 +52,12 @@ def render(story: Story, figures: Sequence[Figure]) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("search.report", "page"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("coarsefine.search.report", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False}
     for word in ("number", "scientific", "percent", "points", "with_error", "spread", "interval", "duration"):
-        environment.filters[word] = getattr(words, word)
+        environment.filters[word] = getattr(formatting, word)
     for word in ("symbol", "quantities", "nouns", "setting", "ranges", "kinds"):
         environment.filters[word] = getattr(hyperparameters, word)
     return environment

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.campaign import Campaign, preset_names
-from search.database import Location
+from coarsefine.search.campaign.campaign import Campaign, preset_names
+from coarsefine.search.storage.location import Location
 
 _CHECK = ("images", "sample", "seed")
 _MOMENTUM = ("eta", "epochs", "seed")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from search import charts
-from search.errors import SearchError
-from search.server import answers, models
-from search.server.board import Answer, Board
-from search.server.campaigns import View
-from search.study import Study
+from coarsefine.search import charts
+from coarsefine.search.errors import SearchError
+from coarsefine.search.results.study import Study
+from coarsefine.search.server import responses, schemas
+from coarsefine.search.server.cache import Answer, Board
+from coarsefine.search.server.snapshots import View
 
 _MOST = 2**31 - 1
 _MOST_CURVES = 100
@@ -27,10 +27,10 @@ _Axes = Annotated[
 ]
 _Numbers = Annotated[list[int] | None, Query(description="and their numbers, as many", max_length=_MOST_CURVES)]
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"model": models.Problem, "description": "The server wants its token."},
-    404: {"model": models.Problem, "description": "There is no such campaign, stage, trial or axis."},
-    421: {"model": models.Problem, "description": "The request is for another host."},
-    503: {"model": models.Problem, "description": "The storage cannot be read just now."},
+    401: {"model": schemas.Problem, "description": "The server wants its token."},
+    404: {"model": schemas.Problem, "description": "There is no such campaign, stage, trial or axis."},
+    421: {"model": schemas.Problem, "description": "The request is for another host."},
+    503: {"model": schemas.Problem, "description": "The storage cannot be read just now."},
 }
 
 
@@ -38,47 +38,47 @@ def make_api(board: Board) -> APIRouter:
     """Return the routes over the campaigns of a storage."""
     api = APIRouter(prefix="/api/v1", responses=REFUSALS)
 
-    @api.get("/campaigns", response_model=models.Campaigns)
+    @api.get("/campaigns", response_model=schemas.Campaigns)
     async def list_campaigns(request: Request) -> Response:
         """List the campaigns of the storage, in the order they were begun."""
         views = [await board.view(name) for name in await board.names()]
-        listed = {"campaigns": [answers.listed(view) for view in views], "problems": await board.problems()}
+        listed = {"campaigns": [responses.listed(view) for view in views], "problems": await board.problems()}
         return _answer(request, listed)
 
-    @api.get("/campaigns/{name}", response_model=models.Campaign)
+    @api.get("/campaigns/{name}", response_model=schemas.Campaign)
     async def get_campaign(request: Request, name: str) -> Response:
         """Tell how a campaign stands, as `coarsefine status --json` does."""
         return _send(request, await _campaign(board, await board.view(name)))
 
-    @api.get("/campaigns/{name}/best", response_model=models.BestOfAll)
+    @api.get("/campaigns/{name}/best", response_model=schemas.BestOfAll)
     async def get_best(request: Request, name: str) -> Response:
         """Return the best trials of each stage, and the winner, as `coarsefine best --json` does."""
-        return _answer(request, answers.best(await board.view(name)))
+        return _answer(request, responses.best(await board.view(name)))
 
-    @api.get("/campaigns/{name}/stages/{stage}/trials", response_model=models.Trials)
+    @api.get("/campaigns/{name}/stages/{stage}/trials", response_model=schemas.Trials)
     async def list_trials(
         request: Request,
         name: str,
         stage: str,
         offset: _Offset = 0,
         limit: _Limit = 100,
-        order: answers.Order = "number",
+        order: responses.Order = "number",
     ) -> Response:
         """Return a page of a stage's trials."""
-        return _answer(request, answers.trials(_study(await board.view(name), stage), offset, limit, order))
+        return _answer(request, responses.trials(_study(await board.view(name), stage), offset, limit, order))
 
-    @api.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=models.TrialInFull)
+    @api.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=schemas.TrialInFull)
     async def get_trial(request: Request, name: str, stage: str, number: _Number) -> Response:
         """Return a trial with its accuracy and losses after each epoch."""
         study = _study(await board.view(name), stage)
         found = [trial for trial in study.trials if trial.number == number]
         if not found:
             raise HTTPException(404, f"Stage '{stage}' has no trial {number}.")
-        return _answer(request, answers.trial_in_full(study, found[0]))
+        return _answer(request, responses.trial_in_full(study, found[0]))
 
-    @api.get("/campaigns/{name}/figures/{figure}", response_model=models.Figure)
+    @api.get("/campaigns/{name}/figures/{figure}", response_model=schemas.Figure)
     async def get_figure(
-        request: Request, name: str, figure: answers.Figure, theme: charts.Theme = "light",
+        request: Request, name: str, figure: responses.Figure, theme: charts.Theme = "light",
         axis: _Axes = None, study: _Studies = None, number: _Numbers = None,
     ) -> Response:  # fmt: skip
         """Return a figure for Plotly; of learning curves those chosen, or those of the three best of each stage."""
@@ -86,9 +86,9 @@ def make_api(board: Board) -> APIRouter:
         axes = _axes(view, axis or [])
         if study or number:
             chosen = _chosen(view, study or [], number or [])
-            return _send(request, Answer.of(await asyncio.to_thread(answers.figure, view, figure, theme, chosen)))
+            return _send(request, Answer.of(await asyncio.to_thread(responses.figure, view, figure, theme, chosen)))
         key = (figure, theme, axes)
-        return _send(request, await board.answer(view, key, lambda: answers.figure(view, figure, theme, axes=axes)))
+        return _send(request, await board.answer(view, key, lambda: responses.figure(view, figure, theme, axes=axes)))
 
     @api.get(
         "/campaigns/{name}/events",
@@ -104,7 +104,7 @@ def make_api(board: Board) -> APIRouter:
 
 
 async def _campaign(board: Board, view: View) -> Answer:
-    return await board.answer(view, "campaign", lambda: answers.to_json(answers.campaign(view)))
+    return await board.answer(view, "campaign", lambda: responses.to_json(responses.campaign(view)))
 
 
 async def _events(board: Board, name: str) -> AsyncIterator[bytes]:
@@ -135,7 +135,7 @@ def _axes(view: View, names: list[str]) -> tuple[str, str]:
     return x, y
 
 
-def _chosen(view: View, studies: list[str], numbers: list[int]) -> answers.Chosen:
+def _chosen(view: View, studies: list[str], numbers: list[int]) -> responses.Chosen:
     if len(studies) != len(numbers):
         raise HTTPException(404, f"{len(studies)} studies and {len(numbers)} numbers are given: each trial needs both.")
     pairs = list(zip(studies, numbers, strict=True))
@@ -149,7 +149,7 @@ def _chosen(view: View, studies: list[str], numbers: list[int]) -> answers.Chose
 
 
 def _answer(request: Request, value: Any) -> Response:
-    return _send(request, Answer.of(answers.to_json(value)))
+    return _send(request, Answer.of(responses.to_json(value)))
 
 
 def _send(request: Request, answer: Answer) -> Response:

@@ -9,19 +9,19 @@ from typing import cast
 from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request, Response
 
-from search.database import Location, read_only
-from search.errors import StorageError, UsageError
-from search.server import answers
-from search.server.api import make_api
-from search.server.board import Board
-from search.server.campaigns import Campaigns
-from search.server.changes import Changes
-from search.server.dashboard import SharedStorage, make_dashboard
-from search.server.door import Door
-from search.server.guard import App, Guard, Receive, Scope, Send
-from search.server.redact import redact
-from search.server.web import make_web
-from search.storage import check_there
+from coarsefine.search.errors import StorageError, UsageError
+from coarsefine.search.server import responses
+from coarsefine.search.server.access import Door
+from coarsefine.search.server.api import make_api
+from coarsefine.search.server.cache import Board
+from coarsefine.search.server.changes import Changes
+from coarsefine.search.server.dashboard import SharedStorage, make_dashboard
+from coarsefine.search.server.middleware import App, Guard, Receive, Scope, Send
+from coarsefine.search.server.redact import redact
+from coarsefine.search.server.snapshots import Campaigns
+from coarsefine.search.server.web import make_web
+from coarsefine.search.storage.location import Location, read_only
+from coarsefine.search.storage.optuna_storage import check_there
 
 _OURS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
 
@@ -99,4 +99,4 @@ async def _tell_bug(_: Request, __: Exception) -> Response:
 
 
 def _problem(status: int, told: str) -> Response:
-    return Response(redact(answers.to_json({"detail": told})), status, media_type="application/json")
+    return Response(redact(responses.to_json({"detail": told})), status, media_type="application/json")

@@ -5,8 +5,8 @@ import threading
 
 import sqlalchemy as sa
 
-from search import sqlite_file
-from search.storage import Storage
+from coarsefine.search.storage import sqlite
+from coarsefine.search.storage.optuna_storage import Storage
 
 
 class Changes:
@@ -30,7 +30,7 @@ class Changes:
                 self._leave()
                 if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                     raise
-                sqlite_file.roll_back(self._storage.location.file)
+                sqlite.roll_back(self._storage.location.file)
                 return self._version()
 
     def close(self) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import optuna_dashboard
 from optuna.trial import FrozenTrial, TrialState
 
-from search.database import Location
-from search.errors import StorageError
-from search.server.changes import Changes
-from search.server.redact import redact
-from search.server.trials import TrialReader
-from search.storage import Storage
+from coarsefine.search.errors import StorageError
+from coarsefine.search.server.changes import Changes
+from coarsefine.search.server.redact import redact
+from coarsefine.search.server.trial_reader import TrialReader
+from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.optuna_storage import Storage
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]

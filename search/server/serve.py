@@ -14,11 +14,11 @@ import optuna
 import psutil
 import uvicorn
 
-from search.database import Location
-from search.errors import UsageError
-from search.server.app import Application, create_app
-from search.server.door import LEAST_TOKEN, Door, host_headers, is_loopback, new_token
-from search.server.redact import Redacting
+from coarsefine.search.errors import UsageError
+from coarsefine.search.server.access import LEAST_TOKEN, Door, host_headers, is_loopback, new_token
+from coarsefine.search.server.app import Application, create_app
+from coarsefine.search.server.redact import Redacting
+from coarsefine.search.storage.location import Location
 
 VARIABLE = "COARSEFINE_TOKEN"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -9,8 +9,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
-from search.server.board import Board
-from search.server.door import COOKIE_SECONDS, Door
+from coarsefine.search.server.access import COOKIE_SECONDS, Door
+from coarsefine.search.server.cache import Board
 
 PAGES = Path(__file__).parent / "pages"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"

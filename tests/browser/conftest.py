@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from campaigns import make_campaigns, serving
+from browser_campaigns import make_campaigns, serving
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from campaigns import MARKUP, serving
+from browser_campaigns import MARKUP, serving
 from playwright.sync_api import expect
 from small_campaign import coarsefine
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from model.datasets.split import Images
+from coarsefine.model.datasets.split import Images
 
 IMAGES, PIXELS = 10_000, 3072
 NAMES = ("data_batch_1", "data_batch_2", "test_batch")

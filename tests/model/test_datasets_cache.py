@@ -20,13 +20,13 @@ import psutil
 import pytest
 from keep_noise import KEY, content, noise
 
-from model import Hyperparameters, Settings, Training, evaluate
-from model.datasets import Dataset, Selection, cache_folder, load_cifar10, load_digits, reopen
-from model.datasets.cache import cached
-from model.datasets.cifar10 import Archive
-from model.datasets.mapped import VERSION, open_mapped, write_mapped
-from model.datasets.split import NORMALISATION
-from model.errors import CacheError, DataError
+from coarsefine.model import Hyperparameters, Settings, Training, evaluate
+from coarsefine.model.datasets import Dataset, Selection, cache_folder, load_cifar10, load_digits, reopen
+from coarsefine.model.datasets.cache import cached
+from coarsefine.model.datasets.cifar10 import Archive
+from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
+from coarsefine.model.datasets.split import NORMALISATION
+from coarsefine.model.errors import CacheError, DataError
 
 PREFIX = 56
 SMALL = Selection(train=("data_batch_1",), validation="data_batch_2", validation_images=100)
@@ -139,7 +139,7 @@ def test_a_map_outlives_its_file(keep, few: Dataset, folder: Path) -> None:
 def test_digits_come_without_scikit_learn(tmp_path: Path) -> None:
     """The second process to load the digits imports neither scikit-learn nor pooch, and has the same images."""
     script = (
-        "import sys; from pathlib import Path; from model.datasets import load_digits;"
+        "import sys; from pathlib import Path; from coarsefine.model.datasets import load_digits;"
         "print(load_digits(cache=Path(sys.argv[1])).digest, 'sklearn' in sys.modules, 'pooch' in sys.modules)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

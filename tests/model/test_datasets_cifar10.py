@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from model.datasets import Dataset, Selection, load_cifar10
-from model.datasets.cifar10 import Archive, fetch
-from model.datasets.cifar10_files import read_batch
-from model.datasets.split import Images
-from model.errors import DataError
+from coarsefine.model.datasets import Dataset, Selection, load_cifar10
+from coarsefine.model.datasets.cifar10 import Archive, fetch
+from coarsefine.model.datasets.cifar10_files import read_batch
+from coarsefine.model.datasets.split import Images
+from coarsefine.model.errors import DataError
 
 SMALL = Selection(train=("data_batch_1",), validation="data_batch_2", validation_images=100)
 FORMS = ("bin", "mat", "python2", "pickle2", "pickle3", "pickle4", "pickle5")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from model.datasets import Dataset, load_digits
+from coarsefine.model.datasets import Dataset, load_digits
 
 DIGEST = "d4c8c0036bb85b50d3d3c22f73f798d56aa8ccb9b6cd00f5e225da8ea73d33c8"
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from model.datasets import Dataset, Images
-from model.datasets.split import Raw, normalise
+from coarsefine.model.datasets import Dataset, Images
+from coarsefine.model.datasets.split import Raw, normalise
 
 SCALE = 255.0
 CHOSEN: dict[str, Any] = {"train": ["first", "third"], "test": "last"}

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from model.datasets import Part, load_digits
-from model.gradcheck import check_gradients
-from model.network import Parameters, gradients
+from coarsefine.model.datasets import Part, load_digits
+from coarsefine.model.gradcheck import check_gradients
+from coarsefine.model.network import Parameters, gradients
 
 
 def test_gradients_agree_with_central_differences():
@@ -33,7 +33,7 @@ def test_a_wrong_gradient_is_noticed(monkeypatch):
         right.W2[0, 0, 0] *= 1.01
         return right
 
-    monkeypatch.setattr("model.gradcheck.gradients", wrong)
+    monkeypatch.setattr("coarsefine.model.gradcheck.gradients", wrong)
     train = load_digits().train
     checks = {
         c.tensor: c for c in check_gradients(Part(train.x[:20], train.y[:20]), 10, 10, lam=0.01, sample=500, seed=0)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.products import descend, project
+from coarsefine.model.products import descend, project
 
 few = st.integers(1, 6)
 sizes = st.integers(1, 70)
@@ -45,7 +45,7 @@ def test_products_are_numpys(trials, m, d, b, add):
 _TRIED_UNDER_TWO_THREADS = """
 import numpy as np
 from threadpoolctl import threadpool_limits
-from model.products import project
+from coarsefine.model.products import project
 
 def products(trials):
     S = np.empty((len(trials), 50, 50), np.float32)
@@ -75,7 +75,7 @@ def test_what_holds_for_two_threads_is_not_taken_to_hold_for_one():
 _SHARED_ON_HASWELL = """
 import numpy as np
 from unittest.mock import patch
-from model import products
+from coarsefine.model import products
 
 rng = np.random.default_rng(0)
 W, x = rng.standard_normal((5, 50, 768), np.float32), rng.standard_normal((100, 768), np.float32)

@@ -6,11 +6,11 @@ import pytest
 from serving import serving
 from small_campaign import SMALL
 
-from search.campaign import Campaign
-from search.cli import main
-from search.database import locate
-from search.run import run
-from search.storage import make_storage, open_storage
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.cli import main
+from coarsefine.search.engine.run import run
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import make_storage, open_storage
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 
 def start(folder):
-    command = [sys.executable, "-m", "search", "run", "digits_svm.toml", "--workers", "2"]
+    command = [sys.executable, "-m", "coarsefine", "run", "digits_svm.toml", "--workers", "2"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

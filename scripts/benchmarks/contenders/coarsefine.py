@@ -6,7 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.contenders.network import Way
 from benchmarks.task import Arrays, Task
-from model import Hyperparameters, Settings, Training
+from coarsefine.model import Hyperparameters, Settings, Training
 
 
 class Coarsefine:

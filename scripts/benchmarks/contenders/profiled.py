@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -11,13 +12,13 @@ from benchmarks.contenders.coarsefine import Coarsefine
 from benchmarks.task import PIXELS, Arrays, Task
 
 _PARTS = {
-    "W1·x": "model.sgd.project",
-    "D·x, added to W1": "model.sgd.descend",
-    "adding θ to θ_prev": "model.sgd._add_scaled",
-    "gathering mini-batches": "model.train.Batch.gather",
-    "softmax, W2, ReLU forward": "model.train.activate",
-    "W2 and ReLU backward": "model.sgd.backward",
-    "evaluation": "model.train.evaluate",
+    "W1·x": "coarsefine.model.sgd.project",
+    "D·x, added to W1": "coarsefine.model.sgd.descend",
+    "adding θ to θ_prev": "coarsefine.model.sgd._add_scaled",
+    "gathering mini-batches": "coarsefine.model.training.Batch.gather",
+    "softmax, W2, ReLU forward": "coarsefine.model.training.activate",
+    "W2 and ReLU backward": "coarsefine.model.sgd.backward",
+    "evaluation": "coarsefine.model.training.evaluate",
 }
 """Each as it is called during an epoch. A clock costs about a microsecond, of parts that take hundreds."""
 
@@ -62,8 +63,8 @@ def _clocks(seconds: dict[str, float]) -> Iterator[None]:
 
 
 def _found(where: str) -> Callable[..., Any]:
-    module, *names = where.removeprefix("model.").split(".")
-    found: Any = __import__(f"model.{module}", fromlist=["model"])
+    module, *names = where.removeprefix("coarsefine.model.").split(".")
+    found: Any = import_module(f"coarsefine.model.{module}")
     for name in names:
         found = getattr(found, name)
     return cast("Callable[..., Any]", found)

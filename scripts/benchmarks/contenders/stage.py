@@ -1,4 +1,4 @@
-"""A whole stage through storage, as a user runs one: `search.run` on a campaign in a temporary folder.
+"""A whole stage through storage, as a user runs one: `coarsefine.run` on a campaign in a temporary folder.
 
 The campaign's first stage is a warm-up of one epoch, so that the clock, which begins with its last record, covers all
 that the measured stage needs: to be opened, claimed, trained, recorded and ended. Time inside training is taken by a
@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import search
-from model import Report, Training
+import coarsefine
+from coarsefine.model import Report, Training
 
 Clock = Callable[[], float]
 _clock: Clock = time.perf_counter
@@ -60,7 +60,7 @@ class StagesOver(Exception):  # noqa: N818 - it is how a measured campaign is me
     """All stages have ended; the final training is no part of what is timed."""
 
 
-class Ear(search.Watcher):
+class Ear(coarsefine.Watcher):
     """Notes when the last stage was opened and its epochs were recorded; ends the run before its final training."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
@@ -119,6 +119,6 @@ class Stage:
         }
 
 
-def run_alone(campaign: str, storage: str, data: Path | None, watcher: search.Watcher | None = None) -> None:
+def run_alone(campaign: str, storage: str, data: Path | None, watcher: coarsefine.Watcher | None = None) -> None:
     """Run a campaign with this process as the only worker."""
-    search.run(search.Campaign.load(campaign), storage, data=data, workers=1, watcher=watcher)
+    coarsefine.run(coarsefine.Campaign.load(campaign), storage, data=data, workers=1, watcher=watcher)

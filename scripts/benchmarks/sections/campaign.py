@@ -11,7 +11,7 @@ from benchmarks.findings import Finding, Plan, Row, Target
 from benchmarks.measure import Spread, best_peak
 from benchmarks.processes import ContenderError, Group, start
 from benchmarks.task import epoch_flops
-from search import Campaign
+from coarsefine import Campaign
 
 _PEAKS = 3
 """Products before and after the run, each."""

@@ -26,7 +26,7 @@ def measure_memory(plan: Plan) -> Finding:
         plan.folder / "memory.toml", images=plan.images, trials=2 * plan.stage_trials, epochs=plan.stage_epochs
     )
     storage = ["--storage", str(plan.folder / "memory.db")]
-    run = ["search", "run", text, "--workers", str(_WORKERS), "--data", str(plan.source), *storage]
+    run = ["coarsefine", "run", text, "--workers", str(_WORKERS), "--data", str(plan.source), *storage]
     process = start(run, plan.core, cwd=plan.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         return _report(plan, _readings(process))

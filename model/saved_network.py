@@ -1,0 +1,115 @@
+"""Trained networks to and from disk: plain arrays in one `.npz`, nothing pickled."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from coarsefine.model.datasets import Dataset
+from coarsefine.model.errors import DataError
+from coarsefine.model.network import Floats, Parameters, forward
+
+_CHUNK = 1000
+"""Images classified at once."""
+_DIMENSIONS = {2, 3}
+"""Of an image: rows and columns, and before them its channels."""
+_CHANNELS = {1, 3}
+_TYPES = {np.dtype("float32"), np.dtype("float64")}
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy and zipfile raise for files that are none of ours; an encrypted one is a RuntimeError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """S networks of one form, S ≥ 1, trained from as many seeds, and what their inputs need.
+
+    Of an image's pixels, network k gives p = softmax(W2ₖ·max(0, W1ₖ·(pixels/scale − mean) + b1ₖ) + b2ₖ). What all of
+    them give together, as an ensemble, is the mean of their p.
+    """
+
+    theta: Parameters
+    """W1 (S, m, d), b1 (S, m, 1), W2 (S, C, m), b2 (S, C, 1)"""
+    mean: Floats
+    """(d,), of the training images"""
+    scale: float
+    shape: tuple[int, ...]
+    """Of one image; its product is d."""
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, theta: Parameters, data: Dataset) -> Self:
+        """Take the trials of a stack that was trained on these images."""
+        return cls(theta, data.mean, data.scale, data.shape, data.classes)
+
+    def probabilities(self, x: Floats) -> npt.NDArray[np.float64]:
+        """Return the mean probabilities (n, C) of the classes for normalised images x (n, d): the ensemble's."""
+        dtype, parts = self.theta.W1.dtype, []
+        for start in range(0, len(x), _CHUNK):
+            chunk = x[start : start + _CHUNK].astype(dtype, copy=False)
+            act = forward(self.theta, chunk, np.zeros(len(chunk), np.int64))
+            parts.append(act.P.mean(axis=0, dtype=np.float64).T)
+        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}-new-{os.getpid()}")
+        arrays = {name: getattr(self.theta, name) for name in Parameters.names()}
+        try:
+            with new.open("wb") as file:
+                np.savez(
+                    file, allow_pickle=False, **arrays, mean=self.mean, scale=np.array(self.scale),
+                    shape=np.array(self.shape, np.int64), classes=np.array(self.classes),
+                )  # fmt: skip
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; raise `DataError` for any other file. Nothing in it is executed."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return cls._read({name: arrays[name] for name in arrays.files})
+        except _UNREADABLE as error:
+            told = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise DataError(f"{path} is no trained network of Coarsefine's ({told}): train it again.") from error
+
+    @classmethod
+    def _read(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        theta = Parameters(*(arrays[name] for name in Parameters.names()))
+        shape, classes = tuple(map(int, arrays["shape"])), tuple(map(str, arrays["classes"]))
+        network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes)
+        network._check()
+        return network
+
+    def _check(self) -> None:
+        """Raise `ValueError` where the arrays are not those of a network."""
+        if len(self.shape) not in _DIMENSIONS or min(self.shape) < 1 or self.shape[:-2] not in {(), *zip(_CHANNELS)}:
+            raise ValueError(f"images of {self.shape} are neither grey nor RGB")
+        S, m, d = self.theta.W1.shape
+        C = len(self.classes)
+        wanted = {
+            "W1": (S, m, d),
+            "b1": (S, m, 1),
+            "W2": (S, C, m),
+            "b2": (S, C, 1),
+            "mean": (int(np.prod(self.shape)),),
+        }
+        for name, shape in wanted.items():
+            array = self.mean if name == "mean" else getattr(self.theta, name)
+            if array.shape != shape or array.dtype not in _TYPES or not np.isfinite(array).all():
+                raise ValueError(f"{name} is {array.shape} {array.dtype}, not finite numbers of the shape {shape}")
+        if len({array.dtype for array in self.theta.arrays()}) > 1:
+            raise ValueError("its arrays are of different precision")
+        if d != len(self.mean) or not 0 < self.scale < np.inf or not S:
+            raise ValueError(f"{S} networks for {d} pixels, a mean of {len(self.mean)}, a scale of {self.scale}")

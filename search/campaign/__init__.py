@@ -1,0 +1,1 @@
+"""What is searched: the campaign file, its spaces, and the pure rules for them."""

@@ -1,0 +1,52 @@
+"""How a campaign's values are read: a network's are accuracies, those of a user's function are numbers of its own."""
+
+import math
+from dataclasses import dataclass
+
+from coarsefine.search.campaign.winner import Estimate
+
+_MOST_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What trials are judged by."""
+
+    name: str
+    """In a word, as over a column."""
+    is_share: bool
+    """Whether it is read in percent."""
+
+    def text(self, value: float) -> str:
+        """Return a value by itself."""
+        return f"{self.number(value)} %" if self.is_share else self.number(value)
+
+    def number(self, value: float) -> str:
+        """Return a value, where the unit is said elsewhere."""
+        return f"{100 * value:.2f}" if self.is_share else f"{value:.5g}"
+
+    def difference(self, value: float) -> str:
+        """Return a difference of values."""
+        return f"{self.number(value)} points" if self.is_share else f"{value:.2g}"
+
+    def spread(self, estimate: Estimate) -> str:
+        """Return a mean with half its interval, of which two digits count."""
+        half = estimate.high - estimate.mean
+        if self.is_share:
+            return f"{self.number(estimate.mean)} ± {self.number(half)}"
+        if not half:
+            return f"{self.number(estimate.mean)} ± 0"
+        decimals = 1 - math.floor(math.log10(half))
+        if decimals > _MOST_DECIMALS:
+            return f"{estimate.mean:.4g} ± {half:.2g}"
+        mean, half = round(estimate.mean, decimals), round(half, decimals)
+        return f"{mean:.{max(decimals, 0)}f} ± {half:.{max(decimals, 0)}f}"
+
+
+ACCURACY = Measure("validation", is_share=True)
+VALUE = Measure("value", is_share=False)
+
+
+def measure_of(objective: str | None) -> Measure:
+    """Return what the trials of a campaign with this objective are judged by; None is the network."""
+    return ACCURACY if objective is None else VALUE

@@ -1,0 +1,147 @@
+"""Whether this machine, its data and its storage are fit for a search, told before it starts."""
+
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from threadpoolctl import threadpool_info
+
+from coarsefine.model.datasets import cache_folder
+from coarsefine.model.errors import DataError
+from coarsefine.search.campaign.schema import Data
+from coarsefine.search.errors import SearchError
+from coarsefine.search.results.study import campaign_names
+from coarsefine.search.storage import sqlite
+from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.optuna_storage import is_there, open_storage, server_version
+from coarsefine.search.training import checkpoints
+from coarsefine.search.training.images import VARIABLE, read_images
+
+_ENOUGH_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    check: str
+    verdict: Literal["ok", "note", "unfit"]
+    found: str
+    """What was seen, and where it is not well, what to do."""
+    exit_code: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def examine(storage: Location, data: Path | None) -> list[Finding]:
+    """Look at everything a search relies on; nothing is created or changed."""
+    return [
+        Finding(
+            "python",
+            "ok",
+            f"{platform.python_version()}, {_versions('coarsefine', 'numpy', 'scipy', 'optuna')}",
+        ),
+        _processor(),
+        *(_around_file(storage.file) if storage.kind == "sqlite" else [_server(storage)]),
+        _space(storage.folder),
+        _tried("storage", lambda: _campaigns(storage)),
+        _tried("digits", lambda: read_images(Data(dataset="digits"), None).description),
+        _cifar10(data),
+        _cache(cache_folder()),
+    ]
+
+
+def _versions(*names: str) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _processor() -> Finding:
+    blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"}
+    found = f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
+    return Finding("processor", "ok" if blas else "note", found)
+
+
+def _around_file(path: Path) -> list[Finding]:
+    return [_sqlite(), _tried("file system", lambda: sqlite.file_system(path) or "of unknown kind")]
+
+
+def _server(location: Location) -> Finding:
+    return _tried("postgresql", lambda: f"{location} answers, version {server_version(location)}")
+
+
+def _sqlite() -> Finding:
+    mode = sqlite.journal_mode()
+    if mode == "wal":
+        return Finding("sqlite", "ok", f"{sqlite3.sqlite_version}, journal mode WAL")
+    why = "its WAL mode can corrupt a database that several processes use; fixed in 3.51.3"
+    return Finding("sqlite", "note", f"{sqlite3.sqlite_version}, journal mode DELETE: {why}")
+
+
+def _space(folder: Path) -> Finding:
+    free = shutil.disk_usage(_existing(folder)).free
+    told = f"{free / 2**30:.1f} GiB free in {folder}"
+    return Finding("disk", "ok", told) if free >= _ENOUGH_BYTES else Finding("disk", "unfit", f"{told}: make room.", 5)
+
+
+def _existing(folder: Path) -> Path:
+    return next(there for there in (folder, *folder.parents) if there.exists())
+
+
+def _campaigns(location: Location) -> str:
+    if not is_there(location):
+        return f"{location} holds no studies yet; the first run makes them"
+    storage = open_storage(location)
+    try:
+        return f"{location} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
+    finally:
+        storage.close()
+
+
+def _cifar10(data: Path | None) -> Finding:
+    if data is None and not os.environ.get(VARIABLE):
+        told = f"no --data and no {VARIABLE}: a campaign on it will look in its cache, then download 170 MB"
+        return Finding("cifar10", "note", told)
+    return _tried("cifar10", lambda: read_images(Data(dataset="cifar10"), data).description)
+
+
+def _cache(folder: Path) -> Finding:
+    try:
+        found = f"{folder} {_held(folder)}"
+    except OSError as error:
+        return Finding("cache", "note", f"{folder}: {error.strerror}; {_WITHOUT_CACHE}")
+    if not os.access(folder if folder.exists() else _existing(folder), os.W_OK | os.X_OK):
+        return Finding("cache", "note", f"{found}, and cannot be written; {_WITHOUT_CACHE}")
+    return Finding("cache", "ok", found)
+
+
+_WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
+
+
+def _held(folder: Path) -> str:
+    if not folder.exists():
+        return "is not there yet; the first run makes it"
+    sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
+    unfinished = checkpoints.size_of(folder)
+    weights = f", and {unfinished / 2**20:,.0f} MiB of unfinished trials' weights" if unfinished else ""
+    return f"holds {len(sizes)} files, {sum(sizes) / 2**20:,.0f} MiB{weights}; what is deleted from it is made again"
+
+
+def _tried(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, "ok", look())
+    except (SearchError, DataError) as error:
+        return Finding(check, "unfit", str(error), error.exit_code)
+
+
+def worst(findings: list[Finding]) -> int:
+    """Return the exit code: that of the first thing unfit, else 0."""
+    codes: Iterator[int] = (finding.exit_code for finding in findings if finding.verdict == "unfit")
+    return next(codes, 0)

@@ -1,0 +1,1 @@
+"""The processes that take a campaign to its end."""

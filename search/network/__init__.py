@@ -1,0 +1,1 @@
+"""What only the built-in network can do after a search: export, final training, prediction."""

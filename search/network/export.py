@@ -1,0 +1,205 @@
+"""A trial as one JSON file: all that its training follows from, where it comes from, and what speaks for it.
+
+The same trial has the same digest, which tells whether anything in its file was changed since.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.schema import CONFIRM
+from coarsefine.search.campaign.validation_errors import sentence
+from coarsefine.search.campaign.winner import Verdict
+from coarsefine.search.errors import UsageError
+from coarsefine.search.files import write_whole
+from coarsefine.search.network.export_schema import SCHEMA_VERSION, Export
+from coarsefine.search.results.status import find_winner
+from coarsefine.search.results.study import Study, campaign_of, point_of, verdict_of
+
+_MOST_BYTES = 64 * 2**20
+_SCHEMA, _UNSEALED = "coarsefine_export", ("digest", "platform")
+_AGAIN = "Export it again with `coarsefine export`."
+_MOST_DIGITS = 9
+"""Of a trial's number."""
+
+
+def write_export(export: Export, path: Path) -> None:
+    """Write the file whole or not at all, in place of another export, and of nothing else.
+
+    Raises `UsageError` where something else is there, `StorageError` where it cannot be written.
+    """
+    if not path.name:
+        raise UsageError(f"--output {str(path)!r} is no file: name one.")
+    if path.exists():
+        try:
+            read_export(path)
+        except UsageError as error:
+            raise UsageError(
+                f"{path} is there, and is no export: it is not overwritten. Name another --output."
+            ) from error
+    write_whole(path, text_of(export))
+
+
+def text_of(export: Export) -> str:
+    """Return the file's content."""
+    return json.dumps(export.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_export(path: Path) -> Export:
+    """Read what `write_export` wrote; raise `UsageError` for any other file, with what is wrong with it."""
+    try:
+        told = _parsed(path)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{path} cannot be read as an export: {reason}. {_AGAIN}") from error
+    version = told[_SCHEMA]
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise UsageError(f"{path} has schema version {version}, and this Coarsefine reads {SCHEMA_VERSION}: update it.")
+    try:
+        export = Export.model_validate(told)
+    except ValidationError as error:
+        raise UsageError(
+            f"{path} is not an export as Coarsefine writes it: {sentence(error, Export)} {_AGAIN}"
+        ) from error
+    if (digest := _digest(told)) != export.digest:
+        raise UsageError(
+            f"{path} was changed after it was exported: its digest is {digest[:12]}…, "
+            f"not {export.digest[:12]}…. {_AGAIN}"
+        )
+    return export
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+    told = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+    if not isinstance(told, dict) or _SCHEMA not in told:
+        raise ValueError(f"it has no '{_SCHEMA}'")
+    return told
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which is no number")
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    sealed = {key: value for key, value in told.items() if key not in _UNSEALED}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def digest_of(campaign: Campaign) -> str:
+    """Return the digest of what a begun campaign is held to."""
+    return hashlib.sha256(json.dumps(campaign.fingerprint(), sort_keys=True).encode()).hexdigest()
+
+
+def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
+    """Return the winner of a campaign, its study and number, and the verdict on the finalists, if there were any.
+
+    Raises `UsageError` where it has no winner yet.
+    """
+    campaign = campaign_of(studies)
+    for stage in campaign.steps:
+        study = studies.get(campaign.study_name(stage))
+        if study is None or not study.finished:
+            raise UsageError(
+                f"Stage '{stage.name}' of {campaign.name} has not ended: finish it with `coarsefine run`, or name one "
+                "of its trials with --trial STUDY#NUMBER."
+            )
+    verdict = verdict_of(studies.values())
+    winner = find_winner(studies, verdict)
+    if winner is None:
+        told = verdict.words if verdict else "no trial completed"
+        raise UsageError(f"{campaign.name} has no winner ({told}): name a trial with --trial STUDY#NUMBER.")
+    return studies[winner.study], winner.trial.number, verdict
+
+
+def trial_of(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
+    """Return any trial's study and number; it is named STUDY#NUMBER, the study by its stage alone if one likes.
+
+    Raises `UsageError` for one that is not there, or has no value.
+    """
+    campaign = campaign_of(studies)
+    name, _, told = reference.rpartition("#")
+    study = studies.get(name) or studies.get(f"{campaign.name}/{name}")
+    number = int(told) if told.isascii() and told.isdigit() and len(told) <= _MOST_DIGITS else -1
+    if study is None or not 0 <= number < len(study.trials):
+        known = ", ".join(f"{s.name}#0 to #{len(s.trials) - 1}" for s in studies.values())
+        raise UsageError(f"There is no trial {reference[:80]!r} in {campaign.name}: it has {known}.")
+    trial = study.trials[number]
+    if trial.state not in {TrialState.COMPLETE, TrialState.PRUNED}:
+        reason = trial.user_attrs.get("reason", "it has not ended")
+        raise UsageError(f"Trial {reference} has no value ({reason}): name one that completed or was pruned.")
+    return study, number
+
+
+def export_winner(studies: Mapping[str, Study]) -> Export:
+    """Return the winner of a campaign, whose studies are given by name; raise `UsageError` where it has none yet."""
+    study, number, verdict = winner_of(studies)
+    return _export(studies, study, number, {"chosen": "winner", "evidence": verdict.as_dict() if verdict else None})
+
+
+def export_trial(studies: Mapping[str, Study], reference: str) -> Export:
+    """Return any trial, as `trial_of` finds it."""
+    study, number = trial_of(studies, reference)
+    return _export(studies, study, number, {"chosen": "named", "evidence": None})
+
+
+def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Mapping[str, Any]) -> Export:
+    campaign = campaign_of(studies)
+    if campaign.data is None or campaign.final is None:
+        raise UsageError(
+            f"{campaign.name} searches {campaign.objective}, and there is no network to train: its parameters are "
+            "exported by --as params or --as env."
+        )
+    trial = study.trials[number]
+    told = {
+        _SCHEMA: SCHEMA_VERSION,
+        "campaign": {"name": campaign.name, "fingerprint": digest_of(campaign)},
+        "trial": {
+            "stage": study.attrs["stage"], "study": study.name, "number": number, "seed": trial.user_attrs["seed"],
+            "params": dict(trial.params),
+            "values": [value for _, value in sorted(trial.intermediate_values.items())],
+            "arithmetic": trial.user_attrs.get("arithmetic", ""),
+        },
+        "settings": _settings(campaign, study, trial),
+        "final": campaign.final.model_dump(mode="json"),
+        "lineage": [_ancestor(one) for one in studies.values()],
+        **choice,
+        "data": {**study.attrs["data"], "selection": campaign.data.model_dump(mode="json")},
+        "versions": study.attrs["versions"],
+        "platform": f"{platform.platform()}, Python {platform.python_version()}",
+    }  # fmt: skip
+    return Export.model_validate({**told, "digest": _digest(told)})
+
+
+def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    stage = next(step for step in campaign.steps if campaign.study_name(step) == study.name)
+    settings = campaign.settings(stage)
+    # A finalist's seed draws its mini-batches, too: see `NetworkObjective.own_order`.
+    order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
+    return {
+        **campaign.setting(point_of(trial)), "epochs": settings.epochs, "order": settings.order,
+        "order_seed": order_seed, "precision": settings.precision, "mirror": settings.mirror,
+    }  # fmt: skip
+
+
+def _ancestor(study: Study) -> dict[str, Any]:
+    return {
+        "stage": study.attrs["stage"],
+        "study": study.name,
+        "parent": study.attrs["parent"],
+        "trials": len(study.trials),
+        "completed": study.count(TrialState.COMPLETE),
+        "space": study.space.as_dict(),
+        "rule": study.attrs.get("rule", ""),
+        "narrowed_from": study.attrs.get("narrowed_from", []),
+    }

@@ -1,0 +1,1 @@
+"""A campaign read back from its studies."""

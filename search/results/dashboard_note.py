@@ -1,0 +1,70 @@
+"""The note that optuna-dashboard shows with a stage's study: what the stage is, for who comes upon it there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.schema import Stage
+from coarsefine.search.campaign.space import Space
+from coarsefine.search.campaign.winner import Candidate
+
+_PIECE = 2045
+"""Characters of one attribute: what `optuna_dashboard.save_note` cuts notes into, and puts together again."""
+
+
+def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], parent_id: int | None) -> str:
+    """Return the note in Markdown, from the attributes of the stage's study; `parent_id` is the parent study's."""
+    place, halving = campaign.stage.index(stage) + 1, campaign.halving(stage)
+    ends = f", halving after epochs {', '.join(map(str, halving.rungs))}" if halving.rungs else ""
+    space = Space.from_dict(attrs["space"])
+    told = {
+        "Ranges": f"{labels.ranges(space)}, {labels.kinds(space)}; {attrs['ranges']}",
+        "Parent": f"[{attrs['parent']}](/dashboard/studies/{parent_id})" if parent_id is not None else None,
+        "Narrowed from": f"the parent's trials {_listed(attrs['narrowed_from'])}" if "narrowed_from" in attrs else None,
+        "Rule": attrs.get("rule"),
+        "Pressed": f"its best press against the bounds set for {', '.join(attrs['pressed'])}"
+        if attrs.get("pressed")
+        else None,
+        "Carried": _carried(attrs["carried"]),
+        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{ends}",
+        "Data": attrs["data"]["description"] if "data" in attrs else None,
+        "Objective": attrs["objective"]["name"] if "objective" in attrs else None,
+    }
+    return _note(campaign, f"Stage {place} of {len(campaign.stage)}", told)
+
+
+def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequence[int]) -> str:
+    """Return the note of the study in which finalists are trained again."""
+    k = len(finalists)
+    told = {
+        f"Finalist {place + 1}": f"{labels.setting(one.point)}: trial {one.number} of {one.study}, "
+        f"trained again in trials {_listed([r * k + place for r in range(len(seeds))])}"
+        for place, one in enumerate(finalists)
+    }
+    seeded = f"{len(seeds)} seeds, the same for each: {_listed(seeds)}"
+    return _note(campaign, "The best settings of all stages, trained again on fresh seeds,", {**told, "Seeds": seeded})
+
+
+def _note(campaign: Campaign, what: str, told: Mapping[str, str | None]) -> str:
+    rows = "\n".join(f"- **{name}:** {text}" for name, text in told.items() if text)
+    page = f"[Its page](/campaigns/{quote(campaign.name)}), under `coarsefine serve`, shows all its stages together."
+    return f"{what} of the campaign `{campaign.name}`. {page}\n\n{rows}\n"
+
+
+def note_attrs(note: str) -> dict[str, Any]:
+    """Return the study's system attributes that hold a note, as `optuna_dashboard.save_note` writes them."""
+    pieces = [note[start : start + _PIECE] for start in range(0, len(note), _PIECE)]
+    return {"dashboard:note_ver": 1, **{f"dashboard:note_str:{place}": piece for place, piece in enumerate(pieces)}}
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _carried(carried: list[dict[str, int]]) -> str | None:
+    if not carried:
+        return None
+    ours, theirs = ([pair[key] for pair in carried] for key in ("number", "from"))
+    return f"trials {_listed(ours)} are the points of the parent's trials {_listed(theirs)}, on fresh seeds"

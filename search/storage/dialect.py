@@ -1,0 +1,101 @@
+"""What the queue must say differently to SQLite and PostgreSQL: the clock, an upsert, the start of a transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from coarsefine.search.storage.location import Location
+
+BUSY_SECONDS = 60
+"""How long a connection to SQLite waits for another's write before it gives up."""
+_STUCK_SECONDS = 60
+"""How long PostgreSQL lets a stopped process keep others from the rows it has locked."""
+
+
+class Now(FunctionElement[float]):
+    """The database's clock, in seconds since 1970."""
+
+    type = sa.Float()
+    inherit_cache = True
+
+
+class Utc(FunctionElement[Any]):
+    """The database's clock as Optuna stores times: naive, in UTC."""
+
+    type = sa.DateTime()
+    inherit_cache = True
+
+
+# PostgreSQL's now() is the time the transaction began; a lease must last from the moment it is written.
+_CLOCKS = {
+    (Now, "sqlite"): "((julianday('now') - 2440587.5) * 86400.0)",
+    (Now, "postgresql"): "CAST(extract(epoch FROM clock_timestamp()) AS float8)",
+    (Utc, "sqlite"): "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+    (Utc, "postgresql"): "(clock_timestamp() AT TIME ZONE 'UTC')",
+}
+
+
+@compiles(Now)
+@compiles(Utc)
+def _compile_clock(element: Now | Utc, compiler: Any, **_: Any) -> str:
+    return _CLOCKS[type(element), compiler.dialect.name]
+
+
+@cache
+def upsert(backend: str, table: sa.Table, unique: tuple[str, ...], replaced: tuple[str, ...]) -> sa.Insert:
+    """Return the statement that inserts rows, and replaces columns of those that are there; built once."""
+    statement = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=unique, set_={name: statement.excluded[name] for name in replaced}
+    )
+
+
+def insert_once(backend: str, table: sa.Table, unique: str, row: dict[str, Any]) -> sa.Insert:
+    """Return the statement that inserts a row unless there is one, and waits for who is just inserting it."""
+    statement = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
+    return statement.values(row).on_conflict_do_nothing(index_elements=[unique])
+
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that may write, and commit it unless it fails."""
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            yield connection
+        return
+    # AUTOCOMMIT keeps SQLite's driver from opening a transaction of its own, which would start as a reader and
+    # fail on its first write if anyone else wrote in between.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+
+
+def engine_options(location: Location) -> dict[str, Any]:
+    """Return what `create_engine` is told beside the URL."""
+    if location.kind == "sqlite":
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    given = sa.make_url(location.url).query
+    stuck = f"-c idle_in_transaction_session_timeout={1000 * _STUCK_SECONDS}"
+    settings = [stuck, "-c default_transaction_read_only=on"] if location.read_only else [stuck]
+    options = {
+        # Without these a cut cable is noticed after two hours.
+        "connect_timeout": "10",
+        "keepalives_idle": "20",
+        "tcp_user_timeout": "30000",
+        "application_name": "coarsefine",
+        "client_encoding": "utf8",
+        **given,
+        "options": " ".join([str(given.get("options", "")), *settings]).strip(),
+    }
+    return {"pool_pre_ping": True, "connect_args": options}

@@ -1,0 +1,56 @@
+"""Points as Optuna keeps them: a row for each parameter, with its distribution."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+
+from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform
+from coarsefine.search.campaign.space import Point, Space
+
+_distribution = lru_cache(json_to_distribution)
+
+
+def distribution_of(dimension: Dimension) -> BaseDistribution:
+    """Return a dimension as Optuna's distribution."""
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(dimension.options)
+    if isinstance(dimension, Integer):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    return FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform))
+
+
+def parameter_rows(points: Mapping[int, Point], space: Space) -> list[dict[str, Any]]:
+    """Return the rows of points of a space, by their trials' ids; those of a point in the order of the space."""
+    distributions = {name: distribution_of(dimension) for name, dimension in space.items()}
+    forms = {name: distribution_to_json(distribution) for name, distribution in distributions.items()}
+    return [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(point[name]),
+            "distribution_json": forms[name],
+        }
+        for trial_id, point in points.items()
+        for name, distribution in distributions.items()
+    ]
+
+
+def with_points(rows: Iterable[sa.Row[Any]]) -> list[tuple[sa.Row[Any], Point]]:
+    """Put rows of one trial, each with one of its parameters, together: the first of them, and the point."""
+    groups = (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.number))
+    return [(group[0], Point(tuple((row.param_name, _value(row)) for row in group))) for group in groups]
+
+
+def _value(row: sa.Row[Any]) -> Any:
+    return _distribution(row.distribution_json).to_external_repr(row.param_value)

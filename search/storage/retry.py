@@ -1,0 +1,65 @@
+"""What to do when a database server goes away: try the whole transaction again, for a minute."""
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+
+from coarsefine.search.errors import StorageError
+
+PATIENCE_SECONDS = 60.0
+"""How long a transaction is tried again: a server restarts in less."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
+
+_PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
+"""Codes of PostgreSQL: not serialisable, deadlock, too many connections, cancelled, idle in a transaction too long."""
+
+_LASTING = ("authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host")
+"""Words of a connection that was refused for good: libpq gives no codes."""
+
+_T = TypeVar("_T")
+
+
+def persist(work: Callable[[bool], _T]) -> _T:
+    """Return what the work returns, trying again with growing, jittered waits while its connection is cut.
+
+    The work hears whether it was tried before: it may have been committed then, and only the answer lost.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for tries in itertools.count():
+        try:
+            return work(tries > 0)
+        except (sa.exc.SQLAlchemyError, StorageInternalError, StorageError) as error:
+            # Jitter, so that a hundred workers do not come back to a server in the same moment.
+            wait = min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311
+            if not is_passing(error) or time.monotonic() + wait > deadline:
+                raise
+        time.sleep(wait)
+    raise AssertionError("counting never ends")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether an error comes from a connection that was cut or could not be made, or from a lost race."""
+    return any(_is_cut(link) for link in _chain(error))
+
+
+def _is_cut(error: BaseException) -> bool:
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return error.connection_invalidated or code in _PASSING or code.startswith(("08", "57P"))
+    # Without a code the server was not reached. SQLite has no codes, and nothing of its kind passes.
+    of_psycopg = type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
+    return error.connection_invalidated or (of_psycopg and not any(words in str(error.orig) for words in _LASTING))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__

@@ -1,0 +1,49 @@
+"""A campaign's images: from where the user keeps them to the split that trials train on."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from coarsefine.model.datasets import Dataset, Kept, cache_folder, load_cifar10, load_digits, reopen
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.schema import Data
+from coarsefine.search.errors import CampaignError, UsageError
+
+VARIABLE = "COARSEFINE_DATA"
+
+
+def load_images(wanted: Data, source: Path | None, say: Callable[[str], None], kept: Kept | None = None) -> Dataset:
+    """Return the data of a campaign; CIFAR-10 from `source`, else `COARSEFINE_DATA`, else downloaded.
+
+    The normalised images are kept in the cache folder, and mapped from there, so that all processes share one copy. A
+    worker process is handed what its parent's dataset has as `kept`: it then maps that file without reading source or
+    file again, if it is still there.
+
+    Raises `coarsefine.model.errors.DataError`, or `UsageError` for a source that the campaign has no use for.
+    """
+    shared = reopen(kept) if kept is not None else None
+    return shared or _load(wanted, source, say, cache_folder())
+
+
+def read_images(wanted: Data, source: Path | None) -> Dataset:
+    """Return the data of a campaign as its source gives it, nothing kept; raises what `load_images` does."""
+    return _load(wanted, source, lambda _: None, None)
+
+
+def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: Path | None) -> Dataset:
+    if wanted.dataset == "digits":
+        if source is not None:
+            raise UsageError(f"The digits come with scikit-learn: --data {source} is not used. Leave it out.")
+        return load_digits(cache=cache, say=say)
+    kept = os.environ.get(VARIABLE)
+    return load_cifar10(source or (Path(kept) if kept else None), wanted.selection(), say=say, cache=cache)
+
+
+def check_batches(campaign: Campaign, data: Dataset) -> None:
+    """Raise `CampaignError` for a mini-batch that the training images cannot fill."""
+    images = len(data.train.y)
+    for where, batch in campaign.batches():
+        if batch > images:
+            raise CampaignError(
+                f"{where} batch = {batch} is larger than the {images} training images of {data.name}: make it smaller."
+            )

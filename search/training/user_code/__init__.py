@@ -1,0 +1,1 @@
+"""A user's own training function: loading it, and running it slot by slot."""

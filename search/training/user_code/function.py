@@ -1,0 +1,124 @@
+"""A user's own training function, as a campaign names it: found, checked, and known by its source.
+
+It is called as `function(point, seed, report)`, and returns the trial's value; `lockstep` has the particulars.
+"""
+
+import hashlib
+import importlib
+import inspect
+import operator
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from coarsefine.search.errors import CampaignError
+
+_Called = TypeVar("_Called", bound=Callable[..., Any])
+_MARK = "__trains_a_batch__"
+_LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What a campaign searches in place of the network."""
+
+    name: str
+    """`package.module:function`."""
+    call: Callable[..., Any]
+    digest: str
+    """SHA-256 of its module's source file."""
+    batched: bool
+    """Whether it trains several trials at once."""
+
+
+def batched(function: _Called) -> _Called:
+    """Declare that a function trains several trials at once: `function(points, seeds, report)`.
+
+    `points` and `seeds` are of equal length. After each epoch, `report` takes one value for each trial that is still
+    in, in order, and returns the positions in `points` of those that go on. What is returned at the end, if anything,
+    are the last epoch's values, likewise. A trial's values may not depend on those it is trained with.
+    """
+    setattr(function, _MARK, True)
+    return function
+
+
+def load_function(name: str) -> Function:
+    """Return the function of that name, from the Python path or the working directory.
+
+    Raises `CampaignError` where it cannot be imported, is not there, or cannot be called as ours are.
+    """
+    module_name, _, path = name.partition(":")
+    module = _imported(name, module_name)
+    try:
+        call = operator.attrgetter(path)(module)
+    except AttributeError as error:
+        raise CampaignError(
+            f"objective = '{name}': there is no '{path}' in {_place(module)}: correct the name, in either."
+        ) from error
+    takes_batch = bool(getattr(call, _MARK, False))
+    _check_call(name, call, ("points", "seeds", "report") if takes_batch else ("point", "seed", "report"))
+    return Function(name, call, _digest(name, module), takes_batch)
+
+
+def _imported(name: str, module_name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # last: what lies there hides nothing that is installed
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise _unfit(name, error) from error
+        raise CampaignError(
+            f"objective = '{name}': there is no module '{error.name}' on the Python path, nor in {here}: correct the "
+            "name, or start where it lies."
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        raise _unfit(name, error) from error
+
+
+def _unfit(name: str, error: BaseException) -> CampaignError:
+    return CampaignError(f"objective = '{name}' cannot be imported: {told(error)}. Mend it.")
+
+
+def told(error: BaseException) -> str:
+    """Return an error of the user's code in a line: type, message, and the place where it was raised."""
+    if isinstance(error, SyntaxError):
+        place = f" ({Path(error.filename or '?').name}, line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg}{place}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    message = textwrap.shorten(str(error), _LONGEST_MESSAGE, placeholder=" …")
+    return f"{type(error).__name__}{message and ': '}{message}{place}"
+
+
+def _check_call(name: str, call: Any, parameters: tuple[str, ...]) -> None:
+    taken = ", ".join(parameters)
+    if not callable(call):
+        raise CampaignError(f"objective = '{name}' is no function but {call!r}: name one that takes ({taken}).")
+    try:
+        signature = inspect.signature(call)
+    except ValueError:  # some that are written in C have none to be looked at
+        return
+    try:
+        signature.bind(*parameters)
+    except TypeError as error:
+        raise CampaignError(f"objective = '{name}' is called as ({taken}), but takes {signature}: {error}.") from error
+
+
+def _digest(name: str, module: ModuleType) -> str:
+    try:
+        return hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+    except (AttributeError, OSError) as error:
+        raise CampaignError(
+            f"objective = '{name}': its module has no source file by which it could be known again: write one."
+        ) from error
+
+
+def _place(module: ModuleType) -> str:
+    return getattr(module, "__file__", None) or f"the module {module.__name__}"

@@ -1,0 +1,57 @@
+"""What a campaign trains: the network on its images, or a function of the user's; and how its trials are trained."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from coarsefine.model.datasets import Dataset, Kept
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.schema import Confirm, Step
+from coarsefine.search.errors import CampaignError, UsageError
+from coarsefine.search.training.images import check_batches, load_images
+from coarsefine.search.training.objective import NetworkObjective, Objective
+from coarsefine.search.training.user_code.function import Function, load_function
+from coarsefine.search.training.user_code.lockstep import Terms
+from coarsefine.search.training.user_code.user_objective import UserObjective
+
+Material = Dataset | Function
+_TIMEOUT = 86400.0
+"""Seconds between the reports of a function that says nothing else: who is silent for a day will be for ever."""
+
+
+def load_material(
+    campaign: Campaign, source: Path | None, say: Callable[[str], None], kept: Kept | None = None
+) -> Material:
+    """Return a campaign's images, as `load_images` does, or its function.
+
+    Raises `CampaignError` where either does not fit the campaign, `coarsefine.model.errors.DataError` and `UsageError`.
+    """
+    if campaign.objective is not None:
+        if source is not None:
+            raise UsageError(f"objective = '{campaign.objective}' has its own data: leave --data {source} out.")
+        function = load_function(campaign.objective)
+        _check_stacks(campaign, function)
+        return function
+    images = load_images(campaign.images, source, say, kept)
+    check_batches(campaign, images)
+    return images
+
+
+def _check_stacks(campaign: Campaign, function: Function) -> None:
+    for stage in campaign.stage:
+        if not function.batched and stage.stack not in {"auto", 1}:
+            raise CampaignError(
+                f"stage '{stage.name}': stack = {stage.stack}, but objective = '{function.name}' trains one trial at a "
+                "time: leave stack out, or declare the function @coarsefine.batched."
+            )
+
+
+def objective_of(
+    campaign: Campaign, stage: Step, material: Material, stop: Callable[[], bool],
+    *, log: Callable[[str], None], warn: Callable[[str], None],
+) -> Objective:  # fmt: skip
+    """Return how the trials of a stage are trained; `log` hears what a function of the user's raises."""
+    if isinstance(material, Function):
+        terms = Terms(campaign.epochs_of(stage), campaign.timeout or _TIMEOUT, stop, log, warn)
+        return UserObjective(material, terms)
+    # A finalist's seed draws its mini-batches, too; those of one seed train together.
+    return NetworkObjective(campaign.settings(stage), campaign.network.fixed, material, isinstance(stage, Confirm))

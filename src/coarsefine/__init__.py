@@ -1,0 +1,88 @@
+"""Staged hyperparameter search on Optuna: `import coarsefine`, then `coarsefine.run(coarsefine.Campaign.load(...))`.
+
+The public names are imported when they are first used, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coarsefine.search.campaign.campaign import Campaign
+    from coarsefine.search.engine.run import run
+    from coarsefine.search.engine.stage_loop import join
+    from coarsefine.search.errors import (
+        CampaignError,
+        Interrupted,
+        NothingCompleted,
+        SearchError,
+        StorageError,
+        TrialEnded,
+        UsageError,
+        WorkersFailed,
+    )
+    from coarsefine.search.network.export import read_export
+    from coarsefine.search.network.train import train
+    from coarsefine.search.results.events import Watcher
+    from coarsefine.search.results.status import Status
+    from coarsefine.search.training.user_code.function import batched
+
+    __version__: str
+
+_HOMES = {
+    "Campaign": "campaign.campaign",
+    "CampaignError": "errors",
+    "Interrupted": "errors",
+    "NothingCompleted": "errors",
+    "SearchError": "errors",
+    "Status": "results.status",
+    "StorageError": "errors",
+    "TrialEnded": "errors",
+    "UsageError": "errors",
+    "Watcher": "results.events",
+    "WorkersFailed": "errors",
+    "batched": "training.user_code.function",
+    "join": "engine.stage_loop",
+    "read_export": "network.export",
+    "run": "engine.run",
+    "train": "network.train",
+}
+"""The module of `coarsefine.search` that defines each public name."""
+
+__all__ = [
+    "Campaign",
+    "CampaignError",
+    "Interrupted",
+    "NothingCompleted",
+    "SearchError",
+    "Status",
+    "StorageError",
+    "TrialEnded",
+    "UsageError",
+    "Watcher",
+    "WorkersFailed",
+    "__version__",
+    "batched",
+    "join",
+    "read_export",
+    "run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or read the installed version, the first time it is asked for (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - read only if asked for
+
+        value: Any = version("coarsefine")
+    elif name in _HOMES:
+        value = getattr(import_module(f"coarsefine.search.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'coarsefine' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return __all__

@@ -1,0 +1,201 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from oracle import Oracle
+
+from coarsefine.model import Evaluation, Hyperparameters, Settings, Training, evaluate, train
+from coarsefine.model.datasets import load_digits
+from coarsefine.model.network import Parameters
+from coarsefine.model.sgd import Batch
+from coarsefine.model.training import image_order, image_sides
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits()
+
+
+def stack_of(n, **common):
+    etas = np.geomspace(0.003, 0.3, n)
+    lams = np.geomspace(1e-6, 1e-2, n)
+    return [
+        Hyperparameters(float(eta), float(lam), seed, **common)
+        for seed, (eta, lam) in enumerate(zip(etas, lams, strict=True))
+    ]
+
+
+def train_oracle(trial, settings, data):
+    """Train the plain network over the same mini-batches; return it with its losses and validation accuracies."""
+    dtype = np.dtype(settings.precision)
+    start = Parameters.draw([trial.seed], data.train.x.shape[1], settings.hidden, len(data.classes), dtype)
+    oracle = Oracle(*(tensor[0] for tensor in start.arrays()))
+    train_losses, accuracies = [], []
+    for epoch in range(1, settings.epochs + 1):
+        order = image_order(len(data.train.y), settings, epoch)
+        images = data.train.x.copy()
+        for image in np.flatnonzero(image_sides(len(images), settings, epoch)):
+            images[image] = np.fliplr(images[image].reshape(data.shape)).ravel()
+        losses = []
+        for first in range(0, len(order), settings.batch):
+            chosen = order[first : first + settings.batch]
+            x, y = images[chosen].T.astype(dtype), data.train.y[chosen]
+            losses.append(oracle.cross_entropy(x, y) * len(chosen))
+            oracle.step(x, y, trial.eta * trial.decay ** (epoch - 1), trial.lam, trial.rho)
+        train_losses.append(sum(losses) / len(order))
+        _, p = oracle.probabilities(data.validation.x.T.astype(dtype))
+        accuracies.append(float((p.argmax(axis=0) == data.validation.y).mean()))
+    return oracle, train_losses, accuracies
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "mirror"),
+    [("float64", 1e-11, False), ("float32", 2e-3, False), ("float64", 1e-11, True)],
+    ids=["float64", "float32", "mirrored"],
+)
+def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirror):
+    """Every trial of a stack ends with the weights and losses of the paper's own equations, trained alone."""
+    settings = Settings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirror)
+    trials = stack_of(4)
+    training = Training.start(trials, settings, digits)
+    history = [training.run_epoch() for _ in range(settings.epochs)]
+    for lane, trial in enumerate(trials):
+        oracle, losses, accuracies = train_oracle(trial, settings, digits)
+        for ours, expected in zip(training.theta.arrays(), oracle.theta, strict=True):
+            np.testing.assert_allclose(ours[lane], expected, rtol=0, atol=tolerance * np.abs(expected).max())
+        np.testing.assert_allclose([reports[lane].train_loss for reports in history], losses, rtol=tolerance)
+        agreed = [reports[lane].validation.accuracy for reports in history]
+        np.testing.assert_allclose(agreed, accuracies, atol=0 if precision == "float64" else 2 / 300)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.99])
+def test_momentum_follows_equations_5_and_6(digits, rho):
+    """The heavy-ball form takes the steps of equations (5) and (6) for any ρ."""
+    settings = Settings(hidden=10, batch=100, epochs=2, precision="float64")
+    trial = Hyperparameters(0.01, 1e-3, 7, rho=rho, decay=0.9)
+    training = Training.start([trial], settings, digits)
+    for _ in range(settings.epochs):
+        training.run_epoch()
+    oracle, _, _ = train_oracle(trial, settings, digits)
+    np.testing.assert_allclose(training.theta.W1[0], oracle.theta[0], rtol=0, atol=1e-11)
+
+
+def bits(training, lane):
+    place = training.lanes.index(lane)
+    return b"".join(tensor[place].tobytes() for tensor in training.theta.arrays())
+
+
+def trained(trials, settings, data):
+    training = Training.start(trials, settings, data)
+    reports = [training.run_epoch() for _ in range(settings.epochs)]
+    return training, reports
+
+
+@pytest.mark.parametrize("shape", ["digits", "wide"])
+@pytest.mark.parametrize("width", [2, 5, 12])
+def test_stack_mates_change_no_bit(digits, shape, width):
+    """A trial alone and in stacks of 2, 5 and 12, anywhere in the stack, has equal weights and reports to the bit."""
+    data = digits if shape == "digits" else wide_images(digits)
+    settings = Settings(hidden=50, batch=64, epochs=2)
+    trials = stack_of(width)
+    together, reports = trained(trials, settings, data)
+    for lane in {0, width // 2, width - 1}:
+        alone, own = trained([trials[lane]], settings, data)
+        assert bits(together, lane) == bits(alone, 0)
+        for epoch in range(settings.epochs):
+            assert reports[epoch][lane].validation == own[epoch][0].validation
+            assert reports[epoch][lane].train_loss == own[epoch][0].train_loss
+
+
+def wide_images(digits):
+    """Return images of CIFAR-10's width, 3,072, made of the digits: the shape at which trials share products."""
+
+    def widen(part):
+        return dataclasses.replace(part, x=np.ascontiguousarray(np.tile(part.x[:256], (1, 48))), y=part.y[:256])
+
+    return dataclasses.replace(digits, train=widen(digits.train), validation=widen(digits.validation))
+
+
+def test_neighbour_that_diverges_changes_no_bit(digits):
+    """A diverged trial leaves with its epoch and loss stated; the others go on as if it had never been there."""
+    settings = Settings(hidden=50, batch=20, epochs=4)
+    good, bad = stack_of(3), Hyperparameters(eta=1e4, lam=1e-3, seed=5)
+    mixed, reports = trained([good[0], bad, *good[1:]], settings, digits)
+    clean, _ = trained(good, settings, digits)
+    (failure,) = [report for epoch in reports for report in epoch if report.diverged]
+    assert failure.lane == 1
+    assert failure.divergence.startswith(f"diverged in epoch {failure.epoch}: training loss")
+    assert mixed.lanes == [0, 2, 3]
+    for ours, others in zip([0, 2, 3], range(3), strict=True):
+        assert bits(mixed, ours) == bits(clean, others)
+
+
+def test_training_ends_when_every_trial_diverged(digits):
+    """A stack of which nothing is left yields no further epochs."""
+    hopeless = [Hyperparameters(eta=1e6, lam=0.1, seed=seed) for seed in range(2)]
+    epochs = list(train(hopeless, Settings(batch=20, epochs=50), digits))
+    assert 1 <= len(epochs) < 50
+    assert all(report.diverged for report in epochs[-1])
+
+
+def test_shuffled_order_is_new_each_epoch_and_fixed_order_is_the_datas():
+    """Shuffled mini-batches are a permutation that depends on seed and epoch alone; the paper's lie as the data."""
+    shuffled = Settings(order_seed=3)
+    first, second = image_order(1000, shuffled, 1), image_order(1000, shuffled, 2)
+    assert sorted(first) == list(range(1000))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, image_order(1000, Settings(order_seed=3), 1))
+    assert np.array_equal(image_order(5, Settings(order="fixed"), 2), [0, 1, 2, 3, 4])
+
+
+def test_images_of_three_colours_in_several_blocks_are_mirrored():
+    """The rows of every colour are turned round, those of the images that are meant alone, and their labels kept."""
+    x = np.arange(3 * 3 * 32 * 32, dtype=np.float32).reshape(3, -1)
+    chosen, which = np.array([2, 0]), np.array([True, False])
+    batch = Batch.gather(x, np.array([5, 6, 7]), chosen, np.float32).mirrored(which, 32)
+    assert len(batch.x) > 1
+    expected = np.stack([x[2].reshape(3, 32, 32)[:, :, ::-1].ravel(), x[0]])
+    np.testing.assert_array_equal(np.concatenate(batch.x, axis=1), expected)
+    assert batch.y.tolist() == [7, 5]
+
+
+def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
+    """Which images are mirrored depends on seed and epoch alone, and does not move their order; without, none is."""
+    mirror = Settings(order_seed=3, mirror=True)
+    first, second = image_sides(1000, mirror, 1), image_sides(1000, mirror, 2)
+    assert 400 < first.sum() < 600
+    assert 400 < (first != second).sum() < 600
+    assert np.array_equal(first, image_sides(1000, Settings(order_seed=3, mirror=True), 1))
+    assert not image_sides(1000, Settings(order_seed=3), 1).any()
+    assert np.array_equal(image_order(1000, mirror, 1), image_order(1000, Settings(order_seed=3), 1))
+
+
+def test_evaluation_is_the_closed_form_for_zero_weights(digits):
+    """A network of zeros has the loss log C, and classifies everything as class 0."""
+    theta = Parameters.draw([0], 64, 8, 10, np.float64)
+    for tensor in theta.arrays():
+        tensor[...] = 0
+    (evaluation,) = evaluate(theta, digits.test)
+    expected = Evaluation(float(np.log(10)), float((digits.test.y == 0).mean()))
+    assert evaluation.loss == pytest.approx(expected.loss, rel=1e-12)
+    assert evaluation.accuracy == expected.accuracy
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("hidden", [20, 50])
+def test_trials_resumed_after_an_epoch_give_the_same_bits(digits, epoch, hidden):
+    """Taken out of a stack after an epoch and gone on with in another, trials end with the weights they would have."""
+    settings = Settings(hidden=hidden, batch=50, epochs=4)
+    trials = stack_of(5)
+    undisturbed, first = (Training.start(trials, settings, digits) for _ in range(2))
+    history = [undisturbed.run_epoch() for _ in range(4)]
+    for _ in range(epoch):
+        first.run_epoch()
+    states = [{name: array.copy() for name, array in first.state_of(lane).items()} for lane in (4, 1)]
+    second = Training.resume([trials[4], trials[1]], settings, digits, [4, 1], epoch, states)
+    assert second.epoch == epoch
+    reports = [second.run_epoch() for _ in range(4 - epoch)]
+    assert reports == [[at[4], at[1]] for at in history[epoch:]]
+    for lane, place in ((4, 0), (1, 1)):
+        for ours, expected in zip(second.theta.arrays(), undisturbed.theta.arrays(), strict=True):
+            assert ours[place].tobytes() == expected[lane].tobytes()

@@ -1,0 +1,127 @@
+"""The campaigns that ship, as a user runs them: on real digits whole, on real CIFAR-10 with few trials."""
+
+import json
+import re
+import threading
+import urllib.request
+from contextlib import contextmanager
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import optuna
+import optuna_dashboard
+import pytest
+from small_campaign import coarsefine
+
+from coarsefine import Campaign
+from coarsefine.search.campaign.campaign import preset_text
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A folder in which `coarsefine run digits` ended, and what it printed."""
+    folder = tmp_path_factory.mktemp("digits")
+    answer = coarsefine("run", "digits", "--json", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    return folder, json.loads(answer.stdout)
+
+
+def test_digits_preset_finds_a_network_that_reads_digits(digits):
+    """Stages of exactly the planned trials, and finalists, end in a network that reads 95 % of the test digits."""
+    _, told = digits
+    assert told["state"] == "done"
+    trials = {"coarse": 40, "fine": 30, "second-fine": 30, "confirm": 36}
+    assert {s["name"]: s["trials"] for s in told["stages"]} == trials
+    assert all(s["completed"] + s["diverged"] == s["trials"] for s in told["stages"])
+    assert told["final"]["test_accuracy"] >= 0.95
+    parents = [s["parent"] for s in told["stages"]]
+    assert parents == [None, "digits/coarse", "digits/fine", "digits/second-fine"]
+    assert [len(f["values"]) for f in told["confirm"]["finalists"]] == [6] * 6
+    assert told["winner"]["confirmed"]["n"] == 6
+
+
+def test_run_prints_tables_and_what_to_type_next(digits):
+    """A finished campaign, run again, prints stages with three best settings, winner, accuracies and next commands."""
+    folder, told = digits
+    answer = coarsefine("run", "digits", cwd=folder)
+    assert answer.returncode == 0
+    assert answer.stderr == ""
+    for stage in told["stages"]:
+        assert f"{stage['study']}: " in answer.stdout
+        for trial in stage["best"]:
+            assert f"{trial['params']['eta']:.4g}" in answer.stdout
+    assert f"test {100 * told['final']['test_accuracy']:.2f} %" in answer.stdout
+    assert "best digits" in answer.stdout
+    assert " serve" in answer.stdout
+    assert str(folder / "studies.db") in answer.stdout
+
+
+def test_optuna_dashboard_opens_the_studies(digits):
+    """optuna-dashboard lists the studies, and gives the trials of each with parameters and values per epoch."""
+    folder, told = digits
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'studies.db'}")
+    with served(optuna_dashboard.wsgi(storage)) as address:
+        studies = fetch(f"{address}/api/studies")["study_summaries"]
+        assert [s["study_name"] for s in studies] == [s["study"] for s in told["stages"]]
+        detail = fetch(f"{address}/api/studies/{studies[0]['study_id']}?after=0")
+        assert len(detail["trials"]) == 40
+        assert {p["name"] for p in detail["trials"][0]["params"]} == {"eta", "lambda"}
+        assert len(detail["trials"][0]["intermediate_values"]) == 15
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_):
+        """Keep the tests' output clean."""
+
+
+@contextmanager
+def served(application):
+    """Serve a WSGI application on this machine; yield its address."""
+    with make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize(("preset", "images"), [("paper", "20,000/1,000/10,000"), ("cifar10", "16,000/5,000/10,000")])
+def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset, images):
+    """The CIFAR-10 presets, with few trials of one epoch, walk from the archive to a network better than chance."""
+    text = preset_text(preset).replace("trials = 50", "trials = 4").replace("carry = 3", "carry = 1")
+    text = re.sub("epochs = [1-6]0", "epochs = 1", text.replace("top = 3", "top = 2"))
+    if preset == "cifar10":
+        text = text.replace("top = 4\nseeds = 5", "top = 2\nseeds = 2").replace("rungs = [10]\n", "")
+    (tmp_path / "short.toml").write_text(text, "utf-8")
+    answer = coarsefine("run", "short.toml", "--data", cifar10_archive, "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    assert [s["completed"] + s["pruned"] + s["diverged"] for s in told["stages"]] == [4] * len(told["stages"])
+    assert told["final"]["test_accuracy"] > 0.25
+    study = optuna.load_study(study_name=f"{preset}/coarse", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    assert f"{images} images" in study.user_attrs["data"]["description"]
+
+
+def test_paper_preset_is_the_papers_campaign():
+    """The paper's own numbers: trials, ranges, epochs, batch, decay, momentum, hidden units, data."""
+    campaign = Campaign.load("paper")
+    assert [(s.trials, campaign.bounds_of(s).as_dict()) for s in campaign.stage] == [
+        (50, {"eta": [0.001, 0.3], "lambda": [1e-7, 0.1]}),
+        (50, {"eta": [0.01, 0.06], "lambda": [1e-6, 0.01]}),
+        (50, {"eta": [0.02, 0.04], "lambda": [1e-4, 0.01]}),
+    ]
+    model = campaign.model
+    assert (model.hidden, model.batch, model.epochs, model.rho, model.decay) == (50, 100, 10, 0.9, 0.95)
+    assert campaign.final.epochs == 30
+    data = campaign.data
+    assert (data.train, data.validation, data.validation_images) == (
+        ["data_batch_1", "data_batch_3"],
+        "data_batch_2",
+        1000,
+    )

@@ -1,0 +1,248 @@
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import distribution_to_json, json_to_distribution
+
+from coarsefine.search.campaign.campaign import presets
+from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform, around
+from coarsefine.search.campaign.narrowing import Rule, describe, narrow
+from coarsefine.search.campaign.space import Point, Space, draw
+from coarsefine.search.storage.parameters import distribution_of
+
+bounds = Space.of({"eta": LogUniform(1e-3, 0.3), "lambda": LogUniform(1e-7, 0.1)})
+shares = st.floats(0, 1)
+rules = st.builds(Rule, top=st.integers(1, 20), margin=st.floats(0, 2), least=st.floats(0.01, 3), widen=st.booleans())
+log_uniform = st.builds(lambda low, ratio: LogUniform(low, low * ratio), st.floats(1e-9, 1e3), st.floats(1.1, 1e6))
+uniform = st.builds(lambda low, width: Uniform(low, low + width), st.floats(-100, 100), st.floats(0.01, 100))
+integer = st.builds(lambda low, n, step: Integer(low, low + n * step, step), *(3 * [st.integers(1, 300)]))
+log_integer = st.builds(lambda low, n: Integer(low, low + n, log=True), st.integers(1, 500), st.integers(1, 500))
+choice = st.lists(st.integers(0, 9) | st.text(max_size=3), min_size=1, max_size=6, unique=True).map(
+    lambda options: Choice(tuple(options))
+)
+dimensions = log_uniform | uniform | integer | log_integer | choice
+spaces = st.dictionaries(st.sampled_from(["eta", "lambda", "rho", "hidden", "kernel"]), dimensions, min_size=1).map(
+    Space.of
+)
+
+
+@st.composite
+def won(draw_one):
+    """Draw a space, and the points of some winners in it."""
+    space = draw_one(spaces)
+    cube = st.lists(shares, min_size=len(space), max_size=len(space))
+    return space, [space.point(place) for place in draw_one(st.lists(cube, min_size=1, max_size=12))]
+
+
+@given(dimensions, shares)
+def test_every_share_lies_in_its_dimension(dimension, share):
+    """Mapping into a dimension never leaves it, rounding included."""
+    assert dimension.holds(dimension.at(share))
+
+
+@given(dimensions)
+def test_bounds_are_reached(dimension):
+    """The first and the last share are the bounds of a range, or the first and the last option."""
+    ends = dimension.options if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+    assert dimension.at(0.0) == pytest.approx(ends[0])
+    assert dimension.at(1.0) == pytest.approx(ends[-1])
+
+
+@given(dimensions, shares)
+def test_dimension_is_one_of_optunas(dimension, share):
+    """Optuna's distribution of it, written and read again, gives each value back, of its own type."""
+    distribution = json_to_distribution(distribution_to_json(distribution_of(dimension)))
+    value = dimension.at(share)
+    again = distribution.to_external_repr(distribution.to_internal_repr(value))
+    assert (again, type(again)) == (value, type(value))
+    assert distribution._contains(distribution.to_internal_repr(value))
+
+
+@given(spaces)
+def test_space_reads_what_it_wrote(space):
+    """The JSON form of a space gives the same space, in the same order."""
+    again = Space.from_dict(space.as_dict())
+    assert again == space
+    assert list(again) == list(space)
+
+
+def test_point_is_a_mapping_that_nobody_changes():
+    """A point is read by names, equal to another of the same values, hashed by them, and the same after pickling."""
+    point = Point.of({"lambda": 1e-3, "eta": 0.1})
+    assert point["lambda"] == 1e-3
+    assert list(point) == ["lambda", "eta"]
+    assert {point: 1}[Point.of({"eta": 0.1, "lambda": 1e-3})] == 1
+    assert point != Point.of({"eta": 0.1})
+    assert pickle.loads(pickle.dumps(point)).as_dict() == {"lambda": 1e-3, "eta": 0.1}  # noqa: S301 - our own
+    with pytest.raises(TypeError):
+        point["eta"] = 1.0
+    with pytest.raises(AttributeError):
+        point.pairs = ()
+
+
+@pytest.mark.parametrize("sampler", ["random", "sobol"])
+@pytest.mark.parametrize("n", [1, 2, 50, 100])
+def test_draws_are_keyed_by_position(sampler, n):
+    """The first k of n draws are the same for every n, and another seed gives others."""
+    space = Space.of({**bounds, "rho": Uniform(0.5, 0.99), "hidden": Integer(25, 200, 25)})
+    long = draw(space, sampler, 128, np.random.SeedSequence(5))
+    assert draw(space, sampler, n, np.random.SeedSequence(5)) == long[:n]
+    assert draw(space, sampler, n, np.random.SeedSequence(6)) != long[:n]
+
+
+def test_presets_draw_the_points_they_always_drew():
+    """To the bit, a preset's points are low·(high/low)^u, for u of NumPy's generator: two numbers a point, in order."""
+    for campaign in presets():
+        for index, stage in enumerate(campaign.stage):
+            eta, lam = campaign.bounds_of(stage).values()
+            seed = np.random.SeedSequence(campaign.seed, spawn_key=(index, 0))
+            unit = np.random.default_rng(seed).random((stage.trials, 2)).tolist()
+            expected = [
+                {"eta": eta.low * (eta.high / eta.low) ** u, "lambda": lam.low * (lam.high / lam.low) ** v}
+                for u, v in unit
+            ]
+            assert [
+                point.as_dict() for point in draw(campaign.bounds_of(stage), "random", stage.trials, seed)
+            ] == expected
+
+
+@pytest.mark.parametrize(
+    ("dimension", "below"),
+    [
+        (LogUniform(1e-7, 0.1), 1e-4),
+        (Uniform(0.5, 0.9), 0.7),
+        (Integer(1, 8), 4.5),
+        (Integer(25, 200, 25), 112.5),
+        (Integer(1, 1000, log=True), math.sqrt(0.5 * 1000.5)),
+        (Choice((25, 50, 100, 200)), 75),
+    ],
+)
+def test_random_draws_are_uniform_in_their_space(dimension, below):
+    """Each half of a dimension, in log space where it is of that, gets about half of the draws."""
+    drawn = draw(Space.of({"x": dimension}), "random", 4000, np.random.SeedSequence(0))
+    assert abs(np.mean([p["x"] < below for p in drawn]) - 0.5) < 4 * 0.5 / math.sqrt(4000)
+
+
+def test_every_whole_number_is_as_likely():
+    """Of 8 whole numbers each gets about an eighth of the draws, the bounds too."""
+    drawn = draw(Space.of({"x": Integer(25, 200, 25)}), "random", 8000, np.random.SeedSequence(0))
+    counts = np.bincount([p["x"] // 25 for p in drawn], minlength=9)[1:]
+    assert abs(counts - 1000).max() < 4 * math.sqrt(8000 / 8 * 7 / 8)
+
+
+def test_sobol_fills_the_square_more_evenly_than_chance():
+    """Of 64 scrambled Sobol points each of 8 × 8 boxes holds exactly one."""
+    drawn = draw(bounds, "sobol", 64, np.random.SeedSequence(1))
+    boxes = {
+        tuple(int(8 * math.log(p[name] / of.low) / math.log(of.high / of.low)) for name, of in bounds.items())
+        for p in drawn
+    }
+    assert len(boxes) == 64
+
+
+@given(won(), rules)
+def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
+    """Winners stay within the next space, which has its least width and, unless widened, the bounds."""
+    space, winners = given_won
+    narrowed = narrow(winners, rule, space)
+    assert list(narrowed.space) == list(space)
+    for name, found in narrowed.space.items():
+        bound, values = space[name], [winner[name] for winner in winners]
+        assert type(found) is type(bound)
+        if isinstance(bound, Choice):
+            assert found.options == tuple(option for option in bound.options if option in values)
+            continue
+        slack = 0 if isinstance(bound, Integer) else 1e-9 * max(abs(found.low), abs(found.high))
+        assert found.low - slack <= min(values)
+        assert max(values) <= found.high + slack
+        if isinstance(bound, Integer):
+            assert all(found.holds(value) for value in values)
+            assert (found.low - bound.low) % bound.step == 0
+        else:
+            assert found.low < found.high
+            assert found.width >= min(bound.least(rule.least), bound.width) * (1 - 1e-6) - 1e-9
+        if not rule.widen:
+            assert bound.low <= found.low
+            assert found.high <= bound.high
+
+
+@given(won(), rules)
+def test_what_is_held_keeps_its_bounds(given_won, rule):
+    """A dimension that has an end of its own keeps its bounds, though the rule widens."""
+    space, winners = given_won
+    for name, found in narrow(winners, rule, space, held=set(space)).space.items():
+        if not isinstance(found, Choice):
+            assert space[name].low <= found.low
+            assert found.high <= space[name].high
+
+
+def test_narrowing_follows_its_closed_form():
+    """Two winners a decade apart, with a margin of a quarter, give one and a half decades around them."""
+    winners = [Point.of({"eta": 0.01, "lambda": 1e-4}), Point.of({"eta": 0.1, "lambda": 1e-3})]
+    found = narrow(winners, Rule(2, 0.25, 0.3, widen=False), bounds)
+    assert found.space["eta"].low == pytest.approx(0.01 / 10**0.25)
+    assert found.space["eta"].high == pytest.approx(0.1 * 10**0.25)
+    assert found.space["lambda"].width == pytest.approx(1.5)
+    assert found.pressed == ()
+
+
+def test_linear_narrowing_follows_its_closed_form():
+    """A linear range is narrowed as it stands, whole numbers by their cells; the least width is a share of it."""
+    space = Space.of({"rho": Uniform(0.5, 0.9), "hidden": Integer(25, 200, 25), "kernel": Choice(("a", "b", "c"))})
+    winners = [Point.of({"rho": rho, "hidden": m, "kernel": k}) for rho, m, k in ((0.6, 75, "c"), (0.8, 125, "a"))]
+    found = narrow(winners, Rule(2, 0.25, 0.3, widen=False), space).space
+    assert (found["rho"].low, found["rho"].high) == pytest.approx((0.55, 0.85))
+    assert found["hidden"] == Integer(50, 150, 25)  # cells 62.5 to 137.5, and 18.75 on both sides
+    assert found["kernel"] == Choice(("a", "c"))
+    alone = narrow(winners[:1], Rule(1, 0.25, 0.5, widen=False), space).space
+    assert alone["rho"].width == pytest.approx(0.2)
+    assert alone["hidden"] == Integer(25, 125, 25)  # cells 75 ± 50
+
+
+def test_single_winner_gets_the_least_width():
+    """One winner has no box: the least width is laid around it."""
+    winner = Point.of({"eta": 0.01, "lambda": 1e-4})
+    found = narrow([winner], Rule(1, 0.5, 0.6, widen=False), bounds).space["eta"]
+    assert found.width == pytest.approx(0.6)
+    assert math.sqrt(found.low * found.high) == pytest.approx(0.01)
+
+
+def test_pressed_bounds_are_told_and_passed_only_if_allowed():
+    """Where winners press against a bound, it is named; the range stops there, or goes past it if it may."""
+    winners = [Point.of({"eta": 0.29, "lambda": 1e-7}), Point.of({"eta": 0.2, "lambda": 1e-6})]
+    kept = narrow(winners, Rule(2, 0.25, 0.3, widen=False), bounds)
+    passed = narrow(winners, Rule(2, 0.25, 0.3, widen=True), bounds)
+    assert kept.pressed == passed.pressed == ("eta high", "lambda low")
+    assert (kept.space["eta"].high, kept.space["lambda"].low) == (0.3, 1e-7)
+    assert passed.space["eta"].high > 0.3
+    assert passed.space["lambda"].low < 1e-7
+    assert kept.space["eta"].width == pytest.approx(passed.space["eta"].width)
+
+
+def test_whole_numbers_at_a_bound_press_against_it():
+    """Winners that all have the highest number press against it; those a step below it do not."""
+    space = Space.of({"hidden": Integer(25, 200, 25)})
+    rule = Rule(2, 0.25, 0.1, widen=True)
+    at_it = narrow([Point.of({"hidden": 200})] * 2, rule, space)
+    below = narrow([Point.of({"hidden": 175})] * 2, rule, space)
+    assert (at_it.pressed, at_it.space["hidden"].high) == (("hidden high",), 225)
+    assert (below.pressed, below.space["hidden"].high) == ((), 200)
+
+
+def test_least_space_around_points():
+    """Finalists' space is as wide as their points; where stages drew from different kinds, it is a choice of them."""
+    assert around([LogUniform(1, 9), LogUniform(2, 8)], [3.0, 5.0, 4.0]) == LogUniform(3.0, 5.0)
+    assert around([Integer(1, 9, log=True)] * 2, [3, 5]) == Integer(3, 5, log=True)
+    assert around([Integer(25, 100, 25), Choice((30, 40))], [50, 30, 50]) == Choice((50, 30))
+
+
+def test_rule_is_told_as_far_as_it_concerns():
+    """The least width is told in decades, in shares, or not at all, as there are ranges of each kind."""
+    rule = Rule(8, 0.25, 0.3, widen=False)
+    assert describe(rule, bounds) == "box of the 8 best, 25% margin, at least 0.3 decades"
+    both = Space.of({"eta": LogUniform(1, 2), "rho": Uniform(0, 0.5)})
+    assert describe(rule, both).endswith("at least 0.3 decades and 30% of a linear range")
+    assert describe(rule, Space.of({"x": Choice((1, 2))})) == "box of the 8 best, 25% margin"

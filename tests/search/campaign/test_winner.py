@@ -1,0 +1,254 @@
+"""The choice of the winner: finalists, their comparison on the same seeds, and the campaign that ends with it."""
+
+import signal
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import counted, finish, signal_once, start
+from scipy import stats
+from small_campaign import SMALL, coarsefine, run_in, table
+
+from coarsefine import Campaign, CampaignError, NothingCompleted, run
+from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
+from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.winner import Candidate, Estimate, choose_finalists, judge
+
+CONFIRMED = SMALL + "\n[confirm]\ntop = 3\nseeds = 4\n"
+
+
+def candidate(number, value, eta=0.1, lam=1e-3):
+    return Candidate("small/coarse", number, Point.of({"eta": eta, "lambda": lam}), value)
+
+
+def spread(n):
+    """Return n candidates that are far from one another, the smaller λ the better in the search."""
+    return [candidate(number, 0.9 - number / 100, lam=10.0 ** (number - 6)) for number in range(n)]
+
+
+def test_finalists_are_the_best_settings_each_once():
+    """Of settings that are nearly the same, the better stays; of equal values, the earlier counts as the better."""
+    found = [
+        candidate(0, 0.5),
+        candidate(1, 0.9, eta=0.2),
+        candidate(2, 0.8, eta=0.21),
+        candidate(3, 0.7, lam=1e-4),
+        candidate(4, 0.7, lam=1e-5),
+    ]
+    bounds = Space.of({"eta": LogUniform(1e-3, 1.0), "lambda": LogUniform(1e-7, 0.1)})
+    assert [c.number for c in choose_finalists(found, 3, 0.05, bounds)] == [1, 3, 4]
+    assert [c.number for c in choose_finalists(found, 9, 0.0, bounds)] == [1, 2, 3, 4, 0]
+
+
+@pytest.mark.parametrize(
+    ("dimension", "one", "near", "far"),
+    [
+        (LogUniform(1e-3, 1.0), 0.1, 0.11, 0.115),
+        (Uniform(0.5, 0.9), 0.7, 0.719, 0.725),
+        (Integer(25, 200, 25), 100, 100, 125),
+        (Choice(("relu", "tanh")), "relu", "relu", "tanh"),
+    ],
+)
+def test_nearly_the_same_goes_by_the_dimension(dimension, one, near, far):
+    """Settings are near in decades, in shares of a linear range, and of whole numbers and options if they are equal."""
+    bounds = Space.of({"x": dimension})
+    found = [Candidate("s", n, Point.of({"x": x}), 0.9 - n / 10) for n, x in enumerate((one, near, far))]
+    assert [c.number for c in choose_finalists(found, 9, 0.05, bounds)] == [0, 2]
+
+
+def test_interval_is_students():
+    """The interval of a mean is that of Student's t, as SciPy's own statistics give it."""
+    values = np.array([0.41, 0.43, 0.40, 0.45])
+    found = Estimate.of(values)
+    expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-12)
+    assert found.error == pytest.approx(stats.sem(values), rel=1e-12)
+
+
+def test_clear_winner():
+    """A finalist that is ahead on every seed by more than chance wins, whatever its λ."""
+    verdict = judge(spread(2), [[0.82, 0.85, 0.81, 0.83], [0.80, 0.831, 0.792, 0.81]], seed=0)
+    assert verdict.winner.candidate.number == 0
+    assert verdict.tied == ()
+    assert verdict.winner.probability == 1.0
+    assert "clear winner" in verdict.words
+
+
+def test_tie_is_broken_by_the_simplest_that_is_close():
+    """Among those a standard error from the leader, the largest λ is taken; a tie farther away is told, not taken."""
+    leader = [0.80, 0.84, 0.79, 0.83]
+    close = [0.81, 0.82, 0.80, 0.82]
+    tied = [0.77, 0.81, 0.76, 0.84]
+    behind = [0.60, 0.60, 0.61, 0.61]
+    verdict = judge(spread(4), [leader, close, tied, behind], seed=0)
+    assert [f.candidate.number for f in verdict.tied] == [0, 1, 2]
+    assert verdict.close == 2
+    assert verdict.winner.candidate.number == 1
+    assert "tie among 3 of 4" in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("points", "taken", "rule"),
+    [
+        (
+            [{"hidden": 50, "lambda": 0.1}, {"hidden": 25, "lambda": 1e-5}],
+            1,
+            "the fewest hidden units, then of the",
+        ),
+        ([{"eta": 0.2, "rho": 0.5}, {"eta": 0.1, "rho": 0.9}], 1, "the smallest η, as the simplest"),
+        ([{"rho": 0.5, "batch": 50}, {"rho": 0.9, "batch": 100}], 0, "the best mean"),
+    ],
+)
+def test_simplest_is_told_by_what_was_searched(points, taken, rule):
+    """The fewest hidden units go before λ and η where they were searched; where none was, the best mean is taken."""
+    candidates = [Candidate("s", n, Point.of(point), 0.8) for n, point in enumerate(points)]
+    verdict = judge(candidates, [[0.80, 0.84, 0.79, 0.83], [0.81, 0.82, 0.80, 0.82]], seed=0)
+    assert verdict.winner.candidate.number == taken
+    assert rule in verdict.words
+
+
+def test_finalist_that_fails_on_a_seed_does_not_win():
+    """A diverged seed takes a finalist out of the choice; where all have one, there is no winner, and that is said."""
+    verdict = judge(spread(2), [[0.9, None, 0.9], [0.5, 0.6, 0.5]], seed=0)
+    assert verdict.winner.candidate.number == 1
+    assert verdict.finalists[-1].confirmed is None
+    assert verdict.finalists[-1].probability == 0
+    nobody = judge(spread(2), [[0.9, None], [None, 0.5]], seed=0)
+    assert nobody.winner is None
+    assert nobody.optimism is None
+    assert nobody.words == "No finalist held on every seed."
+
+
+def test_optimism_of_the_plain_best():
+    """The search's best value is compared with what its own setting came to, though another one leads."""
+    verdict = judge(spread(2), [[0.7, 0.8], [0.95, 0.97]], seed=0)
+    assert verdict.optimism == pytest.approx(0.9 - 0.75)
+
+
+accuracies = st.floats(0, 1).map(lambda share: round(share, 3))
+
+
+@st.composite
+def tables(draw):
+    k, n = draw(st.integers(1, 5)), draw(st.integers(2, 6))
+    return [draw(st.lists(accuracies, min_size=n, max_size=n)) for _ in range(k)]
+
+
+@given(tables())
+def test_probabilities_are_shares_of_one(values):
+    """One finalist or another is best: their probabilities add up to 1, and the winner is one of them."""
+    verdict = judge(spread(len(values)), values, seed=0)
+    assert sum(f.probability for f in verdict.finalists) == pytest.approx(1, abs=1e-9)
+    assert verdict.winner in verdict.finalists
+    assert verdict.finalists[0].behind is None
+
+
+@given(tables(), st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=6), st.randoms())
+def test_only_differences_on_the_same_seed_count(values, shifts, random):
+    """What a seed does to all finalists alike, and the order they come in, changes no difference between them."""
+    shifted = [[value + shift for value, shift in zip(row, shifts, strict=False)] for row in values]
+    places = list(range(len(values)))
+    random.shuffle(places)
+    candidates = spread(len(values))
+    plain = judge(candidates, values, seed=0)
+    other = judge([candidates[p] for p in places], [shifted[p] for p in places], seed=0)
+    found, expected = ({f.candidate.number: f for f in v.finalists} for v in (other, plain))
+    for number, finalist in found.items():
+        assert finalist.probability == pytest.approx(expected[number].probability, abs=0.02)
+    means = [np.mean(row) for row in values]
+    if len(means) == 1 or np.diff(sorted(means))[-1] > 1e-9:  # else who leads is open
+        assert other.finalists[0].candidate == plain.finalists[0].candidate
+        for number, finalist in found.items():
+            if finalist.behind:
+                assert finalist.behind.mean == pytest.approx(expected[number].behind.mean, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    folder = run_in(tmp_path_factory.mktemp("calm"), CONFIRMED)
+    return run(Campaign.load(folder / "small.toml"), folder / "studies.db"), table(folder / "studies.db")
+
+
+def test_finalists_are_trained_again_on_the_same_fresh_seeds(calm):
+    """Each finalist gets the same new seeds, no seed of the search among them, and one of the finalists wins."""
+    status, rows = calm
+    confirming = {number: row for (study, number), row in rows.items() if study == "small/confirm"}
+    assert len(confirming) == 12
+    seeds = [confirming[number][4]["seed"] for number in range(12)]
+    assert [len(set(seeds[at : at + 3])) for at in (0, 3, 6, 9)] == [1] * 4
+    assert len(set(seeds)) == 4
+    assert not set(seeds) & {row[4]["seed"] for (study, _), row in rows.items() if study != "small/confirm"}
+    points = [tuple(confirming[number][1].values()) for number in range(12)]
+    assert points == points[:3] * 4
+    assert len(status.verdict.finalists) == 3
+    assert status.winner.confirmed == status.verdict.winner
+    assert status.winner.trial.number == status.verdict.winner.candidate.number
+    assert status.final.reproduction.exact
+    searched = [row for (study, _), row in rows.items() if study != "small/confirm"]
+    assert status.winner.chosen_from == sum(row[0].name == "COMPLETE" for row in searched)
+
+
+def test_a_seed_draws_its_own_mini_batches(calm):
+    """Two seeds differ in more than their initial weights: each shuffles the images in its own order."""
+    _, rows = calm
+    losses = {tuple(row[4]["train_loss"]) for (study, _), row in rows.items() if study == "small/confirm"}
+    assert len(losses) == 12
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_number_of_workers_changes_no_verdict(tmp_path, calm, workers):
+    """Two and four workers confirm what one confirms, to the bit."""
+    folder = run_in(tmp_path, CONFIRMED)
+    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == calm[1]
+    assert calm[0].verdict.words in answer.stdout
+
+
+def test_killed_amid_the_confirmation(tmp_path, calm):
+    """kill -9 while finalists are trained: the same command goes on, to the same table and verdict."""
+    folder = run_in(tmp_path, CONFIRMED)
+    query = (
+        "SELECT count(*) FROM trials JOIN studies USING (study_id) "
+        "WHERE study_name = 'small/confirm' AND state = 'COMPLETE'"
+    )
+    process = start(folder)
+    assert signal_once(process, signal.SIGKILL, lambda: counted_if_made(folder, query) > 0)
+    process.communicate()
+    finish(folder)
+    assert table(folder / "studies.db") == calm[1]
+
+
+def counted_if_made(folder, query):
+    made = counted(folder, "SELECT count(*) FROM sqlite_master WHERE name = 'trials'")
+    return counted(folder, query) if made else 0
+
+
+def test_stage_of_the_same_name_is_refused(tmp_path):
+    """A stage named 'confirm' beside [confirm] is refused: both would be the same study."""
+    folder = run_in(tmp_path, CONFIRMED.replace('name = "fine"', 'name = "confirm"'))
+    with pytest.raises(CampaignError, match="a stage is named 'confirm'"):
+        Campaign.load(folder / "small.toml")
+
+
+def test_nothing_to_confirm(tmp_path):
+    """Where every trial of the search diverged, the run ends with exit 3 and says so."""
+    text = CONFIRMED.replace("eta = [0.01, 1.0]", "eta = [1e30, 1e31]")
+    one_stage = text[: text.index('[[stage]]\nname = "fine"')] + text[text.index("[final]") :]
+    folder = run_in(tmp_path, one_stage)
+    with pytest.raises(NothingCompleted, match="nothing is left to confirm"):
+        run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+
+
+def test_confirming_study_tells_the_dashboard_what_it_is(tmp_path):
+    """Its note names each finalist, the trial it comes from, and the trials it is trained again in."""
+    folder = run_in(tmp_path, SMALL.replace("[final]", "[confirm]\ntop = 2\nseeds = 2\n[final]"))
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    study = optuna.load_study(study_name="small/confirm", storage=f"sqlite:///{folder / 'studies.db'}")
+    note = study._storage.get_study_system_attrs(study._study_id)["dashboard:note_str:0"]
+    for place, told in enumerate(study.user_attrs["finalists"]):
+        line = f"trial {told['number']} of {told['study']}, trained again in trials {place}, {place + 2}"
+        assert f"**Finalist {place + 1}:**" in note
+        assert line in note

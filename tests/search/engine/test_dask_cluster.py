@@ -1,0 +1,102 @@
+"""A real Dask cluster on this machine: the same bits, also where its workers are killed."""
+
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from processes import epochs_recorded, start, wait_until
+from small_campaign import SMALL, coarsefine, run_in, table
+
+from coarsefine import Campaign, run
+
+LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
+DASK = Path(sys.executable).with_name("dask")
+
+
+@contextmanager
+def dask(*arguments, folder):
+    """Run one of Dask's own commands until the end of the block; yield its process."""
+    command = [DASK, *arguments]
+    with (folder / "dask.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    yield process
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers, started as the README says; their address and the workers' processes."""
+    with ExitStack() as stack:
+        address = tmp_path / "scheduler.json"
+        scheduler = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", address)
+        stack.enter_context(dask(*scheduler, folder=tmp_path))
+        wait_until(address.exists)
+        worker = ("worker", "--scheduler-file", address, "--nthreads", "1", "--no-dashboard")
+        workers = [stack.enter_context(dask(*worker, folder=tmp_path)) for _ in range(2)]
+        port = address.read_text("utf-8").partition("tcp://127.0.0.1:")[2].partition('"')[0]
+        wait_until(lambda: (tmp_path / "dask.log").read_text("utf-8").count("Registered to:") == 2)
+        yield f"dask://127.0.0.1:{port}", workers
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
+
+
+def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
+    """On each database, a Dask cluster trains what one process here trains, with the same values at every epoch."""
+    engine, _ = cluster
+    folder = run_in(tmp_path, LONG)
+    answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(address) == expected
+
+
+def test_killed_process_of_the_cluster_loses_nothing(cluster, tmp_path, expected):
+    """Where a process of the cluster is killed amid its stack, the others take its slots over."""
+    engine, workers = cluster
+    folder = run_in(tmp_path, LONG)
+    process = start(folder, "--engine", engine)
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    workers[0].kill()  # the nanny: its worker process ends with it
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 0, told
+    assert table(folder / "studies.db") == expected
+
+
+def test_interrupted_run_stops_the_clusters_workers(cluster, tmp_path, expected):
+    """Ctrl-C ends the work on the cluster after an epoch; the cluster itself goes on, and so does the next run."""
+    engine, _ = cluster
+    folder = run_in(tmp_path, LONG)
+    process = start(folder, "--engine", engine)
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        ("dask://127.0.0.1:9", "No Dask scheduler answers at tcp://127.0.0.1:9"),
+        ("dask://nothing", "is no engine: give dask://HOST:PORT"),
+        ("ray://127.0.0.1:1", "is no engine: give dask://HOST:PORT"),
+    ],
+)
+def test_engine_that_is_not_there_is_refused(tmp_path, engine, told):
+    """An address that is no scheduler's, or where none answers, is told in a sentence; nothing is made."""
+    folder = run_in(tmp_path, LONG)
+    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
+    assert answer.returncode == 2
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert [path.name for path in folder.iterdir()] == ["small.toml"]

@@ -1,0 +1,114 @@
+"""Faults really injected: SIGKILL, SIGINT and SIGTERM to a run in a process of its own."""
+
+import resource
+import signal
+import subprocess
+
+import pytest
+from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start
+from small_campaign import SMALL, coarsefine, table
+
+from coarsefine import Campaign, run
+
+LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("epochs = 4\n", "epochs = 60\n")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("expected")
+    (folder / "small.toml").write_text(LONG, "utf-8")
+    status = run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return status, table(folder / "studies.db")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "small.toml").write_text(LONG, "utf-8")
+    return tmp_path
+
+
+def check_same(folder, expected):
+    status, rows = expected
+    assert table(folder / "studies.db") == rows
+    told = coarsefine("status", cwd=folder).stdout
+    assert f"test {100 * status.final.test_accuracy:.2f} %" in told
+    leftovers = {path.name for path in folder.iterdir()} - {"small.toml", "studies.db", "studies.db-backups", "trained"}
+    assert leftovers == set()
+
+
+def test_killed_again_and_again_finishes_with_the_same_bits(folder, expected):
+    """kill -9 again and again: the same command, repeated, ends with the trials of one calm run."""
+    kills = 0
+    for _ in range(60):
+        before = ended(folder)
+        process = start(folder)
+        # At least one more trial must end before the next kill, or no run would get anywhere.
+        kills += signal_once(process, signal.SIGKILL, lambda before=before: ended(folder) > before)
+        process.communicate()
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0
+    assert kills >= 2
+    check_same(folder, expected)
+
+
+@pytest.mark.parametrize(
+    "moment", ["file begun", "file made", "slots written", "amid the first stack", "weights written"]
+)
+def test_killed_at_a_delicate_moment(folder, expected, moment):
+    """kill -9 while the file, the slots, the first stack or the weights are written loses and repeats nothing."""
+    path = folder / "studies.db"
+    reached = {
+        "file begun": lambda: any(folder.glob("studies.db-new-*")),
+        "file made": path.exists,
+        "slots written": lambda: slots(folder) > 0,
+        "amid the first stack": lambda: epochs_recorded(folder) > 4,
+        "weights written": lambda: any(folder.glob("trained/*")),
+    }[moment]
+    process = start(folder)
+    assert signal_once(process, signal.SIGKILL, reached)
+    process.communicate()
+    finish(folder)
+    check_same(folder, expected)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expected, kind):
+    """Ctrl-C and SIGTERM end a run with exit 130, no trial RUNNING, and the command that resumes printed last."""
+    process = start(folder)
+    assert signal_once(process, kind, lambda: epochs_recorded(folder) > 4)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = told.strip().splitlines()[-1]
+    assert last.endswith("-m coarsefine run small.toml --workers 1")
+    assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
+    resume = last[last.index("To go on: ") + len("To go on: ") :]
+    answer = subprocess.run(["sh", "-c", resume], cwd=folder, check=False, capture_output=True, text=True)  # noqa: S607
+    assert answer.returncode == 0, answer.stderr
+    check_same(folder, expected)
+
+
+def test_two_runs_at_once_share_the_slots(folder, expected):
+    """The same campaign run twice at the same time trains each slot, and the winner, once between them."""
+    processes = [start(folder), start(folder)]
+    told = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert sum("Final training of the winner" in text for text in told) == 1
+    check_same(folder, expected)
+
+
+@pytest.mark.parametrize("size", [60_000, 125_000, 150_000], ids=["making the file", "writing slots", "amid a stack"])
+def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
+    """Where files may grow no further, the run ends with exit 5, the file and the cause; no trial fails for it."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder, preexec_fn=limit)
+    assert answer.returncode == 5, answer.stderr
+    assert "studies.db" in answer.stderr
+    assert "run the same command again" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    finish(folder)
+    check_same(folder, expected)

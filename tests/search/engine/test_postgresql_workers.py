@@ -1,0 +1,97 @@
+"""Several workers on a real PostgreSQL: kills, a server that restarts, and a password that nobody gets to see."""
+
+import json
+import signal
+
+import optuna
+import postgres
+import psutil
+import pytest
+from processes import start, wait_until
+from small_campaign import SMALL, coarsefine, run_in, table
+from sqlalchemy import make_url
+
+from coarsefine import Campaign, run
+
+LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return run_in(tmp_path, LONG)
+
+
+def ended(url):
+    """Return how many trials have ended, 0 while there are none."""
+    if not postgres.execute(url, "SELECT 1 FROM information_schema.tables WHERE table_name = 'trials'"):
+        return 0
+    return postgres.execute(url, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")[0][0]
+
+
+def test_killed_workers_lose_nothing(folder, expected, new_database):
+    """Runs killed again and again on PostgreSQL end with the trials and values of one calm run on SQLite."""
+    for _ in range(4):
+        before = ended(new_database)
+        process = start(folder, "--workers", "2", "--storage", new_database)
+        wait_until(lambda before=before: ended(new_database) > before)
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+            one.send_signal(signal.SIGKILL)
+        process.communicate()
+    answer = coarsefine("run", "small.toml", "--workers", 2, "--storage", new_database, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(new_database) == expected
+
+
+def test_server_that_restarts_amid_a_stage(folder, expected, own_server):
+    """Where the server is restarted under the workers, they come back to it, and the campaign ends as it would have."""
+    with postgres.database(own_server.url("postgres")) as url:
+        process = start(folder, "--workers", "2", "--storage", url)
+        wait_until(lambda: ended(url) > 2)
+        own_server.stop()
+        own_server.start()
+        _, told = process.communicate(timeout=200)
+        assert process.returncode == 0, told
+        assert table(url) == expected
+
+
+def test_password_is_seen_nowhere(folder, new_database, monkeypatch):
+    """A password in the URL is in no output, log, study or JSON, nor in the command line of a worker."""
+    secret = make_url(new_database).set(password=postgres.PASSWORD).render_as_string(hide_password=False)
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    process = start(folder, "--workers", "2", "--storage", secret, "--json")
+    wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
+    # A child that was just forked shows the command line that the user typed, until it becomes itself.
+    typed = psutil.Process(process.pid).cmdline()
+    children = [child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)]
+    lines = [" ".join(command) for command in children if command != typed]
+    out, told = process.communicate(timeout=200)
+    assert process.returncode == 0, told
+    seen = [out, told, *lines, *(path.read_text("utf-8") for path in folder.glob("*logs/small/*.log"))]
+    assert len(seen) >= 2 + len(lines) + 2, "both workers have a log"
+    for command in ("status", "best", "doctor"):
+        arguments = ([command] if command == "doctor" else [command, "small"]) + ["--storage", secret, "--json"]
+        answer = coarsefine(*arguments, cwd=folder)
+        seen += [answer.stdout, answer.stderr]
+    storage = optuna.storages.RDBStorage(secret.replace("{", "{{").replace("}", "}}"))
+    seen += [
+        str(storage.get_all_studies()),
+        *(str(storage.get_all_trials(s._study_id)) for s in storage.get_all_studies()),
+    ]
+    storage.remove_session()
+    storage.engine.dispose()
+    wrong = coarsefine("status", "--storage", secret.replace("tester", "nobody"), cwd=folder)
+    assert wrong.returncode == 5
+    seen += [wrong.stdout, wrong.stderr]
+    quoted = make_url(secret).render_as_string(hide_password=False).partition("tester:")[2].partition("@")[0]
+    assert quoted
+    for text in seen:
+        assert postgres.PASSWORD not in text
+        assert quoted not in text
+    assert "postgresql+psycopg://tester:***@" in json.loads(out)["storage"] or "tester@" in json.loads(out)["storage"]

@@ -1,0 +1,229 @@
+import dataclasses
+import itertools
+import json
+import sqlite3
+import sys
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from small_campaign import SMALL, coarsefine, table
+
+from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, run
+from coarsefine.model import Network
+from coarsefine.search.campaign.dimension import LogUniform
+from coarsefine.search.storage.sqlite import journal_mode
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """The small campaign, run once without disturbance."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "small.toml").write_text(SMALL, "utf-8")
+    campaign = Campaign.load(folder / "small.toml")
+    return campaign, folder / "studies.db", run(campaign, folder / "studies.db")
+
+
+def test_campaign_runs_every_planned_trial_once(undisturbed):
+    """A run ends done, with exactly the planned trials of each stage, a winner, and a trained network on disk."""
+    campaign, path, status = undisturbed
+    assert status.state == "done"
+    assert [(s.trials, s.completed + s.diverged) for s in status.stages] == [(9, 9), (6, 6)]
+    values = [trial.value for stage in status.stages for trial in stage.best]
+    assert status.winner.trial.value == max(values)
+    assert status.final.reproduction.exact
+    (folder,) = (path.parent / "trained").iterdir()
+    assert Network.load(folder / "model.npz").theta.W1.shape == (1, campaign.model.hidden, 64)
+
+
+def test_second_run_trains_nothing(undisturbed):
+    """Run again, a finished campaign is told, not repeated: nothing in the storage changes, no data is needed."""
+    campaign, path, status = undisturbed
+    before = path.read_bytes()
+    heard = []
+
+    class Ears(Watcher):
+        def stage_opened(self, status, stage):
+            heard.append(stage)
+
+    again = run(campaign, path, watcher=Ears())
+    assert again == status
+    assert heard == []
+    assert path.read_bytes() == before
+
+
+def test_plain_optuna_reads_the_studies(undisturbed):
+    """optuna.load_study shows parameters, values per epoch, seeds, parents, ranges and provenance."""
+    _, path, status = undisturbed
+    storage = f"sqlite:///{path}"
+    coarse = optuna.load_study(study_name="small/coarse", storage=storage)
+    fine = optuna.load_study(study_name="small/fine", storage=storage)
+    assert coarse.direction.name == "MAXIMIZE"
+    assert (coarse.user_attrs["parent"], fine.user_attrs["parent"]) == (None, "small/coarse")
+    assert coarse.user_attrs["space"] == {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}
+    assert fine.user_attrs["narrowed_from"] == [t.number for t in status.stages[0].best]
+    assert len(fine.user_attrs["data"]["digest"]) == 64
+    for trial in fine.trials:
+        assert set(trial.params) == {"eta", "lambda"}
+        assert list(trial.intermediate_values) == [1, 2, 3]
+        assert trial.value == trial.intermediate_values[3]
+        assert trial.datetime_start <= trial.datetime_complete
+        assert len(trial.user_attrs["train_loss"]) == 3
+    assert fine.best_value == status.stages[1].best[0].value
+
+
+def test_child_is_narrowed_from_and_carries_the_parents_best(undisturbed):
+    """The fine stage lies around the parent's best; its first slots are the parent's best points with fresh seeds."""
+    _, path, status = undisturbed
+    coarse, fine = status.stages
+    study = optuna.load_study(study_name="small/fine", storage=f"sqlite:///{path}")
+    parent = {t.number: t for t in optuna.load_study(study_name="small/coarse", storage=f"sqlite:///{path}").trials}
+    carried = study.user_attrs["carried"]
+    assert [c["number"] for c in carried] == [0, 1]
+    for pair in carried:
+        ours, theirs = study.trials[pair["number"]], parent[pair["from"]]
+        assert ours.params == theirs.params
+        assert ours.user_attrs["seed"] != theirs.user_attrs["seed"]
+    for trial in coarse.best:
+        assert fine.space["eta"].low <= trial.point["eta"] <= fine.space["eta"].high
+    for trial in study.trials:
+        assert fine.space["eta"].holds(trial.params["eta"])
+        assert fine.space["lambda"].holds(trial.params["lambda"])
+
+
+@pytest.mark.parametrize("width", [1, 3, 9])
+def test_stack_width_changes_no_bit(undisturbed, tmp_path, width):
+    """Trained one at a time, by threes or all at once, every trial has the same values at every epoch."""
+    campaign, path, _ = undisturbed
+    stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
+    run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
+    assert table(tmp_path / "other.db") == table(path)
+
+
+def stop_at(question):
+    """Return a `stop` that says yes from the nth time on that it is asked: before each stack and after each epoch."""
+    asked = itertools.count(1)
+    return lambda: next(asked) >= question
+
+
+@pytest.mark.parametrize("question", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19])
+def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, question):
+    """Stopped at any moment, a run leaves no trial running; resumed, it has the trials and values of one run."""
+    campaign, path, status = undisturbed
+    with pytest.raises(Interrupted):
+        run(campaign, tmp_path / "s.db", stop=stop_at(question))
+    assert not any(state is TrialState.RUNNING for state, *_ in table(tmp_path / "s.db").values())
+    resumed = run(campaign, tmp_path / "s.db")
+    assert table(tmp_path / "s.db") == table(path)
+    assert resumed.winner == status.winner
+    assert resumed.final.test_accuracy == status.final.test_accuracy
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seed": 4}, "config.seed was 3, now 4"),
+        ({"final": {"epochs": 9}}, "config.final.epochs was 4, now 9"),
+        ({"model": {"hidden": 11}}, "config.model.hidden was 10, now 11"),
+    ],
+)
+def test_changed_campaign_is_refused_with_the_difference(undisturbed, change, told):
+    """A campaign that differs from the one begun is refused with difference and remedy; nothing changes."""
+    campaign, path, _ = undisturbed
+    before = path.read_bytes()
+    update = {k: getattr(campaign, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in change.items()}
+    with pytest.raises(CampaignError, match=told) as error:
+        run(campaign.model_copy(update=update), path)
+    assert "another name" in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_other_data_is_refused(small, tmp_path, monkeypatch):
+    """A begun campaign does not go on with other images."""
+    loading = sys.modules["coarsefine.search.training.workload"]
+    with pytest.raises(Interrupted):
+        run(small, tmp_path / "s.db", stop=stop_at(3))
+    real = loading.load_images
+    monkeypatch.setattr(loading, "load_images", lambda *args: dataclasses.replace(real(*args), digest="0" * 64))
+    with pytest.raises(CampaignError, match=r"data\.digest was"):
+        run(small, tmp_path / "s.db")
+
+
+def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
+    """Where no trial completes, the run says so; the trials keep the reason of their divergence."""
+    first = small.stage[0].model_copy(update={"eta": LogUniform(1e5, 1e6), "lam": LogUniform(1e-3, 1e-2)})
+    with pytest.raises(NothingCompleted, match="9 diverged") as error:
+        run(small.model_copy(update={"stage": [first, small.stage[1]]}), tmp_path / "s.db")
+    assert error.value.exit_code == 3
+    for state, *_, attrs in table(tmp_path / "s.db").values():
+        assert state is TrialState.FAIL
+        assert attrs["reason"].startswith("diverged in epoch 1: training loss")
+
+
+@pytest.mark.parametrize("name", ["digits", "paper", "cifar10"])
+def test_campaign_is_had_back_from_its_fingerprint(name):
+    """What a study keeps of its campaign is enough to go on with it, on a machine that has no file of it."""
+    campaign = Campaign.load(name)
+    again = Campaign.model_validate(json.loads(json.dumps(campaign.fingerprint())))
+    assert again.fingerprint() == campaign.fingerprint()
+
+
+def test_two_campaigns_share_a_storage(undisturbed, tmp_path):
+    """Campaigns of different names live in one file, and `status` asks which is meant."""
+    campaign, path, _ = undisturbed
+    shared = tmp_path / "studies.db"
+    shared.write_bytes(path.read_bytes())
+    run(campaign.model_copy(update={"name": "other", "seed": 8}), shared)
+    assert len(table(shared)) == 30
+    answer = coarsefine("status", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "small, other" in answer.stderr
+
+
+def test_foreign_study_of_the_same_name_is_refused(small, tmp_path):
+    """A study that something else made under a stage's name is neither used nor touched."""
+    storage = f"sqlite:///{tmp_path / 's.db'}"
+    optuna.create_study(study_name="small/coarse", storage=storage).add_trial(optuna.create_trial(value=1.0))
+    with pytest.raises(CampaignError, match="not made by Coarsefine"):
+        run(small, tmp_path / "s.db")
+    assert len(optuna.load_study(study_name="small/coarse", storage=storage).trials) == 1
+
+
+def test_command_line_json_has_the_promised_keys(undisturbed):
+    """`run --json`, `status --json` and `best --json` print one object with the promised names."""
+    _, path, status = undisturbed
+    for command in (("run", "small.toml"), ("status",), ("status", "small")):
+        told = json.loads(coarsefine(*command, "--json", cwd=path.parent).stdout)
+        assert told == json.loads(json.dumps(status.as_dict()))
+    assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "confirm", "final", "trainings"}
+    stage = told["stages"][1]
+    expected = "name study trials completed pruned diverged failed waiting running space parent best"
+    assert set(stage) == set(expected.split())
+    assert set(stage["space"]) == {"eta", "lambda"}
+    assert set(stage["best"][0]) == {"number", "params", "value", "seed"}
+    assert set(told["winner"]) >= {"stage", "number", "params", "value"}
+    finals = "epochs train_accuracy validation_accuracy test_accuracy seconds"
+    assert set(told["final"]) >= set(finals.split())
+    best = json.loads(coarsefine("best", "small", "--json", cwd=path.parent).stdout)
+    assert best["winner"] == told["winner"]
+
+
+def test_status_of_a_campaign_that_stopped_midway(small, tmp_path):
+    """Status counts what is left, knows the ranges given, and shows stages that are not yet open."""
+    with pytest.raises(Interrupted):
+        run(small, tmp_path / "studies.db", stop=stop_at(3))
+    told = json.loads(coarsefine("status", "--json", cwd=tmp_path).stdout)
+    assert told["state"] == "interrupted"
+    assert [(s["waiting"], s["running"], s["completed"]) for s in told["stages"]] == [(9, 0, 0), (6, 0, 0)]
+    assert told["stages"][1]["space"] is None
+    assert told["winner"] is told["final"] is None
+
+
+def test_file_keeps_the_journal_mode_that_is_safe_here(undisturbed):
+    """The file is in the journal mode that this SQLite library handles safely."""
+    _, path, _ = undisturbed
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == journal_mode()
+    connection.close()
+    assert journal_mode((3, 40, 1)) == journal_mode((3, 51, 2)) == "delete"
+    assert journal_mode((3, 51, 3)) == journal_mode((3, 50, 7)) == journal_mode((3, 44, 6)) == "wal"

@@ -1,0 +1,68 @@
+from datetime import datetime, timedelta
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from coarsefine.search.results.study import Study
+from coarsefine.search.results.time_left import seconds_left
+
+NOW = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - local and without a zone, as Optuna's
+RANGES = {"eta": FloatDistribution(0.1, 1, log=True), "lambda": FloatDistribution(0.1, 1, log=True)}
+
+
+def trial(number, state, begun=None, took=None, epochs=0):
+    """Return a trial that began so many seconds ago, and ended after so many."""
+    start = None if begun is None else NOW - timedelta(seconds=begun)
+    return FrozenTrial(
+        number=number, state=state, value=None, values=[0.5] if state is TrialState.COMPLETE else None,
+        datetime_start=start, datetime_complete=start + timedelta(seconds=took) if took is not None else None,
+        params={"eta": 0.5, "lambda": 0.5}, distributions=RANGES, user_attrs={"seed": number}, system_attrs={},
+        intermediate_values=dict.fromkeys(range(1, epochs + 1), 0.5), trial_id=number,
+    )  # fmt: skip
+
+
+def left(trials, live):
+    return seconds_left(Study(1, "small/coarse", {}, tuple(trials)), 10, live, NOW)
+
+
+def waiting(numbers):
+    return [trial(number, TrialState.WAITING) for number in numbers]
+
+
+def test_a_stage_that_ended_takes_no_more():
+    """Without an unfinished trial nothing is left, whoever works."""
+    assert left([trial(0, TrialState.COMPLETE, 50, 20), trial(1, TrialState.FAIL, 50, 1)], 0) == 0.0
+
+
+def test_what_nobody_trains_has_no_end():
+    """Without a worker, or before an epoch was recorded, the time left cannot be told."""
+    assert left([trial(0, TrialState.COMPLETE, 50, 20), *waiting([1, 2])], 0) is None
+    assert left([trial(0, TrialState.RUNNING, 5), *waiting([1, 2])], 1) is None
+    assert left(waiting([0, 1]), 0) is None
+
+
+def test_ended_trials_tell_how_long_the_others_take():
+    """Two at a time, four that wait and two half done take as long as the ended ones did: 4 × 20 / 2 + 2 × 10 / 2."""
+    ended = [trial(n, TrialState.COMPLETE, 100, 20) for n in range(3)]
+    running = [trial(n, TrialState.RUNNING, 10, epochs=5) for n in (3, 4)]
+    assert left([*ended, *running, *waiting(range(5, 9))], 2) == pytest.approx(50)
+
+
+def test_epochs_tell_before_a_trial_has_ended():
+    """Four of ten epochs in 8 s promise 20 s a trial: 12 s more for the two begun, 20 s for the two that wait."""
+    running = [trial(n, TrialState.RUNNING, 8, epochs=4) for n in (0, 1)]
+    assert left([*running, *waiting([2, 3])], 2) == pytest.approx(12 + 20)
+
+
+def test_only_the_last_ended_trials_count():
+    """Workers that came since make old durations worthless."""
+    old = [trial(n, TrialState.COMPLETE, 10_000, 1000) for n in range(10)]
+    new = [trial(n, TrialState.COMPLETE, 500, 2) for n in range(10, 60)]
+    assert left([*old, *new, *waiting([60])], 1) == pytest.approx(2)
+
+
+def test_a_trial_that_takes_longer_than_others_owes_nothing():
+    """Time left is never negative."""
+    trials = [trial(0, TrialState.COMPLETE, 100, 5), trial(1, TrialState.RUNNING, 50, epochs=2)]
+    assert left(trials, 1) == 0.0

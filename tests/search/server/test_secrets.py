@@ -1,0 +1,119 @@
+import os
+import re
+from urllib.parse import quote
+
+import httpx
+import optuna
+import postgres
+import pytest
+from optuna.trial import TrialState, create_trial
+from processes import wait_until
+from serving import command, serving
+from sqlalchemy import make_url
+from test_server_door import READING, routes
+
+from coarsefine import run
+from coarsefine.search.server.redact import redact
+
+WORD = "hidden-w0rd"
+URL = f"postgresql+psycopg://someone:{WORD}@db.example:5432/search"
+
+
+def read_everything(client):
+    """Ask every route of both tables for what is there and what is not; yield path and answer."""
+    paths = {path for method, path in routes(client.app) if method in READING and not path.endswith("/events")}
+    for path in sorted(paths):
+        for asked in (path, f"{path}x", path.replace("1", "99").replace("small", "nothing")):
+            yield asked, client.get(asked)
+
+
+def test_a_planted_address_appears_nowhere(copied):
+    """A database address with a password in a name, note, reason, attribute or parent is in no answer of any route."""
+    storage = f"sqlite:///{copied}"
+    optuna.create_study(storage=storage, study_name=URL).set_user_attr("url", URL)
+    optuna.create_study(storage=storage, study_name="small/other").set_user_attr("campaign", URL)
+    coarse = optuna.load_study(study_name="small/coarse", storage=storage)
+    for key in ("rule", "parent", "note"):
+        coarse.set_user_attr(key, URL)
+    coarse._storage.set_study_system_attr(coarse._study_id, "dashboard:note_str:0", f"see {URL}")
+    like = coarse.trials[0]
+    attrs = {"seed": 1, "reason": f"lost {URL}", "url": URL}
+    planted = create_trial(
+        state=TrialState.FAIL, params=like.params, distributions=like.distributions, user_attrs=attrs
+    )
+    coarse.add_trial(planted)
+    with serving(copied) as client:
+        seen = dict(read_everything(client))
+        assert "address withheld" in seen["/api/v1/campaigns/small"].text
+        assert "address withheld" in seen["/api/studies/1"].text
+        for path, answer in seen.items():
+            assert WORD not in answer.text, path
+            assert "postgresql" not in answer.text or path.startswith("/static"), path
+
+
+def test_the_own_address_appears_nowhere(client, searched):
+    """Where the studies lie is in no answer either, whatever the route."""
+    for path, answer in read_everything(client):
+        assert "sqlite:" not in answer.text or path.startswith("/static"), path
+        if path.startswith("/api/v1"):  # the final training tells where its weights are
+            assert f"{searched}/studies.db" not in answer.text, path
+
+
+def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, small, monkeypatch):
+    """On PostgreSQL, with and without its tables, neither an answer nor the log holds the address or the password."""
+    monkeypatch.chdir(tmp_path)  # the weights go there
+    run(small, new_database)
+    url = make_url(new_database)
+    password = url.password or os.environ.get("PGPASSWORD", "")
+    given = url.set(password=password).render_as_string(hide_password=False)
+    secrets = [secret for secret in (password, quote(password, safe=""), "postgresql", given) if secret]
+    with command("--port", "0", "--storage", given, cwd=tmp_path) as (process, said):
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+        answers = [httpx.get(address + path) for path in PATHS]
+        assert [answer.status_code for answer in answers] == [200] * len(PATHS)
+        postgres.execute(new_database, "DROP TABLE studies, trials CASCADE")
+        wait_until(lambda: httpx.get(address + PATHS[1]).status_code == 503)  # what was read before is shown a while
+        answers += [httpx.get(address + path) for path in PATHS]
+        assert {answer.status_code for answer in answers[len(PATHS) :]} <= {500, 503}
+        process.terminate()
+        log = process.communicate()
+    for text in (said, *log, *(answer.text for answer in answers)):
+        for secret in secrets:
+            assert secret not in text
+
+
+PATHS = (
+    "/api/v1/campaigns",
+    "/api/v1/campaigns/small",
+    "/api/v1/campaigns/small/figures/map",
+    "/api/studies",
+    "/api/studies/1",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"a":"postgresql://u:p@h/d?x=1","b":1}', b'{"a":"[database address withheld]","b":1}'),
+        (b"at mysql+pymysql://u@h/d, then", b"at [database address withheld] then"),
+        (b"sqlite:////home/a/studies.db\n", b"[database address withheld]\n"),
+        (b"see ftp://user:p%40ss@host/file", b"see [database address withheld]"),
+        (b"POSTGRES://U:P@H", b"[database address withheld]"),
+        (b"http://example.org/a:b@c and https://[::1]:8080/x", b"http://example.org/a:b@c and https://[::1]:8080/x"),
+        (b"http://127.0.0.1:8080/", b"http://127.0.0.1:8080/"),
+        (b"no address: at all", b"no address: at all"),
+        (rb'["sqlite:\u002f\u002F\u002fa","b"]', b'["[database address withheld]","b"]'),
+        (rb'["http:\/\/u:p\u00fc@h\/d"]', b'["[database address withheld]"]'),
+        (rb'"http:\u002f\u002fexample.org\u002fa:b@c"', rb'"http:\u002f\u002fexample.org\u002fa:b@c"'),
+    ],
+)
+def test_addresses_are_found_and_nothing_else(text, expected):
+    """Addresses of databases go, and any with a password; others stay as they are."""
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize("piece", [b"a.", b"a:", b"x://", b"x://a:", b"sqlite:", b"\\u00fc", b"x://\\u00fc:"])
+def test_no_text_takes_long(piece):
+    """The time to look through a text grows with its length alone: what would be quadratic takes minutes here."""
+    text = b"sqlite://a b://c " + piece * (1_000_000 // len(piece))
+    assert redact(text).startswith(b"[database address withheld] b://c ")

@@ -1,0 +1,67 @@
+"""Where studies may live, and what is shown of it."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+from coarsefine import UsageError
+from coarsefine.search.storage.location import locate
+
+
+@pytest.mark.parametrize("given", ["studies.db", Path("studies.db"), "sqlite:///studies.db"])
+def test_files_are_located_absolutely(given, tmp_path, monkeypatch):
+    """A path, relative or as URL, is the same file from wherever it is opened later."""
+    monkeypatch.chdir(tmp_path)
+    location = locate(given)
+    assert (location.kind, location.file) == ("sqlite", tmp_path / "studies.db")
+    assert str(location) == str(tmp_path / "studies.db")
+    assert location.shown == f"sqlite:///{tmp_path / 'studies.db'}"
+    assert location.folder == tmp_path
+    assert locate(location) is location
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://u:secret@h:5433/d", "postgresql+psycopg://u@h:5433/d"),
+        ("postgresql+psycopg://u:s%25ecret%40@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql://u@h/d?password=secret&sslmode=require", "postgresql+psycopg://u@h/d?sslmode=require"),
+        ("postgresql://u@/d?host=/run/x&sslpassword=secret", "postgresql+psycopg://u@/d?host=%2Frun%2Fx"),
+        ("postgresql://u:a/secret@h/d", "postgresql+psycopg://u@h/d"),
+    ],
+)
+def test_servers_are_shown_without_passwords(given, shown):
+    """Passwords, in the URL's place for them or among its parameters, are kept for the driver alone."""
+    location = locate(given)
+    assert (location.kind, location.shown, str(location)) == ("postgresql", shown, shown)
+    assert "ecret" in location.url
+    assert "ecret" not in repr(location)
+    assert location.folder == Path.cwd()
+    assert pickle.loads(pickle.dumps(location)) == location  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "mysql://u:secret@h/d", "postgresql+psycopg2://u:secret@h/d", "postgres://u:secret@h/d", "sqlite://",
+        "sqlite:///:memory:", "sqlite:///s.db?mode=ro", "sqlite://secret/s.db", "postgresql://u:secret@h:port/d",
+        "postgresql://u:pa@secret@h/d", "postgresql://u:p@a/secret@h/d", "://secret", "", "a\0b",
+    ],
+)  # fmt: skip
+def test_other_places_are_refused_without_a_password(given):
+    """What is neither a SQLite file nor a PostgreSQL URL is refused with what to give instead."""
+    with pytest.raises(UsageError, match=r"give a SQLite file, such as studies.db, or postgresql\+psycopg://") as error:
+        locate(given)
+    assert error.value.exit_code == 2
+    if "sqlite" not in given:
+        assert "secret" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_missing_driver_is_told(monkeypatch):
+    """Without psycopg, a PostgreSQL URL says what to install."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UsageError, match=r"install coarsefine\[postgresql\]"):
+        locate("postgresql://u@h/d")

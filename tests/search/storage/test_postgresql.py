@@ -1,0 +1,229 @@
+"""Between us and a PostgreSQL server: connections cut, rights lacking, other tables, and what is told of each."""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import postgres
+import pytest
+from processes import start, wait_until
+from small_campaign import SMALL, run_in, table
+from sqlalchemy import create_engine, make_url, text
+
+from coarsefine import Campaign, Interrupted, StorageError, Watcher, run
+from coarsefine.search.cli.doctor import examine, worst
+from coarsefine.search.storage import lease_queue, retry
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import make_storage, open_storage
+
+OURS = "FROM pg_stat_activity WHERE application_name = 'coarsefine' AND datname = current_database()"
+LONG = SMALL.replace("epochs = 3", "epochs = 40")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The long campaign on SQLite, undisturbed."""
+    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the long campaign, and in it."""
+    monkeypatch.chdir(run_in(tmp_path, LONG))
+    return tmp_path
+
+
+class Disturbing(Watcher):
+    """Does something once, amid the first stage."""
+
+    def __init__(self, deed):
+        self.deed = deed
+
+    def progressed(self, progress):
+        deed, self.deed = self.deed, lambda: None
+        deed()
+
+
+def cut_connections(url):
+    return len(postgres.execute(url, f"SELECT pg_terminate_backend(pid) {OURS}"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_same_bits_as_on_sqlite(expected, new_database):
+    """A campaign stopped and resumed on PostgreSQL has the trials and values of one run on SQLite."""
+    campaign = Campaign.load("small.toml")
+    asked = iter(range(30))
+    with pytest.raises(Interrupted):
+        run(campaign, new_database, stop=lambda: next(asked, None) is None)
+    assert not any(row[0].name == "RUNNING" for row in table(new_database).values())
+    status = run(campaign, new_database)
+    assert table(new_database) == expected
+    assert Path(status.final.folder).parent == locate(new_database).beside("trained")
+    assert run(campaign, new_database) == status
+
+
+@pytest.mark.usefixtures("folder")
+def test_connections_cut_amid_a_stage(expected, new_database):
+    """Connections that the server ends between claim and record are made anew: nothing is lost, nothing repeated."""
+    cut = []
+    campaign = Campaign.load("small.toml")
+    status = run(campaign, new_database, watcher=Disturbing(lambda: cut.append(cut_connections(new_database))))
+    assert cut[0] >= 1
+    assert status.state == "done"
+    assert table(new_database) == expected
+
+
+@pytest.mark.usefixtures("folder")
+def test_connection_cut_amid_a_transaction(expected, new_database, monkeypatch):
+    """A connection that ends in the middle of a record leaves nothing of it; the record is written again whole."""
+    real, cut = lease_queue.write, []
+
+    def cutting(connection, records):
+        if not cut:
+            cut.append(cut_connections(new_database))
+        real(connection, records)
+
+    monkeypatch.setattr(lease_queue, "write", cutting)
+    run(Campaign.load("small.toml"), new_database)
+    assert cut[0] >= 1
+    assert table(new_database) == expected
+
+
+@pytest.mark.usefixtures("folder")
+def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
+    """After a minute, here a moment, of trying, the cause is told with exit 5, and a later run goes on."""
+    if os.environ.get(postgres.VARIABLE):
+        pytest.skip("the server that the environment names is not ours to stop")
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.3)
+    campaign = Campaign.load("small.toml")
+    with pytest.raises(StorageError, match="Connection refused") as error:
+        run(campaign, new_database, watcher=Disturbing(own_server.stop))
+    assert error.value.exit_code == 5
+    assert "run the same command again" in str(error.value)
+    assert "\n" not in str(error.value)
+    own_server.start()
+    assert run(campaign, new_database).state == "done"
+
+
+def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
+    """A worker whose first connection meets a server that is not up waits for it, instead of ending the run."""
+    waited = threading.Event()
+
+    def sleeping(seconds):
+        waited.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=sleeping, monotonic=time.monotonic))
+    with postgres.database(own_server.url("postgres")) as url:
+        make_storage(locate(url)).close()
+        own_server.stop()
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(open_storage, locate(url), writing=True, patient=True)
+            assert waited.wait(60)
+            assert not coming.done()
+            own_server.start()
+            coming.result(60).close()
+
+
+@pytest.fixture
+def secret(new_database):
+    """The URL of an empty database with its password, which is nowhere else."""
+    url = make_url(new_database)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", "")
+        yield url.set(password=url.password or postgres.PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [
+        ({"password": "wr{o}ng%"}, "password authentication failed"),
+        ({"database": "nowhere"}, "does not exist"),
+        ({"port": 9}, "refused"),
+    ],
+    ids=["password", "database", "port"],
+)
+def test_unreachable_database_is_told_without_its_password(secret, wrong, cause, monkeypatch):
+    """A wrong password, database or port ends run, status and doctor with exit 5, the cause, and no password."""
+    if "password" in wrong and os.environ.get(postgres.VARIABLE):
+        pytest.skip("the server that the environment names may ask for no password")
+    location = locate(secret.set(**wrong).render_as_string(hide_password=False))
+    findings = examine(location, None)
+    assert worst(findings) == 5
+    patient = partial(open_storage, patient=True)  # waits for a server, not for another password
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
+    for open_it in (open_storage, make_storage, patient):
+        with pytest.raises(StorageError, match=cause) as error:
+            open_it(location)
+        told = f"{error.value}{findings}{location!r}{location}"
+        assert secret.password not in told
+        assert "wr{o}ng" not in told
+
+
+def test_command_that_resumes_shows_no_password(folder, secret):
+    """Interrupted, a run that was given a password in its URL prints the command to go on without it."""
+    url = secret.render_as_string(hide_password=False)
+    process = start(folder, "--workers", "1", "--json", f"--storage={url}")
+    wait_until(lambda: postgres.execute(url, f"SELECT count(*) {OURS}")[0][0] > 0)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.endswith(f"--storage={locate(url).shown}\n")
+    for form in (secret.password, url.split(":")[2].partition("@")[0]):
+        assert form not in out + err
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [("v9.9.9.z", "updating optuna"), ("v2.6.0.a", "optuna storage upgrade")],
+    ids=["newer", "older"],
+)
+def test_tables_of_another_optuna_are_told(location, revision, told):
+    """Tables that a newer or older Optuna made are refused with exit 5, and what to do."""
+    engine = create_engine(location.url)
+
+    def stamp(version):
+        with engine.begin() as connection:
+            before = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        return before
+
+    before = stamp(revision)
+    try:
+        with pytest.raises(StorageError, match=told) as error:
+            make_storage(location)
+        assert error.value.exit_code == 5
+        assert worst(examine(location, None)) == 5
+    finally:
+        stamp(before)
+        engine.dispose()
+
+
+def test_empty_database(new_database):
+    """Before the first run, status says how to begin, doctor that all is well, and neither makes a table."""
+    location = locate(new_database)
+    with pytest.raises(StorageError, match="holds no studies: start a campaign with `coarsefine run`"):
+        open_storage(location)
+    findings = {finding.check: finding for finding in examine(location, None)}
+    assert worst(list(findings.values())) == 0
+    assert "answers, version" in findings["postgresql"].found
+    assert "holds no studies yet" in findings["storage"].found
+    assert postgres.execute(new_database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+def test_user_who_may_not_make_tables_is_told(new_database):
+    """Without the right to make tables, the run says so and what the owner must do."""
+    name = make_url(new_database).database
+    postgres.execute(new_database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    try:
+        with pytest.raises(StorageError, match=r"permission denied for schema public.*Let the database's owner"):
+            make_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False)))
+    finally:
+        postgres.execute(new_database, f"DROP ROLE {name}")

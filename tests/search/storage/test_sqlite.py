@@ -1,0 +1,137 @@
+"""The rules of a SQLite file: where it may be, its journal, its backups, and what is told when it is damaged."""
+
+import collections
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+
+import psutil
+import pytest
+from processes import dead
+from small_campaign import table
+
+from coarsefine import StorageError, Watcher, run
+from coarsefine.search.cli.doctor import examine
+from coarsefine.search.storage import backups, sqlite
+from coarsefine.search.storage.location import at_file, locate
+from coarsefine.search.storage.optuna_storage import make_storage
+
+Mount = collections.namedtuple("Mount", "mountpoint fstype")
+
+
+def test_network_file_system_is_refused_before_anything_is_written(small, tmp_path, monkeypatch):
+    """SQLite's locks cannot be relied on over a network: run and doctor refuse alike, and make nothing."""
+    mounts = [Mount("/", "ext4"), Mount(str(tmp_path), "nfs4")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
+    place = tmp_path / "new" / "studies.db"
+    with pytest.raises(StorageError, match="is on nfs4, and SQLite needs a local disk") as error:
+        run(small, place)
+    told = [finding.found for finding in examine(at_file(place), None) if finding.check == "file system"]
+    assert told == [str(error.value)]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_link_to_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    """Where a folder is a link, what counts is where it leads."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").symlink_to(tmp_path / "far")
+    mounts = [Mount("/", "ext4"), Mount(str(tmp_path / "far"), "cifs")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
+    with pytest.raises(StorageError, match="is on cifs"):
+        sqlite.file_system(tmp_path / "near" / "studies.db")
+
+
+def mode_of(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+
+@pytest.mark.parametrize(("here", "after"), [("delete", "delete"), ("wal", "wal")])
+def test_file_from_elsewhere_is_taken_out_of_wal_where_that_is_unsafe(made_file, tmp_path, monkeypatch, here, after):
+    """A file in WAL that comes from a machine with a sound library is changed where the library is not."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+    monkeypatch.setattr(sqlite, "journal_mode", lambda: here)
+    make_storage(locate(path)).close()
+    assert mode_of(path) == after
+
+
+def test_each_stage_leaves_a_backup(small, tmp_path):
+    """After each stage there is a whole copy of the studies so far, which opens like the original."""
+    run(small, tmp_path / "studies.db")
+    folder = tmp_path / "studies.db-backups"
+    assert sorted(path.name for path in folder.iterdir()) == ["small+coarse.db", "small+fine.db"]
+    assert table(folder / "small+fine.db") == table(tmp_path / "studies.db")
+    assert {study for study, _ in table(folder / "small+coarse.db")} == {"small/coarse"}
+
+
+def test_backups_are_bounded_and_the_newest_good_one_is_named(made_file, tmp_path):
+    """Five backups are kept; a damaged file is told with the newest that is whole, whatever else lies about."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    for index in range(7):
+        copy = backups.back_up(path, f"stage {index}")
+        os.utime(copy, (index, index))
+    folder = copy.parent
+    assert sorted(p.name for p in folder.iterdir()) == [f"stage {index}.db" for index in range(2, 7)]
+    (folder / "stage 6.db").write_bytes(b"SQLite format 3\0 cut off")
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 8] = bytes(4096 * 5)
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=r"damaged .*: move it away, and put back its newest good backup") as error:
+        make_storage(locate(path))
+    assert str(error.value).endswith(f"{folder / 'stage 5.db'}.")
+    assert path.read_bytes() == content
+
+
+def test_leftover_of_a_killed_backup_goes_with_the_next(made_file, tmp_path):
+    """What a killed process left half copied is removed by the next backup of that name."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    copy = backups.back_up(path, "stage")
+    leftover = copy.with_name(f"stage.db-new-{dead()}")
+    leftover.write_bytes(b"half")
+    backups.back_up(path, "stage")
+    assert [p.name for p in copy.parent.iterdir()] == ["stage.db"]
+
+
+def test_full_disk_at_a_backup_is_told_and_stops_nothing(small, tmp_path):
+    """Where there is no room for a backup, the run says so and goes on to its end."""
+    (tmp_path / "studies.db-backups").write_text("in the way")
+    said = []
+
+    class Ears(Watcher):
+        def say(self, sentence):
+            said.append(sentence)
+
+    assert run(small, tmp_path / "studies.db", watcher=Ears()).state == "done"
+    assert [sentence.split(".")[0] for sentence in said] == [
+        "There is no backup of stage coarse",
+        "There is no backup of stage fine",
+    ]
+
+
+def test_backup_is_made_while_others_write(made_file, tmp_path):
+    """A backup waits for who writes, and is taken as one transaction sees the file."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("INSERT INTO studies (study_name) VALUES ('begun')")
+        copy = backups.back_up(path, "amid")
+        writer.commit()
+    with closing(sqlite3.connect(copy)) as reader:
+        assert reader.execute("SELECT count(*) FROM studies").fetchone() == (0,)
+
+
+def test_file_of_an_earlier_build_is_told(made_file, tmp_path):
+    """A lease table without the columns of today is told as such, before anything is trained."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE lease DROP COLUMN story")
+    with pytest.raises(StorageError, match="'lease' is of an earlier Coarsefine") as error:
+        make_storage(locate(path))
+    assert error.value.exit_code == 5

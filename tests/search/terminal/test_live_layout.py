@@ -1,0 +1,213 @@
+"""The live view without a terminal: it fits any size, and tells what the storage holds on either database."""
+
+import io
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.text import Text
+from small_campaign import HALVING, run_in, table
+from test_queue import going, open_stage
+
+from coarsefine import Campaign, run
+from coarsefine.search.campaign.halving import NO_HALVING, Halving
+from coarsefine.search.campaign.space import Point
+from coarsefine.search.results.progress import Following, Rate, best_of
+from coarsefine.search.results.status import read_status
+from coarsefine.search.results.study import find_studies
+from coarsefine.search.storage.slots import Ending, Record
+from coarsefine.search.terminal.live_layout import draw
+from coarsefine.search.terminal.live_state import Row, Scene
+from coarsefine.search.terminal.live_view import LiveView
+
+
+def ending(number, value=0.5, state=TrialState.COMPLETE, reason=None):
+    return Ending(number, Point.of({"eta": 0.1234567, "lambda": 1.234567e-5}), state, value, 10, reason)
+
+
+def scene_of(names, trials, seconds, rate, last):
+    kinds = itertools.chain(["done", "now"], itertools.repeat("next"))
+    rows = [
+        Row(
+            name, mark, trials // 2, trials, 0.5, 100, ending(trials - 1), 0.9876, seconds,
+            "η 0.001 to 0.3, λ 1.0e-07 to 1.0e-01", "20 pruned, 1 diverged",
+        )
+        for name, mark in zip(names, kinds, strict=False)
+    ]  # fmt: skip
+    ended = tuple((names[0], e) for e in last)
+    return Scene(
+        "n" * 64, ("eta", "lambda"), tuple(rows), 0.0, 10.0, ended[0] if ended else None, ended, 1000,
+        "20 trials in training", rate, 10.0,
+        "coarsefine serve --storage /a/folder/of/a/very/long/name/indeed/with/studies.db",
+    )  # fmt: skip
+
+
+ENDINGS = [ending(3), ending(999_999, 0.1, TrialState.PRUNED), ending(7, None, TrialState.FAIL, "d" * 99)]
+SCENES = st.builds(
+    scene_of,
+    names=st.lists(st.text("abc .-_", min_size=1, max_size=64), min_size=2, max_size=30),
+    trials=st.sampled_from([1, 50, 1_000_000]),
+    seconds=st.sampled_from([None, 0.4, 1e6]),
+    rate=st.sampled_from([None, 1e-5, 3.0, 1e7]),
+    last=st.lists(st.sampled_from(ENDINGS), max_size=40),
+)
+
+
+@given(scene=SCENES, width=st.integers(3, 300), height=st.integers(1, 100), stopping=st.booleans())
+def test_view_fits_any_terminal(scene, width, height, stopping):
+    """However small or large terminal and campaign are, no line is too wide, and a row is left for the cursor."""
+    lines = draw(scene, width, height, 12.0, stopping=stopping)
+    assert 1 <= len(lines) <= max(height - 1, 1)
+    assert all(line.cell_len <= width for line in lines)
+    assert all("\n" not in line.plain for line in lines)
+    assert height < 4 or any("▶" in line.plain for line in lines), "what moves is shown"
+
+
+def test_wide_terminal_is_used():
+    """At 200 columns stand ranges, how trials ended, and finished trials side by side; at 80 none of these."""
+    scene = scene_of(["coarse", "fine"], 50, 30.0, 3.0, [ending(n) for n in range(20)])
+    wide, narrow = (
+        [line.plain for line in draw(scene, width, 24, 12.0, stopping=False)] for width in (200, 80)
+    )  # fmt: skip
+    for part in ("λ 1.0e-07 to 1.0e-01", "20 pruned, 1 diverged"):
+        assert any(part in line for line in wide)
+        assert not any(part in line for line in narrow)
+    assert max(line.count("50.00 %  ") for line in wide) >= 2 or max(line.count("η 0.1235") for line in wide) >= 2
+    assert max(line.count("η 0.1235") for line in narrow) == 1
+
+
+def test_stop_is_announced():
+    """While a run waits for its last epoch, the view says so, and how to end at once."""
+    lines = draw(scene_of(["coarse"], 50, 30.0, 3.0, []), 80, 24, 12.0, stopping=True)
+    assert lines[-1].plain.strip() == "Stopping after this epoch; Ctrl-C again stops at once."
+
+
+def test_time_left_runs_down_between_looks():
+    """The time left is that of the last look, less what has passed since, and never below nothing."""
+    scene = scene_of(["coarse", "fine"], 50, 30.0, 3.0, [])
+    told = ["\n".join(line.plain for line in draw(scene, 80, 24, now, stopping=False)) for now in (10.0, 15.0, 99.0)]
+    assert ["0:30 left" in told[0], "0:25 left" in told[1], "0:00 left" in told[2]] == [True] * 3
+
+
+def test_rate_is_that_of_the_last_minute():
+    """A rate is told from the second step on; it forgets what is over a minute old, and falls when nothing comes."""
+    rate = Rate()
+    assert rate.per_second(0) is None
+    rate.step(0, 0)
+    assert rate.per_second(5) is None
+    for second in range(1, 101):
+        rate.step(second, 10 * second)
+    assert rate.per_second(100) == pytest.approx(10)
+    for second in range(101, 201):
+        rate.step(second, 1000 + 30 * (second - 100))
+    assert rate.per_second(200) == pytest.approx(30)
+    assert rate.per_second(201) == pytest.approx(30)
+    assert rate.per_second(262) == pytest.approx(15, rel=0.05)
+
+
+def test_rate_where_work_was_lost():
+    """Where a worker is killed and its epochs are gone, the rate goes on from there: it is never negative."""
+    rate = Rate()
+    for second, count in ((0, 0), (1, 10), (2, 20), (3, 12), (4, 22)):
+        rate.step(second, count)
+    assert rate.per_second(4) == pytest.approx(30 / 4)
+
+
+@pytest.mark.parametrize(
+    ("halving", "trials", "epochs"),
+    [(NO_HALVING, 50, 500), (Halving((1, 4), 2.0), 50, 50 + 3 * 25 + 6 * 13), (Halving((2,), 4.0), 1, 10)],
+)
+def test_planned_epochs(halving, trials, epochs):
+    """The epochs that a stage will train follow from its rungs; each cohort keeps its own share."""
+    assert halving.epochs_of(trials, 10) == epochs
+
+
+def test_planned_epochs_are_those_trained(tmp_path):
+    """A stage that halves trains exactly the epochs that were planned."""
+    campaign = Campaign.load(run_in(tmp_path, HALVING) / "small.toml")
+    run(campaign, tmp_path / "studies.db")
+    rows = table(tmp_path / "studies.db")
+    assert not any(state is TrialState.FAIL for state, *_ in rows.values())
+    for stage in campaign.stage:
+        trained = sum(len(row[3]) for (study, _), row in rows.items() if study == campaign.study_name(stage))
+        assert trained == campaign.halving(stage).epochs_of(stage.trials, campaign.epochs_of(stage))
+
+
+def test_stage_is_followed_over_all_workers(opened, small):
+    """On each database, a look tells what all workers did since the last: who ended how, what trains, what is left."""
+    one, two = opened(), opened()
+    stage = small.stage[0]
+    study_id = opened_study(one, small, stage).id
+    first = one.claim(study_id, 2)
+    one.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
+    study = find_studies(two, "small")["small/coarse"]
+    following = Following(two, study, small, stage, before=study)
+    assert [e.number for e in following.endings] == [0]
+    look = following.look()
+    assert (look.new, look.trained, look.left) == ((), 3, 24)
+    assert (look.progress.ended, look.progress.running, look.progress.workers) == (1, 1, 1)
+
+    second = two.claim(study_id, 4)
+    one.record([going(first[1], 1, 2)], first[1:])
+    pruned, failed = end(second[1], TrialState.PRUNED, 0.5, 1), end(second[0], TrialState.FAIL, None, 1)
+    two.record([pruned], second)
+    two.record([failed], [second[0], *second[2:]])
+    look = following.look()
+    assert [(e.number, e.state.name, e.value, e.epochs, e.diverged) for e in look.new] == [
+        (3, "PRUNED", 0.5, 1, False),
+        (2, "FAIL", None, 1, True),
+    ]
+    assert look.new[1].reason == "diverged in epoch 2: training loss 1e+30"
+    assert look.new[0].point == second[1].slot.point
+    assert (look.progress.running, look.progress.epochs, look.progress.workers) == (3, 2, 2)
+    assert look.progress.leading == 0.5
+    assert (look.trained, look.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
+    assert following.look().new == ()
+    assert best_of(following.endings).number == 0
+
+
+def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
+    """Those of the next stage that ended before the view came to it are among the last, too, the newest first."""
+    drawn = []
+    monkeypatch.setattr(
+        "coarsefine.search.terminal.live_view.draw", lambda scene, *_, **__: drawn.append(scene) or [Text()]
+    )
+    monkeypatch.setattr("coarsefine.search.terminal.live_view.err", Console(file=io.StringIO(), force_terminal=True))
+    storage = opened()
+    with LiveView("coarsefine serve", lambda: False, verbose=False) as view:
+        for stage in small.stage:
+            study = opened_study(storage, small, stage)
+            following = Following(storage, study, small, stage)
+            end_next(storage, study, 0.75)
+            view.stage_opened(read_status(storage, "small"), following)
+            end_next(storage, study, 0.25)
+            view.progressed(following)
+    assert [(name, ended.value) for name, ended in drawn[-1].last] == [
+        ("fine", 0.25),
+        ("fine", 0.75),
+        ("coarse", 0.25),
+        ("coarse", 0.75),
+    ]
+
+
+def opened_study(storage, campaign, stage):
+    """Return a stage's study, opened with nine slots."""
+    study_id = open_stage(storage, 9, f"small/{stage.name}")
+    space = {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}
+    storage.set_study_attrs(
+        study_id, {"config": campaign.fingerprint(), "stage": stage.name, "parent": None, "space": space}
+    )
+    return find_studies(storage, "small")[f"small/{stage.name}"]
+
+
+def end_next(storage, study, value):
+    claims = storage.claim(study.id, 1)
+    storage.record([end(claims[0], TrialState.COMPLETE, value, 3)], claims)
+
+
+def end(claim, state, value, epochs):
+    reason = {} if state is not TrialState.FAIL else {"reason": "diverged in epoch 2: training loss 1e+30"}
+    return Record(claim, dict.fromkeys(range(1, epochs + 1), value or 0.5), value, reason, state)

@@ -1,0 +1,302 @@
+"""What a run shows: a live view in a real pseudo-terminal; plain lines in a pipe; as much as was asked for."""
+
+import json
+import re
+
+import psutil
+import pytest
+from processes import counted, epochs_recorded, start, wait_until
+from small_campaign import HALVING, SMALL, coarsefine, run_in, table
+from terminals import COLOUR, Terminal
+from test_pool import suspended
+
+from coarsefine import Campaign, Interrupted, run
+from coarsefine.search.results.events import listed
+from coarsefine.search.terminal.status_tables import duration
+
+LONG = SMALL.replace("epochs = 3", "epochs = 20").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 1")
+LONG_FINAL = LONG.replace("epochs = 4", "epochs = 200")
+HEADER = re.compile(r"^ small  (waiting for workers|\d+ workers?|\d+:\d\d since)")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return run_in(tmp_path, LONG)
+
+
+@pytest.fixture
+def in_terminal():
+    """Return a function that starts a command in a terminal; what still runs after the test is killed."""
+    terminals = []
+
+    def start(*arguments, **options):
+        terminals.append(Terminal(*arguments, **options))
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+
+
+def looked_at(terminal):
+    """Watch a run to its end; return its views, and check that each fits its terminal.
+
+    A view is whole where the cursor stands behind its last line, which ends in these words; amid a drawing it is
+    somewhere before.
+    """
+    views = []
+    for lines in terminal.frames():
+        assert all(len(line) <= terminal.columns for line in lines), terminal.text
+        if terminal.line_of_cursor.rstrip().endswith("the same command goes on."):
+            assert sum(bool(HEADER.match(line)) for line in lines) == 1, terminal.text
+            views.append(lines)
+    return views
+
+
+def row(lines, name):
+    """Return the line of a stage; nothing where it is not shown."""
+    return next((line for line in lines if re.match(rf" [✓▶·] {name}  ", line)), "")
+
+
+@pytest.mark.parametrize(("columns", "workers"), [(80, 2), (200, 1)])
+def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, columns, workers):
+    """At 80 and at 200 columns, stages that are done show their best, others what is to come; every line fits.
+
+    Best, rate, what is in training and the last trials are told too, then the final training's epochs; at the end all
+    is wiped, and results are on stdout.
+    """
+    run_in(folder, LONG_FINAL)
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", workers, "--json", columns=columns)
+    views = looked_at(terminal)
+    code, told = terminal.finish()
+    assert (code, json.loads(told)["state"]) == (0, "done")
+    amid = next(view for view in views if re.match(r" ▶ fine +[1-5]/6 ", row(view, "fine")))
+    assert re.search(r"✓ coarse +9/9 .*\d\d\.\d\d %  0\.\d+ +\d\.\d\de-0\d.* \d+:\d\d$", row(amid, "coarse"))
+    assert re.search(r" \d+:\d\d left$", row(amid, "fine"))
+    assert row(amid, "final training").split()[:4] == ["·", "final", "training", "0/200"]
+    for line in (
+        r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d left",
+        r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
+        r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 20 epochs(, the best at \d\d\.\d\d %)?)?",
+        r" rate  [\d,.]+ trials/min, [\d,]+ epochs/min",
+        r" last  fine +\d  η .*",
+        r" In the browser: coarsefine serve   Ctrl-C stops, the same command goes on\.",
+    ):
+        assert any(re.fullmatch(line, shown) for shown in amid), "\n".join([line, *amid])
+    assert ("η 0.01 to 1, λ 1e-06 to 0.01" in row(amid, "coarse")) == (columns == 200)
+    assert any(
+        re.search(r"▶ final training +[1-9]\d*/200 .*\d\d\.\d\d %", row(view, "final training")) for view in views
+    )
+    assert terminal.text == ""
+    assert not terminal.screen.cursor.hidden
+    assert COLOUR.search(terminal.raw.decode())
+
+
+def test_no_color_and_few_rows(folder, in_terminal):
+    """NO_COLOR is honoured, and bars can be read without; where rows are few, the view keeps what moves."""
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, rows=7, NO_COLOR="1")
+    views = looked_at(terminal)
+    code, told = terminal.finish()
+    assert (code, terminal.text) == (0, "")
+    assert "Winner: trial" in told
+    assert not COLOUR.search(terminal.raw.decode())
+    assert all(any("▶" in line for line in view) for view in views)
+    assert any(re.search("━+╸?─+", row(view, "coarse")) for view in views)
+
+
+def test_resized_amid(folder, in_terminal):
+    """Made narrower amid a run, the view is drawn anew for the new width; no piece of the old one stays."""
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, columns=200)
+    terminal.until("▶ coarse", "ranges")
+    terminal.resize(80)
+    narrow = terminal.until("▶ fine")
+    assert all(len(line) <= 80 for line in narrow), terminal.text
+    assert not any("ranges" in line for line in narrow)
+    terminal.resize(120)
+    views = looked_at(terminal)
+    assert any(len(line) > 80 for line in views[-1])
+    assert (terminal.finish()[0], terminal.text) == (0, "")
+
+
+def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
+    """Ctrl-C at the keyboard: the view is wiped, the cursor is back, and the last line is the command that resumes."""
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 2, "--storage", "other.db", columns=100)
+    terminal.until("▶ coarse", "epochs/min", "In the browser: coarsefine serve --storage other.db")
+    terminal.type(b"\x03")
+    assert terminal.finish() == (130, "")
+    assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l") >= 0
+    assert not terminal.screen.cursor.hidden
+    assert not re.search(r"[━─▶]|\^C|small  \d", terminal.text)
+    told = " ".join(terminal.text.split())
+    command = r"\S+ -m coarsefine run small\.toml --workers 2 --storage other\.db"
+    assert re.fullmatch(f"Interrupted; every finished trial is kept. To go on: {command}", told)
+
+
+def test_typing_amid_moves_nothing(folder, in_terminal):
+    """What is typed while the view is shown is not echoed into it; after the end, the terminal echoes again."""
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1)
+    assert terminal.echoes
+    terminal.until("▶ coarse", "epochs/min")
+    assert not terminal.echoes
+    terminal.type(b"ls\n\n\n")
+    terminal.until("▶ fine")
+    assert sum(bool(HEADER.match(line)) for line in terminal.lines) == 1, terminal.text
+    terminal.type(b"\x03")
+    assert terminal.finish()[0] == 130
+    assert terminal.text.startswith("Interrupted;")
+    assert terminal.echoes
+
+
+def test_error_amid_leaves_the_terminal_clean(tmp_path, in_terminal):
+    """A run that ends with an error wipes its view, and says the one sentence."""
+    folder = run_in(tmp_path, SMALL.replace("eta = [0.01, 1.0]", "eta = [1e5, 1e6]"))
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, columns=200)
+    assert terminal.finish() == (3, "")
+    assert terminal.text.startswith("Stage 'fine' cannot open: no trial of small/coarse completed (9 diverged).")
+    assert len(terminal.text.splitlines()) == 1
+    assert not terminal.screen.cursor.hidden
+
+
+@pytest.mark.parametrize("where", [{"CI": "true"}, {"TERM": "dumb"}])
+def test_terminal_nobody_looks_at_gets_lines(tmp_path, in_terminal, where):
+    """In CI, and on a terminal that cannot move its cursor, a run says plain lines."""
+    terminal = in_terminal(run_in(tmp_path, SMALL), "run", "small.toml", "--workers", 1, rows=60, columns=120, **where)
+    assert terminal.finish()[0] == 0
+    assert b"\x1b" not in terminal.raw
+    assert "fine 6/6  trial 5" in terminal.text
+
+
+def told_by(folder, *arguments, **environment):
+    """Run the folder's small.toml in a pipe; return stdout, and the lines of stderr."""
+    answer = coarsefine("run", "small.toml", *arguments, cwd=folder, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout, answer.stderr.splitlines()
+
+
+ENDED = re.compile(r"(\w+) +(\d+)/(\d+)  trial (\d+) +η (\S+) +λ (\S+)  (\d\d\.\d\d) %")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pipe_gets_a_line_for_each_trial(tmp_path, workers):
+    """In a pipe, each finished trial is one plain line: how many ended, its number, setting and accuracy."""
+    folder = run_in(tmp_path, SMALL)
+    told, lines = told_by(folder, "--workers", workers, FORCE_COLOR="1")
+    assert not any(set(line) & set("\x1b\r━─") for line in lines)
+    found = [match for line in lines if (match := ENDED.fullmatch(line))]
+    for stage, trials in (("coarse", 9), ("fine", 6)):
+        of_stage = [match for match in found if match[1] == stage]
+        assert [int(match[2]) for match in of_stage] == list(range(1, trials + 1))
+        assert {int(match[3]) for match in of_stage} == {trials}
+        assert sorted(int(match[4]) for match in of_stage) == list(range(trials))
+    rows = table(folder / "studies.db")
+    for match in found:
+        state, params, values, *_ = rows[f"small/{match[1]}", int(match[4])]
+        assert (state.name, f"{100 * values[0]:.2f}") == ("COMPLETE", match[7])
+        assert (f"{params['eta']:.4g}", f"{params['lambda']:.2e}") == (match[5], match[6])
+    finals = [line.split("  ")[0] for line in lines if line.startswith("final ")]
+    assert finals == [f"final {epoch}/4" for epoch in (1, 2, 3, 4)]
+    assert "\x1b[1mWinner\x1b[0m: trial" in told, "colours on stdout were asked for"
+
+
+def test_long_stage_gets_a_line_for_each_stack(tmp_path):
+    """A stage of more than 100 trials says one line for each stack, with how its trials ended and the best."""
+    text = SMALL.replace("trials = 9", "trials = 120").replace("stack = 4", "stack = 30", 1)
+    _, lines = told_by(run_in(tmp_path, text), "--workers", 1)
+    of_stage = [line for line in lines if line.startswith("coarse ")]
+    assert [line.split()[1] for line in of_stage] == ["30/120", "60/120", "90/120", "120/120"]
+    for line in of_stage:
+        ending = r"(\d+ completed)?(, )?(\d+ failed or diverged)?; best \d\d\.\d\d %, trial \d+, η = \S+, λ = \S+"
+        assert re.fullmatch(rf"coarse \d+/120  {ending}", line)
+    assert sum(line.startswith("fine ") for line in lines) == 6
+
+
+def test_pruned_and_diverged_trials_say_so(tmp_path):
+    """A line tells of a trial that was pruned after which epoch, and of one that diverged why."""
+    text = HALVING.replace("eta = [0.001, 1.0]", "eta = [0.01, 3e4]").replace("batch = 5", "batch = 50")
+    _, lines = told_by(run_in(tmp_path, text), "--workers", 1)
+    assert any(re.search(r"\d+\.\d\d %  pruned after epoch 2$", line) for line in lines)
+    assert any(re.search(r"diverged in epoch \d+: training loss \S+$", line) for line in lines)
+
+
+def test_resumed_run_tells_only_what_is_new(tmp_path):
+    """Trials that ended before an interrupt are counted, not told again."""
+    folder = run_in(tmp_path, SMALL)
+    campaign = Campaign.load(folder / "small.toml")
+    asked = iter(range(6))
+    with pytest.raises(Interrupted):
+        run(campaign, folder / "studies.db", stop=lambda: next(asked, None) is None)
+    before = counted(folder, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'")
+    assert 0 < before < 9
+    _, lines = told_by(folder, "--workers", 1)
+    assert lines[0].startswith(f"coarse: {9 - before} of 9 trials to train")
+    counts = [int(match[2]) for line in lines if (match := ENDED.fullmatch(line)) and match[1] == "coarse"]
+    assert counts == list(range(before + 1, 10))
+
+
+def test_quiet_says_nothing_but_errors(tmp_path, in_terminal):
+    """`--quiet`: stderr is empty, the result is on stdout; an error still is one sentence, also on a terminal."""
+    folder = run_in(tmp_path, SMALL)
+    told, lines = told_by(folder, "--quiet", "--workers", 2)
+    assert lines == []
+    assert "Winner: trial" in told
+    (folder / "small.toml").write_text(SMALL.replace("seed = 3", "seed = 4"), "utf-8")
+    terminal = in_terminal(folder, "run", "small.toml", "--quiet")
+    assert terminal.finish() == (2, "")
+    assert "config.seed was 3, now 4" in terminal.text
+    assert b"\x1b[?25l" not in terminal.raw
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_verbose_tells_what_workers_do(tmp_path, workers):
+    """`--verbose` adds what each worker claims and records, and which trials ended with that."""
+    _, lines = told_by(run_in(tmp_path, SMALL), "--verbose", "--workers", workers)
+    name = "" if workers == 1 else r"worker-[12]: "
+    assert any(re.fullmatch(name + r"small/coarse: claimed trials \d to \d", line) for line in lines)
+    recorded = [re.fullmatch(name + r"small/\w+: recorded (\d+) epochs(; trials? .* ended)?", line) for line in lines]
+    assert sum(int(match[1]) for match in recorded if match) == 3 * (9 + 6)
+    assert any(match and match[2] for match in recorded)
+    assert sum(bool(ENDED.fullmatch(line)) for line in lines) == 15
+
+
+def test_verbose_tells_what_is_resumed(tmp_path):
+    """`--verbose` tells which trials go on after which epoch, where another process left them."""
+    folder = run_in(tmp_path, LONG)
+    asked = iter(range(5))
+    with pytest.raises(Interrupted):
+        run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=lambda: next(asked, None) is None)
+    _, lines = told_by(folder, "--verbose", "--workers", 1)
+    (told,) = [line for line in lines if "goes on after epoch" in line]
+    assert re.fullmatch(r"small/coarse: trial 0 goes on after epoch [1-5]", told)
+
+
+def test_verbose_on_a_terminal_speaks_above_the_view(folder, in_terminal):
+    """On a terminal, details scroll by above the view, and stay when it is wiped."""
+    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, "--verbose", columns=100, rows=60)
+    views = looked_at(terminal)
+    assert terminal.finish()[0] == 0
+    assert any(line.startswith("small/coarse: claimed") for view in views for line in view)
+    assert "small/fine: claimed" in terminal.text
+    assert not re.search("[━─▶]", terminal.text)
+
+
+def test_worker_shows_the_same(tmp_path, in_terminal):
+    """`worker` shows the view of the run it joins, and leaves as cleanly."""
+    folder = run_in(tmp_path, LONG.replace("epochs = 20", "epochs = 500"))
+    process = start(folder)
+    wait_until(lambda: epochs_recorded(folder) > 0)
+    wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # else it might end first
+    helper = in_terminal(folder, "worker", "small")
+    helper.until("2 workers", "▶")
+    helper.type(b"\x03")
+    assert helper.finish() == (130, "")
+    assert helper.text.splitlines()[-1].endswith("-m coarsefine worker small")
+    process.kill()
+    process.communicate()
+
+
+def test_quantities_in_words():
+    """Times and runs of trial numbers, as people read them."""
+    assert [duration(seconds) for seconds in (0.4, 41, 3599.7, 3730)] == ["0:00", "0:41", "1:00:00", "1:02:10"]
+    assert listed([3]) == "trial 3"
+    assert listed([7, 1, 0, 2, 9]) == "trials 0 to 2, 7, 9"
+    assert listed([4, 5]) == "trials 4 to 5"

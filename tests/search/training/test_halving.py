@@ -1,0 +1,136 @@
+"""Halving: who is pruned follows from the values alone, whatever the number of workers, the stacks, the kills."""
+
+import signal
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from processes import counted, epochs_recorded, finish, kill_again_and_again, signal_once, start
+from small_campaign import HALVING, run_in, table
+
+from coarsefine import Campaign, Interrupted, run
+from coarsefine.search.campaign.halving import NO_HALVING, Halving, cohort_of, survivors
+
+values = st.dictionaries(st.integers(0, 100), st.floats(0, 1) | st.just(float("-inf")), min_size=1)
+
+
+@given(values, st.integers(1, 50))
+def test_survivors_are_the_best(values, kept):
+    """None of those pruned is better than one that goes on; as many go on as may."""
+    on = survivors(values, kept)
+    assert len(on) == min(kept, len(values))
+    rank = {number: (-value, number) for number, value in values.items()}
+    assert all(rank[a] < rank[b] for a in on for b in values.keys() - on)
+
+
+@given(st.integers(1, 2000))
+def test_cohorts_share_out_a_stage(trials):
+    """Every slot is in one cohort, cohorts are in order and of nearly equal size, none above 64."""
+    cohorts = sorted({cohort_of(number, trials) for number in range(trials)}, key=lambda c: c.start)
+    assert [number for cohort in cohorts for number in cohort] == list(range(trials))
+    assert all(cohort_of(number, trials) == cohort for cohort in cohorts for number in cohort)
+    sizes = [len(cohort) for cohort in cohorts]
+    assert max(sizes) <= 64
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(st.integers(1, 500), st.floats(1.1, 5))
+def test_usual_rungs_lie_before_the_end(epochs, factor):
+    """Rungs rise and lie before the last epoch; stop by stop, they lead to it."""
+    halving = Halving.usual(epochs, factor)
+    assert list(halving.rungs) == sorted(set(halving.rungs))
+    assert all(1 <= rung < epochs for rung in halving.rungs)
+    stops = [0]
+    while stops[-1] < epochs:
+        stops.append(halving.next_stop(stops[-1], epochs))
+    assert stops == [0, *halving.rungs, epochs]
+
+
+def test_rungs_and_shares_of_the_closed_form():
+    """Ten epochs halved: rungs after 1 and 4, of 50 trials 25 and 13 go on; nothing is pruned without rungs."""
+    halving = Halving.usual(10, 2.0)
+    assert halving.rungs == (1, 4)
+    assert [halving.kept(50, rung) for rung in halving.rungs] == [25, 13]
+    assert Halving.usual(1, 2.0).rungs == ()
+    assert Halving((1,), 2.0).kept(1, 1) == 1
+    assert NO_HALVING.next_stop(0, 10) == 10
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The small campaign with halving, run once without disturbance."""
+    folder = tmp_path_factory.mktemp("halving")
+    campaign = Campaign.load(run_in(folder, HALVING) / "small.toml")
+    run(campaign, folder / "studies.db")
+    return campaign, table(folder / "studies.db")
+
+
+def test_pruned_trials_are_optunas(undisturbed):
+    """Half of a stage is PRUNED at each rung, with the values so far and a reason; the rest trains to the end."""
+    _, rows = undisturbed
+    coarse = [row for (study, _), row in rows.items() if study == "small/coarse"]
+    assert Counter(row[0] for row in coarse) == {TrialState.PRUNED: 9, TrialState.COMPLETE: 3}
+    assert Counter(len(row[3]) for row in coarse) == {2: 6, 5: 3, 12: 3}
+    for state, _, trial_values, steps, attrs in coarse:
+        assert trial_values == [steps[max(steps)]]
+        if state is TrialState.PRUNED:
+            assert attrs["reason"].startswith(f"pruned after epoch {len(steps)}: not among the")
+    after_two = sorted((row[3][2] for row in coarse), reverse=True)
+    assert all(row[3][2] >= after_two[5] for row in coarse if len(row[3]) > 2)
+
+
+@pytest.mark.parametrize("width", [1, 4, 12])
+def test_stack_width_does_not_change_who_is_pruned(undisturbed, tmp_path, width):
+    """Trained one at a time, by fours or all at once, the same trials are pruned, with the same values."""
+    campaign, rows = undisturbed
+    stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
+    run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
+    assert table(tmp_path / "other.db") == rows
+
+
+@pytest.mark.parametrize("questions", [4, 9, 14, 22, 30])
+def test_stopped_amid_halving_and_resumed(undisturbed, tmp_path, questions):
+    """Stopped with stacks parked at a rung, a run resumes to the same pruned trials and values."""
+    campaign, rows = undisturbed
+    asked = iter(range(questions))
+    with pytest.raises(Interrupted):
+        run(campaign, tmp_path / "s.db", stop=lambda: next(asked, None) is None)
+    run(campaign, tmp_path / "s.db")
+    assert table(tmp_path / "s.db") == rows
+
+
+def test_two_workers_and_kills_prune_the_same(undisturbed, tmp_path):
+    """Two processes at once, both killed at random again and again, end with the same pruned trials and values."""
+    _, rows = undisturbed
+    folder = run_in(tmp_path, HALVING)
+    assert kill_again_and_again(folder, processes=2, kills=4) == 4
+    finish(folder)
+    assert table(folder / "studies.db") == rows
+
+
+def test_two_undisturbed_workers_prune_the_same(undisturbed, tmp_path):
+    """Two processes that share a stage wait for each other's values at a rung, and decide alike."""
+    _, rows = undisturbed
+    folder = run_in(tmp_path, HALVING)
+    processes = [start(folder), start(folder)]
+    for process in processes:
+        _, told = process.communicate(timeout=200)
+        assert process.returncode == 0, told
+    assert table(folder / "studies.db") == rows
+
+
+def test_worker_that_dies_with_parked_slots_holds_nobody_up(undisturbed, tmp_path):
+    """Where one of two workers is killed, the other takes its slots over, and the rung is decided all the same."""
+    _, rows = undisturbed
+    folder = run_in(tmp_path, HALVING)
+    first, second = start(folder), start(folder)
+    both_at_a_rung = "SELECT count(DISTINCT l.pid) FROM lease l JOIN trial_intermediate_values v USING (trial_id)"
+    assert signal_once(
+        first, signal.SIGKILL, lambda: epochs_recorded(folder) > 0 and counted(folder, both_at_a_rung) == 2
+    )
+    first.communicate()
+    _, told = second.communicate(timeout=200)
+    assert second.returncode == 0, told
+    assert table(folder / "studies.db") == rows

@@ -1,0 +1,376 @@
+"""A user's own function as the objective: the network's stages, queue and workers, and whatever functions do badly."""
+
+import json
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import user_functions
+from processes import counted, ended
+from small_campaign import coarsefine, run_in, table
+
+from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, join, run
+
+HERE = Path(user_functions.__file__).parent
+PLAIN = """
+name = "small"
+seed = 4
+objective = "user_functions:single"
+epochs = 6
+
+[[stage]]
+name = "coarse"
+trials = 8
+space = { a = [0.001, 1.0], shape = { choice = ["round", "square"] } }
+
+[[stage]]
+name = "fine"
+trials = 5
+carry = 2
+narrow = { top = 4 }
+
+[confirm]
+top = 2
+seeds = 2
+"""
+HALVING = PLAIN.replace("trials = 8\n", 'trials = 8\npruner = "halving"\nrungs = [1, 3]\n')
+ONE_STAGE = PLAIN.partition('[[stage]]\nname = "fine"')[0].replace("trials = 8", "trials = 5")
+
+
+def campaign_of(text, function="single", **settings):
+    """Return a campaign with that function; `settings` stand beside the objective."""
+    given = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    return text.replace('"user_functions:single"\n', f'"user_functions:{function}"\n{given}')
+
+
+def searched(folder, text, storage="studies.db", **options):
+    """Search a campaign in this process; return how it stands at its end."""
+    run_in(folder, text)
+    return run(Campaign.load(folder / "small.toml"), folder / storage, **options)
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans():
+    """Whatever becomes of a run, no thread of a function's call is left."""
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("trains")] == []
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A folder with a function's campaign that one worker searched undisturbed, and how it stands."""
+    folder = tmp_path_factory.mktemp("expected")
+    return folder, searched(folder, PLAIN)
+
+
+@pytest.fixture(scope="module")
+def expected(calm):
+    """Its table."""
+    return table(calm[0] / "studies.db")
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory):
+    """The table of the campaign that halves."""
+    folder = tmp_path_factory.mktemp("halved")
+    searched(folder, HALVING)
+    return table(folder / "studies.db")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the functions' module in it, as a user's is."""
+    shutil.copy(HERE / "user_functions.py", tmp_path)
+    return tmp_path
+
+
+def test_function_is_searched_to_its_end(calm):
+    """A campaign of a function is done with its last stage: as many trials as planned, a winner, no final training."""
+    folder, status = calm
+    assert status.state == "done"
+    assert [(stage.completed, stage.trials) for stage in status.stages] == [(8, 8), (5, 5), (4, 4)]
+    assert status.final is None
+    best = max(trial.value for stage in status.stages for trial in stage.best)
+    assert status.winner.confirmed.confirmed.n == 2
+    assert abs(status.winner.trial.value - best) < 0.02
+    assert searched(folder, PLAIN) == status
+
+
+def test_values_are_what_the_function_reports(expected):
+    """Each epoch's value is the one reported for the trial's point and seed, and the last is the trial's."""
+    for _, point, values, epochs, attrs in expected.values():
+        reported = [user_functions.value_after(point, attrs["seed"], epoch) for epoch in range(1, 7)]
+        assert list(epochs.values()) == reported
+        assert values == reported[-1:]
+
+
+@pytest.mark.parametrize("halving", [False, True], ids=["plain", "halving"])
+def test_batches_and_single_trials_give_the_same_table(tmp_path, expected, halved, halving):
+    """A function that trains a batch at once ends with the trials and values of one that trains them one by one."""
+    batched = campaign_of(HALVING if halving else PLAIN, "several").replace("trials = 8", "trials = 8\nstack = 3")
+    searched(tmp_path, batched)
+    assert table(tmp_path / "studies.db") == (halved if halving else expected)
+
+
+def test_halving_ends_calls_at_their_rung(tmp_path, halved):
+    """A pruned trial's function hears `TrialEnded` in its report, and is called no further; the others go on."""
+    user_functions.ended.clear()
+    status = searched(tmp_path, campaign_of(HALVING, "tidying"))
+    assert [stage.pruned for stage in status.stages] == [6, 0, 0]
+    rows = table(tmp_path / "studies.db")
+    pruned = [attrs["seed"] for state, *_, attrs in rows.values() if state.name == "PRUNED"]
+    assert sorted(user_functions.ended) == sorted(pruned)
+    epochs = sorted(len(values) for (study, _), (_, _, _, values, _) in rows.items() if study == "small/coarse")
+    assert epochs == [1] * 4 + [3] * 2 + [6] * 2
+    assert rows == halved
+
+
+def test_two_workers_prune_as_one(folder, halved):
+    """Two workers, each with its own trials waiting at a rung, end with the table of one."""
+    run_in(folder, HALVING)
+    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == halved
+
+
+BAD = {
+    "raises": r"ValueError: no such kernel: linaer \(user_functions.py, line \d+\)",
+    "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
+    "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
+    "reports_too_often": "reported more than 6 epochs: give it the `epochs` that it reports",
+    "returns_too_early": "returned after 1 of 6 epochs: give it the `epochs` that it reports",
+    "returns_another_value": r"returned 1\.\d+, which is not what it reported last: return that, or nothing",
+    "returns_nothing": "its value of epoch 6 is None, no number",
+    "reports_text": "its value of epoch 1 is '0.5', no number",
+    "reports_nan": "diverged in epoch 2: its value is nan",
+    "never_returns": "neither reported nor returned within 0.2 s: give it a longer `timeout`, or have it report more "
+    "often",
+    "reports_too_few": r"its values of epoch 1 are \[0.5\], where 5 trials are in",
+    "reports_no_list": "its values of epoch 1 are 0.5, where 5 trials are in",
+}
+
+
+@pytest.mark.parametrize("function", BAD)
+def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, function):
+    """Whatever a function does, its trials FAIL with the reason, the stage ends, and the run says the last one."""
+    shutil.copy(made_file, tmp_path / "studies.db")
+    with pytest.raises(NothingCompleted, match=rf"The last one: {BAD[function]}\. Mend the objective") as raised:
+        searched(tmp_path, campaign_of(ONE_STAGE, function, timeout=0.2))
+    assert raised.value.exit_code == 3
+    rows = table(tmp_path / "studies.db")
+    assert len(rows) == 5
+    assert all(
+        state.name == "FAIL" and re.fullmatch(BAD[function], attrs["reason"]) for state, *_, attrs in rows.values()
+    )
+
+
+def test_traceback_goes_to_those_who_look_closely(tmp_path):
+    """What a function raised is heard whole, with its trial, by a watcher of details."""
+    details = []
+    watcher = Watcher()
+    watcher.detail = details.append
+    searched(tmp_path, campaign_of(ONE_STAGE, "fails_for_some"), watcher=watcher)
+    told = [detail for detail in details if "Traceback" in detail]
+    assert told
+    assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in told)
+
+
+def test_failed_trials_leave_the_others(tmp_path):
+    """Trials whose call fails end with their reason, and the winner is one of the others."""
+    status = searched(tmp_path, campaign_of(ONE_STAGE, "fails_for_some"))
+    (stage,) = status.stages
+    assert stage.failed
+    assert stage.completed + stage.failed == 5
+    assert status.winner.trial.seed % 3
+
+
+def test_diverged_trials_leave_their_batch(tmp_path):
+    """Of a batch, those that report no finite number end there; the function goes on with the others."""
+    status = searched(tmp_path, campaign_of(ONE_STAGE, "some_diverge"))
+    (stage,) = status.stages
+    assert (stage.completed, stage.diverged) == (3, 2)
+    assert status.state == "done"
+
+
+def test_stop_is_heeded_at_a_report(folder, expected):
+    """Asked to stop, a run ends at the function's next report, gives the slot back, and goes on with the same table."""
+    text = campaign_of(PLAIN, "slow")
+    asked = threading.Event()
+    watcher = Watcher()
+    watcher.recorded = lambda *_: asked.set()
+    with pytest.raises(Interrupted):
+        searched(folder, text, watcher=watcher, stop=asked.is_set)
+    assert ended(folder) < 8
+    assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
+    searched(folder, text)
+    assert table(folder / "studies.db") == expected
+
+
+def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
+    """A function that comes to no report after a stop was asked for is left alone, and its slot goes back."""
+    monkeypatch.setattr("coarsefine.search.training.user_code.lockstep._STOP_SECONDS", 0.2)
+    user_functions.begun.clear()
+    with pytest.raises(Interrupted, match="trial 0 did not come to its end"):
+        searched(tmp_path, campaign_of(ONE_STAGE, "never_returns"), stop=user_functions.begun.is_set)
+    assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 5
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("user_functions:nothere", r"there is no 'nothere' in .*user_functions\.py"),
+        ("user_functions:number", "is no function but 3"),
+        ("user_functions:takes_a_point_only", r"is called as \(point, seed, report\), but takes \(point\)"),
+        ("no_such_module:train", "there is no module 'no_such_module' on the Python path, nor in"),
+        ("broken:train", r"cannot be imported: ZeroDivisionError: division by zero \(broken\.py, line 2\)"),
+        ("unfinished:train", r"cannot be imported: SyntaxError: .* \(unfinished\.py, line 1\)"),
+        ("lacking:train", "cannot be imported: ModuleNotFoundError: No module named 'no_such_library'"),
+        ("sys:excepthook", "has no source file"),
+        ("user_functions", 'an objective is the name of a function, "package.module:function"'),
+        ("../user:single", 'an objective is the name of a function, "package.module:function"'),
+    ],
+)
+def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, told):
+    """What is no function that can be called ends with exit 2 and its name, and nothing is created."""
+    (tmp_path / "broken.py").write_text("def train(point, seed, report): ...\n1 / 0\n", "utf-8")
+    (tmp_path / "unfinished.py").write_text("def train(:\n", "utf-8")
+    (tmp_path / "lacking.py").write_text("import no_such_library\n", "utf-8")
+    run_in(tmp_path, PLAIN.replace("user_functions:single", function))
+    code, _, said = cli("run", "small.toml", "--workers", 1)
+    assert code == 2
+    assert function in said
+    assert re.search(told, said)
+    assert "Traceback" not in said
+    assert not (tmp_path / "studies.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("[confirm]", '[data]\ndataset = "digits"\n[confirm]', r"\[data\] go(es)? with the network"),
+        ("[confirm]", "[final]\nepochs = 3\n[confirm]", r"\[final\] go(es)? with the network"),
+        ("[confirm]", "[model]\n[confirm]", r"\[model\] go(es)? with the network"),
+        ("epochs = 6\n", "epochs = 0\n", "epochs = 0"),
+        ("epochs = 6\n", "timeout = 0\n", "timeout = 0"),
+        ("trials = 8\n", "trials = 8\nstack = 4\n", "stack = 4, but objective = 'user_functions:single' trains one"),
+        ("epochs = 6\n\n[[stage]]", '\n[[stage]]\npruner = "halving"', "halving needs more than one epoch"),
+        ('objective = "user_functions:single"\nepochs = 6\n', "", "'data' is missing: add it, or the `objective`"),
+        ("space = { a = [0.001, 1.0]", "eta = [0.001, 1.0] #", "an objective's parameters, eta, go into its space"),
+        (
+            'objective = "user_functions:single"\nepochs = 6\n',
+            '[data]\ndataset = "digits"\n',
+            "stage 'coarse': a space is of an objective; the network's settings are given by their names",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_with_a_function(cli, tmp_path, before, after, told):
+    """What is the network's, or does not fit a function, ends with exit 2 and a sentence that names it."""
+    assert before in PLAIN
+    run_in(tmp_path, PLAIN.replace(before, after, 1))
+    code, _, said = cli("run", "small.toml", "--workers", 1)
+    assert code == 2, said
+    assert re.search(told, said), said
+    assert not (tmp_path / "studies.db").exists()
+
+
+def test_data_is_no_option_of_a_function(cli, tmp_path):
+    """A function has its own data: --data is refused."""
+    run_in(tmp_path, PLAIN)
+    code, _, said = cli("run", "small.toml", "--data", tmp_path)
+    assert code == 2
+    assert "has its own data: leave --data" in said
+
+
+def test_other_source_is_refused(tmp_path, monkeypatch, expected):
+    """Begun with one source of the function, a campaign is not gone on with under another; workers see to it, too."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "changing.py"
+    source.write_text("from user_functions import single\n", "utf-8")
+    text = PLAIN.replace("user_functions:", "changing:")
+    asked = threading.Event()
+    watcher = Watcher()
+    watcher.recorded = lambda *_: asked.set()
+    with pytest.raises(Interrupted):
+        searched(tmp_path, text, watcher=watcher, stop=asked.is_set)
+    before = source.read_text("utf-8")
+    source.write_text(f"{before}# changed\n", "utf-8")
+    for going_on in (run, join):
+        with pytest.raises(CampaignError, match=r"small/coarse was begun with something else: objective\.digest was"):
+            going_on(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    source.write_text(before, "utf-8")
+    searched(tmp_path, text)
+    assert table(tmp_path / "studies.db") == expected
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ("{ }", "a space is a table of parameters with their ranges"),
+        ("{ a = [1.0, 0.1] }", r"a = \[1.0, 0.1\]: low must be below high"),
+        ("{ a = [0.1, 1.0], 'b c' = [0.1, 1.0] }", "'b c' is no parameter's name"),
+        ("{ a = { choice = [] } }", "a choice has at least one option"),
+        ("3", "a space is a table of parameters"),
+    ],
+)
+def test_space_that_cannot_be_drawn_from(cli, tmp_path, space, told):
+    """A space with a wrong name or range ends with exit 2 and says what is wrong with which."""
+    run_in(tmp_path, re.sub("space = .*", f"space = {space}", PLAIN))
+    code, _, said = cli("run", "small.toml", "--workers", 1)
+    assert code == 2
+    assert "stage 1, space" in said
+    assert re.search(told, said), said
+
+
+def test_order_in_which_parameters_are_written_is_of_no_account(tmp_path, expected):
+    """The same space, written in another order, gives the same points."""
+    swapped = re.sub(r"\{ (a = .*?\]), (shape = .*\}) \}", r"{ \2, \1 }", PLAIN)
+    assert swapped != PLAIN
+    searched(tmp_path, swapped)
+    assert table(tmp_path / "studies.db") == expected
+
+
+def test_report_of_a_function_tells_its_points_and_values(cli, calm):
+    """The report of such a campaign opens: the function, the winner's point and value as they are, no network."""
+    folder, status = calm
+    page = folder / "report.html"
+    code, _, said = cli("report", "--storage", folder / "studies.db", "--output", page)
+    assert code == 0, said
+    text = page.read_text("utf-8").partition("<main>")[2].partition("<script")[0]
+    winner = status.winner.trial
+    assert "user_functions:single" in text
+    assert f"shape = {winner.point['shape']}" in text
+    assert f"<strong>{winner.value:.5g}</strong>" in text
+    assert not re.search("accuracy|hidden units|images", text)
+
+
+def test_values_are_printed_as_they_are(cli, calm):
+    """What `status` and `best` print of a function's values is in no percent, and tells of no final training."""
+    folder, status = calm
+    for command in ("status", "best"):
+        code, out, _ = cli(command, "--storage", folder / "studies.db")
+        assert code == 0
+        assert f"value {status.winner.trial.value:.5g}" in out
+        assert not re.search(r"\d %(?! interval)|test accuracy|[Ff]inal training", out)
+
+
+@pytest.mark.parametrize("command", [("export", "small"), ("gradcheck", "--campaign", "small")])
+def test_commands_for_networks_are_refused(cli, calm, command):
+    """What is there for networks alone says so of a function, with exit 2."""
+    code, _, said = cli(*command, "--storage", calm[0] / "studies.db")
+    assert code == 2
+    assert "small" in said
+    assert "user_functions:single" in said
+
+
+def test_parameters_of_a_function_are_exported(cli, calm):
+    """The winner's parameters come out for the user's own training code, as JSON and for a shell."""
+    folder, status = calm[0], calm[1]
+    code, out, _ = cli("export", "small", "--as", "params", "--storage", folder / "studies.db")
+    assert (code, json.loads(out)) == (0, status.winner.trial.point.as_dict())
+    code, out, _ = cli("export", "small", "--as", "env", "--storage", folder / "studies.db")
+    assert code == 0
+    assert [line.split("=")[0] for line in out.splitlines()] == [
+        f"export COARSEFINE_{name.upper()}" for name in status.winner.trial.point
+    ]

@@ -1,0 +1,335 @@
+"""One worker on a real storage, with an objective that needs no images: leases, losses, rungs."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from test_queue import open_stage, planned, states
+
+from coarsefine.search.campaign.halving import NO_HALVING, Halving
+from coarsefine.search.campaign.space import Point
+from coarsefine.search.errors import Interrupted
+from coarsefine.search.storage.slots import Owner, Slot, is_gone
+from coarsefine.search.storage.tables import lease
+from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
+from coarsefine.search.training.objective import EpochReport
+from coarsefine.search.training.worker import Worker
+
+
+@dataclass(eq=False)
+class Toy:
+    """A stack whose values follow from the slots' numbers."""
+
+    numbers: list[int]
+    objective: "ToyObjective"
+    epoch: int = 0
+
+    def run_epoch(self):
+        self.epoch += 1
+        self.objective.amid_epoch(self)
+        return [EpochReport(number, 1 - 1 / (number + 2), 0.5, 0.5, None) for number in self.numbers]
+
+    def drop(self, numbers):
+        self.numbers = [number for number in self.numbers if number not in numbers]
+
+    def join(self, other):
+        self.numbers = self.numbers + other.numbers
+
+    def state_of(self, number):
+        return {"came": np.array([number, self.epoch])}
+
+
+@dataclass
+class ToyObjective:
+    epochs: int
+    amid_epoch: object = lambda _: None
+    started: list = field(default_factory=list)
+    resumed: list = field(default_factory=list)
+
+    def width(self):
+        return 10
+
+    def kind(self, slot):
+        return None
+
+    def start(self, slots):
+        self.started.append([slot.number for slot in slots])
+        return Toy([slot.number for slot in slots], self)
+
+    def resume(self, slots, epoch, states):
+        numbers = [slot.number for slot in slots]
+        if [state["came"].tolist() for state in states] != [[number, epoch] for number in numbers]:
+            raise ValueError("a state of something else")
+        self.resumed.append((numbers, epoch))
+        return Toy(numbers, self, epoch)
+
+
+@pytest.fixture
+def working(tmp_path):
+    """Return a function that makes a worker; all of a test share their checkpoints, as on one machine."""
+
+    def make(storage, study, objective, trials, halving=NO_HALVING, stop=lambda: False):
+        return Worker(
+            storage=storage, study_id=study, objective=objective, slots=planned(trials),
+            widest=lambda _: 10, workers=1, halving=halving,
+            checkpoints=Checkpoints(tmp_path / "unfinished"), stop=stop,
+            claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
+        )  # fmt: skip
+
+    return make
+
+
+def test_epoch_may_take_longer_than_a_lease(opened, working):
+    """A worker keeps its leases through an epoch of three leases' length: nobody else is given its slots."""
+    mine, other = opened(lease_seconds=0.5), opened()
+    study = open_stage(mine, 4)
+    tries = []
+
+    def amid_epoch(_):
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            tries.append(other.claim(study, 4))
+            time.sleep(0.02)
+
+    working(mine, study, ToyObjective(1, amid_epoch), 4).work()
+    assert tries
+    assert not any(tries)
+    assert states(mine, study) == ["COMPLETE"] * 4
+
+
+def test_clock_that_is_set_makes_no_living_worker_dead(monkeypatch):
+    """Whether a process still runs does not hang on the time of day, which may be set meanwhile."""
+    owner = Owner()
+    monkeypatch.setattr("psutil.Process.create_time", lambda _: owner.started + 3600)
+    assert not is_gone(owner.id, owner.machine, owner.pid, owner.started)
+
+
+def test_storage_that_was_closed_holds_nothing(opened):
+    """Where a run in this process ended without its database, the next in the same process takes its slots at once."""
+    first, second = opened(), opened()
+    study = open_stage(first, 3)
+    first.claim(study, 2)
+    assert len(second.claim(study, 3)) == 1
+    first.close()
+    assert len(second.claim(study, 3)) == 2
+
+
+@pytest.mark.parametrize("held", ["parked", "survived"])
+def test_slot_lost_at_a_rung_is_let_go(opened, working, held):
+    """A slot whose lease another has taken while it waits at a rung is dropped; the others go on to their end."""
+    mine, trials = opened(), 70
+    study = open_stage(mine, trials)
+    stolen = []
+
+    def amid_epoch(_):
+        waiting = worker._survived if held == "survived" else worker._parked
+        if waiting and not stolen:
+            stolen.append(waiting[0].numbers[0])
+            lose(mine, worker, stolen[0])
+
+    objective = ToyObjective(3, amid_epoch)
+    worker = working(mine, study, objective, trials, Halving((1,), 2.0))
+    worker.work()
+    assert stolen
+    found = states(mine, study)
+    assert found[stolen[0]] == TrialState.RUNNING.name
+    assert [state for number, state in enumerate(found) if number != stolen[0] and state == "RUNNING"] == []
+
+
+@pytest.mark.parametrize("epoch", range(1, 6))
+@pytest.mark.parametrize("halving", [NO_HALVING, Halving((2, 4), 2.0)], ids=["plain", "halving"])
+def test_slots_left_amid_their_training_are_gone_on_with(opened, working, epoch, halving):
+    """Stopped after any epoch and come back, no epoch is trained twice, and the table is that of one calm run."""
+    epochs = 6
+
+    def run(storage, study, asked_to_stop):
+        objective = ToyObjective(epochs, lambda stack: trained.extend((n, stack.epoch) for n in stack.numbers))
+        working(storage, study, objective, 25, halving, lambda: asked_to_stop(objective)).work()
+        return objective
+
+    trained = []
+    calm = opened()
+    calm_study = open_stage(calm, 25)
+    run(calm, calm_study, lambda _: False)
+    calmly, trained = sorted(trained), []
+    disturbed = opened()
+    study = open_stage(disturbed, 25, "small/second")
+    with pytest.raises(Interrupted):
+        run(disturbed, study, lambda _: any(came == epoch for _, came in trained))
+    objective = run(disturbed, study, lambda _: False)
+    assert objective.resumed
+    assert sorted(trained) == calmly
+    assert table_of(disturbed, study) == table_of(calm, calm_study)
+
+
+def keep(checkpoints, slots, epoch, **wrong):
+    """Keep slots as a worker that came to an epoch would have left them."""
+    for slot in slots:
+        values = [1 - 1 / (slot.number + 2)] * epoch
+        state = {"came": np.array([slot.number, wrong.get("came", epoch)])}
+        checkpoints.save(slot, Checkpoint(History(values, [0.5] * epoch, [0.5] * epoch), state))
+
+
+def test_slots_left_after_different_epochs_train_together_again(opened, working):
+    """Of one claim, those that are behind train first, until they have come as far as the others and join them."""
+    storage, trained = opened(), []
+    study = open_stage(storage, 8)
+    objective = ToyObjective(6, lambda stack: trained.append((sorted(stack.numbers), stack.epoch)))
+    worker = working(storage, study, objective, 8)
+    slots = planned(8)
+    keep(worker.checkpoints, slots[:3], 4)
+    keep(worker.checkpoints, slots[3:5], 2)
+    worker.work()
+    late, later = [5, 6, 7], [3, 4, 5, 6, 7]
+    assert trained == [(late, 1), (late, 2), (later, 3), (later, 4), (list(range(8)), 5), (list(range(8)), 6)]
+    assert states(storage, study) == ["COMPLETE"] * 8
+
+
+def test_checkpoint_of_something_else_is_not_gone_on_with(opened, working):
+    """A checkpoint whose arrays do not fit is removed, and its slot begins with its first epoch."""
+    storage = opened()
+    study = open_stage(storage, 3)
+    objective = ToyObjective(4)
+    worker = working(storage, study, objective, 3)
+    keep(worker.checkpoints, planned(3), 2, came=7)
+    worker.work()
+    assert objective.started == [[0, 1, 2]]
+    assert objective.resumed == []
+    assert states(storage, study) == ["COMPLETE"] * 3
+
+
+def lose(storage, worker, number):
+    """Have another worker take a slot of this one's over."""
+    claim = worker._lanes[number].claim
+    with storage.engine.begin() as connection:
+        of_it = lease.c.trial_id == claim.trial_id
+        connection.execute(sa.update(lease).where(of_it).values(owner="another", attempt=claim.attempt + 1))
+
+
+def test_slot_lost_while_stacks_are_made(opened, working):
+    """A lease that is lost between claim and training costs that slot alone; another's checkpoint of it stays."""
+    storage = opened()
+    study = open_stage(storage, 4)
+    objective = ToyObjective(6)
+    worker = working(storage, study, objective, 4)
+    slots = planned(4)
+    keep(worker.checkpoints, slots[:2], 4)
+    keep(worker.checkpoints, slots[2:], 2)
+    resume = objective.resume
+
+    def losing(*arguments):
+        if not objective.resumed:
+            lose(storage, worker, 3)
+        return resume(*arguments)
+
+    objective.resume = losing
+    worker.work()
+    assert states(storage, study) == ["COMPLETE", "COMPLETE", "COMPLETE", "RUNNING"]
+    assert worker.checkpoints.load(slots[3]).epoch == 2
+    assert worker.checkpoints.load(slots[2]) is None
+
+
+def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
+    """Several slots that two workers died with are trained one by one, while others wait at the rung, to the end."""
+    storage, trained = opened(), []
+    study = open_stage(storage, 12)
+    suspects = storage.claim(study, 3)
+    storage.release(suspects)
+    with storage.engine.begin() as connection:
+        connection.execute(sa.update(lease).values(deaths=2))
+
+    def amid_epoch(stack):
+        with storage.engine.connect() as connection:
+            rows = connection.execute(sa.select(lease.c.trial_id).where(lease.c.owner != "", lease.c.training == 1))
+            in_training = {row.trial_id for row in rows}
+        held = {number: worker._lanes[number].claim.trial_id for number in worker._lanes}
+        trained.append((stack.epoch, sorted(stack.numbers)))
+        assert {held[number] for number in stack.numbers} == in_training
+
+    worker = working(storage, study, ToyObjective(4, amid_epoch), 12, Halving((2,), 2.0))
+    worker.work()
+    first = [numbers for epoch, numbers in trained if epoch == 1]
+    assert first[:3] == [[0], [1], [2]]
+    found = states(storage, study)
+    assert (found.count("COMPLETE"), found.count("PRUNED")) == (6, 6)
+
+
+def table_of(storage, study):
+    return [(t.number, t.state, t.values, t.intermediate_values) for t in storage.get_all_trials(study)]
+
+
+SLOT = Slot(3, Point.of({"eta": 0.1, "lambda": 1e-3}), 7)
+KEPT = Checkpoint(History([0.5, 0.25], [0.1, None], [0.3, 0.4]), {"W": np.arange(6, dtype=np.float32)})
+
+
+def test_checkpoint_comes_back_as_it_was(tmp_path):
+    """What was saved of a slot is loaded to the bit; the newest counts; what was forgotten is gone."""
+    checkpoints = Checkpoints(tmp_path / "unfinished")
+    assert checkpoints.load(SLOT) is None
+    assert checkpoints.save(SLOT, Checkpoint(History([0.5], [0.1], [0.3]), {"W": np.zeros(6, np.float32)}))
+    assert checkpoints.save(SLOT, KEPT)
+    found = checkpoints.load(SLOT)
+    assert found.history == KEPT.history
+    assert found.epoch == 2
+    assert found.state["W"].tobytes() == KEPT.state["W"].tobytes()
+    assert checkpoints.load(replace(SLOT, seed=8)) is None
+    checkpoints.forget([3, 4])
+    assert checkpoints.load(SLOT) is None
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_damaged_checkpoint_is_none(tmp_path_factory, data):
+    """Cut short, or with any bit turned, a checkpoint is not used."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(SLOT, KEPT)
+    whole = (folder / "3.checkpoint").read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    flipped = whole[:at] + bytes([whole[at] ^ 1 << data.draw(st.integers(0, 7))]) + whole[at + 1 :]
+    (folder / "3.checkpoint").write_bytes(data.draw(st.sampled_from([whole[:at], flipped])))
+    assert checkpoints.load(SLOT) is None
+
+
+def test_no_room_for_checkpoints_is_said_once(tmp_path):
+    """Where the folder cannot be written, training goes on without checkpoints, and the reason is told once."""
+    (tmp_path / "unfinished").write_text("a file where the folder should be")
+    told = []
+    checkpoints = Checkpoints(tmp_path / "unfinished", told.append)
+    assert not checkpoints.save(SLOT, KEPT)
+    assert not checkpoints.save(SLOT, KEPT)
+    assert len(told) == 1
+    assert "cannot keep the weights of unfinished trials" in told[0]
+    assert "COARSEFINE_CACHE" in told[0]
+
+
+def test_processes_that_imported_different_things_share_checkpoints(tmp_path):
+    """What else a process has loaded, such as scikit-learn with its threads, does not hide another's checkpoints."""
+    script = (
+        "import sys; from pathlib import Path; from coarsefine.search.training.checkpoints import Checkpoints\n"
+        "if len(sys.argv) > 2: import sklearn.cluster\n"
+        "print(Checkpoints.of('study', Path(sys.argv[1]), print)._folder)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    plain, other = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout for more in ([], ["more"])
+    )
+    assert plain == other
+
+
+def test_checkpoints_nobody_came_back_to_are_removed(tmp_path):
+    """What a week has not touched is removed when the next campaign begins; the rest stays."""
+    unfinished = tmp_path / "unfinished"
+    for name, days in (("old", 8), ("new", 6)):
+        (unfinished / name).mkdir(parents=True)
+        os.utime(unfinished / name, (time.time() - days * 86400,) * 2)
+    Checkpoints.of("study", tmp_path, print)
+    assert [path.name for path in unfinished.iterdir()] == ["new"]

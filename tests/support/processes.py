@@ -1,0 +1,123 @@
+"""Runs in processes of their own, and real signals sent to them at moments that the storage tells."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+from optuna.trial import TrialState
+from small_campaign import coarsefine
+
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.optuna_storage import make_storage
+from coarsefine.search.storage.slots import Record
+
+
+def start(folder, *arguments, **options):
+    """Start a run of the folder's small.toml, in one process unless told otherwise."""
+    command = [sys.executable, "-m", "coarsefine", "run", "small.toml", *(arguments or ("--workers", "1"))]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, **piped, **options)
+
+
+def dead():
+    """Return the number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def finish(folder):
+    """Run the folder's small.toml to its end."""
+    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+
+
+def counted(folder, query):
+    """Return the number a query gives, 0 while there is no storage."""
+    path = folder / "studies.db"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+def slots(folder):
+    """Return how many trials the storage holds."""
+    return counted(folder, "SELECT count(*) FROM trials")
+
+
+def ended(folder):
+    """Return how many trials have ended."""
+    return counted(folder, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")
+
+
+def epochs_recorded(folder):
+    """Return how many epochs of trials the storage holds."""
+    return counted(folder, "SELECT count(*) FROM trial_intermediate_values")
+
+
+def signal_once(process, kind, reached):
+    """Send a signal as soon as `reached` says so; return whether it came before the end."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None:
+        assert time.monotonic() < deadline, "the run neither ended nor came so far"
+        if reached():
+            process.send_signal(kind)
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def wait_until(reached):
+    """Return once `reached` says so; fail where it does not within two minutes."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come so far"
+        time.sleep(0.005)
+
+
+def suspended(processes, path):
+    """Suspend processes (psutil's); tell whether none of them holds the database, else let them go on."""
+    for process in processes:
+        process.suspend()
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            for process in processes:
+                process.resume()
+            return False
+    return True
+
+
+def kill_again_and_again(folder, *, processes, kills):
+    """Keep so many runs going, and kill one after another, each when a trial has ended since the last kill."""
+    running = [start(folder) for _ in range(processes)]
+    killed = 0
+    while killed < kills and running[0].poll() is None:
+        before = ended(folder)
+        victim = running.pop(0)
+        killed += signal_once(victim, signal.SIGKILL, lambda before=before: ended(folder) > before)
+        victim.communicate()
+        running.append(start(folder))
+    for process in running:
+        process.communicate(timeout=200)
+    return killed
+
+
+def race(address, slots, space, barrier, told):
+    """Make everything that is not there, together with others, and claim and complete slots; tell their numbers."""
+    barrier.wait(60)
+    storage = make_storage(locate(address))
+    storage.open_study("small/race", {}, space, slots)
+    study = storage.get_study_id_from_name("small/race")
+    barrier.wait(60)
+    done = []
+    while claims := storage.claim(study, 4):
+        storage.record([Record(claim, {1: 0.5}, 0.5, {}, TrialState.COMPLETE) for claim in claims], claims)
+        done += [claim.slot.number for claim in claims]
+    storage.close()
+    told.put(done)

@@ -1,0 +1,62 @@
+"""A server of the tests' own: the real one, in a thread, on a free port of 127.0.0.1."""
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import httpx
+
+from coarsefine.search.server import Door, create_app
+from coarsefine.search.server.access import host_headers
+from coarsefine.search.server.serve import listen, make_server
+from coarsefine.search.storage.location import locate
+
+TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a server that lives for seconds
+
+
+@contextmanager
+def serving(storage, **door):
+    """Serve a storage; yield a client of it, with the application as its attribute `app`."""
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    app = create_app(locate(storage), Door(host_headers(["127.0.0.1", "localhost"], port), **door))
+    server = make_server(app)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            client.app = app
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+    assert not thread.is_alive()
+
+
+def events(client, path, **options):
+    """Yield the data of a stream's events, as they come."""
+    with client.stream("GET", path, **options) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+
+@contextmanager
+def command(*arguments, cwd, env=None):
+    """Run `coarsefine serve` as a user does; yield the process and what it said when it was ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coarsefine", "serve", *arguments],
+        cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    said = ""
+    while "Ctrl-C" not in said and (line := process.stderr.readline()):
+        said += line
+    try:
+        yield process, said
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,122 @@
+"""Training functions as users write them, well and badly; the tests name them as `user_functions:NAME`."""
+
+import sys
+import threading
+import time
+
+from coarsefine import TrialEnded, batched
+
+EPOCHS = 6
+ended = []
+"""Seeds of the calls that heard of their end."""
+begun = threading.Event()
+"""Set by a call that never returns."""
+
+
+def value_after(point, seed, epoch):
+    return 1 - abs(point["a"] - 0.1) - 0.3 / epoch + (seed % 97) / 1e4
+
+
+def single(point, seed, report):
+    for epoch in range(1, EPOCHS + 1):
+        value = value_after(point, seed, epoch)
+        report(value)
+    return value
+
+
+@batched
+def several(points, seeds, report):
+    going = range(len(points))
+    for epoch in range(1, EPOCHS + 1):
+        going = report([value_after(points[i], seeds[i], epoch) for i in going])
+
+
+def tidying(point, seed, report):
+    try:
+        single(point, seed, report)
+    except TrialEnded:
+        ended.append(seed)
+        raise
+
+
+def slow(point, seed, report):
+    for epoch in range(1, EPOCHS + 1):
+        time.sleep(0.02)
+        report(value_after(point, seed, epoch))
+
+
+def fails_for_some(point, seed, report):
+    if seed % 3 == 0:
+        raise ValueError(f"seed {seed} is a multiple of three")
+    return single(point, seed, report)
+
+
+def raises(point, seed, report):
+    raise ValueError("no such kernel:\n  linaer")
+
+
+def raises_after_its_last_epoch(point, seed, report):
+    single(point, seed, report)
+    raise OSError("cannot save")
+
+
+def exits(point, seed, report):
+    sys.exit(3)
+
+
+def reports_too_often(point, seed, report):
+    for _ in range(EPOCHS + 1):
+        report(0.5)
+
+
+def returns_too_early(point, seed, report):
+    report(0.5)
+
+
+def returns_another_value(point, seed, report):
+    return 2 * single(point, seed, report)
+
+
+def returns_nothing(point, seed, report):
+    for _ in range(EPOCHS - 1):
+        report(0.5)
+
+
+def reports_text(point, seed, report):
+    report("0.5")
+
+
+def reports_nan(point, seed, report):
+    report(0.5)
+    report(float("nan"))
+
+
+def never_returns(point, seed, report):
+    begun.set()
+    while True:
+        pass
+
+
+@batched
+def reports_too_few(points, seeds, report):
+    report([0.5])
+
+
+@batched
+def reports_no_list(points, seeds, report):
+    report(0.5)
+
+
+@batched
+def some_diverge(points, seeds, report):
+    going = range(len(points))
+    for epoch in range(1, EPOCHS + 1):
+        values = [value_after(points[i], seeds[i], epoch) for i in going]
+        going = report([float("inf") if epoch == 3 and i % 2 else v for i, v in zip(going, values, strict=True)])
+
+
+def takes_a_point_only(point):
+    return 0.5
+
+
+number = 3
