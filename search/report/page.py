@@ -17,10 +17,10 @@ from plotly.offline import get_plotlyjs
 from coarsefine.search.campaign import labels as hyperparameters
 from coarsefine.search.campaign.accuracy import Accuracy
 from coarsefine.search.report import formatting
+from coarsefine.search.report.commands import commands_for
 from coarsefine.search.report.content import Story
 from coarsefine.search.report.figures import Figure
 from coarsefine.search.report.importance import Importance
-from coarsefine.search.report.recipe import recipe_for
 
 _DATASETS = {"digits": "8×8 handwritten digits", "cifar10": "CIFAR-10"}
 _FOLDER = files("coarsefine.search.report") / "templates"
@@ -39,7 +39,7 @@ def render(story: Story, figures: Sequence[Figure]) -> str:
         status=_shareable(story),
         dataset=_DATASETS[story.campaign.data.dataset] if story.campaign.data else "",
         figures={section: [_drawn(f) for f in figures if f.section == section] for section in _sections(figures)},
-        recipe=recipe_for(story.campaign, story.location, story.gradient_check, story.momentum),
+        commands=commands_for(story.campaign, story.location, story.gradient_check, story.momentum),
         accuracy=Accuracy,
         importances=[i for i in story.importances if isinstance(i, Importance)],
         no_importance=[i for i in story.importances if isinstance(i, str)],

@@ -20,9 +20,9 @@ from coarsefine import Campaign, Interrupted, UsageError, run
 from coarsefine.search.campaign.accuracy import Accuracy, expected_highest
 from coarsefine.search.cli import main
 from coarsefine.search.report import write_report
+from coarsefine.search.report.commands import as_toml
 from coarsefine.search.report.importance import Importance, importance_in
 from coarsefine.search.report.published_values import reported_for
-from coarsefine.search.report.recipe import as_toml
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage

@@ -15,7 +15,7 @@ _MOMENTUM = ("eta", "epochs", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Commands:
     """Commands for a shell, and the campaign file they need, if it is no preset."""
 
     run: str
@@ -25,16 +25,16 @@ class Recipe:
     toml: str | None
 
 
-def recipe_for(
+def commands_for(
     campaign: Campaign, location: Location, check: Mapping[str, Any] | None, study: Mapping[str, Any] | None
-) -> Recipe:
+) -> Commands:
     """Return the commands that lead to this report; gradient check and momentum study as they were recorded."""
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
     where = _option(location)
     data = " --data cifar-10-binary.tar.gz" if campaign.data and campaign.data.dataset == "cifar10" else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
-    return Recipe(
+    return Commands(
         run=f"coarsefine run {source}{where}{data}",
         gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _CHECK)}",
         momentum=f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
