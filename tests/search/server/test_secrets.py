@@ -10,7 +10,7 @@ from optuna.trial import TrialState, create_trial
 from processes import wait_until
 from serving import command, serving
 from sqlalchemy import make_url
-from test_server_door import READING, routes
+from test_access import READING, routes
 
 from coarsefine import run
 from coarsefine.search.server.redact import redact

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.text import Text
 from small_campaign import HALVING, run_in, table
-from test_queue import going, open_stage
+from test_lease_queue import going, open_stage
 
 from coarsefine import Campaign, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
