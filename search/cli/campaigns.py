@@ -29,7 +29,7 @@ from coarsefine.search.cli.output import (
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from coarsefine.search.results.events import Watcher
+    from coarsefine.search.results.observer import Observer
 
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
@@ -63,8 +63,8 @@ def run(
     wanted, location = Campaign.load(campaign), locate(storage)
     n = workers or (count_workers(engine) if engine is not None else _cores())
     try:
-        with Interrupts() as stop, _watching(storage, stop, verbose) as watcher:
-            status = run_campaign(wanted, location, data=data, workers=n, engine=engine, watcher=watcher, stop=stop)
+        with Interrupts() as stop, _watching(storage, stop, verbose) as observer:
+            status = run_campaign(wanted, location, data=data, workers=n, engine=engine, observer=observer, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and is_there(location):
             with suppress(UsageError):  # it may not have come as far as the storage
@@ -96,8 +96,8 @@ def worker(
 
     location = locate(storage)
     try:
-        with Interrupts() as stop, _watching(storage, stop, verbose) as watcher:
-            join(find_campaign(campaign, location), location, data=data, watcher=watcher, stop=stop)
+        with Interrupts() as stop, _watching(storage, stop, verbose) as observer:
+            join(find_campaign(campaign, location), location, data=data, observer=observer, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"Left; the slots went back. To join again: {same_command(storage)}") from error
     if verbose is not False:
@@ -158,7 +158,7 @@ def presets(
     status_tables.print_table(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
 
 
-def _watching(storage: str, stop: Callable[[], bool], verbose: bool | None) -> "AbstractContextManager[Watcher]":
+def _watching(storage: str, stop: Callable[[], bool], verbose: bool | None) -> "AbstractContextManager[Observer]":
     from coarsefine.search.terminal.live_view import watching
 
     return watching(f"coarsefine serve{storage_option(storage)}", stop, quiet=verbose is False, verbose=bool(verbose))

@@ -107,7 +107,7 @@ def train(
     try:
         with Interrupts() as stop:
             final, study = train_export(
-                found, recipe, storage, data=data, output=output, watcher=Lines(verbose=False), stop=stop
+                found, recipe, storage, data=data, output=output, observer=Lines(verbose=False), stop=stop
             )
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"Interrupted. To go on from the last checkpoint: {same_command(storage)}") from error

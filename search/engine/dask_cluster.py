@@ -16,7 +16,7 @@ import psutil
 
 from coarsefine.search.engine.pool_worker import Ended, Task, take_part
 from coarsefine.search.errors import UsageError, WorkersFailed
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 
 SCHEME = "dask://"
 _ANSWER_SECONDS = 10
@@ -29,8 +29,8 @@ _MOST_LOSSES = 3
 class Cluster:
     """Keeps a task's workers at it on a Dask cluster while entered; leaving it tells them to stop."""
 
-    def __init__(self, task: Task, engine: str, watcher: Watcher) -> None:
-        self._task, self._address, self._watcher = task, address_of(engine), watcher
+    def __init__(self, task: Task, engine: str, observer: Observer) -> None:
+        self._task, self._address, self._observer = task, address_of(engine), observer
         self._stop_name = f"coarsefine-stop-{uuid.uuid4().hex}"
         self._futures: set[Future[Ended]] = set()
         self._losses = 0
@@ -79,7 +79,9 @@ class Cluster:
             self._losses += 1
             if self._losses > _MOST_LOSSES:
                 raise WorkersFailed(f"The Dask cluster loses its workers again and again ({error}).", 1) from error
-            self._watcher.say("The Dask cluster lost several workers: their slots go back, and another takes over.")
+            self._observer.on_message(
+                "The Dask cluster lost several workers: their slots go back, and another takes over."
+            )
             self._futures.add(self._submit())
             return
         except Exception as error:  # whatever a node raises, such as ModuleNotFoundError where it lacks Coarsefine
@@ -148,7 +150,7 @@ def _work_on_node(task: Task, stop_name: str) -> Ended:
     """Be a worker, within one of Dask's."""
     from distributed import get_client  # noqa: PLC0415 - an extra
 
-    return take_part(task, Watcher(), _Asking(_event(stop_name, get_client())))
+    return take_part(task, Observer(), _Asking(_event(stop_name, get_client())))
 
 
 @dataclass(slots=True)

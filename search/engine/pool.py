@@ -28,7 +28,7 @@ from coarsefine.search.engine.pool_worker import (
     work,
 )
 from coarsefine.search.errors import Interrupted, WorkersFailed
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
@@ -54,8 +54,8 @@ class _Place:
 class Pool:
     """Keeps a task's workers at it while entered; leaving it ends them."""
 
-    def __init__(self, task: Task, watcher: Watcher) -> None:
-        self._task, self._watcher = task, watcher
+    def __init__(self, task: Task, observer: Observer) -> None:
+        self._task, self._observer = task, observer
         self._places: list[_Place] = []
 
     def __enter__(self) -> Self:
@@ -110,9 +110,9 @@ class Pool:
         if isinstance(message, Claimed):
             place.false_starts = 0
         elif isinstance(message, Warned):
-            self._watcher.warn(f"{place.name}: {message.told}")
+            self._observer.on_warning(f"{place.name}: {message.told}")
         elif isinstance(message, Detail):
-            self._watcher.detail(f"{place.name}: {message.told}")
+            self._observer.on_detail(f"{place.name}: {message.told}")
         elif isinstance(message, Ended):
             place.ended = message.exit_code == 0
             if message.exit_code not in {0, Interrupted.exit_code}:
@@ -125,7 +125,7 @@ class Pool:
         with suppress(EOFError, OSError):
             while place.ear.poll():
                 if isinstance(message := place.ear.recv(), Detail):
-                    self._watcher.detail(f"{place.name}: {message.told}")
+                    self._observer.on_detail(f"{place.name}: {message.told}")
 
     def _replace(self, dead: _Place) -> None:
         how = _manner_of_death(dead.process.exitcode)
@@ -135,7 +135,7 @@ class Pool:
             raise WorkersFailed(
                 f"{dead.name} {how} {dead.false_starts} times in a row before it could begin: see {log}.", 1
             )
-        self._watcher.say(f"{dead.name} {how}: its slots go back, and another takes its place (log: {log}).")
+        self._observer.on_message(f"{dead.name} {how}: its slots go back, and another takes its place (log: {log}).")
         dead.ear.close()
         new = self._start(dead.name, dead.false_starts)
         dead.process, dead.ear, dead.false_starts = new.process, new.ear, new.false_starts
@@ -153,7 +153,7 @@ class Pool:
             mouth.close()
             why = error or "the process that forks workers died"
             if false_starts + 1 < _MOST_FALSE_STARTS:
-                self._watcher.say(f"{name} did not start ({why}): tried again.")
+                self._observer.on_message(f"{name} did not start ({why}): tried again.")
                 return self._start(name, false_starts + 1)
             raise WorkersFailed(
                 f"{name} cannot be started ({why}): see what was said before this, or train in this process alone "

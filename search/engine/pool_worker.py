@@ -15,14 +15,14 @@ from coarsefine.model.datasets import Kept
 from coarsefine.model.errors import ModelError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.signals import Interrupts
-from coarsefine.search.engine.stage_loop import Walk
+from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.errors import SearchError
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import open_storage
-from coarsefine.search.training.workload import load_material
+from coarsefine.search.training.workload import load_workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +68,45 @@ class Ended:
 
 
 @dataclass(slots=True)
-class _Logging(Watcher):
-    """A worker's watcher: writes its log, and tells the pool when the work has begun."""
+class _Logging(Observer):
+    """A worker's observer: writes its log, and tells the pool when the work has begun."""
 
     mouth: Connection
     log: logging.Logger
     details: bool
     _begun: bool = field(default=False)
 
-    def say(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Log a sentence."""
         self.log.info(sentence)
 
-    def warn(self, sentence: str) -> None:
+    def on_warning(self, sentence: str) -> None:
         """Log a warning, and let the pool tell it."""
         self.log.warning(sentence)
         self._tell(Warned(sentence))
 
-    def detail(self, sentence: str) -> None:
+    def on_detail(self, sentence: str) -> None:
         """Log a sentence, and pass it on where that was asked for."""
         self.log.info(sentence)
         if self.details:
             self._tell(Detail(sentence))
 
-    def stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: Following) -> None:
         """Log the stage."""
         waiting = next(s.waiting for s in status.stages if s.name == stage.stage)
         self.log.info("%s: %d trials wait, %d epochs each", stage.study, waiting, stage.epochs)
 
-    def claimed(self, stage: str, numbers: Sequence[int]) -> None:
+    def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
         """Log the slots."""
-        Watcher.claimed(self, stage, numbers)
+        Observer.on_claimed(self, stage, numbers)
         if not self._begun:
             self._begun = True
             self._tell(Claimed())
 
-    def recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
+    def on_recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
         """Tell of records where that was asked for: four a second would flood a log."""
         if self.details:
-            Watcher.recorded(self, stage, epochs, ended)
+            Observer.on_recorded(self, stage, epochs, ended)
 
     def _tell(self, message: Claimed | Detail | Warned) -> None:
         with suppress(OSError):  # whoever started this is gone: `stop` tells
@@ -129,15 +129,15 @@ def work(task: Task, log: Path, mouth: Connection, environment: Mapping[str, str
     mouth.send(ended)
 
 
-def take_part(task: Task, watcher: Watcher, stop: Callable[[], bool], *, checked: bool = False) -> Ended:
-    """Walk the task's campaign; return how that ended. An error that is nobody's but ours is raised.
+def take_part(task: Task, observer: Observer, stop: Callable[[], bool], *, checked: bool = False) -> Ended:
+    """Train the task's campaign; return how that ended. An error that is nobody's but ours is raised.
 
     `checked` spares asking whether the storage's tables are of this Optuna: the process that made them has the same.
     """
     try:
-        material = load_material(task.campaign, task.data, watcher.say, task.kept)
+        workload = load_workload(task.campaign, task.data, observer.on_message, task.kept)
         with closing(open_storage(task.storage, writing=True, patient=True, checked=checked)) as storage:
-            Walk.begin(task.campaign, storage, material, watcher, stop, task.workers).take_stages()
+            StageLoop.begin(task.campaign, storage, workload, observer, stop, task.workers).take_stages()
     except (SearchError, ModelError) as error:
         return Ended(error.exit_code, str(error))
     return Ended(0, "every stage is at its end")

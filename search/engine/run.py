@@ -13,12 +13,12 @@ from coarsefine.search.campaign.schema import Step
 from coarsefine.search.engine.dask_cluster import Cluster
 from coarsefine.search.engine.pool import Pool
 from coarsefine.search.engine.pool_worker import Task
-from coarsefine.search.engine.stage_loop import Walk
+from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.errors import Interrupted, NothingCompleted, StorageError
 from coarsefine.search.network.artifacts import folder_for
 from coarsefine.search.network.export import export_winner
 from coarsefine.search.network.final_training import FinalTraining
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import (
     Status,
     Winner,
@@ -31,7 +31,7 @@ from coarsefine.search.results.study import Study, find_studies, refuse_empty, r
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.optuna_storage import is_there, make_storage, open_storage
 from coarsefine.search.training.identity import refuse_other
-from coarsefine.search.training.workload import load_material
+from coarsefine.search.training.workload import load_workload
 
 _LOOK_SECONDS = 0.25
 """Between looks at how far the workers have come."""
@@ -44,7 +44,7 @@ def run(
     data: Path | None = None,
     workers: int = 1,
     engine: str | None = None,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Status:
     """Take a campaign to its end and return how it stands; begin it, or resume it where it was left.
@@ -60,28 +60,28 @@ def run(
     Raises `CampaignError` (2), `NothingCompleted` (3), `DataError` (4), `StorageError` (5): the exit codes
     of the command line. Nothing is created before campaign, data and storage were found fit.
     """
-    watcher = watcher or Watcher()
+    observer = observer or Observer()
     location = locate(storage)
     if (done := _done(campaign, location)) is not None:
         return done
-    material = load_material(campaign, data, watcher.say)
+    workload = load_workload(campaign, data, observer.on_message)
     opened = make_storage(location)
     try:
-        walk = Walk.begin(campaign, opened, material, watcher, stop)
+        loop = StageLoop.begin(campaign, opened, workload, observer, stop)
         if workers == 1 and engine is None:
-            walk.take_stages(ended=partial(_back_up, walk))
+            loop.take_stages(ended=partial(_back_up, loop))
         else:
             logs = location.beside("logs") / campaign.name
             source = data.absolute() if data else None
-            kept = material.kept if isinstance(material, Dataset) else None
-            task = Task(campaign, location, source, kept, workers, logs, watcher.curious)
-            with Cluster(task, engine, watcher) if engine is not None else Pool(task, watcher) as crew:
-                _take_stages(walk, crew)
+            kept = workload.kept if isinstance(workload, Dataset) else None
+            task = Task(campaign, location, source, kept, workers, logs, observer.wants_detail)
+            with Cluster(task, engine, observer) if engine is not None else Pool(task, observer) as crew:
+                _take_stages(loop, crew)
         if campaign.objective is None:
-            _train_winner(walk)
+            _train_winner(loop)
         else:
-            refuse_empty(walk.studies().values())
-            _winner_of(campaign, walk.studies())
+            refuse_empty(loop.studies().values())
+            _winner_of(campaign, loop.studies())
         return read_status(opened, campaign.name)
     finally:
         opened.close()
@@ -105,76 +105,76 @@ class _Crew(Protocol):
         """Wait until something happens to a worker, at most so long; mend it, or raise what cannot be mended."""
 
 
-def _take_stages(walk: Walk, crew: _Crew) -> None:
+def _take_stages(loop: StageLoop, crew: _Crew) -> None:
     """Look on until workers have taken every stage to its end."""
-    for stage in walk.campaign.steps:
-        if walk.was_over(stage):
+    for stage in loop.campaign.steps:
+        if loop.was_over(stage):
             continue
-        study, studies = walk.open(stage)
-        following = walk.follow(stage, study, studies)
-        while walk.storage.unfinished(study.id):
-            if walk.stop():
+        study, studies = loop.open(stage)
+        following = loop.follow(stage, study, studies)
+        while loop.storage.unfinished(study.id):
+            if loop.stop():
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
-            walk.watcher.progressed(following)
-        walk.watcher.progressed(following)
-        walk.forget_weights(study)
-        _back_up(walk, stage)
+            loop.observer.on_progress(following)
+        loop.observer.on_progress(following)
+        loop.forget_weights(study)
+        _back_up(loop, stage)
 
 
-def _back_up(walk: Walk, stage: Step) -> None:
+def _back_up(loop: StageLoop, stage: Step) -> None:
     """Copy the studies; for want of room nobody stops training."""
     try:
-        walk.storage.back_up(f"{walk.campaign.name}+{stage.name}")
+        loop.storage.back_up(f"{loop.campaign.name}+{stage.name}")
     except StorageError as error:
-        walk.watcher.warn(f"There is no backup of stage {stage.name}. {error}")
+        loop.observer.on_warning(f"There is no backup of stage {stage.name}. {error}")
 
 
-def _train_winner(walk: Walk) -> None:
+def _train_winner(loop: StageLoop) -> None:
     """Train the best trial of all stages to the end, unless another process does or did."""
-    last = walk.open(walk.campaign.steps[-1])[0].id
+    last = loop.open(loop.campaign.steps[-1])[0].id
     said = False
-    while read_final(walk.studies()) is None:
-        if walk.storage.hold(last):
+    while read_final(loop.studies()) is None:
+        if loop.storage.hold(last):
             try:
-                _train_and_record(walk, last)
+                _train_and_record(loop, last)
             finally:
-                walk.storage.let_go(last)
+                loop.storage.let_go(last)
             continue
         if not said:
-            walk.watcher.say("Another process trains the winner: waiting for it.")
+            loop.observer.on_message("Another process trains the winner: waiting for it.")
             said = True
-        if walk.stop():
+        if loop.stop():
             raise Interrupted("Stopped while another process trains the winner.")
         time.sleep(_LOOK_SECONDS)
 
 
-def _train_and_record(walk: Walk, last: int) -> None:
-    campaign, studies = walk.campaign, walk.studies()
+def _train_and_record(loop: StageLoop, last: int) -> None:
+    campaign, studies = loop.campaign, loop.studies()
     if read_final(studies) is not None:  # by whoever had the right a moment ago
         return
     _winner_of(campaign, studies)
-    assert isinstance(walk.material, Dataset), "and images"  # noqa: S101
+    assert isinstance(loop.workload, Dataset), "and images"  # noqa: S101
     recipe = campaign.recipe
 
     held = time.monotonic()
 
     def told(epoch: int, accuracy: float | None) -> None:
         nonlocal held
-        if time.monotonic() > held + walk.storage.lease_seconds / 4:
+        if time.monotonic() > held + loop.storage.lease_seconds / 4:
             held = time.monotonic()
-            if not walk.storage.hold(last):
+            if not loop.storage.hold(last):
                 raise StorageError(
                     "Another process has taken over the final training, since this one slept: see there."
                 )
-        walk.watcher.final_epoch(epoch, recipe.epochs, accuracy)
+        loop.observer.on_final_epoch(epoch, recipe.epochs, accuracy)
 
-    walk.watcher.final_opened(campaign, read_status(walk.storage, campaign.name))
+    loop.observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
     export = export_winner(studies)
-    folder = walk.storage.location.beside("trained").absolute() / folder_for(export, recipe)
-    images = walk.material
-    final = FinalTraining(export, recipe, folder, lambda: images, told, walk.watcher.warn, walk.stop).run()
-    walk.storage.set_study_attrs(last, {"final": final.as_attr()})
+    folder = loop.storage.location.beside("trained").absolute() / folder_for(export, recipe)
+    images = loop.workload
+    final = FinalTraining(export, recipe, folder, lambda: images, told, loop.observer.on_warning, loop.stop).run()
+    loop.storage.set_study_attrs(last, {"final": final.as_attr()})
 
 
 def _winner_of(campaign: Campaign, studies: Mapping[str, Study]) -> Winner:

@@ -15,7 +15,7 @@ from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import Confirm, Step
 from coarsefine.search.errors import Interrupted
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import (
@@ -32,38 +32,38 @@ from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoints
 from coarsefine.search.training.identity import fingerprint, refuse_other
 from coarsefine.search.training.worker import Worker
-from coarsefine.search.training.workload import Material, load_material, objective_of
+from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
 _POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class StageLoop:
     """What a process needs on its way."""
 
     campaign: Campaign
     storage: Storage
-    material: Material
+    workload: Workload
     """What is trained: the network on these images, or this function."""
     attrs: Mapping[str, Any]
     """By which the campaign's studies are known."""
     begun: Mapping[str, Study]
     """Its studies as they stood when this process came."""
-    watcher: Watcher
+    observer: Observer
     stop: Callable[[], bool]
     workers: int = 1
     """How many processes are thought to walk: each stage is cut into as many shares, or a multiple."""
 
     @classmethod
     def begin(
-        cls, campaign: Campaign, storage: Storage, material: Material,
-        watcher: Watcher, stop: Callable[[], bool], workers: int = 1,
-    ) -> "Walk":  # fmt: skip
+        cls, campaign: Campaign, storage: Storage, workload: Workload,
+        observer: Observer, stop: Callable[[], bool], workers: int = 1,
+    ) -> "StageLoop":  # fmt: skip
         """Return a walk; raise `CampaignError` where the storage holds this campaign begun with something else."""
-        attrs = fingerprint(campaign, material)
+        attrs = fingerprint(campaign, workload)
         begun = find_studies(storage, campaign.name)
         refuse_other(begun, attrs)
-        return cls(campaign, storage, material, attrs, begun, watcher, stop, workers)
+        return cls(campaign, storage, workload, attrs, begun, observer, stop, workers)
 
     def take_stages(self, *, ended: Callable[[Step], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
@@ -92,10 +92,10 @@ class Walk:
         self._wait_for_others(study, following, worker)
 
     def follow(self, stage: Step, study: Study, studies: Mapping[str, Study]) -> Following:
-        """Tell the watcher how the campaign stands of which a stage is to be trained; return what follows it."""
+        """Tell the observer how the campaign stands of which a stage is to be trained; return what follows it."""
         following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
         status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.live)
-        self.watcher.stage_opened(status, following)
+        self.observer.on_stage_opened(status, following)
         return following
 
     def open(self, stage: Step) -> tuple[Study, Mapping[str, Study]]:
@@ -123,12 +123,12 @@ class Walk:
     def _worker(self, stage: Step, following: Following, study: Study) -> Worker:
         def recorded(records: Sequence[Record]) -> None:
             ended = [record.claim.slot.number for record in records if record.state.is_finished()]
-            self.watcher.recorded(study.name, sum(len(record.steps) for record in records), ended)
-            self.watcher.progressed(following)
+            self.observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
+            self.observer.on_progress(following)
 
         confirming = isinstance(stage, Confirm)
         objective = objective_of(
-            self.campaign, stage, self.material, self.stop, log=self.watcher.detail, warn=self.watcher.warn
+            self.campaign, stage, self.workload, self.stop, log=self.observer.on_detail, warn=self.observer.on_warning
         )
 
         def widest(slot: Slot) -> int:
@@ -147,26 +147,26 @@ class Walk:
             halving=self.campaign.halving(stage),
             checkpoints=self._checkpoints(study),
             stop=self.stop,
-            claimed=lambda numbers: self.watcher.claimed(study.name, numbers),
-            resumed=lambda numbers, epoch: self.watcher.resumed(study.name, numbers, epoch),
+            claimed=lambda numbers: self.observer.on_claimed(study.name, numbers),
+            resumed=lambda numbers, epoch: self.observer.on_resumed(study.name, numbers, epoch),
             recorded=recorded,
         )
 
     def _checkpoints(self, study: Study) -> Checkpoints:
-        return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.watcher.warn)
+        return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
 
     def _wait_for_others(self, study: Study, following: Following, worker: Worker) -> None:
         said = False
         while left := self.storage.unfinished(study.id):
             if not said:
-                self.watcher.say(f"Another process trains {left} slots of {study.name}: waiting for it.")
+                self.observer.on_message(f"Another process trains {left} slots of {study.name}: waiting for it.")
                 said = True
             if self.stop():
                 raise Interrupted("Stopped while another process trains.")
             time.sleep(_POLL_SECONDS)
-            self.watcher.progressed(following)
+            self.observer.on_progress(following)
             worker.work()
-        self.watcher.progressed(following)
+        self.observer.on_progress(following)
 
 
 def join(
@@ -175,7 +175,7 @@ def join(
     *,
     data: Path | None = None,
     workers: int = 2,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Help a campaign through its stages, beside whoever else does; return when the last has ended.
@@ -184,10 +184,10 @@ def join(
 
     Raises what `coarsefine.search.engine.run` does.
     """
-    watcher = watcher or Watcher()
-    material = load_material(campaign, data, watcher.say)
+    observer = observer or Observer()
+    workload = load_workload(campaign, data, observer.on_message)
     with closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
-        Walk.begin(campaign, opened, material, watcher, stop, workers).take_stages()
+        StageLoop.begin(campaign, opened, workload, observer, stop, workers).take_stages()
 
 
 def find_campaign(source: str, location: Location) -> Campaign:

@@ -16,8 +16,8 @@ from coarsefine.search.network.artifacts import folder_for
 from coarsefine.search.network.export import digest_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
-from coarsefine.search.results.events import Watcher
 from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import read_final, training_key
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
@@ -32,7 +32,7 @@ def train(
     *,
     data: Path | None = None,
     output: Path | None = None,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Final, str | None]:
     """Train an exported trial; return what came of it, and the name of the study it was recorded with, if it was.
@@ -43,22 +43,22 @@ def train(
 
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` do.
     """
-    recipe, location, watcher = recipe or export.final, locate(storage), watcher or Watcher()
+    recipe, location, observer = recipe or export.final, locate(storage), observer or Observer()
     folder = (output or location.beside("trained") / folder_for(export, recipe)).absolute()
     study = _study_of(export, location)  # what is wrong with the storage is told before the training
 
     def told(epoch: int, accuracy: float | None) -> None:
-        watcher.final_epoch(epoch, recipe.epochs, accuracy)
+        observer.on_final_epoch(epoch, recipe.epochs, accuracy)
 
     def load() -> Dataset:
-        return load_images(export.data.selection, data, watcher.say)
+        return load_images(export.data.selection, data, observer.on_message)
 
-    final = FinalTraining(export, recipe, folder, load, told, watcher.warn, stop).run()
+    final = FinalTraining(export, recipe, folder, load, told, observer.on_warning, stop).run()
     if study is not None:
         try:
             _record(study, final, location)
         except StorageError as error:
-            watcher.warn(f"The training is in {folder}, and not recorded with its campaign: {error}")
+            observer.on_warning(f"The training is in {folder}, and not recorded with its campaign: {error}")
             return final, None
     return final, study.name if study else None
 

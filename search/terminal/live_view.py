@@ -18,7 +18,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following, Look, Rate
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.slots import Ending
@@ -43,7 +43,7 @@ _KEPT = 40
 """How many of the last finished trials are at hand."""
 
 
-def watching(hint: str, stop: Callable[[], bool], *, quiet: bool, verbose: bool) -> AbstractContextManager[Watcher]:
+def watching(hint: str, stop: Callable[[], bool], *, quiet: bool, verbose: bool) -> AbstractContextManager[Observer]:
     """Return who watches a run for people: a live view on a terminal, plain lines elsewhere, warnings alone if quiet.
 
     `hint` is the command that shows more; `stop` tells whether a stop was asked for.
@@ -83,7 +83,7 @@ class LiveView(Talking):
     ) -> None:
         self._drawing.close()
 
-    def stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: Following) -> None:
         """Move on to this stage."""
         self._move_on(stage.campaign, status)
         self._opened = stage.stage, time.monotonic()
@@ -93,20 +93,20 @@ class LiveView(Talking):
         self._show_stage(stage, look)
         self._begin()
 
-    def progressed(self, stage: Following) -> None:
+    def on_progress(self, stage: Following) -> None:
         """Show how far the stage has come."""
         look = stage.look()
         self._add(stage, look.new)
         self._show_stage(stage, look)
 
-    def final_opened(self, campaign: Campaign, status: Status) -> None:
+    def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Move on to the final training."""
         self._move_on(campaign, status)
         self._rate = Rate()
         self._show_final(0, campaign.recipe.epochs, None)
         self._begin()
 
-    def final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+    def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Show how far the final training has come."""
         self._show_final(epoch, epochs, accuracy)
 

@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import Measure
-from coarsefine.search.results.events import Watcher
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following, best_of
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.slots import Ending
@@ -17,66 +17,66 @@ _FINAL_LINES = 10
 """How many lines the final training gets."""
 
 
-class Quiet(Watcher):
+class Quiet(Observer):
     """Prints what should be mended, and nothing else."""
 
-    def warn(self, sentence: str) -> None:
+    def on_warning(self, sentence: str) -> None:
         """Print a warning."""
         err.print(sentence, markup=False)
 
 
-class Talking(Watcher):
+class Talking(Observer):
     """Prints what is said, and details where they are wanted."""
 
     def __init__(self, *, verbose: bool) -> None:
-        self.curious = verbose
+        self.wants_detail = verbose
 
-    def say(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Print a sentence."""
         err.print(sentence, markup=False)
 
-    def detail(self, sentence: str) -> None:
+    def on_detail(self, sentence: str) -> None:
         """Print it where details are wanted."""
-        if self.curious:
-            self.say(sentence)
+        if self.wants_detail:
+            self.on_message(sentence)
 
 
 class Lines(Talking):
     """A line for each trial that ended; in stages of more than 100 trials, for each look at which some had."""
 
-    def stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: Following) -> None:
         """Tell the stage's ranges, and how much is to be done."""
         standing = next(s for s in status.stages if s.study == stage.study)
         left = f"{standing.trials - len(stage.endings)} of {standing.trials}"
-        self.say(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(standing)}")
+        self.on_message(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(standing)}")
 
-    def progressed(self, stage: Following) -> None:
+    def on_progress(self, stage: Following) -> None:
         """Tell which trials ended since the last look."""
         before = len(stage.endings)
         look = stage.look()
         trials = look.progress.trials
         if trials > _LONG and look.new:
-            self.say(f"{stage.stage} {len(stage.endings)}/{trials}  {_summary(look.new, stage)}")
+            self.on_message(f"{stage.stage} {len(stage.endings)}/{trials}  {_summary(look.new, stage)}")
             return
         width = len(str(trials))
         for count, ending in enumerate(look.new, before + 1):
             trial = f"trial {ending.number:<{width}}  {labels.in_columns(ending.point)}"
             told = how(ending, stage.campaign.measure)
-            self.say(f"{stage.stage} {count:>{width}}/{trials}  {trial}  {told}")
+            self.on_message(f"{stage.stage} {count:>{width}}/{trials}  {trial}  {told}")
 
-    def final_opened(self, campaign: Campaign, status: Status) -> None:
+    def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Tell whose final training begins."""
         assert status.winner is not None, "the winner is to be trained"  # noqa: S101
         winner = f"trial {status.winner.trial.number} of {status.winner.study}"
         seeds = f", {campaign.recipe.seeds} seeds" if campaign.recipe.seeds > 1 else ""
-        self.say(f"Final training of the winner, {winner}, {campaign.recipe.epochs} epochs{seeds}.")
+        self.on_message(f"Final training of the winner, {winner}, {campaign.recipe.epochs} epochs{seeds}.")
 
-    def final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+    def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Tell an epoch of the final training, ten of them in all."""
         tenths = [done * _FINAL_LINES // epochs for done in (epoch - 1, epoch)]
         if tenths[0] < tenths[1]:
             validation = f"  validation {percent(accuracy)}" if accuracy is not None else ""
-            self.say(f"final {epoch:>{len(str(epochs))}}/{epochs}{validation}")
+            self.on_message(f"final {epoch:>{len(str(epochs))}}/{epochs}{validation}")
 
 
 def how(ending: Ending, measure: Measure) -> str:

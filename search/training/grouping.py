@@ -10,7 +10,7 @@ from coarsefine.search.storage.slots import Slot
 
 
 @dataclass(frozen=True, slots=True)
-class Kinds:
+class SlotGroups:
     """The numbers of a stage's slots by their kinds, in order, and how many of each kind a worker takes at once."""
 
     numbers: Mapping[Hashable, Sequence[int]]

@@ -9,18 +9,18 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.training.user_code.function import Function
-from coarsefine.search.training.workload import Material
+from coarsefine.search.training.workload import Workload
 
 _LIBRARIES = ("coarsefine", "numpy", "scipy")
 """Those that a trial's bits come from."""
 
 
-def fingerprint(campaign: Campaign, material: Material) -> dict[str, Any]:
+def fingerprint(campaign: Campaign, workload: Workload) -> dict[str, Any]:
     """Return the attributes by which each study of the campaign is known."""
     known = {"config": campaign.fingerprint(), "versions": versions()}
-    if isinstance(material, Function):
-        return {**known, "objective": {"name": material.name, "digest": material.digest}}
-    return {**known, "data": images_attr(material)}
+    if isinstance(workload, Function):
+        return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
+    return {**known, "data": images_attr(workload)}
 
 
 def images_attr(data: Dataset) -> dict[str, str]:

@@ -12,7 +12,7 @@ from coarsefine.search.training.objective import EpochReport
 
 
 @dataclass(slots=True)
-class Lane:
+class SlotHistory:
     """One slot that a worker holds."""
 
     claim: Claim

@@ -18,9 +18,9 @@ from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints
-from coarsefine.search.training.grouping import Kinds
+from coarsefine.search.training.grouping import SlotGroups
 from coarsefine.search.training.objective import Objective, Stack
-from coarsefine.search.training.slot_history import Lane
+from coarsefine.search.training.slot_history import SlotHistory
 
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time."""
@@ -57,7 +57,7 @@ class Worker:
     """Hears the numbers of those that go on after an epoch."""
     recorded: Callable[[Sequence[Record]], None]
     """Hears what was recorded."""
-    _lanes: dict[int, Lane] = field(default_factory=dict)
+    _lanes: dict[int, SlotHistory] = field(default_factory=dict)
     """The slots this worker holds, by number."""
     _begun: list[Stack] = field(default_factory=list)
     """Stacks of the last claim, until each has come to its next rung, or to the end."""
@@ -67,10 +67,10 @@ class Worker:
     """Stacks at a rung that is: what is left of them may go on."""
     _flushed: float = field(default_factory=time.monotonic)
     _next_save: float = field(default_factory=lambda: time.monotonic() + _SAVE_SECONDS)
-    _kinds: Kinds = field(init=False)
+    _kinds: SlotGroups = field(init=False)
 
     def __post_init__(self) -> None:
-        self._kinds = Kinds.of(self.slots, self.objective.kind, self.widest, self.workers)
+        self._kinds = SlotGroups.of(self.slots, self.objective.kind, self.widest, self.workers)
 
     def work(self) -> None:
         """Train stacks until no slot can be claimed.
@@ -141,7 +141,7 @@ class Worker:
         groups: dict[tuple[Hashable, int], list[Slot]] = {}
         kept: dict[Slot, Checkpoint] = {}
         for claim in claims:
-            self._lanes[claim.slot.number] = Lane(claim)
+            self._lanes[claim.slot.number] = SlotHistory(claim)
             checkpoint = self.checkpoints.load(claim.slot) if claim.deaths < _DOUBTED_DEATHS else None
             if checkpoint is not None:
                 kept[claim.slot] = checkpoint

@@ -13,14 +13,14 @@ from coarsefine.search.training.user_code.function import Function, load_functio
 from coarsefine.search.training.user_code.lockstep import Terms
 from coarsefine.search.training.user_code.user_objective import UserObjective
 
-Material = Dataset | Function
+Workload = Dataset | Function
 _TIMEOUT = 86400.0
 """Seconds between the reports of a function that says nothing else: who is silent for a day will be for ever."""
 
 
-def load_material(
+def load_workload(
     campaign: Campaign, source: Path | None, say: Callable[[str], None], kept: Kept | None = None
-) -> Material:
+) -> Workload:
     """Return a campaign's images, as `load_images` does, or its function.
 
     Raises `CampaignError` where either does not fit the campaign, `coarsefine.model.errors.DataError` and `UsageError`.
@@ -46,12 +46,12 @@ def _check_stacks(campaign: Campaign, function: Function) -> None:
 
 
 def objective_of(
-    campaign: Campaign, stage: Step, material: Material, stop: Callable[[], bool],
+    campaign: Campaign, stage: Step, workload: Workload, stop: Callable[[], bool],
     *, log: Callable[[str], None], warn: Callable[[str], None],
 ) -> Objective:  # fmt: skip
     """Return how the trials of a stage are trained; `log` hears what a function of the user's raises."""
-    if isinstance(material, Function):
+    if isinstance(workload, Function):
         terms = Terms(campaign.epochs_of(stage), campaign.timeout or _TIMEOUT, stop, log, warn)
-        return UserObjective(material, terms)
+        return UserObjective(workload, terms)
     # A finalist's seed draws its mini-batches, too; those of one seed train together.
-    return NetworkObjective(campaign.settings(stage), campaign.network.fixed, material, isinstance(stage, Confirm))
+    return NetworkObjective(campaign.settings(stage), campaign.network.fixed, workload, isinstance(stage, Confirm))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from coarsefine.search.network.export import read_export
     from coarsefine.search.network.train import train
-    from coarsefine.search.results.events import Watcher
+    from coarsefine.search.results.observer import Observer
     from coarsefine.search.results.status import Status
     from coarsefine.search.training.user_code.function import batched
 
@@ -33,12 +33,12 @@ _HOMES = {
     "CampaignError": "errors",
     "Interrupted": "errors",
     "NothingCompleted": "errors",
+    "Observer": "results.observer",
     "SearchError": "errors",
     "Status": "results.status",
     "StorageError": "errors",
     "TrialEnded": "errors",
     "UsageError": "errors",
-    "Watcher": "results.events",
     "WorkersFailed": "errors",
     "batched": "training.user_code.function",
     "join": "engine.stage_loop",
@@ -53,12 +53,12 @@ __all__ = [
     "CampaignError",
     "Interrupted",
     "NothingCompleted",
+    "Observer",
     "SearchError",
     "Status",
     "StorageError",
     "TrialEnded",
     "UsageError",
-    "Watcher",
     "WorkersFailed",
     "__version__",
     "batched",

@@ -60,7 +60,7 @@ class StagesOver(Exception):  # noqa: N818 - it is how a measured campaign is me
     """All stages have ended; the final training is no part of what is timed."""
 
 
-class Ear(coarsefine.Watcher):
+class Ear(coarsefine.Observer):
     """Notes when the last stage was opened and its epochs were recorded; ends the run before its final training."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
@@ -74,14 +74,14 @@ class Ear(coarsefine.Watcher):
         self.training = 0.0
         self.trial_epochs = self.trials = 0
 
-    def stage_opened(self, status: Any, stage: Any) -> None:  # noqa: ARG002
+    def on_stage_opened(self, status: Any, stage: Any) -> None:  # noqa: ARG002
         """Count anew; the clock begins here where nothing of the stage before was our own."""
         self.opened = _clock()
         self.opening = self.opened - (self.opened if self._recorded is None else self._recorded)
         self._recorded = None
         self._forget()
 
-    def progressed(self, stage: Any) -> None:
+    def on_progress(self, stage: Any) -> None:
         """Note what was trained and recorded so far."""
         self._recorded = _clock()
         self.training = self._stopwatch.seconds - self._seconds_before
@@ -93,7 +93,7 @@ class Ear(coarsefine.Watcher):
         """Return how long after its opening the last stage's last record was written; 0 if none was ours."""
         return 0.0 if self._recorded is None else self._recorded - self.opened
 
-    def final_opened(self, campaign: Any, status: Any) -> None:  # noqa: ARG002
+    def on_final_opened(self, campaign: Any, status: Any) -> None:  # noqa: ARG002
         """Leave."""
         raise StagesOver
 
@@ -119,6 +119,6 @@ class Stage:
         }
 
 
-def run_alone(campaign: str, storage: str, data: Path | None, watcher: coarsefine.Watcher | None = None) -> None:
+def run_alone(campaign: str, storage: str, data: Path | None, observer: coarsefine.Observer | None = None) -> None:
     """Run a campaign with this process as the only worker."""
-    coarsefine.run(coarsefine.Campaign.load(campaign), storage, data=data, workers=1, watcher=watcher)
+    coarsefine.run(coarsefine.Campaign.load(campaign), storage, data=data, workers=1, observer=observer)

@@ -22,7 +22,7 @@ from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.grouping import Kinds
+from coarsefine.search.training.grouping import SlotGroups
 from coarsefine.search.training.objective import NetworkObjective
 
 
@@ -136,7 +136,7 @@ def test_terminal_tells_every_setting(calm, cli, monkeypatch):
 def test_kinds_share_a_stage_out(kinds, widest, workers):
     """Who takes the first free slot takes its like, no more than fit; all slots are taken, each once."""
     slots = [Slot(number, Point.of({"kind": kind}), number) for number, kind in enumerate(kinds)]
-    found = Kinds.of(slots, lambda slot: slot.point["kind"], lambda _: widest, workers)
+    found = SlotGroups.of(slots, lambda slot: slot.point["kind"], lambda _: widest, workers)
     left = set(range(len(slots)))
     while left:
         first = min(left)
@@ -150,9 +150,9 @@ def test_kinds_share_a_stage_out(kinds, widest, workers):
 def test_even_shares():
     """Fifty slots of one kind are shared as tens by two workers; of two kinds, each worker takes one whole."""
     slots = [Slot(number, Point.of({"kind": number % 2}), number) for number in range(50)]
-    assert Kinds.of(slots, lambda _: None, lambda _: 12, 2).most == 9
-    assert Kinds.of(slots, lambda _: None, lambda _: 12, 1).most == 10
-    assert Kinds.of(slots, lambda slot: slot.point["kind"], lambda _: 25, 2).most == 25
+    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 2).most == 9
+    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 1).most == 10
+    assert SlotGroups.of(slots, lambda slot: slot.point["kind"], lambda _: 25, 2).most == 25
 
 
 def test_report_tells_every_setting(calm):

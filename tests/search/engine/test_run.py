@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from small_campaign import SMALL, coarsefine, table
 
-from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, run
+from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
 from coarsefine.model import Network
 from coarsefine.search.campaign.dimension import LogUniform
 from coarsefine.search.storage.sqlite import journal_mode
@@ -42,11 +42,11 @@ def test_second_run_trains_nothing(undisturbed):
     before = path.read_bytes()
     heard = []
 
-    class Ears(Watcher):
-        def stage_opened(self, status, stage):
+    class Ears(Observer):
+        def on_stage_opened(self, status, stage):
             heard.append(stage)
 
-    again = run(campaign, path, watcher=Ears())
+    again = run(campaign, path, observer=Ears())
     assert again == status
     assert heard == []
     assert path.read_bytes() == before

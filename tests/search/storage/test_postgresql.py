@@ -15,7 +15,7 @@ from processes import start, wait_until
 from small_campaign import SMALL, run_in, table
 from sqlalchemy import create_engine, make_url, text
 
-from coarsefine import Campaign, Interrupted, StorageError, Watcher, run
+from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, worst
 from coarsefine.search.storage import lease_queue, retry
 from coarsefine.search.storage.location import locate
@@ -40,13 +40,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-class Disturbing(Watcher):
+class Disturbing(Observer):
     """Does something once, amid the first stage."""
 
     def __init__(self, deed):
         self.deed = deed
 
-    def progressed(self, progress):
+    def on_progress(self, progress):
         deed, self.deed = self.deed, lambda: None
         deed()
 
@@ -74,7 +74,7 @@ def test_connections_cut_amid_a_stage(expected, new_database):
     """Connections that the server ends between claim and record are made anew: nothing is lost, nothing repeated."""
     cut = []
     campaign = Campaign.load("small.toml")
-    status = run(campaign, new_database, watcher=Disturbing(lambda: cut.append(cut_connections(new_database))))
+    status = run(campaign, new_database, observer=Disturbing(lambda: cut.append(cut_connections(new_database))))
     assert cut[0] >= 1
     assert status.state == "done"
     assert table(new_database) == expected
@@ -104,7 +104,7 @@ def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.3)
     campaign = Campaign.load("small.toml")
     with pytest.raises(StorageError, match="Connection refused") as error:
-        run(campaign, new_database, watcher=Disturbing(own_server.stop))
+        run(campaign, new_database, observer=Disturbing(own_server.stop))
     assert error.value.exit_code == 5
     assert "run the same command again" in str(error.value)
     assert "\n" not in str(error.value)

@@ -11,7 +11,7 @@ import pytest
 from processes import dead
 from small_campaign import table
 
-from coarsefine import StorageError, Watcher, run
+from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.storage import backups, sqlite
 from coarsefine.search.storage.location import at_file, locate
@@ -103,11 +103,11 @@ def test_full_disk_at_a_backup_is_told_and_stops_nothing(small, tmp_path):
     (tmp_path / "studies.db-backups").write_text("in the way")
     said = []
 
-    class Ears(Watcher):
-        def say(self, sentence):
+    class Ears(Observer):
+        def on_message(self, sentence):
             said.append(sentence)
 
-    assert run(small, tmp_path / "studies.db", watcher=Ears()).state == "done"
+    assert run(small, tmp_path / "studies.db", observer=Ears()).state == "done"
     assert [sentence.split(".")[0] for sentence in said] == [
         "There is no backup of stage coarse",
         "There is no backup of stage fine",

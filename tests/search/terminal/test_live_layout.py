@@ -182,9 +182,9 @@ def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
             study = opened_study(storage, small, stage)
             following = Following(storage, study, small, stage)
             end_next(storage, study, 0.75)
-            view.stage_opened(read_status(storage, "small"), following)
+            view.on_stage_opened(read_status(storage, "small"), following)
             end_next(storage, study, 0.25)
-            view.progressed(following)
+            view.on_progress(following)
     assert [(name, ended.value) for name, ended in drawn[-1].last] == [
         ("fine", 0.25),
         ("fine", 0.75),

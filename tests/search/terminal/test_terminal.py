@@ -11,7 +11,7 @@ from terminals import COLOUR, Terminal
 from test_pool import suspended
 
 from coarsefine import Campaign, Interrupted, run
-from coarsefine.search.results.events import listed
+from coarsefine.search.results.observer import listed
 from coarsefine.search.terminal.status_tables import duration
 
 LONG = SMALL.replace("epochs = 3", "epochs = 20").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 1")

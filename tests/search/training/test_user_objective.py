@@ -11,7 +11,7 @@ import user_functions
 from processes import counted, ended
 from small_campaign import coarsefine, run_in, table
 
-from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Watcher, join, run
+from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, join, run
 
 HERE = Path(user_functions.__file__).parent
 PLAIN = """
@@ -167,11 +167,11 @@ def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, func
 
 
 def test_traceback_goes_to_those_who_look_closely(tmp_path):
-    """What a function raised is heard whole, with its trial, by a watcher of details."""
+    """What a function raised is heard whole, with its trial, by an observer of details."""
     details = []
-    watcher = Watcher()
-    watcher.detail = details.append
-    searched(tmp_path, campaign_of(ONE_STAGE, "fails_for_some"), watcher=watcher)
+    observer = Observer()
+    observer.on_detail = details.append
+    searched(tmp_path, campaign_of(ONE_STAGE, "fails_for_some"), observer=observer)
     told = [detail for detail in details if "Traceback" in detail]
     assert told
     assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in told)
@@ -198,10 +198,10 @@ def test_stop_is_heeded_at_a_report(folder, expected):
     """Asked to stop, a run ends at the function's next report, gives the slot back, and goes on with the same table."""
     text = campaign_of(PLAIN, "slow")
     asked = threading.Event()
-    watcher = Watcher()
-    watcher.recorded = lambda *_: asked.set()
+    observer = Observer()
+    observer.on_recorded = lambda *_: asked.set()
     with pytest.raises(Interrupted):
-        searched(folder, text, watcher=watcher, stop=asked.is_set)
+        searched(folder, text, observer=observer, stop=asked.is_set)
     assert ended(folder) < 8
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
     searched(folder, text)
@@ -290,10 +290,10 @@ def test_other_source_is_refused(tmp_path, monkeypatch, expected):
     source.write_text("from user_functions import single\n", "utf-8")
     text = PLAIN.replace("user_functions:", "changing:")
     asked = threading.Event()
-    watcher = Watcher()
-    watcher.recorded = lambda *_: asked.set()
+    observer = Observer()
+    observer.on_recorded = lambda *_: asked.set()
     with pytest.raises(Interrupted):
-        searched(tmp_path, text, watcher=watcher, stop=asked.is_set)
+        searched(tmp_path, text, observer=observer, stop=asked.is_set)
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
     for going_on in (run, join):

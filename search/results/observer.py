@@ -7,44 +7,44 @@ from coarsefine.search.results.progress import Following
 from coarsefine.search.results.status import Status
 
 
-class Watcher:
+class Observer:
     """Hears how a run goes, and keeps it to itself; a subclass may tell."""
 
-    curious = False
+    wants_detail = False
     """Whether it wants to hear each `detail`, also of worker processes on this machine."""
 
-    def say(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Hear something worth telling."""
 
-    def warn(self, sentence: str) -> None:
+    def on_warning(self, sentence: str) -> None:
         """Hear of something that should be mended, though the run goes on."""
-        self.say(sentence)
+        self.on_message(sentence)
 
-    def detail(self, sentence: str) -> None:
+    def on_detail(self, sentence: str) -> None:
         """Hear something that matters to those who look closely."""
 
-    def stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: Following) -> None:
         """Hear how the campaign stands, of which a stage is to be trained now."""
 
-    def claimed(self, stage: str, numbers: Sequence[int]) -> None:
+    def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
         """Hear which slots this process trains next."""
-        self.detail(f"{stage}: claimed {listed(numbers)}")
+        self.on_detail(f"{stage}: claimed {listed(numbers)}")
 
-    def resumed(self, stage: str, numbers: Sequence[int], epoch: int) -> None:
+    def on_resumed(self, stage: str, numbers: Sequence[int], epoch: int) -> None:
         """Hear which of them another process left after an epoch, and go on from there."""
-        self.detail(f"{stage}: {listed(numbers)} go{'es' * (len(numbers) == 1)} on after epoch {epoch}")
+        self.on_detail(f"{stage}: {listed(numbers)} go{'es' * (len(numbers) == 1)} on after epoch {epoch}")
 
-    def recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
+    def on_recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
         """Hear that this process recorded so many epochs, counted for each trial, and which trials ended."""
-        self.detail(f"{stage}: recorded {epochs} epochs" + (f"; {listed(ended)} ended" if ended else ""))
+        self.on_detail(f"{stage}: recorded {epochs} epochs" + (f"; {listed(ended)} ended" if ended else ""))
 
-    def progressed(self, stage: Following) -> None:
+    def on_progress(self, stage: Following) -> None:
         """Hear that a stage may have come further, whoever trains it: `stage.look()` asks the storage how far."""
 
-    def final_opened(self, campaign: Campaign, status: Status) -> None:
+    def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Hear that the winner is to be trained."""
 
-    def final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+    def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Hear of an epoch of the final training, and its mean validation accuracy, if that tells anything."""
 
 
