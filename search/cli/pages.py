@@ -69,9 +69,9 @@ def serve(
     ] = False,
 ) -> None:
     """Show campaigns in a browser: their own pages, JSON under /api/v1, and optuna-dashboard."""
-    from coarsefine.search.server import Access
+    from coarsefine.search.server import ServeOptions
     from coarsefine.search.server import serve as serve_studies
     from coarsefine.search.storage.location import locate
 
-    access = Access(host, port, tuple(allowed_host or ()), token_file, no_token, allow_write)
+    access = ServeOptions(host, port, tuple(allowed_host or ()), token_file, no_token, allow_write)
     serve_studies(locate(storage), access, say)

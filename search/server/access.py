@@ -16,7 +16,7 @@ _HTTP_PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessPolicy:
     """What the guard asks at every request."""
 
     hosts: frozenset[str]
@@ -60,7 +60,7 @@ class Door:
         return self.clock() < int(until)  # sealed by us, so it is a number
 
     def _seal(self, until: str) -> str:
-        assert self.token is not None, "only a door with a token has cookies"  # noqa: S101
+        assert self.token is not None, "only a policy with a token has cookies"  # noqa: S101
         return hmac.new(self.token.encode(), b"coarsefine cookie " + until.encode(), hashlib.sha256).hexdigest()
 
 

@@ -11,8 +11,8 @@ from coarsefine.search import charts
 from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import Study
 from coarsefine.search.server import responses, schemas
-from coarsefine.search.server.cache import Answer, Board
-from coarsefine.search.server.snapshots import View
+from coarsefine.search.server.snapshot_cache import Answer, SnapshotCache
+from coarsefine.search.server.snapshots import Snapshot
 
 _MOST = 2**31 - 1
 _MOST_CURVES = 100
@@ -34,26 +34,29 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_api(board: Board) -> APIRouter:
+def make_api(cache: SnapshotCache) -> APIRouter:
     """Return the routes over the campaigns of a storage."""
     api = APIRouter(prefix="/api/v1", responses=REFUSALS)
 
     @api.get("/campaigns", response_model=schemas.Campaigns)
     async def list_campaigns(request: Request) -> Response:
         """List the campaigns of the storage, in the order they were begun."""
-        views = [await board.view(name) for name in await board.names()]
-        listed = {"campaigns": [responses.listed(view) for view in views], "problems": await board.problems()}
+        snapshots = [await cache.get(name) for name in await cache.names()]
+        listed = {
+            "campaigns": [responses.listed(snapshot) for snapshot in snapshots],
+            "problems": await cache.problems(),
+        }
         return _answer(request, listed)
 
     @api.get("/campaigns/{name}", response_model=schemas.Campaign)
     async def get_campaign(request: Request, name: str) -> Response:
         """Tell how a campaign stands, as `coarsefine status --json` does."""
-        return _send(request, await _campaign(board, await board.view(name)))
+        return _send(request, await _campaign(cache, await cache.get(name)))
 
     @api.get("/campaigns/{name}/best", response_model=schemas.BestOfAll)
     async def get_best(request: Request, name: str) -> Response:
         """Return the best trials of each stage, and the winner, as `coarsefine best --json` does."""
-        return _answer(request, responses.best(await board.view(name)))
+        return _answer(request, responses.best(await cache.get(name)))
 
     @api.get("/campaigns/{name}/stages/{stage}/trials", response_model=schemas.Trials)
     async def list_trials(
@@ -65,12 +68,12 @@ def make_api(board: Board) -> APIRouter:
         order: responses.Order = "number",
     ) -> Response:
         """Return a page of a stage's trials."""
-        return _answer(request, responses.trials(_study(await board.view(name), stage), offset, limit, order))
+        return _answer(request, responses.trials(_study(await cache.get(name), stage), offset, limit, order))
 
     @api.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=schemas.TrialInFull)
     async def get_trial(request: Request, name: str, stage: str, number: _Number) -> Response:
         """Return a trial with its accuracy and losses after each epoch."""
-        study = _study(await board.view(name), stage)
+        study = _study(await cache.get(name), stage)
         found = [trial for trial in study.trials if trial.number == number]
         if not found:
             raise HTTPException(404, f"Stage '{stage}' has no trial {number}.")
@@ -82,13 +85,15 @@ def make_api(board: Board) -> APIRouter:
         axis: _Axes = None, study: _Studies = None, number: _Numbers = None,
     ) -> Response:  # fmt: skip
         """Return a figure for Plotly; of learning curves those chosen, or those of the three best of each stage."""
-        view = await board.view(name)
-        axes = _axes(view, axis or [])
+        snapshot = await cache.get(name)
+        axes = _axes(snapshot, axis or [])
         if study or number:
-            chosen = _chosen(view, study or [], number or [])
-            return _send(request, Answer.of(await asyncio.to_thread(responses.figure, view, figure, theme, chosen)))
+            chosen = _chosen(snapshot, study or [], number or [])
+            return _send(request, Answer.of(await asyncio.to_thread(responses.figure, snapshot, figure, theme, chosen)))
         key = (figure, theme, axes)
-        return _send(request, await board.answer(view, key, lambda: responses.figure(view, figure, theme, axes=axes)))
+        return _send(
+            request, await cache.answer(snapshot, key, lambda: responses.figure(snapshot, figure, theme, axes=axes))
+        )
 
     @api.get(
         "/campaigns/{name}/events",
@@ -97,37 +102,40 @@ def make_api(board: Board) -> APIRouter:
     )
     async def stream_events(name: str) -> Response:
         """Send how the campaign stands as an event `status`: at once, and when it changes, once a second at most."""
-        await board.view(name)
-        return StreamingResponse(_events(board, name), media_type="text/event-stream")
+        await cache.get(name)
+        return StreamingResponse(_events(cache, name), media_type="text/event-stream")
 
     return api
 
 
-async def _campaign(board: Board, view: View) -> Answer:
-    return await board.answer(view, "campaign", lambda: responses.to_json(responses.campaign(view)))
+async def _campaign(cache: SnapshotCache, snapshot: Snapshot) -> Answer:
+    return await cache.answer(snapshot, "campaign", lambda: responses.to_json(responses.campaign(snapshot)))
 
 
-async def _events(board: Board, name: str) -> AsyncIterator[bytes]:
+async def _events(cache: SnapshotCache, name: str) -> AsyncIterator[bytes]:
     yield b"retry: 2000\n\n"
     try:
-        async for view in board.changes(name):
-            if view is None:
+        async for snapshot in cache.changes(name):
+            if snapshot is None:
                 yield b": still here\n\n"
             else:
-                yield b"id: %d\nevent: status\ndata: %s\n\n" % (view.revision, (await _campaign(board, view)).body)
+                yield b"id: %d\nevent: status\ndata: %s\n\n" % (
+                    snapshot.revision,
+                    (await _campaign(cache, snapshot)).body,
+                )
     except SearchError:  # the stream ends; who asks again hears why
         return
 
 
-def _study(view: View, stage: str) -> Study:
-    study = view.studies.get(f"{view.status.campaign}/{stage}")
+def _study(snapshot: Snapshot, stage: str) -> Study:
+    study = snapshot.studies.get(f"{snapshot.status.campaign}/{stage}")
     if study is None:
-        raise HTTPException(404, f"Campaign '{view.status.campaign}' has no open stage '{stage}'.")
+        raise HTTPException(404, f"Campaign '{snapshot.status.campaign}' has no open stage '{stage}'.")
     return study
 
 
-def _axes(view: View, names: list[str]) -> tuple[str, str]:
-    known = charts.axes_of(list(view.studies.values()))
+def _axes(snapshot: Snapshot, names: list[str]) -> tuple[str, str]:
+    known = charts.axes_of(list(snapshot.studies.values()))
     for name in names:
         if name not in known:
             raise HTTPException(404, f"The map has no axis '{name}': it has {', '.join(known)}.")
@@ -135,17 +143,18 @@ def _axes(view: View, names: list[str]) -> tuple[str, str]:
     return x, y
 
 
-def _chosen(view: View, studies: list[str], numbers: list[int]) -> responses.Chosen:
+def _chosen(snapshot: Snapshot, studies: list[str], numbers: list[int]) -> responses.Chosen:
     if len(studies) != len(numbers):
         raise HTTPException(404, f"{len(studies)} studies and {len(numbers)} numbers are given: each trial needs both.")
     pairs = list(zip(studies, numbers, strict=True))
     by_number = {
-        name: {trial.number: trial for trial in view.studies[name].trials} for name in {*studies} & {*view.studies}
+        name: {trial.number: trial for trial in snapshot.studies[name].trials}
+        for name in {*studies} & {*snapshot.studies}
     }
     for name, number in pairs:
         if number not in by_number.get(name, {}):
-            raise HTTPException(404, f"Campaign '{view.status.campaign}' has no trial {number} of '{name}'.")
-    return [(view.studies[name], by_number[name][number]) for name, number in pairs]
+            raise HTTPException(404, f"Campaign '{snapshot.status.campaign}' has no trial {number} of '{name}'.")
+    return [(snapshot.studies[name], by_number[name][number]) for name, number in pairs]
 
 
 def _answer(request: Request, value: Any) -> Response:

@@ -11,14 +11,14 @@ from fastapi import FastAPI, Request, Response
 
 from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.server import responses
-from coarsefine.search.server.access import Door
+from coarsefine.search.server.access import AccessPolicy
 from coarsefine.search.server.api import make_api
-from coarsefine.search.server.cache import Board
-from coarsefine.search.server.changes import Changes
+from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.dashboard import SharedStorage, make_dashboard
-from coarsefine.search.server.middleware import App, Guard, Receive, Scope, Send
-from coarsefine.search.server.redact import redact
-from coarsefine.search.server.snapshots import Campaigns
+from coarsefine.search.server.middleware import AccessMiddleware, App, Receive, Scope, Send
+from coarsefine.search.server.redaction import redact
+from coarsefine.search.server.snapshot_cache import SnapshotCache
+from coarsefine.search.server.snapshots import SnapshotReader
 from coarsefine.search.server.web import make_web
 from coarsefine.search.storage.location import Location, read_only
 from coarsefine.search.storage.optuna_storage import check_there
@@ -29,15 +29,15 @@ _OURS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
 class Application:
     """What uvicorn serves: everything over one storage."""
 
-    def __init__(self, location: Location, door: Door) -> None:
-        check_there(location, writing=door.allow_write)
-        self.storage = SharedStorage(location if door.allow_write else read_only(location))
-        self._changes = Changes(self.storage)
-        self.campaigns = Campaigns(self.storage, self.storage.reader, self._changes)
-        self.board = Board(self.campaigns)
-        self.ours = _our_routes(self.board, door, self._close)
+    def __init__(self, location: Location, policy: AccessPolicy) -> None:
+        check_there(location, writing=policy.allow_write)
+        self.storage = SharedStorage(location if policy.allow_write else read_only(location))
+        self._changes = ChangeDetector(self.storage)
+        self.campaigns = SnapshotReader(self.storage, self.storage.reader, self._changes)
+        self.cache = SnapshotCache(self.campaigns)
+        self.ours = _our_routes(self.cache, policy, self._close)
         self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, self._changes)))  # type: ignore[arg-type]
-        self._guard = Guard(self._share, door)
+        self._guard = AccessMiddleware(self._share, policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""
@@ -52,19 +52,19 @@ class Application:
         self.storage.close()
 
 
-def create_app(location: Location, door: Door) -> Application:
+def create_app(location: Location, policy: AccessPolicy) -> Application:
     """Return the application over the studies at a location; raise `StorageError` where there are none."""
-    return Application(location, door)
+    return Application(location, policy)
 
 
 def _is_ours(path: str) -> bool:
     return path == "/" or any(path == ours or path.startswith(f"{ours}/") for ours in _OURS)
 
 
-def _our_routes(board: Board, door: Door, close: Callable[[], None]) -> FastAPI:
+def _our_routes(cache: SnapshotCache, policy: AccessPolicy, close: Callable[[], None]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(board.warm())
+        warming = asyncio.create_task(cache.warm())
         yield
         await warming
         close()
@@ -78,8 +78,8 @@ def _our_routes(board: Board, door: Door, close: Callable[[], None]) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         lifespan=lifespan,
     )
-    routes.include_router(make_api(board))
-    routes.include_router(make_web(board, door))
+    routes.include_router(make_api(cache))
+    routes.include_router(make_web(cache, policy))
     routes.add_exception_handler(UsageError, _tell_missing)
     routes.add_exception_handler(StorageError, _tell_unreadable)
     routes.add_exception_handler(Exception, _tell_bug)

@@ -9,8 +9,8 @@ import optuna_dashboard
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import StorageError
-from coarsefine.search.server.changes import Changes
-from coarsefine.search.server.redact import redact
+from coarsefine.search.server.change_detector import ChangeDetector
+from coarsefine.search.server.redaction import redact
 from coarsefine.search.server.trial_reader import TrialReader
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
@@ -40,7 +40,7 @@ class SharedStorage(Storage):
         return copy.deepcopy(found) if deepcopy else found
 
 
-def make_dashboard(storage: Storage, changes: Changes) -> Wsgi:
+def make_dashboard(storage: Storage, changes: ChangeDetector) -> Wsgi:
     """Return optuna-dashboard over a storage: without artifacts, without a language model."""
     inner = optuna_dashboard.wsgi(storage)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from coarsefine.search.server.access import Door
+from coarsefine.search.server.access import AccessPolicy
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -49,11 +49,11 @@ class _Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Guard:
+class AccessMiddleware:
     """Lets requests through to an application, or answers them itself; sets the headers of what comes back."""
 
-    def __init__(self, app: App, door: Door) -> None:
-        self._app, self._door = app, door
+    def __init__(self, app: App, policy: AccessPolicy) -> None:
+        self._app, self._policy = app, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""
@@ -72,7 +72,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> _Refusal | None:
         headers = _Headers(scope["headers"])
         hosts = headers.all("host")
-        if len(hosts) != 1 or not self._door.knows(hosts[0]):
+        if len(hosts) != 1 or not self._policy.knows(hosts[0]):
             return _Refusal(421, "This server does not go by that name. Start it with --allowed-host NAME to let it.")
         writes = scope["method"] not in _READING
         if writes and not _is_same_origin(headers, hosts[0]):
@@ -80,9 +80,9 @@ class Guard:
         path = scope["path"]
         if path in _SIGNING or (path.startswith("/assets/") and not writes):
             return None
-        if not self._door.admits(headers.one("authorization"), headers.all("cookie")):
+        if not self._policy.admits(headers.one("authorization"), headers.all("cookie")):
             return _sign_in(scope, headers)
-        if writes and not self._door.allow_write:
+        if writes and not self._policy.allow_write:
             return _Refusal(403, "This server only reads. Start it with --allow-write to change notes and studies.")
         return None
 

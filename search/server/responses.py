@@ -1,4 +1,4 @@
-"""What the server answers, made from a view: the names of the command line's JSON, and what a page needs beside."""
+"""What the server answers, made from a snapshot: the names of the command line's JSON, and what a page needs beside."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.results.status import StageStatus, planned_stages
 from coarsefine.search.results.study import Study, value_of
-from coarsefine.search.server.snapshots import View
+from coarsefine.search.server.snapshots import Snapshot
 
 Figure = Literal["map", "best-so-far", "losses"]
 Order = Literal["number", "best"]
@@ -28,16 +28,16 @@ def to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def campaign(view: View) -> dict[str, Any]:
+def campaign(snapshot: Snapshot) -> dict[str, Any]:
     """Return a campaign as `coarsefine status --json` tells it, without the storage, with what a page needs."""
-    told = view.status.as_dict()
+    told = snapshot.status.as_dict()
     del told["storage"]
-    attrs = next(iter(view.studies.values())).attrs
+    attrs = next(iter(snapshot.studies.values())).attrs
     config = attrs["config"]
     planned = {stage["name"]: stage["epochs"] for stage in planned_stages(config)}
     data = attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}"
     sizes = _SIZES.search(data)
-    studies = list(view.studies.values())
+    studies = list(snapshot.studies.values())
     return {
         **told,
         "objective": config.get("objective"),
@@ -45,15 +45,15 @@ def campaign(view: View) -> dict[str, Any]:
         "searched": [{"name": name, "symbol": labels.symbol(name)} for name in studies[0].space],
         "axes": [{"name": name, "title": charts.title_of(name, studies)} for name in charts.axes_of(studies)],
         "validation_images": int(sizes[1].replace(",", "")) if sizes else None,
-        "stages": [_stage(view, stage, planned[stage.name]) for stage in view.status.stages],
-        "problems": list(view.problems),
-        "revision": view.revision,
+        "stages": [_stage(snapshot, stage, planned[stage.name]) for stage in snapshot.status.stages],
+        "problems": list(snapshot.problems),
+        "revision": snapshot.revision,
     }
 
 
-def _stage(view: View, stage: StageStatus, epochs: int) -> dict[str, Any]:
-    study = view.studies.get(stage.study)
-    left = view.seconds_left.get(stage.study)
+def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> dict[str, Any]:
+    study = snapshot.studies.get(stage.study)
+    left = snapshot.seconds_left.get(stage.study)
     return {
         **stage.as_dict(),
         "epochs": epochs,
@@ -69,20 +69,20 @@ def _stage(view: View, stage: StageStatus, epochs: int) -> dict[str, Any]:
     }
 
 
-def listed(view: View) -> dict[str, Any]:
+def listed(snapshot: Snapshot) -> dict[str, Any]:
     """Return a campaign in a few words, for a list."""
     counts = ("name", "trials", "completed", "pruned", "diverged", "failed", "waiting", "running")
     return {
-        "campaign": view.status.campaign,
-        "state": view.status.state,
-        "seconds": round(view.status.seconds, 3),
-        "stages": [{key: getattr(stage, key) for key in counts} for stage in view.status.stages],
+        "campaign": snapshot.status.campaign,
+        "state": snapshot.status.state,
+        "seconds": round(snapshot.status.seconds, 3),
+        "stages": [{key: getattr(stage, key) for key in counts} for stage in snapshot.status.stages],
     }
 
 
-def best(view: View) -> dict[str, Any]:
+def best(snapshot: Snapshot) -> dict[str, Any]:
     """Return what `coarsefine best --json` tells."""
-    told = view.status.as_dict()
+    told = snapshot.status.as_dict()
     stages = [{key: stage[key] for key in ("name", "study", "best")} for stage in told["stages"]]
     return {"campaign": told["campaign"], "stages": stages, "winner": told["winner"], "confirm": told["confirm"]}
 
@@ -128,21 +128,25 @@ def trial_in_full(study: Study, found: FrozenTrial) -> dict[str, Any]:
 
 
 def figure(
-    view: View, name: Figure, theme: charts.Theme, chosen: Chosen | None = None, axes: tuple[str, str] | None = None
+    snapshot: Snapshot,
+    name: Figure,
+    theme: charts.Theme,
+    chosen: Chosen | None = None,
+    axes: tuple[str, str] | None = None,
 ) -> bytes:
     """Return a figure as Plotly's JSON; of learning curves those chosen, or those of the best of each stage.
 
     `axes` name what the map shows, two of `charts.axes_of`.
     """
-    studies = list(view.studies.values())
+    studies = list(snapshot.studies.values())
     if name == "map":
-        drawn = charts.map_of_trials(studies, view.status.winner, axes)
+        drawn = charts.map_of_trials(studies, snapshot.status.winner, axes)
     elif name == "best-so-far":
-        drawn = charts.best_so_far(studies, view.status.measure)
+        drawn = charts.best_so_far(studies, snapshot.status.measure)
     else:
         best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in (best if chosen is None else chosen)]
-        drawn = charts.loss_curves(named) if view.status.measure.is_share else charts.value_curves(named)
+        drawn = charts.loss_curves(named) if snapshot.status.measure.is_share else charts.value_curves(named)
     return str(charts.themed(drawn, theme).to_json()).encode()
 
 

@@ -15,9 +15,9 @@ import psutil
 import uvicorn
 
 from coarsefine.search.errors import UsageError
-from coarsefine.search.server.access import LEAST_TOKEN, Door, host_headers, is_loopback, new_token
+from coarsefine.search.server.access import LEAST_TOKEN, AccessPolicy, host_headers, is_loopback, new_token
 from coarsefine.search.server.app import Application, create_app
-from coarsefine.search.server.redact import Redacting
+from coarsefine.search.server.redaction import RedactingFormatter
 from coarsefine.search.storage.location import Location
 
 VARIABLE = "COARSEFINE_TOKEN"
@@ -28,7 +28,7 @@ _KEEP_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ServeOptions:
     """How the server may be reached, as the user asked for it."""
 
     host: str = "127.0.0.1"
@@ -39,7 +39,7 @@ class Access:
     allow_write: bool = False
 
 
-def serve(location: Location, access: Access, say: Callable[[str], None]) -> None:
+def serve(location: Location, access: ServeOptions, say: Callable[[str], None]) -> None:
     """Serve the studies at a location until Ctrl-C or SIGTERM; `say` hears where, and the token if one was made.
 
     Raises `UsageError` for an address that cannot be had or may not be open, and `StorageError`.
@@ -49,7 +49,7 @@ def serve(location: Location, access: Access, say: Callable[[str], None]) -> Non
     with listener:
         port = listener.getsockname()[1]
         hosts = host_headers(_own_hosts(access.host), port, access.allowed_hosts)
-        app = create_app(location, Door(hosts, token, access.allow_write, f"coarsefine_{port}"))
+        app = create_app(location, AccessPolicy(hosts, token, access.allow_write, f"coarsefine_{port}"))
         _log_to_stderr()
         for line in _greeting(access, port, token if made else None):
             say(line)
@@ -75,11 +75,11 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""
-        self._app.board.closing = True
+        self._app.cache.closing = True
         await super().shutdown(sockets)
 
 
-def _token(access: Access) -> tuple[str | None, bool]:
+def _token(access: ServeOptions) -> tuple[str | None, bool]:
     """Return the token that opens the server, if it needs one, and whether it was made just now."""
     given = _given_token(access)
     if access.no_token and given is not None:
@@ -96,7 +96,7 @@ def _token(access: Access) -> tuple[str | None, bool]:
     return new_token(), True
 
 
-def _given_token(access: Access) -> str | None:
+def _given_token(access: ServeOptions) -> str | None:
     if access.token_file is None:
         return os.environ.get(VARIABLE)
     try:
@@ -105,7 +105,7 @@ def _given_token(access: Access) -> str | None:
         raise UsageError(f"--token-file {access.token_file} cannot be read: {error}.") from error
 
 
-def _fit(token: str, access: Access) -> str:
+def _fit(token: str, access: ServeOptions) -> str:
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         where = f"--token-file {access.token_file}" if access.token_file else VARIABLE
         raise UsageError(
@@ -157,7 +157,7 @@ def _is_ip(family: int) -> bool:
     return family in {socket.AF_INET, socket.AF_INET6}
 
 
-def _greeting(access: Access, port: int, token: str | None) -> list[str]:
+def _greeting(access: ServeOptions, port: int, token: str | None) -> list[str]:
     everywhere = access.host in {"0.0.0.0", "::", ""}  # noqa: S104
     host = socket.gethostname() if everywhere else access.host
     name = f"[{host}]" if ":" in host else host
@@ -173,5 +173,5 @@ def _log_to_stderr() -> None:
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

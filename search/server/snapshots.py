@@ -14,16 +14,16 @@ from coarsefine.search.errors import UsageError
 from coarsefine.search.results.status import Status, planned_stages, status_of
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.time_left import seconds_left
-from coarsefine.search.server.changes import Changes
-from coarsefine.search.server.study_index import Directory, read_directory
+from coarsefine.search.server.change_detector import ChangeDetector
+from coarsefine.search.server.study_index import StudyIndex, read_study_index
 from coarsefine.search.server.trial_reader import TrialReader, UnreadableTrials
-from coarsefine.search.server.validation import is_slot, is_sound
+from coarsefine.search.server.validation import is_slot, is_valid
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.tables import lease
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class Snapshot:
     """A campaign at one moment."""
 
     revision: int
@@ -36,7 +36,7 @@ class View:
     problems: tuple[str, ...]
     """What is left out, in sentences."""
     answers: dict[Any, Any] = field(default_factory=dict)
-    """What was made of this view, for who asks for the same."""
+    """What was made of this snapshot, for who asks for the same."""
 
     def same(self, status: Status, found: Mapping[str, Study], problems: tuple[str, ...]) -> bool:
         """Tell whether nothing has changed. Trials are compared by what they are, not by what they hold."""
@@ -47,15 +47,15 @@ class View:
         )
 
 
-class Campaigns:
+class SnapshotReader:
     """The campaigns of a storage. Threads may share it; they wait for each other's reading."""
 
-    def __init__(self, storage: Storage, trials: TrialReader, changes: Changes) -> None:
+    def __init__(self, storage: Storage, trials: TrialReader, changes: ChangeDetector) -> None:
         self._storage, self._trials, self._changes = storage, trials, changes
         self._lock = threading.Lock()
-        self._directory = Directory()
+        self._directory = StudyIndex()
         self._read_at: object = None
-        self._views: dict[str, tuple[object, View]] = {}
+        self._snapshots: dict[str, tuple[object, Snapshot]] = {}
         self._slots: dict[int, _Slots] = {}
 
     def names(self) -> list[str]:
@@ -68,31 +68,31 @@ class Campaigns:
         with self._lock:
             return self._directory_at(self._changes.mark()).strays
 
-    def view(self, name: str) -> View:
+    def read(self, name: str) -> Snapshot:
         """Return a campaign as it stands, the same object as before where nothing has changed.
 
         Raises `UsageError` for a campaign that is not there, and `StorageError`.
         """
         with self._lock:
             mark = self._changes.mark()
-            at, known = self._views.get(name, (None, None))
+            at, known = self._snapshots.get(name, (None, None))
             if known is not None and at == mark and known.status.state != "running":
                 return known
             directory = self._directory_at(mark)
             if name not in directory.stages:
-                self._views.pop(name, None)
+                self._snapshots.pop(name, None)
                 raise UsageError(f"There is no campaign '{name}'.")
-            view = self._look(name, directory, known)
-            self._views[name] = (mark, view)
-            return view
+            snapshot = self._look(name, directory, known)
+            self._snapshots[name] = (mark, snapshot)
+            return snapshot
 
-    def _directory_at(self, mark: object) -> Directory:
+    def _directory_at(self, mark: object) -> StudyIndex:
         if mark != self._read_at:
-            self._directory = read_directory(self._storage, self._directory)
+            self._directory = read_study_index(self._storage, self._directory)
             self._read_at = mark
         return self._directory
 
-    def _look(self, name: str, directory: Directory, known: View | None) -> View:
+    def _look(self, name: str, directory: StudyIndex, known: Snapshot | None) -> Snapshot:
         found, problems = {}, list(directory.problems.get(name, ()))
         for study_id, attrs in directory.stages[name].items():
             study = f"{name}/{attrs['stage']}"
@@ -112,7 +112,7 @@ class Campaigns:
         if known is not None and known.same(status, found, tuple(problems)):
             return known
         left = _seconds_left(status, found)
-        return View(known.revision + 1 if known else 1, status, found, left, tuple(problems))
+        return Snapshot(known.revision + 1 if known else 1, status, found, left, tuple(problems))
 
     def _slots_of(self, study_id: int, space: Space) -> "_Slots":
         trials = self._trials.read(study_id)
@@ -120,7 +120,7 @@ class Campaigns:
         if before is None or before.trials is not trials:
             checked = {id(slot) for slot in before.sound} if before else set()
             slots = [t for t in trials if id(t) in checked or is_slot(t)]
-            sound = tuple(slot for slot in slots if id(slot) in checked or is_sound(slot, space))
+            sound = tuple(slot for slot in slots if id(slot) in checked or is_valid(slot, space))
             self._slots[study_id] = _Slots(trials, sound, len(slots) - len(sound))
         return self._slots[study_id]
 

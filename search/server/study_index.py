@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from coarsefine.search.server.validation import UnsoundStudy, check_study
+from coarsefine.search.server.validation import InvalidStudy, check_study
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.tables import studies, study_attrs
 
@@ -16,7 +16,7 @@ _Rows = tuple[Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class StudyIndex:
     """The studies of a storage."""
 
     stages: Mapping[str, Mapping[int, dict[str, Any]]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Directory:
         return [told for campaign, found in self.problems.items() if campaign not in self.stages for told in found]
 
 
-def read_directory(storage: Storage, before: Directory) -> Directory:
+def read_study_index(storage: Storage, before: StudyIndex) -> StudyIndex:
     """Return the directory as it is now, the same object as before where nothing has changed."""
     with storage.guarded(), storage.engine.connect() as connection:
         named = connection.execute(sa.select(studies.c.study_id, studies.c.study_name).order_by(studies.c.study_id))
@@ -41,7 +41,7 @@ def read_directory(storage: Storage, before: Directory) -> Directory:
     return before if rows == before.rows else _sorted_out(rows)
 
 
-def _sorted_out(rows: _Rows) -> Directory:
+def _sorted_out(rows: _Rows) -> StudyIndex:
     attrs = defaultdict[int, dict[str, str]](dict)
     for study_id, key, form in rows[1]:
         attrs[study_id][key] = form
@@ -53,20 +53,20 @@ def _sorted_out(rows: _Rows) -> Directory:
             continue
         try:
             read = _attrs_of(name, attrs[study_id])
-        except UnsoundStudy as error:
+        except InvalidStudy as error:
             problems[name.rpartition("/")[0]].append(f"{error} It is left out.")
         else:
             stages[read["campaign"]][study_id] = read
     for name in foreign:
         if (campaign := name.rpartition("/")[0]) in stages:
             problems[campaign].append(f"The study {name} was not made by Coarsefine. It is left out.")
-    return Directory(dict(stages), dict(problems), rows)
+    return StudyIndex(dict(stages), dict(problems), rows)
 
 
 def _attrs_of(name: str, forms: Mapping[str, str]) -> dict[str, Any]:
     try:
         attrs = {key: json.loads(form) for key, form in forms.items()}
     except ValueError as error:
-        raise UnsoundStudy(f"The study {name} has an attribute that is no JSON.") from error
+        raise InvalidStudy(f"The study {name} has an attribute that is no JSON.") from error
     check_study(name, attrs)
     return attrs

@@ -24,7 +24,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Losses = list[_Finite | None]
 
 
-class UnsoundStudy(Exception):  # noqa: N818 - what it is, not how it is told
+class InvalidStudy(Exception):  # noqa: N818 - what it is, not how it is told
     """A study that is no stage of a campaign, though it says so; the message is a sentence."""
 
 
@@ -120,7 +120,7 @@ _SLOT, _VALUES = TypeAdapter(_Slot), TypeAdapter(Annotated[list[_Finite], Field(
 
 
 def check_study(name: str, attrs: Mapping[str, Any]) -> None:
-    """Raise `UnsoundStudy` unless a study's name and attributes are those of a stage of a campaign."""
+    """Raise `InvalidStudy` unless a study's name and attributes are those of a stage of a campaign."""
     try:
         told = _Attrs.model_validate(attrs)
         for one in (
@@ -131,34 +131,34 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
             datetime.fromisoformat(final.ended)
             _FRACTIONS.validate_python(final.test_accuracies)
     except ValidationError as error:
-        raise UnsoundStudy(f"The study {name} is not as Coarsefine writes it: {_first(error)}.") from error
+        raise InvalidStudy(f"The study {name} is not as Coarsefine writes it: {_first(error)}.") from error
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UnsoundStudy(f"The study {name} is not as Coarsefine writes it: final: {error}.") from error
+        raise InvalidStudy(f"The study {name} is not as Coarsefine writes it: final: {error}.") from error
     _check_subject(name, told)
     _check_points(name, attrs)
     planned = [stage.name for stage in told.config.stage if told.finalists is None]
     if told.finalists and told.config.confirm:
         planned = [CONFIRM]
     if told.config.name != told.campaign or told.stage not in planned or name != f"{told.campaign}/{told.stage}":
-        raise UnsoundStudy(f"The study {name} says it is stage {told.stage} of {told.campaign}, which cannot be.")
+        raise InvalidStudy(f"The study {name} says it is stage {told.stage} of {told.campaign}, which cannot be.")
 
 
 def _check_subject(name: str, told: _Attrs) -> None:
     of_network = told.data is not None and told.config.model is not None and told.config.objective is None
     if not of_network and (told.objective is None or told.objective.name != told.config.objective):
-        raise UnsoundStudy(f"The study {name} does not say what it trained: a network on its data, or an objective.")
+        raise InvalidStudy(f"The study {name} does not say what it trained: a network on its data, or an objective.")
 
 
 def _check_points(name: str, attrs: Mapping[str, Any]) -> None:
     space, first = Space.from_dict(attrs["space"]), planned_stages(attrs["config"])[0]
     if list(space) != list(first["space"] or ()):
-        raise UnsoundStudy(f"The study {name} searches {', '.join(space)}, which is not what its campaign searches.")
+        raise InvalidStudy(f"The study {name} searches {', '.join(space)}, which is not what its campaign searches.")
     try:
         sound = all(space.holds(Candidate.from_dict(told).point) for told in attrs.get("finalists") or ())
     except (KeyError, AttributeError, TypeError):
         sound = False
     if not sound:
-        raise UnsoundStudy(f"The study {name} has finalists that are no points of it.")
+        raise InvalidStudy(f"The study {name} has finalists that are no points of it.")
 
 
 def is_slot(trial: FrozenTrial) -> bool:
@@ -166,7 +166,7 @@ def is_slot(trial: FrozenTrial) -> bool:
     return "seed" in trial.user_attrs
 
 
-def is_sound(slot: FrozenTrial, space: Space) -> bool:
+def is_valid(slot: FrozenTrial, space: Space) -> bool:
     """Tell whether a slot holds what Coarsefine writes: a point of its study's space, seed, losses, at last a value."""
     if not space.holds(point_of(slot)):
         return False

@@ -9,8 +9,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
-from coarsefine.search.server.access import COOKIE_SECONDS, Door
-from coarsefine.search.server.cache import Board
+from coarsefine.search.server.access import COOKIE_SECONDS, AccessPolicy
+from coarsefine.search.server.snapshot_cache import SnapshotCache
 
 PAGES = Path(__file__).parent / "pages"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -22,29 +22,29 @@ _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path on this server, in ASCII and without a backslash: browsers take `//` and `/\\` for another server's name."""
 
 
-def make_web(board: Board, door: Door) -> APIRouter:
+def make_web(cache: SnapshotCache, policy: AccessPolicy) -> APIRouter:
     """Return the routes of the pages, of their files, and of signing in."""
     web = APIRouter(include_in_schema=False)
     templates = Jinja2Templates(PAGES)
 
     @web.get("/")
     async def open_first() -> Response:
-        names = await board.names()
+        names = await cache.names()
         return RedirectResponse(f"/campaigns/{quote(names[0])}" if len(names) == 1 else "/campaigns", 303)
 
     @web.get("/campaigns")
     async def show_list(request: Request) -> Response:
-        return templates.TemplateResponse(request, "campaigns.html", {"allow_write": door.allow_write})
+        return templates.TemplateResponse(request, "campaigns.html", {"allow_write": policy.allow_write})
 
     @web.get("/campaigns/{name}")
     async def show_campaign(request: Request, name: str) -> Response:
-        await board.view(name)
-        told = {"campaign": name, "allow_write": door.allow_write}
+        await cache.get(name)
+        told = {"campaign": name, "allow_write": policy.allow_write}
         return templates.TemplateResponse(request, "campaign.html", told)
 
     @web.get("/login")
     async def ask_token(request: Request, next: str = "/") -> Response:  # noqa: A002 - the form's field
-        if door.token is None:
+        if policy.token is None:
             return RedirectResponse("/", 303)
         return templates.TemplateResponse(request, "login.html", {"next": _own(next), "error": ""})
 
@@ -52,20 +52,20 @@ def make_web(board: Board, door: Door) -> APIRouter:
     async def sign_in(request: Request) -> Response:
         form = parse_qs((await _read_form(request)).decode("utf-8", "replace"))
         back = _own(form.get("next", ["/"])[0])
-        if not door.opens(form.get("token", [""])[0].strip()):
+        if not policy.opens(form.get("token", [""])[0].strip()):
             told = {"next": back, "error": "That is not the token."}
             return templates.TemplateResponse(request, "login.html", told, 401)
         answer = RedirectResponse(back, 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(
-            door.cookie, door.new_cookie(), max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
+            policy.cookie, policy.new_cookie(), max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
         )
         return answer
 
     @web.post("/logout")
     async def sign_out() -> Response:
         answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(door.cookie, httponly=True, samesite="strict")
+        answer.delete_cookie(policy.cookie, httponly=True, samesite="strict")
         return answer
 
     @web.get("/assets/plotly.min.js")

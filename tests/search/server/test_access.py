@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from processes import wait_until
 from serving import TOKEN, serving
 
-from coarsefine.search.server.access import COOKIE_SECONDS, Door, host_headers
+from coarsefine.search.server.access import COOKIE_SECONDS, AccessPolicy, host_headers
 
 READING = {"GET", "HEAD", "OPTIONS"}
 OPEN = {"/login", "/logout"}
@@ -147,12 +147,12 @@ def test_login_reads_no_more_than_a_token_needs(locked):
 
 
 def test_cookies_end_and_cannot_be_made():
-    """A cookie opens the door until its time, for a server with the same token; a changed one never does."""
+    """A cookie gives access until its time, for a server with the same token; a changed one never does."""
     now = [1000.0]
-    door = Door(frozenset(), TOKEN, clock=lambda: now[0])
-    cookie = door.new_cookie()
+    policy = AccessPolicy(frozenset(), TOKEN, clock=lambda: now[0])
+    cookie = policy.new_cookie()
     until, _, seal = cookie.partition(".")
-    assert door.admits(None, [f"other=1; {door.cookie}={cookie}"])
+    assert policy.admits(None, [f"other=1; {policy.cookie}={cookie}"])
     for forged in (
         f"{int(until) + 1}.{seal}",
         f"{until}.{'0' * 64}",
@@ -163,10 +163,10 @@ def test_cookies_end_and_cannot_be_made():
         "é.é",
         f"{until}.{seal}x",
     ):
-        assert not door.admits(None, [f"{door.cookie}={forged}"]), forged
-    assert not Door(frozenset(), TOKEN + "!", clock=lambda: now[0]).admits(None, [f"{door.cookie}={cookie}"])
+        assert not policy.admits(None, [f"{policy.cookie}={forged}"]), forged
+    assert not AccessPolicy(frozenset(), TOKEN + "!", clock=lambda: now[0]).admits(None, [f"{policy.cookie}={cookie}"])
     now[0] += COOKIE_SECONDS
-    assert not door.admits(None, [f"{door.cookie}={cookie}"])
+    assert not policy.admits(None, [f"{policy.cookie}={cookie}"])
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from small_campaign import SMALL, run_in
 
 from coarsefine import Campaign, Interrupted, Status, run
 from coarsefine.search import cli
-from coarsefine.search.server.cache import Board
-from coarsefine.search.server.snapshots import Campaigns, View
+from coarsefine.search.server.snapshot_cache import SnapshotCache
+from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
 
 API = "/api/v1/campaigns/small"
 LONG = SMALL.replace("epochs = 3", "epochs = 150")
@@ -81,8 +81,10 @@ def test_events_follow_workers_of_other_processes(begun):
 
 def test_many_streams_cost_one_reading(begun, monkeypatch):
     """Twenty streams and as many questions read the storage as often as one would: once a second."""
-    read, view = [], Campaigns.view
-    monkeypatch.setattr(Campaigns, "view", lambda self, name: (read.append(time.monotonic()), view(self, name))[1])
+    calls, read = [], SnapshotReader.read
+    monkeypatch.setattr(
+        SnapshotReader, "read", lambda self, name: (calls.append(time.monotonic()), read(self, name))[1]
+    )
     with serving(begun / "studies.db") as client:
         enough = threading.Barrier(21)
 
@@ -100,7 +102,7 @@ def test_many_streams_cost_one_reading(begun, monkeypatch):
         enough.wait(60)
         for listener in listeners:
             listener.join(60)
-    assert len(read) <= read[-1] - read[0] + 2
+    assert len(calls) <= calls[-1] - calls[0] + 2
 
 
 def test_a_killed_worker_is_noticed(begun):
@@ -190,14 +192,14 @@ class Slow:
     """Campaigns that take a while to read, and change each time."""
 
     def __init__(self, seconds):
-        self.seconds, self.read = seconds, 0
+        self.seconds, self.reads = seconds, 0
 
-    def view(self, name):
-        self.read += 1
+    def read(self, name):
+        self.reads += 1
         end = time.thread_time() + self.seconds
         while time.thread_time() < end:
             pass
-        return View(self.read, Status(name, "", "running", 0.0, (), None, None, None, ()), {}, {}, ())
+        return Snapshot(self.reads, Status(name, "", "running", 0.0, (), None, None, None, ()), {}, {}, ())
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.0, 4), (0.4, 1)])
@@ -206,12 +208,12 @@ def test_what_is_dear_to_read_is_read_less_often(seconds, most):
     slow = Slow(seconds)
 
     async def look():
-        board = Board(slow)
+        cache = SnapshotCache(slow)
         until = time.monotonic() + 2.5
         while time.monotonic() < until:
-            await board.view("small")
+            await cache.get("small")
             await asyncio.sleep(0.01)
 
     asyncio.run(look())
-    assert 1 <= slow.read <= most
-    assert slow.read >= 2 or seconds
+    assert 1 <= slow.reads <= most
+    assert slow.reads >= 2 or seconds

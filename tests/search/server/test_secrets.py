@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from test_access import READING, routes
 
 from coarsefine import run
-from coarsefine.search.server.redact import redact
+from coarsefine.search.server.redaction import redact
 
 WORD = "hidden-w0rd"
 URL = f"postgresql+psycopg://someone:{WORD}@db.example:5432/search"

@@ -9,7 +9,7 @@ from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.optuna_storage import Storage
 
 
-class Changes:
+class ChangeDetector:
     """Watches a storage. Threads may share it."""
 
     def __init__(self, storage: Storage) -> None:

@@ -1,7 +1,7 @@
 """Campaigns for any number of readers at once: each is read at most once a second, each answer made once.
 
-What looking on costs the workers is bounded, however many look: the longer a view of a campaign and its figures took to
-make, the longer they are shown.
+What readers cost the workers is bounded, however many there are: the longer a snapshot and its figures took to make,
+the longer they are shown.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from coarsefine.search.errors import SearchError, StorageError
-from coarsefine.search.server.redact import redact
-from coarsefine.search.server.snapshots import Campaigns, View
+from coarsefine.search.server.redaction import redact
+from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
 
 _FRESH_SECONDS, _OLDEST_SECONDS = 1.0, 10.0
-"""How old a view may be: at least, and at most."""
+"""How old a snapshot may be: at least, and at most."""
 _SHARE = 0.05
 """Of a processor that may be spent on reading a campaign and making its answers."""
 _STEP_SECONDS = 0.25
@@ -45,9 +45,9 @@ class Answer:
 
 @dataclass(slots=True)
 class _Held:
-    """A view that is shown until it is too old."""
+    """A snapshot that is shown until it is too old."""
 
-    view: View
+    snapshot: Snapshot
     at: float
     spent: float
     """Processor seconds it took, with the answers made of it."""
@@ -58,11 +58,11 @@ class _Held:
         return age < min(max(_FRESH_SECONDS, self.spent / _SHARE), _OLDEST_SECONDS)
 
 
-class Board:
+class SnapshotCache:
     """What the routes ask. All its methods belong to one event loop."""
 
-    def __init__(self, campaigns: Campaigns) -> None:
-        self._campaigns = campaigns
+    def __init__(self, reader: SnapshotReader) -> None:
+        self._reader = reader
         self._reading, self._making = asyncio.Lock(), asyncio.Lock()
         self._held: dict[str, _Held] = {}
         self._trouble: tuple[float, StorageError] | None = None
@@ -71,20 +71,20 @@ class Board:
 
     async def names(self) -> list[str]:
         """Return the campaigns' names, in the order they were begun."""
-        return await self._read(self._campaigns.names)
+        return await self._read(self._reader.names)
 
     async def problems(self) -> list[str]:
         """Return what is left out and belongs to no campaign that can be shown."""
-        return await self._read(self._campaigns.problems)
+        return await self._read(self._reader.problems)
 
     async def warm(self) -> None:
         """Read every campaign once, so that the first visitor of a large one need not wait for it."""
         with suppress(SearchError):  # whoever asks hears of it
             for name in await self.names():
                 if not self.closing:
-                    await self.view(name)
+                    await self.get(name)
 
-    async def view(self, name: str) -> View:
+    async def get(self, name: str) -> Snapshot:
         """Return a campaign as it stood a second ago at most, or ten where it is so large that a second is too dear.
 
         Raises `UsageError` for a campaign that is not there, and `StorageError`.
@@ -95,31 +95,31 @@ class Board:
                 held = self._held.get(name)
                 if held is None or not held.is_fresh:
                     self._held.pop(name, None)
-                    view, spent = await self._look(lambda: self._campaigns.view(name))
-                    held = self._held[name] = _Held(view, time.monotonic(), spent)
-        return held.view
+                    snapshot, spent = await self._look(lambda: self._reader.read(name))
+                    held = self._held[name] = _Held(snapshot, time.monotonic(), spent)
+        return held.snapshot
 
-    async def answer(self, view: View, key: Hashable, make: Callable[[], bytes]) -> Answer:
-        """Return the answer that is known of a view by a key; the first to ask has it made."""
-        if key not in view.answers:
+    async def answer(self, snapshot: Snapshot, key: Hashable, make: Callable[[], bytes]) -> Answer:
+        """Return the answer that is known of a snapshot by a key; the first to ask has it made."""
+        if key not in snapshot.answers:
             async with self._making:
-                if key not in view.answers:
+                if key not in snapshot.answers:
                     text, spent = await asyncio.to_thread(_timed, make)
-                    view.answers[key] = Answer.of(text)
-                    held = self._held.get(view.status.campaign)
-                    if held is not None and held.view is view:
+                    snapshot.answers[key] = Answer.of(text)
+                    held = self._held.get(snapshot.status.campaign)
+                    if held is not None and held.snapshot is snapshot:
                         held.spent += spent
-        known: Answer = view.answers[key]
+        known: Answer = snapshot.answers[key]
         return known
 
-    async def changes(self, name: str) -> AsyncIterator[View | None]:
+    async def changes(self, name: str) -> AsyncIterator[Snapshot | None]:
         """Yield a campaign at once and whenever it has changed; None now and then, as a sign of life."""
         seen, told = 0, time.monotonic()
         while not self.closing:
-            view = await self.view(name)
-            if view.revision != seen:
-                seen, told = view.revision, time.monotonic()
-                yield view
+            snapshot = await self.get(name)
+            if snapshot.revision != seen:
+                seen, told = snapshot.revision, time.monotonic()
+                yield snapshot
             elif time.monotonic() - told > _BEAT_SECONDS:
                 told = time.monotonic()
                 yield None

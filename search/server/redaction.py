@@ -28,7 +28,7 @@ def redact(text: bytes) -> bytes:
     return _URL.sub(_WITHHELD, text) if _ANY.search(text) else text
 
 
-class Redacting(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
     """Formats log records, tracebacks too, without such addresses."""
 
     def format(self, record: logging.LogRecord) -> str:
