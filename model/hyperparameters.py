@@ -1,6 +1,6 @@
 """What one training needs to know, frozen.
 
-`Hyperparameters` belong to one trial; `Settings` are shared by all trials of a stack, because trials can only
+`Hyperparameters` belong to one trial; `TrainingSettings` are shared by all trials of a stack, because trials can only
 share matrix products if they see the same mini-batches.
 """
 
@@ -28,7 +28,7 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """What all trials of a stack have in common."""
 
     hidden: int = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsefine.model.hyperparameters import Settings
+from coarsefine.model.hyperparameters import TrainingSettings
 
 _ROWS = 600
 """Rows T·m from which on the products are near their best."""
@@ -18,7 +18,7 @@ _CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 _USUAL_CACHE = 16 * 2**20
 
 
-def fitting_width(settings: Settings, d: int) -> int:
+def fitting_width(settings: TrainingSettings, d: int) -> int:
     """Return the number of trials to stack for images of d pixels: their two buffers of W1 take half the L3 cache.
 
     Where that is too few to fill the products, as many as fill them.

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from coarsefine.model.datasets import Dataset, Part
-from coarsefine.model.hyperparameters import Hyperparameters, Settings
+from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
 from coarsefine.model.network import Floats, Parameters, activate
 from coarsefine.model.products import filled_up, projected
 from coarsefine.model.schedule import decayed
@@ -59,7 +59,7 @@ class Training:
 
     trials: list[Hyperparameters]
     lanes: list[int]
-    settings: Settings
+    settings: TrainingSettings
     data: Dataset
     theta: Parameters
     previous: Parameters
@@ -67,7 +67,11 @@ class Training:
 
     @classmethod
     def start(
-        cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset, lanes: Sequence[int] | None = None
+        cls,
+        trials: Sequence[Hyperparameters],
+        settings: TrainingSettings,
+        data: Dataset,
+        lanes: Sequence[int] | None = None,
     ) -> Self:
         """Draw the initial weights of all trials; lanes are numbered from 0 where no names are given."""
         d, C = data.train.x.shape[1], len(data.classes)
@@ -77,7 +81,7 @@ class Training:
 
     @classmethod
     def resume(
-        cls, trials: Sequence[Hyperparameters], settings: Settings, data: Dataset, lanes: Sequence[int],
+        cls, trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset, lanes: Sequence[int],
         epoch: int, states: Sequence[Mapping[str, Floats]],
     ) -> Self:  # fmt: skip
         """Go on with trials after an epoch, from what `state_of` returned of each: to the same bits.
@@ -162,21 +166,21 @@ class Training:
         )
 
 
-def train(trials: Sequence[Hyperparameters], settings: Settings, data: Dataset) -> Iterator[list[Report]]:
+def train(trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset) -> Iterator[list[Report]]:
     """Train a stack; yield the reports of each epoch until the last, or until every trial has diverged."""
     training = Training.start(trials, settings, data)
     while training.lanes and training.epoch < settings.epochs:
         yield training.run_epoch()
 
 
-def image_order(n: int, settings: Settings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def image_order(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the order of n images in an epoch: a function of the order's seed and the epoch alone."""
     if settings.order == "fixed":
         return np.arange(n)
     return np.random.default_rng([settings.order_seed, epoch]).permutation(n)
 
 
-def image_sides(n: int, settings: Settings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def image_sides(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Tell of n images which are mirrored in an epoch: each with a chance of one half, or none."""
     if not settings.mirror:
         return np.zeros(n, np.bool_)

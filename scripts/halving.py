@@ -76,7 +76,7 @@ def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
             "confirm": None,
             "model": preset.network.model_copy(update={"epochs": _EPOCHS, "mirror": False}),
             "data": preset.images.model_copy(update={"train": ["data_batch_1"], "held_out": 0}),
-            "final": preset.recipe.model_copy(update={"epochs": 1}),
+            "final": preset.final_settings.model_copy(update={"epochs": 1}),
         }
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,10 @@ from typing import Any
 
 import selection
 from coarsefine import Campaign, Status, run
-from coarsefine.search.campaign.schema import Recipe
+from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.network.export import export_trial, export_winner
 from coarsefine.search.network.export_schema import Export
-from coarsefine.search.network.train import recipe_of, train
+from coarsefine.search.network.train import final_settings_for, train
 from coarsefine.search.results.final_result import Final
 from coarsefine.search.results.study import Study, find_studies
 from coarsefine.search.storage.location import locate
@@ -32,10 +32,10 @@ def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
     status = _run(plan, campaign)
     studies = _studies(plan, campaign)
     winner = export_winner(studies)
-    all_images = recipe_of(winner, on_validation=True)
-    longer = recipe_of(winner, on_validation=True, epochs=plan.longer.epochs, decay=plan.longer.decay)
+    all_images = final_settings_for(winner, on_validation=True)
+    longer = final_settings_for(winner, on_validation=True, epochs=plan.longer.epochs, decay=plan.longer.decay)
     steps = {
-        "narrowed": _train(plan, export_trial(studies, highest(status)), campaign.recipe),
+        "narrowed": _train(plan, export_trial(studies, highest(status)), campaign.final_settings),
         "confirmed": status.final,
         "all-images": _train(plan, winner, all_images),
         "longer": _train(plan, winner, longer),
@@ -64,8 +64,8 @@ def _studies(plan: Plan, campaign: Campaign) -> Mapping[str, Study]:
         return find_studies(storage, campaign.name)
 
 
-def _train(plan: Plan, export: Export, recipe: Recipe) -> Final:
-    return train(export, recipe, plan.storage, data=plan.source)[0]
+def _train(plan: Plan, export: Export, final_settings: FinalSettings) -> Final:
+    return train(export, final_settings, plan.storage, data=plan.source)[0]
 
 
 def _told(status: Status) -> dict[str, Any]:

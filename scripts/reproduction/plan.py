@@ -9,9 +9,9 @@ from coarsefine import Campaign
 from coarsefine.search.campaign.schema import (
     Confirm,
     Data,
+    FinalSettings,
     Model,
     Narrow,
-    Recipe,
     Stage,
 )
 
@@ -25,7 +25,7 @@ HIDDEN_UNITS = (25, 100, 25)
 HIDDEN_TRIALS = 20
 """Of each of its stages: larger networks cost more, and it is to take as long as the search without them."""
 _QUICK_TRIALS = 4
-_LONGER = Recipe(epochs=40, decay=0.93)
+_LONGER = FinalSettings(epochs=40, decay=0.93)
 """Of the longer final training: fixed before any test image was used, by validation accuracies."""
 
 
@@ -106,7 +106,7 @@ class Plan:
         return {"quick": self.quick, "data": self.data.model_dump(mode="json"), "trainings": self.trainings}
 
     @property
-    def longer(self) -> Recipe:
+    def longer(self) -> FinalSettings:
         """Return the longer final training."""
         return _LONGER.model_copy(update={"epochs": self.epochs(_LONGER.epochs)})
 
@@ -119,13 +119,13 @@ class Plan:
         return self._sized(_KINDS[kind](), f"{kind}-{seed}", seed)
 
     def _sized(self, campaign: Campaign, name: str, seed: int) -> Campaign:
-        final = {"epochs": self.epochs(campaign.recipe.epochs), "seeds": self.trainings}
+        final = {"epochs": self.epochs(campaign.final_settings.epochs), "seeds": self.trainings}
         told: dict[str, Any] = {
             "name": name,
             "seed": seed,
             "data": self.data_of(campaign),
             "model": self._shorter(campaign.network),
-            "final": campaign.recipe.model_copy(update=final),
+            "final": campaign.final_settings.model_copy(update=final),
         }
         if self.quick:
             told["stage"] = [self._quick(stage) for stage in campaign.stage]

@@ -9,20 +9,20 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from coarsefine.model import Settings
+from coarsefine.model import TrainingSettings
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.fields import LONGEST, FunctionName, Name, Seed
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
-from coarsefine.search.campaign.metric import Measure, measure_of
+from coarsefine.search.campaign.metric import Metric, metric_for
 from coarsefine.search.campaign.schema import (
     CONFIRM,
+    AnyStage,
     Confirm,
     Data,
+    FinalSettings,
     Model,
-    Recipe,
     Section,
     Stage,
-    Step,
 )
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.validation_errors import sentence
@@ -45,7 +45,7 @@ class Campaign(Section):
     model: Model | None = None
     stage: Annotated[list[Stage], Field(min_length=1)]
     confirm: Confirm | None = None
-    final: Recipe | None = None
+    final: FinalSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -148,18 +148,18 @@ class Campaign(Section):
         return self.data
 
     @property
-    def recipe(self) -> Recipe:
+    def final_settings(self) -> FinalSettings:
         """Return the final training of the network: for a campaign that has no objective."""
         assert self.final is not None, "an objective is in its place"  # noqa: S101
         return self.final
 
     @property
-    def measure(self) -> Measure:
+    def metric(self) -> Metric:
         """Return what its trials are judged by."""
-        return measure_of(self.objective)
+        return metric_for(self.objective)
 
     @property
-    def steps(self) -> list[Step]:
+    def stages(self) -> list[AnyStage]:
         """Return all stages in order, that of the finalists last."""
         return [*self.stage, self.confirm] if self.confirm else list(self.stage)
 
@@ -186,11 +186,11 @@ class Campaign(Section):
         """Return all settings of the network at a point: what is not searched is the model's."""
         return {**self.network.fixed, **point}
 
-    def epochs_of(self, stage: Step) -> int:
+    def epochs_of(self, stage: AnyStage) -> int:
         """Return how many epochs a trial of the stage is trained."""
         return stage.epochs or (self.model.epochs if self.model else self.epochs) or 1
 
-    def halving(self, stage: Step) -> Halving:
+    def halving(self, stage: AnyStage) -> Halving:
         """Return after which epochs a stage prunes, and how much."""
         if isinstance(stage, Confirm) or stage.pruner == "none":
             return NO_HALVING
@@ -198,11 +198,11 @@ class Campaign(Section):
             return Halving(tuple(stage.rungs), stage.factor)
         return Halving.usual(self.epochs_of(stage), stage.factor)
 
-    def study_name(self, stage: Step) -> str:
+    def study_name(self, stage: AnyStage) -> str:
         """Return the name of a stage's study."""
         return f"{self.name}/{stage.name}"
 
-    def settings(self, stage: Step) -> Settings:
+    def settings(self, stage: AnyStage) -> TrainingSettings:
         """Return what the network's trials of a stage have in common."""
         return self.network.settings(self.epochs_of(stage), self.seed)
 

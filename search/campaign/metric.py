@@ -9,7 +9,7 @@ _MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Metric:
     """What trials are judged by."""
 
     name: str
@@ -43,10 +43,10 @@ class Measure:
         return f"{mean:.{max(decimals, 0)}f} ± {half:.{max(decimals, 0)}f}"
 
 
-ACCURACY = Measure("validation", is_share=True)
-VALUE = Measure("value", is_share=False)
+ACCURACY = Metric("validation", is_share=True)
+VALUE = Metric("value", is_share=False)
 
 
-def measure_of(objective: str | None) -> Measure:
+def metric_for(objective: str | None) -> Metric:
     """Return what the trials of a campaign with this objective are judged by; None is the network."""
     return ACCURACY if objective is None else VALUE

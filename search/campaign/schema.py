@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coarsefine.model.datasets import Selection
-from coarsefine.model.hyperparameters import Settings
+from coarsefine.model.hyperparameters import TrainingSettings
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.fields import (
     Batch,
@@ -68,9 +68,9 @@ class Model(Section):
     precision: Literal["float32", "float64"] = "float32"
     mirror: bool = False
 
-    def settings(self, epochs: int, order_seed: int) -> Settings:
+    def settings(self, epochs: int, order_seed: int) -> TrainingSettings:
         """Return what trainings of so many epochs, with this seed of their mini-batches, have in common."""
-        return Settings(self.hidden, self.batch, epochs, self.order, order_seed, self.precision, self.mirror)
+        return TrainingSettings(self.hidden, self.batch, epochs, self.order, order_seed, self.precision, self.mirror)
 
     @property
     def fixed(self) -> dict[str, Value]:
@@ -161,11 +161,11 @@ class Confirm(Section):
         return self.top * self.seeds
 
 
-Step = Stage | Confirm
+AnyStage = Stage | Confirm
 """One study of a campaign."""
 
 
-class Recipe(Section):
+class FinalSettings(Section):
     """`[final]`: the long training of the winner, once for each seed."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30

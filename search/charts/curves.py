@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from coarsefine.search.campaign.metric import ACCURACY, Measure
+from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.charts.theme import (
     CURVES,
     colour_of,
@@ -20,9 +20,9 @@ from coarsefine.search.results.final_result import Final
 from coarsefine.search.results.study import Study, value_of
 
 
-def best_so_far(studies: Sequence[Study], measure: Measure = ACCURACY) -> go.Figure:
+def best_so_far(studies: Sequence[Study], metric: Metric = ACCURACY) -> go.Figure:
     """Draw the value of each trial in the order they ended, and the best up to each, across the search's stages."""
-    shown_as = ".2%" if measure.is_share else ".5g"
+    shown_as = ".2%" if metric.is_share else ".5g"
     figure, came, rises = go.Figure(), 0, [(0, float("-inf"))]
     for place, study in enumerate(searched(studies)):
         ended = sorted(
@@ -47,10 +47,10 @@ def best_so_far(studies: Sequence[Study], measure: Measure = ACCURACY) -> go.Fig
         line={"shape": "hv", "color": "#888"}, hovertemplate=f"best of %{{x}}: %{{y:{shown_as}}}<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(title="completed trials")
-    if measure.is_share:
+    if metric.is_share:
         figure.update_yaxes(title="validation accuracy", tickformat=".2~%")
     else:
-        figure.update_yaxes(title=measure.name)
+        figure.update_yaxes(title=metric.name)
     return figure
 
 

@@ -131,9 +131,9 @@ def best(campaign: Named = None, storage: Storage = "studies.db", as_json: Json 
         print_json({"campaign": found.campaign, "stages": stages, **{key: told[key] for key in ("winner", "confirm")}})
         return
     for stage in found.stages:
-        status_tables.print_stage(stage, found.measure)
+        status_tables.print_stage(stage, found.metric)
     if found.verdict:
-        status_tables.print_finalists(found.verdict, found.measure)
+        status_tables.print_finalists(found.verdict, found.metric)
     status_tables.print_winner(found)
 
 
@@ -151,7 +151,7 @@ def presets(
         text = preset_text(name)
         print_json({"preset": name, "toml": text}) if as_json else sys.stdout.write(text)
         return
-    rows = [(c.name, [s.trials for s in c.steps], c.description) for c in all_presets()]
+    rows = [(c.name, [s.trials for s in c.stages], c.description) for c in all_presets()]
     if as_json:
         print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return

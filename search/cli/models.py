@@ -97,17 +97,17 @@ def train(
     from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.errors import Interrupted
     from coarsefine.search.network.export import read_export
-    from coarsefine.search.network.train import recipe_of
+    from coarsefine.search.network.train import final_settings_for
     from coarsefine.search.network.train import train as train_export
     from coarsefine.search.terminal import status_tables
     from coarsefine.search.terminal.plain_output import Lines
 
     found = read_export(export)
-    recipe = recipe_of(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
+    final_settings = final_settings_for(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
     try:
         with Interrupts() as stop:
             final, study = train_export(
-                found, recipe, storage, data=data, output=output, observer=Lines(verbose=False), stop=stop
+                found, final_settings, storage, data=data, output=output, observer=Lines(verbose=False), stop=stop
             )
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"Interrupted. To go on from the last checkpoint: {same_command(storage)}") from error

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import Step
+from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.engine.dask_cluster import Cluster
 from coarsefine.search.engine.pool import Pool
 from coarsefine.search.engine.pool_worker import Task
@@ -107,7 +107,7 @@ class _Crew(Protocol):
 
 def _take_stages(loop: StageLoop, crew: _Crew) -> None:
     """Look on until workers have taken every stage to its end."""
-    for stage in loop.campaign.steps:
+    for stage in loop.campaign.stages:
         if loop.was_over(stage):
             continue
         study, studies = loop.open(stage)
@@ -122,7 +122,7 @@ def _take_stages(loop: StageLoop, crew: _Crew) -> None:
         _back_up(loop, stage)
 
 
-def _back_up(loop: StageLoop, stage: Step) -> None:
+def _back_up(loop: StageLoop, stage: AnyStage) -> None:
     """Copy the studies; for want of room nobody stops training."""
     try:
         loop.storage.back_up(f"{loop.campaign.name}+{stage.name}")
@@ -132,7 +132,7 @@ def _back_up(loop: StageLoop, stage: Step) -> None:
 
 def _train_winner(loop: StageLoop) -> None:
     """Train the best trial of all stages to the end, unless another process does or did."""
-    last = loop.open(loop.campaign.steps[-1])[0].id
+    last = loop.open(loop.campaign.stages[-1])[0].id
     said = False
     while read_final(loop.studies()) is None:
         if loop.storage.hold(last):
@@ -155,7 +155,7 @@ def _train_and_record(loop: StageLoop, last: int) -> None:
         return
     _winner_of(campaign, studies)
     assert isinstance(loop.workload, Dataset), "and images"  # noqa: S101
-    recipe = campaign.recipe
+    final_settings = campaign.final_settings
 
     held = time.monotonic()
 
@@ -167,13 +167,15 @@ def _train_and_record(loop: StageLoop, last: int) -> None:
                 raise StorageError(
                     "Another process has taken over the final training, since this one slept: see there."
                 )
-        loop.observer.on_final_epoch(epoch, recipe.epochs, accuracy)
+        loop.observer.on_final_epoch(epoch, final_settings.epochs, accuracy)
 
     loop.observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
     export = export_winner(studies)
-    folder = loop.storage.location.beside("trained").absolute() / folder_for(export, recipe)
+    folder = loop.storage.location.beside("trained").absolute() / folder_for(export, final_settings)
     images = loop.workload
-    final = FinalTraining(export, recipe, folder, lambda: images, told, loop.observer.on_warning, loop.stop).run()
+    final = FinalTraining(
+        export, final_settings, folder, lambda: images, told, loop.observer.on_warning, loop.stop
+    ).run()
     loop.storage.set_study_attrs(last, {"final": final.as_attr()})
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import Confirm, Step
+from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following
@@ -65,9 +65,9 @@ class StageLoop:
         refuse_other(begun, attrs)
         return cls(campaign, storage, workload, attrs, begun, observer, stop, workers)
 
-    def take_stages(self, *, ended: Callable[[Step], None] = lambda _: None) -> None:
+    def take_stages(self, *, ended: Callable[[AnyStage], None] = lambda _: None) -> None:
         """Take every stage to its end; `ended` hears of each that this process saw end."""
-        for stage in self.campaign.steps:
+        for stage in self.campaign.stages:
             if self.was_over(stage):
                 self.forget_weights(self.begun[self.campaign.study_name(stage)])
                 continue
@@ -80,25 +80,25 @@ class StageLoop:
         """Remove what is kept on this machine of a stage's unfinished trials: it has ended."""
         self._checkpoints(study).clear()
 
-    def was_over(self, stage: Step) -> bool:
+    def was_over(self, stage: AnyStage) -> bool:
         """Tell whether a stage was at its end when this process came: nothing of it is news."""
         study = self.begun.get(self.campaign.study_name(stage))
         return study is not None and study.finished
 
-    def _take(self, stage: Step, study: Study, studies: Mapping[str, Study]) -> None:
+    def _take(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> None:
         following = self.follow(stage, study, studies)
         worker = self._worker(stage, following, study)
         worker.work()
         self._wait_for_others(study, following, worker)
 
-    def follow(self, stage: Step, study: Study, studies: Mapping[str, Study]) -> Following:
+    def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> Following:
         """Tell the observer how the campaign stands of which a stage is to be trained; return what follows it."""
         following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
         status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.live)
         self.observer.on_stage_opened(status, following)
         return following
 
-    def open(self, stage: Step) -> tuple[Study, Mapping[str, Study]]:
+    def open(self, stage: AnyStage) -> tuple[Study, Mapping[str, Study]]:
         """Return a stage's study, opening it if nobody has, and all of the campaign's by name."""
         name = self.campaign.study_name(stage)
         if name in self.begun:  # read a moment ago, by one that takes another's place and should lose no time
@@ -120,7 +120,7 @@ class StageLoop:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: Step, following: Following, study: Study) -> Worker:
+    def _worker(self, stage: AnyStage, following: Following, study: Study) -> Worker:
         def recorded(records: Sequence[Record]) -> None:
             ended = [record.claim.slot.number for record in records if record.state.is_finished()]
             self.observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coarsefine.model import Network
-from coarsefine.search.campaign.schema import Recipe
+from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.files import unwritable, write_whole
 from coarsefine.search.network.export import text_of
 from coarsefine.search.network.export_schema import Export
@@ -39,9 +39,9 @@ def write_story(folder: Path, export: Export, final: Final, network: Network) ->
         write_whole(folder / FIGURE, _figure(final, export.campaign.name))
 
 
-def folder_for(export: Export, recipe: Recipe) -> str:
+def folder_for(export: Export, final_settings: FinalSettings) -> str:
     """Return the name of the folder of a final training, which no other has."""
-    key = json.dumps([export.digest, recipe.model_dump(mode="json")])
+    key = json.dumps([export.digest, final_settings.model_dump(mode="json")])
     return f"{export.campaign.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 

@@ -107,7 +107,7 @@ def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]
     Raises `UsageError` where it has no winner yet.
     """
     campaign = campaign_of(studies)
-    for stage in campaign.steps:
+    for stage in campaign.stages:
         study = studies.get(campaign.study_name(stage))
         if study is None or not study.finished:
             raise UsageError(
@@ -182,7 +182,7 @@ def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Map
 
 
 def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-    stage = next(step for step in campaign.steps if campaign.study_name(step) == study.name)
+    stage = next(stage for stage in campaign.stages if campaign.study_name(stage) == study.name)
     settings = campaign.settings(stage)
     # A finalist's seed draws its mini-batches, too: see `NetworkObjective.own_order`.
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from coarsefine.model import Hyperparameters, Settings
+from coarsefine.model import Hyperparameters, TrainingSettings
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.fields import Name
-from coarsefine.search.campaign.schema import Data, Recipe
+from coarsefine.search.campaign.schema import Data, FinalSettings
 from coarsefine.search.campaign.space import Space
 
 SCHEMA_VERSION = 1
@@ -156,7 +156,7 @@ class Export(_Part):
     chosen: Literal["winner", "named"]
     """Whether the campaign chose it, or somebody by hand."""
     settings: TrialSettings
-    final: Recipe
+    final: FinalSettings
     """The campaign's [final]: how `train` trains it, unless told otherwise."""
     lineage: Annotated[list[Ancestor], Field(min_length=1)]
     evidence: Evidence | None
@@ -184,7 +184,7 @@ class Export(_Part):
         own = self.settings
         return Hyperparameters(own.eta, own.lam, seed, own.rho, own.decay if decay is None else decay)
 
-    def training_settings(self, epochs: int) -> Settings:
+    def training_settings(self, epochs: int) -> TrainingSettings:
         """Return the trial's, for a training of so many epochs."""
         own = self.settings
-        return Settings(own.hidden, own.batch, epochs, own.order, own.order_seed, own.precision, own.mirror)
+        return TrainingSettings(own.hidden, own.batch, epochs, own.order, own.order_seed, own.precision, own.mirror)

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from coarsefine.model import Evaluation, Network, Report, Training, evaluate
 from coarsefine.model.datasets import Dataset
-from coarsefine.search.campaign.schema import Recipe
+from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
 from coarsefine.search.files import Arrays, read_sealed, remove_leftovers, unwritable, write_sealed, write_whole
 from coarsefine.search.network.artifacts import MODEL, write_story, write_training
@@ -50,7 +50,7 @@ class FinalTraining:
     """One final training, from its beginning or its last checkpoint."""
 
     export: Export
-    recipe: Recipe
+    final_settings: FinalSettings
     folder: Path
     load: Callable[[], Dataset]
     """Returns the images; not called where the training was finished before."""
@@ -87,13 +87,14 @@ class FinalTraining:
     def seeds(self) -> tuple[int, ...]:
         """Return the seeds: the trial's own, then such as follow from it."""
         own = self.export.trial.seed
-        others = [np.random.SeedSequence(own, spawn_key=(k,)).generate_state(1) for k in range(1, self.recipe.seeds)]
+        repeats = range(1, self.final_settings.seeds)
+        others = [np.random.SeedSequence(own, spawn_key=(k,)).generate_state(1) for k in repeats]
         return (own, *(int(state[0]) for state in others))
 
     @property
     def decay(self) -> float:
-        """Return the factor on η after each epoch: the recipe's, else the trial's."""
-        return self.export.settings.decay if self.recipe.decay is None else self.recipe.decay
+        """Return the factor on η after each epoch: the final settings', else the trial's."""
+        return self.export.settings.decay if self.final_settings.decay is None else self.final_settings.decay
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -124,7 +125,8 @@ class FinalTraining:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(f"{path} cannot be read ({error!r}): name another --output, or remove it.") from error
         theirs = (final.export, final.epochs, final.seeds, final.decay, final.on_validation)
-        if theirs != (self.export.digest, self.recipe.epochs, self.seeds, self.decay, self.recipe.on_validation):
+        wanted = self.final_settings
+        if theirs != (self.export.digest, wanted.epochs, self.seeds, self.decay, wanted.on_validation):
             raise UsageError(f"{self.folder} holds another final training: name another --output.")
         return replace(final, folder=str(self.folder))
 
@@ -139,7 +141,7 @@ class FinalTraining:
             self._save(training)  # a folder that takes no checkpoint is told before the training, not after it
         self._train(training)
         history = np.array(self._history)
-        if self.recipe.on_validation:
+        if self.final_settings.on_validation:
             history[..., 1:] = np.nan
         write_training(self.folder, Network.of(training.theta, data), self.export, self.seeds, history)
         final = self._measure(training, history)
@@ -149,8 +151,8 @@ class FinalTraining:
     def _begin(self, data: Dataset, arrays: Arrays | None) -> Training:
         """Return the training as its last checkpoint has it, else before its first epoch."""
         trials = [self.export.hyperparameters(seed, self.decay) for seed in self.seeds]
-        settings = self.export.training_settings(self.recipe.epochs)
-        images = data.training_on_validation() if self.recipe.on_validation else data
+        settings = self.export.training_settings(self.final_settings.epochs)
+        images = data.training_on_validation() if self.final_settings.on_validation else data
         lanes = range(len(trials))
         if arrays is None:
             return Training.start(trials, settings, images, lanes)
@@ -182,16 +184,19 @@ class FinalTraining:
 
     def _key(self) -> dict[str, Any]:
         """Return what a checkpoint must have been made from to be gone on with here, to the same bits."""
-        recipe, made = self.recipe.model_dump(mode="json"), {"arithmetic": arithmetic_name(), "versions": versions()}
+        recipe, made = (
+            self.final_settings.model_dump(mode="json"),
+            {"arithmetic": arithmetic_name(), "versions": versions()},
+        )
         return {"export": self.export.digest, "recipe": recipe, "version": _VERSION, **made}
 
     def _train(self, training: Training) -> None:
-        while training.epoch < self.recipe.epochs:
+        while training.epoch < self.final_settings.epochs:
             reports = training.run_epoch()
             self._refuse_divergence(reports)
             self._history.append([(r.train_loss, r.validation.loss, r.validation.accuracy) for r in reports])
             mean = float(np.mean([report.validation.accuracy for report in reports]))
-            self.told(training.epoch, None if self.recipe.on_validation else mean)
+            self.told(training.epoch, None if self.final_settings.on_validation else mean)
             stop = self.stop()
             if stop or time.monotonic() >= self._saved + self._apart:
                 self._save(training)
@@ -222,7 +227,7 @@ class FinalTraining:
     def _measure(self, training: Training, history: np.ndarray[Any, np.dtype[np.float64]]) -> Final:
         """Measure the trained networks: the one moment at which test images are used."""
         theta, data = training.theta, training.data
-        validation = [] if self.recipe.on_validation else evaluate(theta, data.validation)
+        validation = [] if self.final_settings.on_validation else evaluate(theta, data.validation)
         ensemble = Network.of(theta, data).probabilities(data.test.x).argmax(axis=1)
         assert self._reproduction is not None, "the trial was reproduced before"  # noqa: S101
         libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -230,10 +235,10 @@ class FinalTraining:
             study=self.export.trial.study,
             number=self.export.trial.number,
             params=dict(self.export.trial.params),
-            epochs=self.recipe.epochs,
+            epochs=self.final_settings.epochs,
             seeds=self.seeds,
             decay=self.decay,
-            on_validation=self.recipe.on_validation,
+            on_validation=self.final_settings.on_validation,
             images=(len(data.train.y), len(data.validation.y), len(data.test.y)),
             train_accuracies=_accuracies(evaluate(theta, data.train)),
             validation_accuracies=_accuracies(validation),

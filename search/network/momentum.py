@@ -8,7 +8,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from coarsefine.model import Hyperparameters, Report, Settings, train
+from coarsefine.model import Hyperparameters, Report, TrainingSettings, train
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.storage import location
 
@@ -45,7 +45,7 @@ def _finite(value: float) -> float | None:
 
 
 def study_momentum(
-    data: Dataset, settings: Settings, *, eta: float, decay: float, seed: int, told: Callable[[int], None]
+    data: Dataset, settings: TrainingSettings, *, eta: float, decay: float, seed: int, told: Callable[[int], None]
 ) -> list[Curve]:
     """Train with ρ = 0, 0.5, 0.9 and 0.99 and λ = 0, all from the same initial weights, drawn from `seed`.
 

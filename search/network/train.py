@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from coarsefine.model.datasets import Dataset
-from coarsefine.search.campaign.schema import Recipe
+from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.artifacts import folder_for
@@ -27,7 +27,7 @@ from coarsefine.search.training.images import load_images
 
 def train(
     export: Export,
-    recipe: Recipe | None = None,
+    final_settings: FinalSettings | None = None,
     storage: str | Path | Location = "studies.db",
     *,
     data: Path | None = None,
@@ -37,23 +37,23 @@ def train(
 ) -> tuple[Final, str | None]:
     """Train an exported trial; return what came of it, and the name of the study it was recorded with, if it was.
 
-    `recipe` is the campaign's [final] where none is given. Network, card and curves go to `output`, by default into a
+    `final_settings` are the campaign's [final] by default. Network, card and curves go to `output`, by default into a
     folder of their own under `trained` beside the storage; amid the training a checkpoint lies there, from which the
     same call goes on to the same bits. Finished once, it is told again, not trained again.
 
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` do.
     """
-    recipe, location, observer = recipe or export.final, locate(storage), observer or Observer()
-    folder = (output or location.beside("trained") / folder_for(export, recipe)).absolute()
+    final_settings, location, observer = final_settings or export.final, locate(storage), observer or Observer()
+    folder = (output or location.beside("trained") / folder_for(export, final_settings)).absolute()
     study = _study_of(export, location)  # what is wrong with the storage is told before the training
 
     def told(epoch: int, accuracy: float | None) -> None:
-        observer.on_final_epoch(epoch, recipe.epochs, accuracy)
+        observer.on_final_epoch(epoch, final_settings.epochs, accuracy)
 
     def load() -> Dataset:
         return load_images(export.data.selection, data, observer.on_message)
 
-    final = FinalTraining(export, recipe, folder, load, told, observer.on_warning, stop).run()
+    final = FinalTraining(export, final_settings, folder, load, told, observer.on_warning, stop).run()
     if study is not None:
         try:
             _record(study, final, location)
@@ -63,13 +63,13 @@ def train(
     return final, study.name if study else None
 
 
-def recipe_of(export: Export, **wanted: Any) -> Recipe:
-    """Return the export's recipe with what is wanted otherwise, where it is not None; raise `UsageError`."""
+def final_settings_for(export: Export, **wanted: Any) -> FinalSettings:
+    """Return the export's final settings with what is wanted otherwise, where it is not None; raise `UsageError`."""
     told = {**export.final.model_dump(), **{name: value for name, value in wanted.items() if value is not None}}
     try:
-        return Recipe.model_validate(told)
+        return FinalSettings.model_validate(told)
     except ValidationError as error:
-        raise UsageError(f"The final training cannot be so: {sentence(error, Recipe)}") from error
+        raise UsageError(f"The final training cannot be so: {sentence(error, FinalSettings)}") from error
 
 
 def _study_of(export: Export, location: Location) -> Study | None:

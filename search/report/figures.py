@@ -52,20 +52,20 @@ def all_figures(story: Story) -> list[Figure]:
 
 def _of_values(story: Story) -> Iterator[Figure]:
     """Draw what a function of the user's reported."""
-    winner, measure = story.status.winner, story.status.measure
+    winner, metric = story.status.winner, story.status.metric
     if winner is None:
         return
     yield Figure(
-        "best-so-far", _sized(charts.best_so_far(story.studies, measure), 380),
+        "best-so-far", _sized(charts.best_so_far(story.studies, metric), 380),
         "The value of each completed trial in the order they ended, and the best up to there.",
-        f"The best value so far rises to {measure.text(winner.trial.value)} over {winner.chosen_from} trials.",
+        f"The best value so far rises to {metric.text(winner.trial.value)} over {winner.chosen_from} trials.",
         "overview",
     )  # fmt: skip
     best = [(s.plan.name, s.trial(trial.number)) for s in story.stages for trial in s.status.best]
     lines = {f"{stage} {t.number}": [v for _, v in sorted(t.intermediate_values.items())] for stage, t in best}
     if max(map(len, lines.values())) > 1:
         yield Figure(
-            "values", _sized(charts.curves(lines, measure.name), 380), "The best trials of each stage, epoch by epoch.",
+            "values", _sized(charts.curves(lines, metric.name), 380), "The best trials of each stage, epoch by epoch.",
             f"Values over the epochs: {_from_to(lines)}.", "overview", lines,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import Step
+from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.results.study import Study, point_of
 from coarsefine.search.storage.optuna_storage import Progress, Storage
 from coarsefine.search.storage.slots import Ending
@@ -36,7 +36,7 @@ class Following:
     """A stage's study, followed from how it stood `before`; None where it was not there."""
 
     def __init__(
-        self, storage: Storage, study: Study, campaign: Campaign, stage: Step, before: Study | None = None
+        self, storage: Storage, study: Study, campaign: Campaign, stage: AnyStage, before: Study | None = None
     ) -> None:
         self.campaign, self.stage, self.study, self.space = campaign, stage.name, study.name, study.space
         self.is_confirm = study.is_confirm

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from coarsefine.search.campaign.metric import ACCURACY, Measure, measure_of
+from coarsefine.search.campaign.metric import ACCURACY, Metric, metric_for
 from coarsefine.search.campaign.ranges import SETTINGS
 from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.space import Point, Space
@@ -127,7 +127,7 @@ class Status:
     final: Final | None
     trainings: tuple[Final, ...]
     """Other final trainings of its trials, by `train`."""
-    measure: Measure = ACCURACY
+    metric: Metric = ACCURACY
     """What the trials are judged by."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
         verdict=verdict,
         final=final,
         trainings=read_trainings(studies),
-        measure=measure_of(config.get("objective")),
+        metric=metric_for(config.get("objective")),
     )
 
 
@@ -233,8 +233,8 @@ def read_trainings(studies: Mapping[str, Study]) -> tuple[Final, ...]:
 
 def training_key(final: Final) -> str:
     """Return the name of the study's attribute that holds a training, which no other training has."""
-    recipe = (final.epochs, len(final.seeds), final.decay, final.on_validation)
-    return f"{TRAINING}{final.export[:12]} {' '.join(map(str, recipe))}"
+    settings = (final.epochs, len(final.seeds), final.decay, final.on_validation)
+    return f"{TRAINING}{final.export[:12]} {' '.join(map(str, settings))}"
 
 
 def _final_of(study: Study, attr: Any) -> Final:

@@ -142,11 +142,11 @@ def figure(
     if name == "map":
         drawn = charts.map_of_trials(studies, snapshot.status.winner, axes)
     elif name == "best-so-far":
-        drawn = charts.best_so_far(studies, snapshot.status.measure)
+        drawn = charts.best_so_far(studies, snapshot.status.metric)
     else:
         best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in (best if chosen is None else chosen)]
-        drawn = charts.loss_curves(named) if snapshot.status.measure.is_share else charts.value_curves(named)
+        drawn = charts.loss_curves(named) if snapshot.status.metric.is_share else charts.value_curves(named)
     return str(charts.themed(drawn, theme).to_json()).encode()
 
 

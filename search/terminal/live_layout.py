@@ -72,7 +72,7 @@ def _facts(scene: Scene) -> list[Text]:
         best.append("none yet", "dim")
     else:
         stage, ending = scene.best
-        best.append(how(ending, scene.measure), "bold green")
+        best.append(how(ending, scene.metric), "bold green")
         best.append(f"  {labels.in_columns(ending.point)}  trial {ending.number} of {stage}")
     return [best, Text(f" now   {scene.running}"), Text(f" rate  {_pace(scene.rate, scene.epochs_per_trial)}")]
 
@@ -125,7 +125,7 @@ def _table(scene: Scene, width: int, now: float) -> list[Text]:
         return Text(f"{duration(_left(row.seconds, scene, now))} left")
 
     def value(row: Row) -> Text:
-        return Text("" if row.value is None else scene.measure.text(row.value), "green")
+        return Text("" if row.value is None else scene.metric.text(row.value), "green")
 
     def of_best(told: Callable[[Ending], str]) -> Callable[[Row], Text]:
         return lambda row: Text(told(row.best) if row.best else "")
@@ -219,5 +219,5 @@ def _entry(stage: str, ending: Ending, scene: Scene) -> Text:
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(ending.state, "")
     shown = Text(stage)
     shown.truncate(_MOST_NAME // 2, overflow="ellipsis", pad=True)
-    told = how(ending, scene.measure) + ("  best so far" if is_best else "")
+    told = how(ending, scene.metric) + ("  best so far" if is_best else "")
     return Text.assemble(shown, f" {ending.number:>4}  {labels.in_columns(ending.point)}  ", (told, style))

@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.metric import ACCURACY, Measure
-from coarsefine.search.campaign.schema import Step
+from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.results.progress import Following, Look, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
@@ -66,11 +66,11 @@ class Scene:
     """On average; None for the final training."""
     hint: str
     """The command that shows more."""
-    measure: Measure = ACCURACY
+    metric: Metric = ACCURACY
     """What trials are judged by."""
 
 
-def standing_row(campaign: Campaign, stage: Step, status: StageStatus, took: float | None) -> Row:
+def standing_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: float | None) -> Row:
     """Return a stage that is not in training: it is done, and took so many seconds, or its turn comes later."""
     ended = status.trials - status.waiting - status.running
     done = ended == status.trials
@@ -146,7 +146,7 @@ def running(stage: Following, look: Look) -> str:
     if not n:
         return "no trial in training"
     leading = look.progress.leading
-    ahead = f", the best at {stage.campaign.measure.text(leading)}" if leading is not None else ""
+    ahead = f", the best at {stage.campaign.metric.text(leading)}" if leading is not None else ""
     average = f"{look.progress.epochs / n:.1f} of {stage.epochs} epochs"
     return f"{n} trial{'s' * (n != 1)} in training, on average {average}{ahead}"
 

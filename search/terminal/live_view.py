@@ -103,7 +103,7 @@ class LiveView(Talking):
         """Move on to the final training."""
         self._move_on(campaign, status)
         self._rate = Rate()
-        self._show_final(0, campaign.recipe.epochs, None)
+        self._show_final(0, campaign.final_settings.epochs, None)
         self._begin()
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
@@ -137,7 +137,7 @@ class LiveView(Talking):
         self._show(rows, f"epoch {done} of {epochs} of the final training")
 
     def _stages(self, moving: Row | None) -> list[Row]:
-        pairs = zip(self._campaign.steps, self._status.stages, strict=True)
+        pairs = zip(self._campaign.stages, self._status.stages, strict=True)
         standing = [standing_row(self._campaign, *pair, self._took.get(pair[0].name)) for pair in pairs]
         return [moving if moving is not None and row.name == moving.name else row for row in standing]
 
@@ -157,7 +157,7 @@ class LiveView(Talking):
             rate=rate,
             epochs_per_trial=stage.epochs_per_trial if stage is not None else None,
             hint=self._hint,
-            measure=self._campaign.measure,
+            metric=self._campaign.metric,
         )
 
     def _lines(self, width: int, height: int) -> list[Text]:

@@ -4,7 +4,7 @@ from optuna.trial import TrialState
 
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.metric import Measure
+from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following, best_of
 from coarsefine.search.results.status import Status
@@ -61,15 +61,15 @@ class Lines(Talking):
         width = len(str(trials))
         for count, ending in enumerate(look.new, before + 1):
             trial = f"trial {ending.number:<{width}}  {labels.in_columns(ending.point)}"
-            told = how(ending, stage.campaign.measure)
+            told = how(ending, stage.campaign.metric)
             self.on_message(f"{stage.stage} {count:>{width}}/{trials}  {trial}  {told}")
 
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Tell whose final training begins."""
         assert status.winner is not None, "the winner is to be trained"  # noqa: S101
         winner = f"trial {status.winner.trial.number} of {status.winner.study}"
-        seeds = f", {campaign.recipe.seeds} seeds" if campaign.recipe.seeds > 1 else ""
-        self.on_message(f"Final training of the winner, {winner}, {campaign.recipe.epochs} epochs{seeds}.")
+        seeds = f", {campaign.final_settings.seeds} seeds" if campaign.final_settings.seeds > 1 else ""
+        self.on_message(f"Final training of the winner, {winner}, {campaign.final_settings.epochs} epochs{seeds}.")
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Tell an epoch of the final training, ten of them in all."""
@@ -79,11 +79,11 @@ class Lines(Talking):
             self.on_message(f"final {epoch:>{len(str(epochs))}}/{epochs}{validation}")
 
 
-def how(ending: Ending, measure: Measure) -> str:
+def how(ending: Ending, metric: Metric) -> str:
     """Return how a trial ended: its value, or the reason why it has none."""
     if ending.state is TrialState.FAIL:
         return ending.reason or "failed"
-    value = measure.text(ending.value) if ending.value is not None else "no value"
+    value = metric.text(ending.value) if ending.value is not None else "no value"
     return f"{value}  pruned after epoch {ending.epochs}" if ending.state is TrialState.PRUNED else value
 
 
@@ -94,4 +94,4 @@ def _summary(new: tuple[Ending, ...], stage: Following) -> str:
     best = best_of(stage.endings)
     if best is None:
         return f"{told}; none completed yet"
-    return f"{told}; best {how(best, stage.campaign.measure)}, trial {best.number}, {labels.setting(best.point)}"
+    return f"{told}; best {how(best, stage.campaign.metric)}, trial {best.number}, {labels.setting(best.point)}"

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.metric import ACCURACY, Measure
+from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.final_result import Final
 from coarsefine.search.results.status import StageStatus, Status, Trial
@@ -52,9 +52,9 @@ def counts(stage: StageStatus) -> str:
 def print_status(status: Status) -> None:
     """Print stages with their best trials, the winner and the final training."""
     for stage in status.stages:
-        print_stage(stage, status.measure)
+        print_stage(stage, status.metric)
     if status.verdict:
-        print_finalists(status.verdict, status.measure)
+        print_finalists(status.verdict, status.metric)
     print_winner(status)
     if status.final:
         print_final(status.final)
@@ -63,11 +63,11 @@ def print_status(status: Status) -> None:
     out.print(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)", markup=False)
 
 
-def print_stage(stage: StageStatus, measure: Measure) -> None:
+def print_stage(stage: StageStatus, metric: Metric) -> None:
     """Print one stage's ranges and its best trials."""
     out.print(f"[bold]{stage.study}[/bold]: {counts(stage)}; {ranges(stage)}")
     if stage.best:
-        _print_trials(stage.best, measure)
+        _print_trials(stage.best, metric)
     out.print()
 
 
@@ -75,16 +75,16 @@ def print_winner(status: Status) -> None:
     """Print the winner and what its value is worth."""
     if status.winner is None:
         return
-    trial, measure = status.winner.trial, status.measure
+    trial, metric = status.winner.trial, status.metric
     out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, "
-              f"{labels.setting(trial.point)}, {measure.name} {measure.text(trial.value)}")  # fmt: skip
+              f"{labels.setting(trial.point)}, {metric.name} {metric.text(trial.value)}")  # fmt: skip
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""
         out.print(f"  the highest of {status.winner.chosen_from} values, hence an optimistic one{unlike}")
         return
     out.print(f"  {status.verdict.words}")
     if (optimism := status.verdict.optimism) is not None:
-        out.print(f"  the search's best value was optimistic by {measure.difference(optimism)}")
+        out.print(f"  the search's best value was optimistic by {metric.difference(optimism)}")
 
 
 def print_final(final: Final) -> None:
@@ -101,7 +101,7 @@ def print_final(final: Final) -> None:
     out.print(f"{final.reproduction.words} Folder: {final.folder}", markup=False)
 
 
-def print_finalists(verdict: Verdict, measure: Measure) -> None:
+def print_finalists(verdict: Verdict, metric: Metric) -> None:
     """Print each finalist's mean over the seeds, with its interval, and how far it is behind the leader."""
     searched = map(labels.symbol, verdict.finalists[0].candidate.point)
     names = ("finalist", *searched, "search", "mean", "behind", "best")
@@ -109,21 +109,21 @@ def print_finalists(verdict: Verdict, measure: Measure) -> None:
     for finalist in verdict.finalists:
         found, point = finalist.candidate, finalist.candidate.point
         name = f"{found.study.rpartition('/')[2]} {found.number}"
-        mean = measure.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed"
-        behind = measure.spread(finalist.behind) if finalist.behind else ""
-        value, best = measure.number(found.value), f"{finalist.probability:.0%}"
+        mean = metric.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed"
+        behind = metric.spread(finalist.behind) if finalist.behind else ""
+        value, best = metric.number(found.value), f"{finalist.probability:.0%}"
         table.add_row(name, *labels.quantities(point), value, mean, behind, best)
     _print(table)
     seeds = len(verdict.finalists[0].values)
-    unit = "in %; " if measure.is_share else ""
+    unit = "in %; " if metric.is_share else ""
     out.print(f"  {unit}±: 95 % interval over {seeds} seeds, the same for each; best: how often, seeds drawn anew")
     out.print()
 
 
-def _print_trials(trials: Sequence[Trial], measure: Measure) -> None:
-    table = Table("trial", *map(labels.symbol, trials[0].point), measure.name, "seed", box=box.SIMPLE, show_edge=False)
+def _print_trials(trials: Sequence[Trial], metric: Metric) -> None:
+    table = Table("trial", *map(labels.symbol, trials[0].point), metric.name, "seed", box=box.SIMPLE, show_edge=False)
     for trial in trials:
-        table.add_row(str(trial.number), *labels.quantities(trial.point), measure.text(trial.value), str(trial.seed))
+        table.add_row(str(trial.number), *labels.quantities(trial.point), metric.text(trial.value), str(trial.seed))
     _print(table)
 
 

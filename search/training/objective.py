@@ -5,7 +5,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from coarsefine.model import Hyperparameters, Settings, Training
+from coarsefine.model import Hyperparameters, Training, TrainingSettings
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.stack_width import fitting_width
 from coarsefine.search.campaign.dimension import Value
@@ -121,7 +121,7 @@ class NetworkStack:
 class NetworkObjective:
     """The stacked NumPy network."""
 
-    settings: Settings
+    settings: TrainingSettings
     """What all slots have in common; hidden units and mini-batch are those of slots that do not search them."""
     fixed: Mapping[str, Value]
     """The settings that are not searched."""
@@ -138,7 +138,7 @@ class NetworkObjective:
         """Return how many slots of this one's kind train together fastest on this machine."""
         return fitting_width(self.kind(slot), self.data.train.x.shape[1])
 
-    def kind(self, slot: Slot) -> Settings:
+    def kind(self, slot: Slot) -> TrainingSettings:
         """Return what slots must have in common: the shape of the network, and the mini-batches."""
         return replace(
             self.settings,

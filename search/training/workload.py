@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coarsefine.model.datasets import Dataset, Kept
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import Confirm, Step
+from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.training.images import check_batches, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
@@ -46,7 +46,7 @@ def _check_stacks(campaign: Campaign, function: Function) -> None:
 
 
 def objective_of(
-    campaign: Campaign, stage: Step, workload: Workload, stop: Callable[[], bool],
+    campaign: Campaign, stage: AnyStage, workload: Workload, stop: Callable[[], bool],
     *, log: Callable[[str], None], warn: Callable[[str], None],
 ) -> Objective:  # fmt: skip
     """Return how the trials of a stage are trained; `log` hears what a function of the user's raises."""

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from keep_noise import KEY, content, noise
 
-from coarsefine.model import Hyperparameters, Settings, Training, evaluate
+from coarsefine.model import Hyperparameters, Training, TrainingSettings, evaluate
 from coarsefine.model.datasets import Dataset, Selection, cache_folder, load_cifar10, load_digits, reopen
 from coarsefine.model.datasets.cache import cached
 from coarsefine.model.datasets.cifar10 import Archive
@@ -93,7 +93,7 @@ def test_mapped_arrays_are_as_the_trainer_takes_them(keep) -> None:
 def test_training_from_the_map_changes_no_bit(tmp_path: Path, precision: Any, order: Any) -> None:
     """Weights, losses and accuracies on all three parts are, bit for bit, those of training from memory."""
     trials = [Hyperparameters(eta, 1e-4, seed) for seed, eta in enumerate((0.03, 0.1, 0.3))]
-    settings = Settings(hidden=20, batch=50, epochs=2, precision=precision, order=order)
+    settings = TrainingSettings(hidden=20, batch=50, epochs=2, precision=precision, order=order)
     memory, mapped = load_digits(), load_digits(cache=tmp_path)
     assert (memory.kept, mapped.kept is None) == (None, False)
     outcomes = []

@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from coarsefine.model import Hyperparameters, Network, Settings, Training, evaluate
+from coarsefine.model import Hyperparameters, Network, Training, TrainingSettings, evaluate
 from coarsefine.model.datasets import load_digits
 from coarsefine.model.errors import DataError
 
@@ -12,7 +12,7 @@ from coarsefine.model.errors import DataError
 def trained():
     """Three networks of three epochs, and their images."""
     data = load_digits()
-    training = Training.start([Hyperparameters(0.1, 1e-4, seed) for seed in range(3)], Settings(batch=50), data)
+    training = Training.start([Hyperparameters(0.1, 1e-4, seed) for seed in range(3)], TrainingSettings(batch=50), data)
     for _ in range(3):
         training.run_epoch()
     return training.theta, data

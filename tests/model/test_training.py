@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracle import Oracle
 
-from coarsefine.model import Evaluation, Hyperparameters, Settings, Training, evaluate, train
+from coarsefine.model import Evaluation, Hyperparameters, Training, TrainingSettings, evaluate, train
 from coarsefine.model.datasets import load_digits
 from coarsefine.model.network import Parameters
 from coarsefine.model.sgd import Batch
@@ -55,7 +55,7 @@ def train_oracle(trial, settings, data):
 )
 def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirror):
     """Every trial of a stack ends with the weights and losses of the paper's own equations, trained alone."""
-    settings = Settings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirror)
+    settings = TrainingSettings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirror)
     trials = stack_of(4)
     training = Training.start(trials, settings, digits)
     history = [training.run_epoch() for _ in range(settings.epochs)]
@@ -71,7 +71,7 @@ def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirro
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.99])
 def test_momentum_follows_equations_5_and_6(digits, rho):
     """The heavy-ball form takes the steps of equations (5) and (6) for any ρ."""
-    settings = Settings(hidden=10, batch=100, epochs=2, precision="float64")
+    settings = TrainingSettings(hidden=10, batch=100, epochs=2, precision="float64")
     trial = Hyperparameters(0.01, 1e-3, 7, rho=rho, decay=0.9)
     training = Training.start([trial], settings, digits)
     for _ in range(settings.epochs):
@@ -96,7 +96,7 @@ def trained(trials, settings, data):
 def test_stack_mates_change_no_bit(digits, shape, width):
     """A trial alone and in stacks of 2, 5 and 12, anywhere in the stack, has equal weights and reports to the bit."""
     data = digits if shape == "digits" else wide_images(digits)
-    settings = Settings(hidden=50, batch=64, epochs=2)
+    settings = TrainingSettings(hidden=50, batch=64, epochs=2)
     trials = stack_of(width)
     together, reports = trained(trials, settings, data)
     for lane in {0, width // 2, width - 1}:
@@ -118,7 +118,7 @@ def wide_images(digits):
 
 def test_neighbour_that_diverges_changes_no_bit(digits):
     """A diverged trial leaves with its epoch and loss stated; the others go on as if it had never been there."""
-    settings = Settings(hidden=50, batch=20, epochs=4)
+    settings = TrainingSettings(hidden=50, batch=20, epochs=4)
     good, bad = stack_of(3), Hyperparameters(eta=1e4, lam=1e-3, seed=5)
     mixed, reports = trained([good[0], bad, *good[1:]], settings, digits)
     clean, _ = trained(good, settings, digits)
@@ -133,19 +133,19 @@ def test_neighbour_that_diverges_changes_no_bit(digits):
 def test_training_ends_when_every_trial_diverged(digits):
     """A stack of which nothing is left yields no further epochs."""
     hopeless = [Hyperparameters(eta=1e6, lam=0.1, seed=seed) for seed in range(2)]
-    epochs = list(train(hopeless, Settings(batch=20, epochs=50), digits))
+    epochs = list(train(hopeless, TrainingSettings(batch=20, epochs=50), digits))
     assert 1 <= len(epochs) < 50
     assert all(report.diverged for report in epochs[-1])
 
 
 def test_shuffled_order_is_new_each_epoch_and_fixed_order_is_the_datas():
     """Shuffled mini-batches are a permutation that depends on seed and epoch alone; the paper's lie as the data."""
-    shuffled = Settings(order_seed=3)
+    shuffled = TrainingSettings(order_seed=3)
     first, second = image_order(1000, shuffled, 1), image_order(1000, shuffled, 2)
     assert sorted(first) == list(range(1000))
     assert not np.array_equal(first, second)
-    assert np.array_equal(first, image_order(1000, Settings(order_seed=3), 1))
-    assert np.array_equal(image_order(5, Settings(order="fixed"), 2), [0, 1, 2, 3, 4])
+    assert np.array_equal(first, image_order(1000, TrainingSettings(order_seed=3), 1))
+    assert np.array_equal(image_order(5, TrainingSettings(order="fixed"), 2), [0, 1, 2, 3, 4])
 
 
 def test_images_of_three_colours_in_several_blocks_are_mirrored():
@@ -161,13 +161,13 @@ def test_images_of_three_colours_in_several_blocks_are_mirrored():
 
 def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
     """Which images are mirrored depends on seed and epoch alone, and does not move their order; without, none is."""
-    mirror = Settings(order_seed=3, mirror=True)
+    mirror = TrainingSettings(order_seed=3, mirror=True)
     first, second = image_sides(1000, mirror, 1), image_sides(1000, mirror, 2)
     assert 400 < first.sum() < 600
     assert 400 < (first != second).sum() < 600
-    assert np.array_equal(first, image_sides(1000, Settings(order_seed=3, mirror=True), 1))
-    assert not image_sides(1000, Settings(order_seed=3), 1).any()
-    assert np.array_equal(image_order(1000, mirror, 1), image_order(1000, Settings(order_seed=3), 1))
+    assert np.array_equal(first, image_sides(1000, TrainingSettings(order_seed=3, mirror=True), 1))
+    assert not image_sides(1000, TrainingSettings(order_seed=3), 1).any()
+    assert np.array_equal(image_order(1000, mirror, 1), image_order(1000, TrainingSettings(order_seed=3), 1))
 
 
 def test_evaluation_is_the_closed_form_for_zero_weights(digits):
@@ -185,7 +185,7 @@ def test_evaluation_is_the_closed_form_for_zero_weights(digits):
 @pytest.mark.parametrize("hidden", [20, 50])
 def test_trials_resumed_after_an_epoch_give_the_same_bits(digits, epoch, hidden):
     """Taken out of a stack after an epoch and gone on with in another, trials end with the weights they would have."""
-    settings = Settings(hidden=hidden, batch=50, epochs=4)
+    settings = TrainingSettings(hidden=hidden, batch=50, epochs=4)
     trials = stack_of(5)
     undisturbed, first = (Training.start(trials, settings, digits) for _ in range(2))
     history = [undisturbed.run_epoch() for _ in range(4)]

@@ -6,7 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.contenders.network import Way
 from benchmarks.task import Arrays, Task
-from coarsefine.model import Hyperparameters, Settings, Training
+from coarsefine.model import Hyperparameters, Training, TrainingSettings
 
 
 class Coarsefine:
@@ -22,7 +22,7 @@ class Coarsefine:
         """Start a stack; a way may name other hidden units."""
         t = self._task
         trials = [Hyperparameters(t.eta, t.lam, seed, t.rho, decay=1.0) for seed in range(way["width"])]
-        settings = Settings(hidden=way.get("hidden", t.hidden), batch=t.batch, epochs=1000)
+        settings = TrainingSettings(hidden=way.get("hidden", t.hidden), batch=t.batch, epochs=1000)
         self._training = Training.start(trials, settings, self._data)
 
     def epoch(self) -> list[float]:

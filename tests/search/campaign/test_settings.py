@@ -13,7 +13,7 @@ from serving import serving
 from small_campaign import WIDE, coarsefine, run_in, table
 
 from coarsefine import Campaign, Interrupted, run
-from coarsefine.model import Settings
+from coarsefine.model import TrainingSettings
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.labels import setting
 from coarsefine.search.campaign.space import Point
@@ -90,8 +90,8 @@ def test_searched_setting_trains_as_a_fixed_one():
     """A trial with a searched shape, momentum and decay reports what one reports to which [model] gives them."""
     data = load_digits(cache=None, say=lambda _: None)
     fixed = {"eta": 0.1, "lambda": 1e-4, "rho": 0.5, "decay": 0.7, "hidden": 12, "batch": 30}
-    plain = NetworkObjective(Settings(hidden=12, batch=30, epochs=3), fixed, data)
-    searched = NetworkObjective(Settings(epochs=3), {}, data)
+    plain = NetworkObjective(TrainingSettings(hidden=12, batch=30, epochs=3), fixed, data)
+    searched = NetworkObjective(TrainingSettings(epochs=3), {}, data)
     stacks = [
         plain.start([Slot(0, Point.of({"eta": 0.1}), 5)]),
         searched.start([Slot(0, Point.of(fixed), 5), Slot(1, Point.of({**fixed, "rho": 0.9}), 6)]),
