@@ -20,7 +20,7 @@ _DIGEST_BYTES = 32
 _TOLD, _ARRAY = "told", "array_"
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file, in place of the one that was there; raise `StorageError` where that cannot be done."""
     new = unfinished(path)
     try:
@@ -57,7 +57,7 @@ def unwritable(path: Path, error: OSError) -> StorageError:
     )
 
 
-def write_sealed(path: Path, told: Mapping[str, Any], arrays: Arrays) -> None:
+def write_checksummed(path: Path, told: Mapping[str, Any], arrays: Arrays) -> None:
     """Write what is told (as JSON) and named arrays, in place of the file that was there; raise `OSError`."""
     payload = io.BytesIO()
     named = {_ARRAY + name: array for name, array in arrays.items()}
@@ -75,8 +75,8 @@ def write_sealed(path: Path, told: Mapping[str, Any], arrays: Arrays) -> None:
         raise
 
 
-def read_sealed(path: Path) -> tuple[dict[str, Any], Arrays] | None:
-    """Return what `write_sealed` wrote; None where there is no file. Raises `ValueError` for one that is not whole."""
+def read_checksummed(path: Path) -> tuple[dict[str, Any], Arrays] | None:
+    """Return what `write_checksummed` wrote, None without a file; raise `ValueError` for a damaged one."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -12,7 +12,7 @@ from chaos_runs.places import Place
 from coarsefine.search.campaign.dimension import LogUniform
 from coarsefine.search.campaign.halving import NO_HALVING
 from coarsefine.search.campaign.space import Point, Space
-from coarsefine.search.storage.optuna_storage import Storage, make_storage
+from coarsefine.search.storage.optuna_storage import Storage, create_storage
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import Checkpoints, State
 from coarsefine.search.training.objective import EpochReport
@@ -74,7 +74,7 @@ class Trivial:
 
 def open_stage(place: Place, slots: int) -> int:
     """Make a study of so many slots; return its id."""
-    storage = make_storage(place.location)
+    storage = create_storage(place.location)
     storage.open_study("chaos/trivial", {"campaign": "chaos"}, SPACE, _planned(slots))
     study: int = storage.get_study_id_from_name("chaos/trivial")
     storage.close()

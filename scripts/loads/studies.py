@@ -10,7 +10,7 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.results.study import find_studies, open_study
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import Storage, make_storage
+from coarsefine.search.storage.optuna_storage import Storage, create_storage
 from coarsefine.search.storage.slots import Claim, Record
 from coarsefine.search.training.identity import fingerprint
 from coarsefine.search.training.images import load_images
@@ -37,7 +37,7 @@ def campaign_of(name: str, trials: list[int]) -> Campaign:
 def make_studies(path: Path, campaign: Campaign, ended: int) -> None:
     """Write the campaign's studies, of which so many stages have ended, and the next, if there is one, is open."""
     images = load_images(Data(dataset="digits"), None, lambda _: None)
-    storage = make_storage(locate(path))
+    storage = create_storage(locate(path))
     try:
         for place, _ in enumerate(campaign.stage[: ended + 1]):
             _open(storage, campaign, place, images)

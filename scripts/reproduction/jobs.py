@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from coarsefine.search.errors import WorkersFailed
-from coarsefine.search.files import write_whole
+from coarsefine.search.files import write_atomic
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import make_storage
+from coarsefine.search.storage.optuna_storage import create_storage
 from reproduction import campaigns, evidence
 from reproduction.plan import FIXED, HIDDEN, NARROWED, PRESET, Plan
 
@@ -57,7 +57,7 @@ PARTS: dict[str, tuple[_Measures, ...]] = {
 
 def measure_all(plan: Plan, part: str, cores: int, say: Say) -> dict[str, list[dict[str, Any]]]:
     """Return a part's outcomes of each kind, by seed in order; measure, on as many cores, what is not there yet."""
-    make_storage(locate(plan.storage)).close()  # by one process: several that create one SQLite file collide
+    create_storage(locate(plan.storage)).close()  # by one process: several that create one SQLite file collide
     return {kind: kept for measures in PARTS[part] for kind, kept in _measure(plan, measures, cores, say).items()}
 
 
@@ -99,4 +99,4 @@ def take(plan: Plan, job: Job) -> None:
     began = time.process_time()
     outcome = job.measure(plan, job.seed)
     outcome["seconds"] = round(time.process_time() - began, 1)
-    write_whole(job.file(plan), json.dumps(outcome, allow_nan=False) + "\n")
+    write_atomic(job.file(plan), json.dumps(outcome, allow_nan=False) + "\n")

@@ -57,7 +57,7 @@ def run(
     from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.optuna_storage import is_there
+    from coarsefine.search.storage.optuna_storage import storage_exists
     from coarsefine.search.terminal import status_tables
 
     wanted, location = Campaign.load(campaign), locate(storage)
@@ -66,7 +66,7 @@ def run(
         with Interrupts() as stop, _watching(storage, stop, verbose) as observer:
             status = run_campaign(wanted, location, data=data, workers=n, engine=engine, observer=observer, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
-        if as_json and is_there(location):
+        if as_json and storage_exists(location):
             with suppress(UsageError):  # it may not have come as far as the storage
                 print_json(read(storage, wanted.name).as_dict())
         told = f"Interrupted; every finished trial is kept. To go on: {same_command(storage)}"

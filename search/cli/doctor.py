@@ -19,7 +19,7 @@ from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import campaign_names
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.optuna_storage import is_there, open_storage, server_version
+from coarsefine.search.storage.optuna_storage import open_storage, server_version, storage_exists
 from coarsefine.search.training import checkpoints
 from coarsefine.search.training.images import VARIABLE, read_images
 
@@ -96,7 +96,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _campaigns(location: Location) -> str:
-    if not is_there(location):
+    if not storage_exists(location):
         return f"{location} holds no studies yet; the first run makes them"
     storage = open_storage(location)
     try:

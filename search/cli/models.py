@@ -61,7 +61,7 @@ def export(
         return
     found = export_trial(studies, trial) if trial is not None else export_winner(studies)
     named = f"{name}-{found.trial.stage}-{found.trial.number}" if trial is not None else name
-    path = output if output is not None else location.beside("exports") / f"{named}.json"
+    path = output if output is not None else location.output_folder("exports") / f"{named}.json"
     write_export(found, path)
     if as_json:
         print_json({"export": str(path), "digest": found.digest, "params": dict(found.trial.params)})

@@ -29,7 +29,7 @@ from coarsefine.search.results.status import (
 )
 from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import is_there, make_storage, open_storage
+from coarsefine.search.storage.optuna_storage import storage_exists, create_storage, open_storage
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.workload import load_workload
 
@@ -65,13 +65,13 @@ def run(
     if (done := _done(campaign, location)) is not None:
         return done
     workload = load_workload(campaign, data, observer.on_message)
-    opened = make_storage(location)
+    opened = create_storage(location)
     try:
         loop = StageLoop.begin(campaign, opened, workload, observer, stop)
         if workers == 1 and engine is None:
             loop.take_stages(ended=partial(_back_up, loop))
         else:
-            logs = location.beside("logs") / campaign.name
+            logs = location.output_folder("logs") / campaign.name
             source = data.absolute() if data else None
             kept = workload.kept if isinstance(workload, Dataset) else None
             task = Task(campaign, location, source, kept, workers, logs, observer.wants_detail)
@@ -89,12 +89,12 @@ def run(
 
 def _done(campaign: Campaign, location: Location) -> Status | None:
     """Return how a campaign stands with nothing left to do; data and versions need not be at hand any more for that."""
-    if not is_there(location):
+    if not storage_exists(location):
         return None
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.fingerprint()})
-        status = status_of(campaign.name, location.shown, studies, storage.live) if studies else None
+        status = status_of(campaign.name, location.shown, studies, storage.count_training) if studies else None
     return status if status is not None and status.state == "done" else None
 
 
@@ -112,7 +112,7 @@ def _take_stages(loop: StageLoop, crew: _Crew) -> None:
             continue
         study, studies = loop.open(stage)
         following = loop.follow(stage, study, studies)
-        while loop.storage.unfinished(study.id):
+        while loop.storage.count_unfinished(study.id):
             if loop.stop():
                 raise Interrupted("Stopped while workers train.")
             crew.wait(_LOOK_SECONDS)
@@ -135,11 +135,11 @@ def _train_winner(loop: StageLoop) -> None:
     last = loop.open(loop.campaign.stages[-1])[0].id
     said = False
     while read_final(loop.studies()) is None:
-        if loop.storage.hold(last):
+        if loop.storage.acquire_once(last):
             try:
                 _train_and_record(loop, last)
             finally:
-                loop.storage.let_go(last)
+                loop.storage.release_once(last)
             continue
         if not said:
             loop.observer.on_message("Another process trains the winner: waiting for it.")
@@ -163,7 +163,7 @@ def _train_and_record(loop: StageLoop, last: int) -> None:
         nonlocal held
         if time.monotonic() > held + loop.storage.lease_seconds / 4:
             held = time.monotonic()
-            if not loop.storage.hold(last):
+            if not loop.storage.acquire_once(last):
                 raise StorageError(
                     "Another process has taken over the final training, since this one slept: see there."
                 )
@@ -171,7 +171,7 @@ def _train_and_record(loop: StageLoop, last: int) -> None:
 
     loop.observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
     export = export_winner(studies)
-    folder = loop.storage.location.beside("trained").absolute() / folder_for(export, final_settings)
+    folder = loop.storage.location.output_folder("trained").absolute() / folder_for(export, final_settings)
     images = loop.workload
     final = FinalTraining(
         export, final_settings, folder, lambda: images, told, loop.observer.on_warning, loop.stop

@@ -94,7 +94,7 @@ class StageLoop:
     def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> Following:
         """Tell the observer how the campaign stands of which a stage is to be trained; return what follows it."""
         following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
-        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.live)
+        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
         self.observer.on_stage_opened(status, following)
         return following
 
@@ -157,7 +157,7 @@ class StageLoop:
 
     def _wait_for_others(self, study: Study, following: Following, worker: Worker) -> None:
         said = False
-        while left := self.storage.unfinished(study.id):
+        while left := self.storage.count_unfinished(study.id):
             if not said:
                 self.observer.on_message(f"Another process trains {left} slots of {study.name}: waiting for it.")
                 said = True

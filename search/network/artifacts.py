@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from coarsefine.model import Network
 from coarsefine.search.campaign.schema import FinalSettings
-from coarsefine.search.files import unwritable, write_whole
+from coarsefine.search.files import unwritable, write_atomic
 from coarsefine.search.network.export import text_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.model_card import card_of
@@ -27,16 +27,16 @@ def write_training(folder: Path, network: Network, export: Export, seeds: tuple[
         network.save(folder / MODEL)
     except OSError as error:
         raise unwritable(folder / MODEL, error) from error
-    write_whole(folder / EXPORT, text_of(export))
-    write_whole(folder / _TABLE, _table(seeds, history))
+    write_atomic(folder / EXPORT, text_of(export))
+    write_atomic(folder / _TABLE, _table(seeds, history))
 
 
 def write_story(folder: Path, export: Export, final: Final, network: Network) -> None:
     """Write what tells of a measured training, where it is not there yet; raise `StorageError`."""
     if not (folder / CARD).exists():
-        write_whole(folder / CARD, card_of(export, final, network))
+        write_atomic(folder / CARD, card_of(export, final, network))
     if not (folder / FIGURE).exists():
-        write_whole(folder / FIGURE, _figure(final, export.campaign.name))
+        write_atomic(folder / FIGURE, _figure(final, export.campaign.name))
 
 
 def folder_for(export: Export, final_settings: FinalSettings) -> str:

@@ -18,7 +18,7 @@ from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.errors import UsageError
-from coarsefine.search.files import write_whole
+from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export_schema import SCHEMA_VERSION, Export
 from coarsefine.search.results.status import find_winner
 from coarsefine.search.results.study import Study, campaign_of, point_of, verdict_of
@@ -44,7 +44,7 @@ def write_export(export: Export, path: Path) -> None:
             raise UsageError(
                 f"{path} is there, and is no export: it is not overwritten. Name another --output."
             ) from error
-    write_whole(path, text_of(export))
+    write_atomic(path, text_of(export))
 
 
 def text_of(export: Export) -> str:

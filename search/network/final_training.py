@@ -22,7 +22,14 @@ from coarsefine.model import Evaluation, Network, Report, Training, evaluate
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
-from coarsefine.search.files import Arrays, read_sealed, remove_leftovers, unwritable, write_sealed, write_whole
+from coarsefine.search.files import (
+    Arrays,
+    read_checksummed,
+    remove_leftovers,
+    unwritable,
+    write_atomic,
+    write_checksummed,
+)
 from coarsefine.search.network.artifacts import MODEL, write_story, write_training
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.reproduce import reproduce
@@ -145,7 +152,7 @@ class FinalTraining:
             history[..., 1:] = np.nan
         write_training(self.folder, Network.of(training.theta, data), self.export, self.seeds, history)
         final = self._measure(training, history)
-        write_whole(self.folder / OUTCOME, json.dumps(final.as_attr(), indent=2) + "\n")
+        write_atomic(self.folder / OUTCOME, json.dumps(final.as_attr(), indent=2) + "\n")
         return final
 
     def _begin(self, data: Dataset, arrays: Arrays | None) -> Training:
@@ -162,7 +169,7 @@ class FinalTraining:
     def _load_checkpoint(self) -> Arrays | None:
         """Return the weights of the last checkpoint, and take over its history; None where there is none of use."""
         try:
-            found = read_sealed(self.folder / _CHECKPOINT)
+            found = read_checksummed(self.folder / _CHECKPOINT)
         except ValueError as error:
             self.warn(f"{error}: the final training is begun anew.")
             return None
@@ -216,7 +223,7 @@ class FinalTraining:
         arrays = {f"{k}_{name}": array for k in training.lanes for name, array in training.state_of(k).items()}
         assert self._reproduction is not None, "the trial was reproduced before"  # noqa: S101
         told = {**self._key(), "reproduction": asdict(self._reproduction), "seconds": self._seconds}
-        write_sealed(self.folder / _CHECKPOINT, told, {**arrays, "history": np.array(self._history)})
+        write_checksummed(self.folder / _CHECKPOINT, told, {**arrays, "history": np.array(self._history)})
         self._saved = time.monotonic()
         self._apart = max(_SAVE_SECONDS, _LEAST_SAVES_APART * (self._saved - started))
 

@@ -21,7 +21,7 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import read_final, training_key
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import is_there, open_storage
+from coarsefine.search.storage.optuna_storage import storage_exists, open_storage
 from coarsefine.search.training.images import load_images
 
 
@@ -44,7 +44,7 @@ def train(
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` do.
     """
     final_settings, location, observer = final_settings or export.final, locate(storage), observer or Observer()
-    folder = (output or location.beside("trained") / folder_for(export, final_settings)).absolute()
+    folder = (output or location.output_folder("trained") / folder_for(export, final_settings)).absolute()
     study = _study_of(export, location)  # what is wrong with the storage is told before the training
 
     def told(epoch: int, accuracy: float | None) -> None:
@@ -74,7 +74,7 @@ def final_settings_for(export: Export, **wanted: Any) -> FinalSettings:
 
 def _study_of(export: Export, location: Location) -> Study | None:
     """Return the study of the exported trial; None where the storage has no such campaign."""
-    if not is_there(location):
+    if not storage_exists(location):
         return None
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, export.campaign.name)

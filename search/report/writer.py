@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coarsefine.search.errors import UsageError
-from coarsefine.search.files import unwritable, write_whole
+from coarsefine.search.files import unwritable, write_atomic
 from coarsefine.search.report.content import Story, read_story
 from coarsefine.search.report.figures import Figure, all_figures
 from coarsefine.search.report.page import render
@@ -42,9 +42,9 @@ def write_report(
     """
     story = read_story(storage, campaign)
     figures = all_figures(story)
-    path = output or storage.location.beside("reports") / f"{story.campaign.name}.html"
+    path = output or storage.location.output_folder("reports") / f"{story.campaign.name}.html"
     page = render(story, figures).encode()
-    write_whole(path, page)
+    write_atomic(path, page)
     images = _draw(figures, png, path) if png else ()
     names = tuple(figure.id for figure in figures)
     return Written(story.campaign.name, str(path), len(page), names, images, tuple(_missing(story)))

@@ -11,7 +11,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.results.study import Study, point_of
 from coarsefine.search.storage.optuna_storage import Progress, Storage
-from coarsefine.search.storage.slots import Ending
+from coarsefine.search.storage.slots import FinishedTrial
 
 _WINDOW_SECONDS = 60.0
 """How far back a rate looks."""
@@ -24,7 +24,7 @@ class Look:
     """How a stage stands at one moment."""
 
     progress: Progress
-    new: tuple[Ending, ...]
+    new: tuple[FinishedTrial, ...]
     """Trials that ended since the last look, in the order they did."""
     trained: int
     """Epochs recorded, of all its trials together."""
@@ -50,16 +50,16 @@ class Following:
         self._low = 0
 
     @property
-    def endings(self) -> tuple[Ending, ...]:
+    def endings(self) -> tuple[FinishedTrial, ...]:
         """Return the trials that had ended at the last look, in the order they did."""
         return tuple(self._endings.values())
 
     def look(self) -> Look:
         """Ask the storage how the stage stands: two short questions, and a third where trials ended."""
         progress = self._storage.progress(self._id)
-        new: tuple[Ending, ...] = ()
+        new: tuple[FinishedTrial, ...] = ()
         if progress.ended != len(self._endings):
-            found = self._storage.endings(self._id, self._first_open())
+            found = self._storage.finished_trials(self._id, self._first_open())
             new = tuple(ending for ending in found if ending.number not in self._endings)
             self._endings.update({ending.number: ending for ending in new})
         trained = progress.epochs + sum(ending.epochs for ending in self._endings.values())
@@ -79,17 +79,17 @@ class Following:
         return max(self.planned - trained - spared, 0)
 
 
-def best_of(endings: Iterable[Ending]) -> Ending | None:
+def best_of(endings: Iterable[FinishedTrial]) -> FinishedTrial | None:
     """Return the best of those that completed; of equal values, that of the lower number."""
     completed = [e for e in endings if e.state is TrialState.COMPLETE and e.value is not None]
     return max(completed, key=lambda e: (e.value or 0.0, -e.number), default=None)
 
 
-def _endings(trials: Iterable[FrozenTrial]) -> list[Ending]:
+def _endings(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
     ended = [trial for trial in trials if trial.state.is_finished() and trial.datetime_complete]
     ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
     return [
-        Ending(
+        FinishedTrial(
             t.number, point_of(t), t.state, t.value, max(t.intermediate_values, default=0), t.user_attrs.get("reason")
         )
         for t in ended

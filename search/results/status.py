@@ -151,7 +151,7 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` for a campaign that the storage does not hold.
     """
     name, studies = read_studies(storage, name)
-    return status_of(name, storage.location.shown, studies, storage.live)
+    return status_of(name, storage.location.shown, studies, storage.count_training)
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
@@ -169,10 +169,10 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
     return name, studies
 
 
-def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
-    """Return how a campaign stands, of which at least one study is known; `live` counts what is in training now."""
+def status_of(name: str, storage: str, studies: Mapping[str, Study], count_training: Callable[[int], int]) -> Status:
+    """Return the state of a campaign with at least one study; `count_training` counts a study's trials in training."""
     config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(name, planned, studies, live) for planned in planned_stages(config))
+    stages = tuple(_stage(name, planned, studies, count_training) for planned in planned_stages(config))
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
@@ -268,7 +268,7 @@ def _ranges(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stage(
-    campaign: str, planned: dict[str, Any], studies: Mapping[str, Study], live: Callable[[int], int]
+    campaign: str, planned: dict[str, Any], studies: Mapping[str, Study], count_training: Callable[[int], int]
 ) -> StageStatus:
     study = studies.get(f"{campaign}/{planned['name']}")
     if study is None:
@@ -283,7 +283,7 @@ def _stage(
         pruned=study.count(TrialState.PRUNED),
         diverged=study.diverged,
         failed=study.failed,
-        running=live(study.id) if study.count(TrialState.RUNNING) else 0,
+        running=count_training(study.id) if study.count(TrialState.RUNNING) else 0,
         space=study.space,
         parent=study.attrs["parent"],
         best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),

@@ -21,7 +21,7 @@ from coarsefine.search.server.snapshot_cache import SnapshotCache
 from coarsefine.search.server.snapshots import SnapshotReader
 from coarsefine.search.server.web import make_web
 from coarsefine.search.storage.location import Location, read_only
-from coarsefine.search.storage.optuna_storage import check_there
+from coarsefine.search.storage.optuna_storage import check_storage
 
 _OURS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
 
@@ -30,7 +30,7 @@ class Application:
     """What uvicorn serves: everything over one storage."""
 
     def __init__(self, location: Location, policy: AccessPolicy) -> None:
-        check_there(location, writing=policy.allow_write)
+        check_storage(location, writing=policy.allow_write)
         self.storage = SharedStorage(location if policy.allow_write else read_only(location))
         self._changes = ChangeDetector(self.storage)
         self.campaigns = SnapshotReader(self.storage, self.storage.reader, self._changes)

@@ -108,7 +108,7 @@ class SnapshotReader:
                 )
         if not found:
             raise UsageError(f"Campaign '{name}' has no study that can be read. {' '.join(problems)}")
-        status = status_of(name, "", found, self._live)
+        status = status_of(name, "", found, self._count_training)
         if known is not None and known.same(status, found, tuple(problems)):
             return known
         left = _seconds_left(status, found)
@@ -124,8 +124,8 @@ class SnapshotReader:
             self._slots[study_id] = _Slots(trials, sound, len(slots) - len(sound))
         return self._slots[study_id]
 
-    def _live(self, study_id: int) -> int:
-        return self._storage.live(study_id) if sa.inspect(self._storage.engine).has_table(lease.name) else 0
+    def _count_training(self, study_id: int) -> int:
+        return self._storage.count_training(study_id) if sa.inspect(self._storage.engine).has_table(lease.name) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from coarsefine.search.storage.tables import (
     values,
 )
 
-Beside = Callable[[int], Sequence[int]]
+Companions = Callable[[int], Sequence[int]]
 """Tells, of the first free slot's number, the numbers that go well with it: its own, and others."""
 _MOST_DEATHS = 3
 """Attempts without neighbours that killed their worker, all in one epoch, before a slot FAILs."""
@@ -60,15 +60,15 @@ def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequ
 
 
 def take(
-    connection: sa.Connection, study: int, n: int, beside: Beside | None, owner: Owner, seconds: float
+    connection: sa.Connection, study: int, n: int, companions: Companions | None, owner: Owner, seconds: float
 ) -> list[Claim]:
     """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone.
 
     They are what it trains next: what it holds beside them waits.
     """
-    found = _free(connection, study, n, beside)
+    found = _free(connection, study, n, companions)
     if not found and _bring_back_strays(connection, study):
-        found = _free(connection, study, n, beside)
+        found = _free(connection, study, n, companions)
     if not found:
         return []
     if found[0][0].alone:
@@ -89,13 +89,15 @@ def take(
     ]
 
 
-def _free(connection: sa.Connection, study: int, n: int, beside: Beside | None) -> list[tuple[sa.Row[Any], Point]]:
-    if beside is None:
+def _free(
+    connection: sa.Connection, study: int, n: int, companions: Companions | None
+) -> list[tuple[sa.Row[Any], Point]]:
+    if companions is None:
         return with_points(connection.execute(FREE, {"study": study, "n": n}))
     first = with_points(connection.execute(FREE, {"study": study, "n": 1}))
     if not first or first[0][0].alone:
         return first
-    numbers = beside(first[0][0].number)  # this one, which is locked for us, among them
+    numbers = companions(first[0][0].number)  # this one, which is locked for us, among them
     return with_points(connection.execute(FREE_AMONG, {"study": study, "n": n, "numbers": list(numbers)}))
 
 

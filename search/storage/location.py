@@ -47,7 +47,7 @@ class Location:
         """Return where the files go that a campaign makes beside its studies."""
         return self.path.parent if self.path else Path.cwd()
 
-    def beside(self, what: str) -> Path:
+    def output_folder(self, what: str) -> Path:
         """Return the folder for files of a kind: `trained`, or `other-trained` where the storage is other.db."""
         name = self.path.stem if self.path else str(make_url(self.url).database)
         return self.folder / (what if name == _USUAL else f"{name}-{what}")

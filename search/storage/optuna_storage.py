@@ -31,7 +31,7 @@ from coarsefine.search.storage.parameters import with_points
 from coarsefine.search.storage.retry import persist
 from coarsefine.search.storage.slots import (
     Claim,
-    Ending,
+    FinishedTrial,
     Owner,
     Record,
     Slot,
@@ -75,7 +75,7 @@ class Progress:
 
 
 class Storage(RDBStorage):
-    """Optuna's storage on SQLite or PostgreSQL, with the leased queue. Made by `open_storage` and `make_storage`."""
+    """Optuna's storage on SQLite or PostgreSQL, with the leased queue. Made by `open_storage` and `create_storage`."""
 
     def __init__(
         self, location: Location, *, new: bool = False, checked: bool = False, lease_seconds: float = LEASE_SECONDS
@@ -136,10 +136,10 @@ class Storage(RDBStorage):
 
         self._transact(write)
 
-    def claim(self, study_id: int, n: int, beside: lease_queue.Beside | None = None) -> list[Claim]:
+    def claim(self, study_id: int, n: int, companions: lease_queue.Companions | None = None) -> list[Claim]:
         """Take up to n slots, lowest numbers first: waiting ones, and those whose worker is gone.
 
-        Where `beside` is given, only those that it names of the first of them: none of them may be free but this.
+        Where `companions` is given, only those that it names of the first of them: none of them may be free but this.
         A slot that two workers died with comes alone; where three more die, it FAILs, with their story as its `reason`.
         """
 
@@ -148,7 +148,7 @@ class Storage(RDBStorage):
                 held = lease_queue.held_by(connection, self.owner)
                 lease_queue.give_back(connection, sorted(held.keys() - self._held.keys()))
             lease_queue.reap(connection, self.owner)
-            return lease_queue.take(connection, study_id, n, beside, self.owner, self.lease_seconds)
+            return lease_queue.take(connection, study_id, n, companions, self.owner, self.lease_seconds)
 
         claims = self._transact(take)
         self._held.update({claim.trial_id: claim.attempt for claim in claims})
@@ -206,7 +206,7 @@ class Storage(RDBStorage):
             self._transact(write)
             self._let_go(claims)
 
-    def hold(self, study_id: int) -> bool:
+    def acquire_once(self, study_id: int) -> bool:
         """Take, or renew, the right to what is done once for a study; tell whether it is this process's."""
         key = lease.c.trial_id == -study_id  # ids of trials are positive
         owner = self.owner
@@ -229,8 +229,8 @@ class Storage(RDBStorage):
 
         return self._transact(take)
 
-    def let_go(self, study_id: int) -> None:
-        """Give up what `hold` took."""
+    def release_once(self, study_id: int) -> None:
+        """Give up what `acquire_once` took."""
 
         def give(connection: sa.Connection, *, again: bool) -> None:  # noqa: ARG001 - gone is gone
             mine = (lease.c.trial_id == -study_id) & (lease.c.owner == self.owner.id)
@@ -274,24 +274,24 @@ class Storage(RDBStorage):
             workers=len(self._trainers(study_id)),
         )
 
-    def endings(self, study_id: int, low: int = 0) -> list[Ending]:
+    def finished_trials(self, study_id: int, low: int = 0) -> list[FinishedTrial]:
         """Return the slots numbered `low` or higher that have ended, in the order they did."""
         return [
-            Ending(
+            FinishedTrial(
                 row.number, point, row.state, row.value, row.epochs,
                 json.loads(row.reason) if row.reason is not None else None,
             )
             for row, point in with_points(self._read(ENDINGS, study=study_id, low=low))
         ]  # fmt: skip
 
-    def unfinished(self, study_id: int) -> int:
+    def count_unfinished(self, study_id: int) -> int:
         """Return how many slots have not ended."""
         left = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
         ours = (trials.c.study_id == study_id) & IS_SLOT
         count: int = self._read(sa.select(sa.func.count()).where(ours, left))[0][0]
         return count
 
-    def live(self, study_id: int) -> int:
+    def count_training(self, study_id: int) -> int:
         """Return how many slots are being trained now: RUNNING under a lease whose holder lives."""
         return sum(row.slots for row in self._trainers(study_id))
 
@@ -370,7 +370,7 @@ def _guarded(location: Location) -> Iterator[None]:
         raise StorageError(told(location, error)) from error
 
 
-def is_there(location: Location) -> bool:
+def storage_exists(location: Location) -> bool:
     """Tell whether a location holds studies, or something in their place."""
     if location.kind == "sqlite":
         return location.file.exists()
@@ -399,21 +399,21 @@ def open_storage(
     """
 
     def open_it(_: bool) -> Storage:
-        check_there(location, writing=writing)
+        check_storage(location, writing=writing)
         return Storage(location, checked=checked, lease_seconds=lease_seconds)
 
     return persist(open_it) if patient else open_it(False)
 
 
-def check_there(location: Location, *, writing: bool) -> None:
+def check_storage(location: Location, *, writing: bool) -> None:
     """Raise `StorageError` unless a location holds studies that may be read, and written if asked."""
     if location.kind == "sqlite":
         sqlite.check(location.file, writing=writing)
-    elif not is_there(location):
+    elif not storage_exists(location):
         raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
 
 
-def make_storage(location: Location) -> Storage:
+def create_storage(location: Location) -> Storage:
     """Open the storage to write in, making file and tables if there are none: for the process that starts workers."""
     storage = _make_file(location) if location.kind == "sqlite" else _make_tables(location)
     try:

@@ -55,7 +55,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class FinishedTrial:
     """How a trial ended."""
 
     number: int

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from rich.text import Text
 
 from coarsefine.search.campaign import labels
-from coarsefine.search.storage.slots import Ending
+from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.live_state import Row, Scene
 from coarsefine.search.terminal.plain_output import how
 from coarsefine.search.terminal.status_tables import duration
@@ -127,7 +127,7 @@ def _table(scene: Scene, width: int, now: float) -> list[Text]:
     def value(row: Row) -> Text:
         return Text("" if row.value is None else scene.metric.text(row.value), "green")
 
-    def of_best(told: Callable[[Ending], str]) -> Callable[[Row], Text]:
+    def of_best(told: Callable[[FinishedTrial], str]) -> Callable[[Row], Text]:
         return lambda row: Text(told(row.best) if row.best else "")
 
     def of_parameter(rank: int, name: str) -> _Column:
@@ -214,7 +214,7 @@ def _last(scene: Scene, width: int, most: int) -> list[Text]:
     return lines
 
 
-def _entry(stage: str, ending: Ending, scene: Scene) -> Text:
+def _entry(stage: str, ending: FinishedTrial, scene: Scene) -> Text:
     is_best = scene.best == (stage, ending)
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(ending.state, "")
     shown = Text(stage)

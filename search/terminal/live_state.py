@@ -13,7 +13,7 @@ from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.results.progress import Following, Look, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
-from coarsefine.search.storage.slots import Ending
+from coarsefine.search.storage.slots import FinishedTrial
 
 Mark = Literal["done", "now", "next"]
 
@@ -31,7 +31,7 @@ class Row:
     """How much of its work is done, 0 to 1."""
     left: int | None
     """Epochs still to be trained; None where they do not train as those before."""
-    best: Ending | None = None
+    best: FinishedTrial | None = None
     value: float | None = None
     """Validation accuracy: of its best trial, or the newest of the final training."""
     seconds: float | None = None
@@ -52,9 +52,9 @@ class Scene:
     began: float
     at: float
     """When it stood so."""
-    best: tuple[str, Ending] | None
+    best: tuple[str, FinishedTrial] | None
     """The best trial of all stages, and the name of its stage."""
-    last: tuple[tuple[str, Ending], ...]
+    last: tuple[tuple[str, FinishedTrial], ...]
     """Trials that ended, the newest first, and the names of their stages."""
     workers: int | None
     """How many train, on whatever machine; None where one process trains the winner."""
@@ -119,14 +119,14 @@ def final_rows(campaign: Campaign, done: int, accuracy: float | None = None, *, 
     return [Row("final training", mark, done, epochs, done / epochs, left, value=accuracy)]
 
 
-def ending_of(trial: Trial, epochs: int) -> Ending:
+def ending_of(trial: Trial, epochs: int) -> FinishedTrial:
     """Return a completed trial as it ended."""
-    return Ending(trial.number, trial.point, TrialState.COMPLETE, trial.value, epochs, None)
+    return FinishedTrial(trial.number, trial.point, TrialState.COMPLETE, trial.value, epochs, None)
 
 
-def best_of_all(campaign: Campaign, status: Status, stage: Following | None) -> tuple[str, Ending] | None:
+def best_of_all(campaign: Campaign, status: Status, stage: Following | None) -> tuple[str, FinishedTrial] | None:
     """Return the best trial of all stages, with its stage's name; of equal values, that of the earlier stage."""
-    found: list[tuple[str, Ending]] = []
+    found: list[tuple[str, FinishedTrial]] = []
     if status.winner is not None:
         epochs = {s.name: campaign.epochs_of(s) for s in campaign.stage}
         found.append((status.winner.stage, ending_of(status.winner.trial, epochs[status.winner.stage])))
@@ -151,7 +151,7 @@ def running(stage: Following, look: Look) -> str:
     return f"{n} trial{'s' * (n != 1)} in training, on average {average}{ahead}"
 
 
-def _kind(ending: Ending) -> str:
+def _kind(ending: FinishedTrial) -> str:
     return "pruned" if ending.state is TrialState.PRUNED else "diverged" if ending.diverged else "failed"
 
 

@@ -21,7 +21,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following, Look, Rate
 from coarsefine.search.results.status import Status
-from coarsefine.search.storage.slots import Ending
+from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.echo import silent
 from coarsefine.search.terminal.live_layout import draw
 from coarsefine.search.terminal.live_state import (
@@ -71,7 +71,7 @@ class LiveView(Talking):
         self._began = time.monotonic()
         self._opened: tuple[str, float] | None = None
         self._took: dict[str, float] = {}
-        self._last: list[tuple[str, Ending]] = []
+        self._last: list[tuple[str, FinishedTrial]] = []
         self._rate = Rate()
         self._trained = self._before = 0
 
@@ -110,7 +110,7 @@ class LiveView(Talking):
         """Show how far the final training has come."""
         self._show_final(epoch, epochs, accuracy)
 
-    def _add(self, stage: Following, ended: Sequence[Ending]) -> None:
+    def _add(self, stage: Following, ended: Sequence[FinishedTrial]) -> None:
         self._last = [*((stage.stage, ending) for ending in reversed(ended)), *self._last][:_KEPT]
 
     def _begin(self) -> None:

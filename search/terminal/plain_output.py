@@ -8,7 +8,7 @@ from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import Following, best_of
 from coarsefine.search.results.status import Status
-from coarsefine.search.storage.slots import Ending
+from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.status_tables import err, percent, ranges
 
 _LONG = 100
@@ -79,7 +79,7 @@ class Lines(Talking):
             self.on_message(f"final {epoch:>{len(str(epochs))}}/{epochs}{validation}")
 
 
-def how(ending: Ending, metric: Metric) -> str:
+def how(ending: FinishedTrial, metric: Metric) -> str:
     """Return how a trial ended: its value, or the reason why it has none."""
     if ending.state is TrialState.FAIL:
         return ending.reason or "failed"
@@ -87,7 +87,7 @@ def how(ending: Ending, metric: Metric) -> str:
     return f"{value}  pruned after epoch {ending.epochs}" if ending.state is TrialState.PRUNED else value
 
 
-def _summary(new: tuple[Ending, ...], stage: Following) -> str:
+def _summary(new: tuple[FinishedTrial, ...], stage: Following) -> str:
     kinds = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed or diverged"}
     counts = {told: sum(ending.state is state for ending in new) for state, told in kinds.items()}
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from coarsefine.search.files import Arrays, read_sealed, write_sealed
+from coarsefine.search.files import Arrays, read_checksummed, write_checksummed
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.arithmetic import arithmetic_name
 
@@ -72,7 +72,7 @@ class Checkpoints:
         """Keep a checkpoint instead of the slot's last one; where that cannot be done, warn once and return False."""
         told = {"slot": slot.as_dict(), "history": asdict(checkpoint.history)}
         try:
-            write_sealed(self._path(slot.number), told, checkpoint.state)
+            write_checksummed(self._path(slot.number), told, checkpoint.state)
         except OSError as error:
             self._complain(error)
             return False
@@ -81,7 +81,7 @@ class Checkpoints:
     def load(self, slot: Slot) -> Checkpoint | None:
         """Return a slot's checkpoint; None where there is none, or none that is whole."""
         try:
-            found = read_sealed(self._path(slot.number))
+            found = read_checksummed(self._path(slot.number))
         except ValueError:  # torn by a power cut: the slot begins anew
             return None
         if found is None:

@@ -41,7 +41,7 @@ class SlotGroups:
         """Return the most slots that a worker takes at once."""
         return max(self.widths.values())
 
-    def beside(self, number: int) -> Sequence[int]:
+    def companions(self, number: int) -> Sequence[int]:
         """Return the numbers of a slot and those after it that a worker takes with it, of its kind."""
         key = self._kind_of[number]
         place = bisect.bisect_left(self.numbers[key], number)

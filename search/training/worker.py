@@ -169,8 +169,8 @@ class Worker:
 
     def _claim(self) -> list[Claim]:
         """Claim slots that train together, as far as there are such."""
-        beside = self._kinds.beside if len(self._kinds.widths) > 1 else None
-        return self.storage.claim(self.study_id, self._kinds.most, beside)
+        companions = self._kinds.companions if len(self._kinds.widths) > 1 else None
+        return self.storage.claim(self.study_id, self._kinds.most, companions)
 
     def _train(self, stack: Stack) -> None:
         """Train a stack to its next rung, to the end, or until it can join another of the same claim."""

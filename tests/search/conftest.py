@@ -10,7 +10,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.cli import main
 from coarsefine.search.engine.run import run
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import make_storage, open_storage
+from coarsefine.search.storage.optuna_storage import create_storage, open_storage
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def address(request, tmp_path):
 def made_file(tmp_path_factory):
     """A SQLite file with empty tables, to be copied: that is faster than making one."""
     path = tmp_path_factory.mktemp("made") / "studies.db"
-    make_storage(locate(path)).close()
+    create_storage(locate(path)).close()
     return path
 
 
@@ -43,7 +43,7 @@ def made_file(tmp_path_factory):
 def made_database(server_url):
     """A PostgreSQL database with tables, to be emptied: that is faster than making one."""
     with postgres.database(server_url) as url:
-        make_storage(locate(url)).close()
+        create_storage(locate(url)).close()
         yield url
 
 

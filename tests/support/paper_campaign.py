@@ -7,7 +7,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.results.final_result import Curves, Final, Reproduction
 from coarsefine.search.results.study import find_studies, open_study
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import make_storage
+from coarsefine.search.storage.optuna_storage import create_storage
 from coarsefine.search.storage.slots import Record
 
 ATTRS = {
@@ -27,7 +27,7 @@ def make_paper(path):
     """Write the preset into a SQLite file, its stages and its final training done."""
     campaign = Campaign.load("paper")
     rng = np.random.default_rng(1)
-    storage = make_storage(locate(path))
+    storage = create_storage(locate(path))
     for stage in campaign.stage:
         open_study(storage, campaign, stage, None, {"config": campaign.fingerprint(), **ATTRS})
         study = find_studies(storage, campaign.name)[campaign.study_name(stage)]

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from small_campaign import coarsefine
 
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import make_storage
+from coarsefine.search.storage.optuna_storage import create_storage
 from coarsefine.search.storage.slots import Record
 
 
@@ -111,7 +111,7 @@ def kill_again_and_again(folder, *, processes, kills):
 def race(address, slots, space, barrier, told):
     """Make everything that is not there, together with others, and claim and complete slots; tell their numbers."""
     barrier.wait(60)
-    storage = make_storage(locate(address))
+    storage = create_storage(locate(address))
     storage.open_study("small/race", {}, space, slots)
     study = storage.get_study_id_from_name("small/race")
     barrier.wait(60)

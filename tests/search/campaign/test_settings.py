@@ -140,7 +140,7 @@ def test_kinds_share_a_stage_out(kinds, widest, workers):
     left = set(range(len(slots)))
     while left:
         first = min(left)
-        taken = [number for number in found.beside(first) if number in left][: found.most]
+        taken = [number for number in found.companions(first) if number in left][: found.most]
         assert taken[0] == first
         assert len(taken) <= widest
         assert {kinds[number] for number in taken} == {kinds[first]}

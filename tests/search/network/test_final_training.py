@@ -17,7 +17,7 @@ from coarsefine.model import Network, evaluate
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
-from coarsefine.search.files import read_sealed
+from coarsefine.search.files import read_checksummed
 from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage
@@ -268,7 +268,7 @@ def test_checkpoint_that_is_torn_is_told(export):
 def read_whole(path):
     """Tell whether a checkpoint is whole."""
     with suppress(ValueError):
-        return read_sealed(path) is not None
+        return read_checksummed(path) is not None
     return False
 
 

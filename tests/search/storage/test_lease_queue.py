@@ -75,7 +75,7 @@ def test_slots_come_in_order_with_point_and_seed(opened):
     assert [claim.slot for claim in claims] == planned(5)
     assert {claim.attempt for claim in claims} == {1}
     assert second.claim(study, 9) == []
-    assert first.live(study) == 5
+    assert first.count_training(study) == 5
 
 
 def test_slots_that_go_together_are_claimed_together(opened):
@@ -116,7 +116,7 @@ def test_points_of_any_kind_are_optunas(opened):
     claims = storage.claim(study, 2)
     assert [claim.slot for claim in claims] == slots
     storage.record([ended(claim) for claim in claims], claims)
-    assert [ending.point for ending in storage.endings(study)] == [slot.point for slot in slots]
+    assert [ending.point for ending in storage.finished_trials(study)] == [slot.point for slot in slots]
     best = optuna.load_study(study_name="small/any", storage=storage)
     assert best.best_params == slots[1].point.as_dict()
     assert [list(trial.params) for trial in best.trials] == [["x", "m", "k", "b"]] * 2
@@ -138,7 +138,7 @@ def test_recorded_epochs_and_ends_are_optunas(opened):
         assert trial.intermediate_values == {1: trial.number / 20, 2: trial.number / 10}
         assert trial.user_attrs == {"seed": 1000 + trial.number, "train_loss": [1.0, 0.5]}
         assert trial.datetime_start <= trial.datetime_complete
-    assert storage.live(study) == 0
+    assert storage.count_training(study) == 0
 
 
 def test_stage_is_opened_once(opened):
@@ -199,7 +199,7 @@ def test_late_writer_whose_slot_nobody_took_goes_on(dying):
     late = dying()
     study = open_stage(late, 1)
     claims = late.claim(study, 1)
-    assert late.live(study) == 0
+    assert late.count_training(study) == 0
     assert late.record([ended(claim) for claim in claims], claims) == []
     assert states(late, study) == ["COMPLETE"]
 
@@ -253,7 +253,7 @@ def test_slot_of_a_process_that_is_gone_comes_back_at_once(opened):
         process.wait()
     dead.owner = Owner(pid=process.pid)
     assert len(dead.claim(study, 2)) == 2
-    assert dead.live(study) == 0
+    assert dead.count_training(study) == 0
     assert numbers(other.claim(study, 3)) == [0, 1, 2]
 
 
@@ -350,7 +350,7 @@ def test_slots_of_a_storage_that_was_closed_come_back(opened):
     assert len(first.claim(study, 2)) == 2
     assert second.claim(study, 2) == []
     first.close()
-    assert second.live(study) == 0
+    assert second.count_training(study) == 0
     assert numbers(second.claim(study, 2)) == [0, 1]
 
 

@@ -19,7 +19,7 @@ from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, worst
 from coarsefine.search.storage import lease_queue, retry
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import make_storage, open_storage
+from coarsefine.search.storage.optuna_storage import create_storage, open_storage
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'coarsefine' AND datname = current_database()"
 LONG = SMALL.replace("epochs = 3", "epochs = 40")
@@ -65,7 +65,7 @@ def test_same_bits_as_on_sqlite(expected, new_database):
     assert not any(row[0].name == "RUNNING" for row in table(new_database).values())
     status = run(campaign, new_database)
     assert table(new_database) == expected
-    assert Path(status.final.folder).parent == locate(new_database).beside("trained")
+    assert Path(status.final.folder).parent == locate(new_database).output_folder("trained")
     assert run(campaign, new_database) == status
 
 
@@ -122,7 +122,7 @@ def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
 
     monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=sleeping, monotonic=time.monotonic))
     with postgres.database(own_server.url("postgres")) as url:
-        make_storage(locate(url)).close()
+        create_storage(locate(url)).close()
         own_server.stop()
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(open_storage, locate(url), writing=True, patient=True)
@@ -159,7 +159,7 @@ def test_unreachable_database_is_told_without_its_password(secret, wrong, cause,
     assert worst(findings) == 5
     patient = partial(open_storage, patient=True)  # waits for a server, not for another password
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
-    for open_it in (open_storage, make_storage, patient):
+    for open_it in (open_storage, create_storage, patient):
         with pytest.raises(StorageError, match=cause) as error:
             open_it(location)
         told = f"{error.value}{findings}{location!r}{location}"
@@ -198,7 +198,7 @@ def test_tables_of_another_optuna_are_told(location, revision, told):
     before = stamp(revision)
     try:
         with pytest.raises(StorageError, match=told) as error:
-            make_storage(location)
+            create_storage(location)
         assert error.value.exit_code == 5
         assert worst(examine(location, None)) == 5
     finally:
@@ -224,6 +224,6 @@ def test_user_who_may_not_make_tables_is_told(new_database):
     postgres.execute(new_database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
     try:
         with pytest.raises(StorageError, match=r"permission denied for schema public.*Let the database's owner"):
-            make_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False)))
+            create_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False)))
     finally:
         postgres.execute(new_database, f"DROP ROLE {name}")

@@ -15,7 +15,7 @@ from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.storage import backups, sqlite
 from coarsefine.search.storage.location import at_file, locate
-from coarsefine.search.storage.optuna_storage import make_storage
+from coarsefine.search.storage.optuna_storage import create_storage
 
 Mount = collections.namedtuple("Mount", "mountpoint fstype")
 
@@ -55,7 +55,7 @@ def test_file_from_elsewhere_is_taken_out_of_wal_where_that_is_unsafe(made_file,
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = wal")
     monkeypatch.setattr(sqlite, "journal_mode", lambda: here)
-    make_storage(locate(path)).close()
+    create_storage(locate(path)).close()
     assert mode_of(path) == after
 
 
@@ -82,7 +82,7 @@ def test_backups_are_bounded_and_the_newest_good_one_is_named(made_file, tmp_pat
     content[4096 * 3 : 4096 * 8] = bytes(4096 * 5)
     path.write_bytes(content)
     with pytest.raises(StorageError, match=r"damaged .*: move it away, and put back its newest good backup") as error:
-        make_storage(locate(path))
+        create_storage(locate(path))
     assert str(error.value).endswith(f"{folder / 'stage 5.db'}.")
     assert path.read_bytes() == content
 
@@ -133,5 +133,5 @@ def test_file_of_an_earlier_build_is_told(made_file, tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE lease DROP COLUMN story")
     with pytest.raises(StorageError, match="'lease' is of an earlier Coarsefine") as error:
-        make_storage(locate(path))
+        create_storage(locate(path))
     assert error.value.exit_code == 5

@@ -18,14 +18,14 @@ from coarsefine.search.campaign.space import Point
 from coarsefine.search.results.progress import Following, Rate, best_of
 from coarsefine.search.results.status import read_status
 from coarsefine.search.results.study import find_studies
-from coarsefine.search.storage.slots import Ending, Record
+from coarsefine.search.storage.slots import FinishedTrial, Record
 from coarsefine.search.terminal.live_layout import draw
 from coarsefine.search.terminal.live_state import Row, Scene
 from coarsefine.search.terminal.live_view import LiveView
 
 
 def ending(number, value=0.5, state=TrialState.COMPLETE, reason=None):
-    return Ending(number, Point.of({"eta": 0.1234567, "lambda": 1.234567e-5}), state, value, 10, reason)
+    return FinishedTrial(number, Point.of({"eta": 0.1234567, "lambda": 1.234567e-5}), state, value, 10, reason)
 
 
 def scene_of(names, trials, seconds, rate, last):
