@@ -29,7 +29,7 @@ from coarsefine.search.results.status import (
 )
 from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import storage_exists, create_storage, open_storage
+from coarsefine.search.storage.optuna_storage import create_storage, open_storage, storage_exists
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.workload import load_workload
 
