@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,14 @@ class Part:
     y: npt.NDArray[np.int64]
 
 
+class Counts(NamedTuple):
+    """How many images each part of a dataset has."""
+
+    train: int
+    validation: int
+    test: int
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """Where a dataset lies whole on this machine: all that another process needs to share it."""
@@ -71,6 +79,11 @@ class Dataset:
     description: str
     kept: Kept | None = None
     """The file whose pages the arrays are; None where they are in this process's memory."""
+
+    @property
+    def counts(self) -> Counts:
+        """Return the numbers of images."""
+        return Counts(len(self.train.y), len(self.validation.y), len(self.test.y))
 
     def training_on_validation(self) -> "Dataset":
         """Return the dataset with its validation images among those to train on, normalised as they were."""

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -27,6 +28,18 @@ from coarsefine.search.campaign.schema import (
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage as the campaign plans it, whether or not its study exists."""
+
+    name: str
+    trials: int
+    space: Space | None
+    """What it draws from; None if that depends on trials: of a narrowed stage, and of the finalists."""
+    epochs: int
+    """Epochs of each trial."""
 
 
 class Campaign(Section):
@@ -135,6 +148,14 @@ class Campaign(Section):
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
             raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
 
+    @classmethod
+    def from_stored(cls, config: Any) -> Self:
+        """Read a campaign as its studies store it, without the keys that only a later version knows.
+
+        Raises `pydantic.ValidationError` for anything that is not a campaign.
+        """
+        return cls.model_validate(config, extra="ignore")
+
     @property
     def network(self) -> Model:
         """Return the network and its training: for a campaign that has no objective."""
@@ -162,6 +183,13 @@ class Campaign(Section):
     def stages(self) -> list[AnyStage]:
         """Return all stages in order, that of the finalists last."""
         return [*self.stage, self.confirm] if self.confirm else list(self.stage)
+
+    def planned_stages(self) -> list[PlannedStage]:
+        """Return name, trials, space and epochs of each stage, the finalists' last."""
+        return [PlannedStage(s.name, s.trials, self._planned_space(s), self.epochs_of(s)) for s in self.stages]
+
+    def _planned_space(self, stage: AnyStage) -> Space | None:
+        return None if isinstance(stage, Confirm) or stage.narrow else self.bounds_of(stage)
 
     def parent_of(self, stage: Stage) -> Stage | None:
         """Return the stage that this one narrows or carries from: named, else the one before."""
