@@ -1,8 +1,8 @@
-"""Measures what halving saves and costs: the `cifar10` campaign with and without it, on half of its training images.
+"""Measure what halving saves and costs: the `cifar10` campaign with and without it, on half of its training images.
 
-Its trials are cut to the report's 10 epochs, and its rungs are the usual ones. Both run to the same plan from the same
-campaign seed, so each seed is a pair. Prints, and writes as JSON, the epochs trained with halving as a share of those
-without, and the paired difference of the best validation accuracy.
+Trials have the report's 10 epochs, and the rungs are the default ones. Both campaigns of a pair use the same plan and
+the same campaign seed. The script prints, and writes as JSON, the epochs trained with halving as a fraction of those
+trained without, and the paired difference of the best validation accuracy.
 """
 
 import argparse
@@ -28,14 +28,14 @@ _EPOCHS = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """One campaign's search, without its final training."""
+    """The result of one campaign's search, without its final training."""
 
     epochs: int
     best: float
 
 
 def main() -> None:
-    """Run all pairs, as many at once as there are cores, and print what they give."""
+    """Run all pairs, as many at once as there are cores, and print the result."""
     wanted = parse()
     jobs = [(wanted.data, wanted.trials, seed, pruner) for seed in wanted.seeds for pruner in ("halving", "none")]
     with ProcessPoolExecutor(wanted.jobs, get_context("spawn")) as pool:
@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
 
 
 def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
-    """Run one campaign's three stages; its final training is cut to one epoch."""
+    """Run one campaign's three stages and a final training of one epoch."""
     preset = Campaign.load("cifar10")
     same = {"trials": trials, "pruner": pruner, "rungs": None}
     stages = [stage.model_copy(update={**same, "narrow": stage.narrow and Narrow(top=8)}) for stage in preset.stage]
@@ -94,7 +94,7 @@ def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
 
 
 def compare(seeds: range, halved: list[Outcome], whole: list[Outcome]) -> dict[str, Any]:
-    """Return the pairs, the share of epochs trained, and the mean difference with its standard error."""
+    """Return the pairs, the fraction of epochs trained, and the mean difference with its standard error."""
     differences = [a.best - b.best for a, b in zip(halved, whole, strict=True)]
     return {
         "pairs": [

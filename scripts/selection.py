@@ -1,10 +1,10 @@
-"""Simulates the choice of the winner, with known truth: how often each rule picks the truly best, and what it costs.
+"""Simulate the choice of the winner with a known truth: how often each rule picks the truly best setting, at what loss.
 
-Settings, their true accuracies and the noise of a seed are taken from a finished campaign with `[confirm]`: the noise
-is the standard deviation within its finalists; the true accuracies are those of its completed trials, those of each
-stage drawn together by as much as that noise has spread them. Each rule then has the same number of trainings: the
-plain best of N + k·s trials, or N trials and k finalists on s fresh seeds each. "True" is the accuracy on the same
-validation images over all seeds.
+Settings, their true accuracies and the noise of a seed come from a finished campaign with `[confirm]`. The noise is the
+standard deviation within its finalists. The true accuracies are those of its completed trials, where the values of each
+stage are shrunk towards their mean to remove the variance that the noise added. Each rule then has the same number of
+trainings: the best of N + k·s trials, or N trials and k finalists on s new seeds each. "True" is the mean accuracy on
+the same validation images over all seeds.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is drawn from: settings with their true accuracies, and a seed's noise."""
+    """Settings with their true accuracies, and the noise of a seed."""
 
     bounds: Space
     points: list[Point]
@@ -41,13 +41,13 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """What a rule picked in one simulated campaign."""
+    """The setting that a rule picked in one simulated campaign."""
 
     best: bool
-    """Whether it is the truly best of all that the rule had tried."""
+    """Whether it is the truly best of all settings that the rule tried."""
     truth: float
     regret: float
-    """How far it is below that best."""
+    """How far its true accuracy is below the best."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def study(storage: str | Path, campaign: str, repetitions: int, seed: int) -> dict[str, Any]:
-    """Return what each rule picks in simulated campaigns of the settings and the noise of a finished one."""
+    """Return the picks of each rule in campaigns simulated from the settings and noise of a finished one."""
     world = read_world(storage, campaign)
     rng = np.random.default_rng(seed)
     picks = [simulate(world, rng) for _ in range(repetitions)]
@@ -93,7 +93,7 @@ def parse() -> argparse.Namespace:
 
 
 def read_world(storage: str | Path, campaign: str) -> World:
-    """Take settings, truths and noise from a campaign."""
+    """Return settings, true accuracies and noise of a finished campaign."""
     opened = open_storage(locate(storage))
     studies = find_studies(opened, campaign)
     opened.close()
@@ -112,7 +112,7 @@ def read_world(storage: str | Path, campaign: str) -> World:
 
 
 def shrunk(values: Floats, noise: float) -> Floats:
-    """Return values of as much variance about their mean as is left of theirs when the noise's is taken off."""
+    """Shrink values towards their mean until their variance is reduced by that of the noise."""
     spread = float(values.var(ddof=1)) if len(values) > 1 else 0.0
     share = math.sqrt(max(0.0, 1 - noise**2 / spread)) if spread else 0.0
     mean = float(values.mean())
@@ -120,7 +120,7 @@ def shrunk(values: Floats, noise: float) -> Floats:
 
 
 def simulate(world: World, rng: np.random.Generator) -> dict[str, Pick]:
-    """Run one campaign by each rule, on the same trials as far as they go."""
+    """Simulate one campaign by each rule; the rules share trials as far as possible."""
     n, extra = len(world.truths), world.finalists * world.seeds
     drawn = rng.integers(0, n, size=n + extra)
     truths = world.truths[drawn]

@@ -1,1 +1,1 @@
-"""Measurements of Coarsefine and its peers, all in one run: `scripts/bench`."""
+"""Measure Coarsefine and its alternatives in one run: `scripts/bench`."""

@@ -1,12 +1,13 @@
-"""Measures Coarsefine against its peers, in one run: `scripts/bench`.
+"""Measure Coarsefine against its alternatives in one run: `scripts/bench`.
 
-Claim (n = 7 rounds in turn, two idle cores of an AMD EPYC, Zen 4; medians; CIFAR-10, 20,000 images): one core
+Claim (n = 7 alternating rounds, two idle cores of an AMD EPYC, Zen 4; medians; CIFAR-10, 20,000 images): one core
 trains an epoch of a trial 2.8 times as fast as plain NumPy in float64, 1.8 times as fast as scikit-learn, 1.9 times as
-fast as PyTorch, 1.8 times as fast as Optuna with PyTorch, and 1.1 times as fast as PyTorch stacked; JAX is faster than
-we are: 0.93. Training keeps 0.78 of the core's sgemm peak, a whole campaign 0.75. The whole takes 14 minutes.
+fast as PyTorch, 1.8 times as fast as Optuna with PyTorch, and 1.1 times as fast as stacked PyTorch; JAX is faster than
+Coarsefine: 0.93. Training reaches 0.78 of the core's sgemm peak, a whole campaign 0.75. The script takes 14 minutes.
 
-Everybody runs in a process of its own, pinned to the same core, with one thread, warm before the clock starts; those
-with a process per core have all cores at once. Figures go to stdout as a table and to a file as JSON; talk to stderr.
+Each contender runs in its own process with one thread, pinned to the same core, and is warmed up before the clock
+starts. Contenders with one process per core use all cores at once. Figures go to stdout as a table and to a file as
+JSON; messages go to stderr.
 """
 
 import argparse
@@ -60,7 +61,7 @@ _BATCH = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; return 0, or 1 where somebody did unequal work or a section broke."""
+    """Measure, print and write; return 1 if a contender did unequal work or a section failed, else 0."""
     options = _parse(arguments)
     began = time.perf_counter()
     machine = describe_machine()
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measured(name: str, plan: Plan) -> Finding:
-    """Return what a section found; one that broke leaves the others their say."""
+    """Return the findings of a section; a section that fails does not stop the others."""
     try:
         return SECTIONS[name](plan)
     except ContenderError as error:
@@ -103,7 +104,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--smallest", action="store_true", help=argparse.SUPPRESS)  # what the tests run
     options = parser.parse_args(arguments)
     if not options.json.absolute().parent.is_dir():
-        parser.error(f"--json {options.json}: there is no such folder")  # said now, not after all was measured
+        parser.error(f"--json {options.json}: there is no such folder")  # reported before the measurement, not after it
     return options
 
 

@@ -36,18 +36,18 @@ _BATCH_IMAGES = 10_000
 
 
 def paper_images(images: int) -> int:
-    """Return how many training images a campaign of the paper's shape has, since it takes whole batches."""
+    """Return the number of training images of a campaign of the paper's shape, which uses whole batches."""
     return _BATCH_IMAGES if images <= _BATCH_IMAGES else 2 * _BATCH_IMAGES
 
 
 def write_paper_shaped(path: Path, *, images: int, trials: int, epochs: int, workers: int = 1) -> str:
-    """Write a campaign with one stage of the preset `paper` in which no trial diverges."""
+    """Write a campaign with one measured stage like the preset `paper`'s, in which no trial diverges."""
     data = _ONE_BATCH if paper_images(images) == _BATCH_IMAGES else _TWO_BATCHES
     return _write(path, data, "hidden = 50\nbatch = 100", "[0.02, 0.04]", trials, epochs, workers)
 
 
 def write_digits(path: Path, *, trials: int, epochs: int) -> str:
-    """Write a campaign with one stage of the preset `digits` in which no trial diverges."""
+    """Write a campaign with one measured stage like the preset `digits`'s, in which no trial diverges."""
     return _write(path, 'dataset = "digits"', "hidden = 50\nbatch = 20", "[0.001, 0.1]", trials, epochs, 1)
 
 

@@ -1,7 +1,7 @@
-"""A process that holds one contender and does what its parent says, one line of JSON at a time.
+"""Run one contender in a process that answers its parent's requests, one line of JSON at a time.
 
 `python -m benchmarks.child '{"contender": "coarsefine", ...}'`. Requests come on stdin, each the name of a method with
-its arguments; answers go to stdout. Between requests it waits, and takes nothing from whoever is being timed.
+its arguments; answers go to stdout. Between requests the process sleeps, so that it does not disturb other timings.
 """
 
 import importlib
@@ -27,7 +27,7 @@ OTHERS = {
 
 
 def build(contender: str, task: dict[str, Any] | None = None, **settings: Any) -> Any:
-    """Return the object that answers."""
+    """Return the object whose methods answer the requests."""
     module, name = (NETWORKS | OTHERS)[contender]
     kind = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), name)
     if task is None:
@@ -42,9 +42,9 @@ def build(contender: str, task: dict[str, Any] | None = None, **settings: Any) -
 
 
 def main() -> None:
-    """Build, say so, and answer until stdin ends. An error goes to the parent in place of the answer."""
+    """Build the contender, report it ready, and answer until stdin ends. An error is sent in place of an answer."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not come between the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     held = None
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,4 +1,4 @@
-"""What a section of the benchmark hands back: figures for the JSON, rows for the table."""
+"""The results of a section of the benchmark: figures for the JSON and rows for the table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from benchmarks.measure import Say, Spread
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure is to reach."""
+    """The bound that a figure should reach."""
 
     limit: float
     kind: Literal["at least", "at most"]
 
     def met(self, value: float) -> bool:
-        """Tell whether it does."""
+        """Return whether a figure reaches the bound."""
         return value >= self.limit if self.kind == "at least" else value <= self.limit
 
 
@@ -26,22 +26,22 @@ class Row:
 
     what: str
     value: Spread | None
-    """None where there is nothing to show, and `note` says why."""
+    """None if there is no value; `note` then gives the reason."""
     unit: str
     ratio: Spread | None = None
-    """How many times faster Coarsefine is, where the row is somebody else's."""
+    """How many times faster Coarsefine is; only in the rows of other contenders."""
     target: Target | None = None
-    """Of the ratio where there is one, else of the value."""
+    """The target of the ratio if there is one, else of the value."""
     note: str = ""
 
     @property
     def judged(self) -> Spread | None:
-        """Return the figure that the target is about."""
+        """Return the figure that the target applies to."""
         return self.ratio or self.value
 
     @property
     def verdict(self) -> Literal["met", "missed", "not measured"] | None:
-        """Return how the figure stands to its target."""
+        """Return whether the target is met, in words."""
         if self.target is None:
             return None
         if self.judged is None:
@@ -63,25 +63,25 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """All that a section found."""
+    """All results of one section."""
 
     name: str
     title: str
     rows: list[Row]
     data: dict[str, Any] = field(default_factory=dict)
-    """Whatever else belongs into the JSON: samples, ways tried, conditions."""
+    """Other content for the JSON: samples, ways tried, conditions."""
     errors: list[str] = field(default_factory=list)
-    """What makes the comparison worthless, to be said loudly."""
+    """Problems that invalidate the comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure, and on what."""
+    """How much to measure, and on which data."""
 
     folder: Path
-    """Temporary; gone after the run."""
+    """A temporary folder, removed after the run."""
     source: Path
-    """CIFAR-10, or made-up images in its form."""
+    """CIFAR-10, or synthetic images in the same format."""
     synthetic: bool
     cores: list[int]
     images: int
@@ -91,11 +91,11 @@ class Plan:
     digits_trials: int
     digits_epochs: int
     whole_paper: bool
-    """Run the preset `paper` to its end, else a short campaign of its shape."""
+    """Whether to run the whole preset `paper` instead of a short campaign of its shape."""
     peer_epochs: int
-    """Epochs in a trial of Optuna with PyTorch."""
+    """Epochs of one trial of Optuna with PyTorch."""
     tune: bool
-    """Look for everybody's best way, else take the first."""
+    """Whether to find each contender's fastest way instead of using its first."""
     peak_size: int
     growth_images: tuple[int, ...]
     growth_hidden: tuple[int, ...]
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def core(self) -> int:
-        """Return the one for single processes: the last, since the first serves the system's interrupts."""
+        """Return the core for single processes: the last, since the first handles the system's interrupts."""
         return self.cores[-1]
 
 

@@ -1,4 +1,4 @@
-"""On what, and with what, it was measured."""
+"""Describe the machine and the library versions of a measurement."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _PACKAGES = ("numpy", "scipy", "optuna", "scikit-learn", "torch", "jax", "jaxlib
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, cores, memory and load as the measurement begins."""
+    """Return processor, cores, memory and load at the start of the measurement."""
     return {
         "processor": _processor(),
         "cores": len(cores()),
@@ -27,7 +27,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def describe_versions() -> dict[str, str | None]:
-    """Return the versions of all that is compared; None for what is not installed."""
+    """Return the versions of all compared libraries; None for a library that is not installed."""
     return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 

@@ -1,4 +1,4 @@
-"""Rounds in turn, A B C A B C …, so that a machine that slows down slows everybody; medians with their spread."""
+"""Alternating rounds, A B C A B C …, so that a slower machine affects all contenders; medians with their spread."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Spread:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Self:
-        """Take them all in."""
+        """Summarize the measurements."""
         return cls(median(samples), min(samples), max(samples), len(samples))
 
     def as_dict(self) -> dict[str, float]:
@@ -34,7 +34,7 @@ class Spread:
 
 
 def in_turn(groups: Mapping[K, Group], repetitions: int) -> tuple[dict[K, list[Answers]], dict[K, str]]:
-    """Ask every group for a round, as often as told; return the answers, and who failed on the way with the reason."""
+    """Run `n` alternating rounds of all groups; return their answers, and the reason for each group that failed."""
     answers: dict[K, list[Answers]] = {name: [] for name in groups}
     failed: dict[K, str] = {}
     for _ in range(repetitions):
@@ -50,12 +50,12 @@ def in_turn(groups: Mapping[K, Group], repetitions: int) -> tuple[dict[K, list[A
 
 
 def seconds_per_unit(rounds: Sequence[Answers]) -> Spread:
-    """Return the seconds that one core takes for an epoch of a trial, over several cores their mean."""
+    """Return the seconds of one core for one epoch of one trial; with several cores, their mean."""
     return Spread.of([fmean(answer["seconds"] / answer["units"] for answer in answers) for answers in rounds])
 
 
 def ratio(theirs: Sequence[Answers], ours: Sequence[Answers]) -> Spread:
-    """Return how many times faster we are, round by round: two that stood side by side share the machine's mood."""
+    """Return how many times faster Coarsefine is, round by round: neighbouring rounds share the same conditions."""
     pairs = zip(theirs, ours, strict=True)
     return Spread.of([_seconds(their) / _seconds(our) for their, our in pairs])
 
@@ -72,4 +72,4 @@ def _seconds(answers: Answers) -> float:
 
 
 Say = Callable[[str], None]
-"""Tells people how it goes."""
+"""Print progress messages."""

@@ -1,4 +1,4 @@
-"""The README's picture: how many times faster than each peer, as bars. Reads well on light and on dark pages."""
+"""Draw the README's picture: how many times faster than each alternative, as bars, for light and dark pages."""
 
 from collections.abc import Sequence
 from html import escape

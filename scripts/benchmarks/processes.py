@@ -1,4 +1,4 @@
-"""Child processes on cores of their own, with one thread each."""
+"""Child processes, each pinned to one core, with one thread."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def cores() -> list[int]:
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """Run on one core, where the system lets us; processes started meanwhile stay there."""
+    """Run on one core if the system allows it; processes started within the context stay there."""
     if not CAN_PIN:
         yield
         return
@@ -49,11 +49,11 @@ def start(arguments: Sequence[str], core: int, **options: Any) -> subprocess.Pop
 
 
 class ContenderError(Exception):
-    """A contender could not do what it was asked; the words are its own."""
+    """A contender failed to answer a request; the message is its own."""
 
 
 class Child:
-    """A contender in a process of its own."""
+    """A contender in its own process."""
 
     def __init__(self, core: int, **spec: Any) -> None:
         self._process = start(
@@ -72,7 +72,7 @@ class Child:
         return self.receive()
 
     def send(self, method: str, **arguments: Any) -> None:
-        """Ask without waiting, so that several may work at once."""
+        """Send a request without waiting, so that several contenders can work at once."""
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
         self._process.stdin.write(json.dumps({"method": method, **arguments}) + "\n")
         self._process.stdin.flush()
@@ -89,12 +89,12 @@ class Child:
         return answer
 
     def close(self) -> None:
-        """End it: its stdin ends, and so does it."""
+        """End the process by closing its stdin."""
         self._process.communicate()
 
 
 class Group:
-    """Contenders that work at the same time, one on each of several cores. A single one is a group of one."""
+    """Contenders that work at the same time, one per core. A single contender is a group of one."""
 
     def __init__(self, on: Sequence[int], **spec: Any) -> None:
         self._children: list[Child] = []
@@ -114,12 +114,12 @@ class Group:
         self.close()
 
     def ask(self, method: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Ask all at once, and return what they answer."""
+        """Ask all contenders at once, and return their answers."""
         for child in self._children:
             child.send(method, **arguments)
         return [child.receive() for child in self._children]
 
     def close(self) -> None:
-        """End all of them."""
+        """End all processes."""
         for child in self._children:
             child.close()

@@ -1,4 +1,4 @@
-"""The table that people read."""
+"""Print the results as a table."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _PLAIN_BELOW, _WHOLE_ABOVE = 1.0, 100.0
 
 
 def print_findings(findings: Sequence[Finding], heading: str) -> None:
-    """Print everything on stdout, targets beside figures."""
+    """Print all rows on stdout, with targets next to figures."""
     table = Table("what", "median (min–max)", "n", "ours is faster by", "target", "", "how", box=box.SIMPLE)
     table.title, table.title_justify = heading, "left"
     for finding in findings:

@@ -1,4 +1,4 @@
-"""What everybody is timed on: one network, one setting, one set of images."""
+"""The task that all contenders are timed on: one network, one setting, one set of images."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from coarsefine.model.datasets import Dataset, Images, Part, Selection, load_cif
 
 CLASSES, PIXELS, BATCH_IMAGES = 10, 3072, 10_000
 _CONFUSED = 0.4
-"""Share of synthetic labels that are drawn anew: without them no loss is left to compare."""
+"""Fraction of synthetic labels that are drawn at random: without them the loss falls to zero and cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Task:
 
     @property
     def flops(self) -> float:
-        """Return the operations of one epoch and trial, counting the four big products alone.
+        """Return the number of operations of one epoch of one trial, counting only the four large products.
 
         Forward and gradient, W1 (m, d) and W2 (C, m), two operations for each weight and image.
         """
@@ -56,12 +56,12 @@ class Arrays:
 
     @classmethod
     def of(cls, data: Dataset) -> Self:
-        """Take them from a dataset."""
+        """Convert a dataset."""
         return cls(data.train.x, data.train.y, data.validation.x, data.validation.y)
 
     @classmethod
     def load(cls, folder: str, images: int) -> Self:
-        """Read what `save` wrote, the first `images` of training."""
+        """Read the arrays that `save` wrote, with the first `images` training images."""
         x, y, x_validation, y_validation = (
             np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in cls.__slots__
         )
@@ -74,7 +74,7 @@ class Arrays:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     def dataset(self, images: int) -> Dataset:
-        """Return Coarsefine's form, the first `images` of training."""
+        """Return a Coarsefine dataset with the first `images` training images."""
         validation = Part(self.x_validation, self.y_validation)
         return Dataset(
             name="benchmark",
@@ -96,7 +96,7 @@ def load_paper(source: Path) -> Arrays:
 
 
 def write_synthetic(folder: Path, seed: int = 0) -> Path:
-    """Write the batches that `paper` reads, in the official binary form, with made-up images; return the folder."""
+    """Write synthetic images as the batches that `paper` reads, in the official binary format; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     prototypes = rng.integers(96, 160, (CLASSES, PIXELS))
@@ -107,16 +107,16 @@ def write_synthetic(folder: Path, seed: int = 0) -> Path:
 
 
 def synthetic_images(n: int, prototypes: npt.NDArray[np.int64], rng: np.random.Generator) -> Images:
-    """Draw images around their class's prototype, (C, d); some carry a wrong label, as hard images do."""
+    """Draw images around the prototype of their class, (C, d); some have a wrong label, like hard images."""
     shown, told = rng.integers(0, CLASSES, (2, n))
     noise = rng.integers(0, 128, (n, prototypes.shape[1]), dtype=np.uint8)
-    pixels = prototypes.astype(np.uint8)[shown] + noise - np.uint8(64)  # 32 to 223: nothing wraps
+    pixels = prototypes.astype(np.uint8)[shown] + noise - np.uint8(64)  # 32 to 223, so that no value overflows
     labels = np.where(rng.random(n) < _CONFUSED, told, shown)
     return Images(pixels, labels.astype(np.uint8))
 
 
 def synthetic_arrays(n: int, seed: int = 0) -> Arrays:
-    """Return n made-up training images of CIFAR-10's shape, normalised, and 1,000 for validation."""
+    """Return n synthetic training images of CIFAR-10's shape, normalised, and 1,000 for validation."""
     rng = np.random.default_rng(seed)
     images = synthetic_images(n + 1000, rng.integers(96, 160, (CLASSES, PIXELS)), rng)
     x = images.pixels.astype(np.float32) / np.float32(255)

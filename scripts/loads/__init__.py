@@ -1,1 +1,1 @@
-"""Measures `coarsefine serve` under many readers, while workers train, and with a study of 10,000 trials."""
+"""Measure `coarsefine serve` with many readers while workers train, and with a study of 10,000 trials."""

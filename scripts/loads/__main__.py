@@ -1,8 +1,8 @@
-"""Measures what looking on costs: readers and event streams on a campaign of 1,000 trials while workers write.
+"""Measure what readers cost: readers and event streams on a campaign of 1,000 trials while workers write.
 
-Prints, and writes as JSON, errors, the time until a page's data is there, the workers' rate with and without readers
-in turn, and how long the page of a study with 10,000 trials takes. Readers, server and workers share one machine, so
-the rate counts the readers' own use of its processors against the server.
+The script prints, and writes as JSON, errors, the time until the data of a page is complete, the workers' rate with
+and without readers in turn, and the time for the page of a study with 10,000 trials. Readers,
+server and workers share one machine, so the processor time of the readers counts against the server.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _SETTLE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Row:
-    """One promise, and what was found."""
+    """One promise and the measured value."""
 
     what: str
     found: float
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def kept(self) -> bool:
-        """Tell whether it was kept."""
+        """Return whether the promise was kept."""
         return self.found <= self.most
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def main() -> None:
     for error in report["errors"][:10]:
         print(error, file=sys.stderr)
     wanted.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    sys.exit(bool(report["errors"]))  # the times are the machine's, too: whoever reads them judges
+    sys.exit(bool(report["errors"]))  # times depend on the machine as well, so the reader judges them
 
 
 def parse() -> argparse.Namespace:
@@ -86,7 +86,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure_busy(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
-    """Measure readers and workers together, on a campaign of three stages of which the last is being trained."""
+    """Measure readers and workers together, on a campaign of three stages whose last stage is being trained."""
     ended = wanted.trials // 5
     campaign = campaign_of("load", [ended, ended, wanted.trials - 2 * ended])
     storage = folder / "busy.db"
@@ -95,7 +95,7 @@ def measure_busy(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     seen, spent = Seen(), 0.0
     with server(storage) as (port, process), workers(storage, campaign.name, wanted.workers):
         for place in range(wanted.rounds):
-            for read in (False, True) if place % 2 else (True, False):  # a drift of the machine falls on both
+            for read in (False, True) if place % 2 else (True, False):  # a drift of the machine affects both
                 time.sleep(_SETTLE_SECONDS)
                 before = cpu_seconds(process)
                 rates[read].append(rate_of(storage, partial(look_on, port, wanted, read, seen)))
@@ -114,7 +114,7 @@ def measure_busy(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
 
 
 def look_on(port: int, wanted: argparse.Namespace, read: bool, seen: Seen) -> None:
-    """Let readers read for as long as a measurement takes, or nobody."""
+    """Let readers read while a measurement lasts, or none."""
     if not read:
         time.sleep(wanted.seconds)
         return
@@ -123,7 +123,7 @@ def look_on(port: int, wanted: argparse.Namespace, read: bool, seen: Seen) -> No
 
 
 def rate_of(storage: Path, work: Callable[[], None]) -> float:
-    """Return how many epochs a second the workers record while something else is done."""
+    """Return the epochs per second that the workers record while `work` runs."""
     count, began = epochs(storage), time.monotonic()
     work()
     return (epochs(storage) - count) / (time.monotonic() - began)
@@ -136,7 +136,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def measure_large(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
-    """Measure the page of one large study, by a server that was just started, and once more."""
+    """Measure the page of one large study from a newly started server, twice."""
     campaign = campaign_of("large", [wanted.large])
     storage = folder / "large.db"
     make_studies(storage, campaign, 1)
@@ -152,7 +152,7 @@ def measure_large(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
 
 
 def judge(wanted: argparse.Namespace, report: dict[str, Any]) -> list[Row]:
-    """Return each promise with what was found."""
+    """Return each promise with its measured value."""
     rates = report["epochs_a_second"]
     fall = 1 - statistics.fmean(rates["together"]) / statistics.fmean(rates["alone"])
     who = f"{wanted.readers} readers, {wanted.streams} streams, {wanted.trials} trials"
@@ -178,7 +178,7 @@ def summary(seconds: list[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Return on what, and how busy it was before."""
+    """Return the machine, and its load before the measurement."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""How long Chromium takes to draw the campaign's page, where Chromium and Playwright are installed."""
+"""Measure how long Chromium takes to draw the campaign's page, if Chromium and Playwright are installed."""
 
 import shutil
 import time
@@ -8,7 +8,7 @@ _DRAWN = "() => ['map', 'best-so-far', 'losses'].every((id) => document.querySel
 
 
 def seconds_to_draw(address: str) -> float | None:
-    """Return the seconds from asking for a page until its figures are drawn; None where no browser is installed."""
+    """Return the seconds from the request until the page's figures are drawn; None if no browser is installed."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     try:
         from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the development environment

@@ -1,4 +1,4 @@
-"""The server and the workers under measurement: the commands that a user starts."""
+"""Start the server and the workers under measurement, by the commands that a user would type."""
 
 import re
 import sqlite3
@@ -30,7 +30,7 @@ def server(storage: Path) -> Iterator[tuple[int, psutil.Process]]:
 
 @contextmanager
 def workers(storage: Path, campaign: str, count: int) -> Iterator[None]:
-    """Start so many `coarsefine worker`; they train while this lasts."""
+    """Run `n` processes of `coarsefine worker` within the context."""
     command = [sys.executable, "-m", "coarsefine", "worker", campaign, "--storage", str(storage)]
     started = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(count)]
     try:
@@ -48,7 +48,7 @@ def workers(storage: Path, campaign: str, count: int) -> Iterator[None]:
 
 
 def epochs(storage: Path) -> int:
-    """Return how many epochs of trials were recorded so far."""
+    """Return how many epochs of trials have been recorded."""
     with closing(sqlite3.connect(storage, timeout=60)) as connection:
         counted: int = connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0]
         return counted

@@ -1,4 +1,4 @@
-"""Many readers in one process, as light as can be: it is the server that is measured."""
+"""Many readers in one lightweight process, so that the server is measured and not the readers."""
 
 import asyncio
 import random
@@ -15,19 +15,19 @@ PAGE = (
     f"{STATUS}/figures/losses?theme=light",
     f"{STATUS}/stages/{{stage}}/trials?offset=0&limit=50",
 )
-"""What the campaign's page asks for: itself, and its data."""
+"""The requests of the campaign's page: the page itself and its data."""
 _OK = b"HTTP/1.1 200"
 _LIMIT = 2**24
 
 
 @dataclass
 class Seen:
-    """What the readers saw."""
+    """The readers' measurements."""
 
     pages: list[float] = field(default_factory=list)
-    """Seconds until all of a page's data was there, asked for one after the other."""
+    """Seconds until all data of a page arrived, with one request after the other."""
     answers: list[float] = field(default_factory=list)
-    """Seconds of each single answer."""
+    """Seconds of each response."""
     events: int = 0
     bytes: int = 0
     errors: list[str] = field(default_factory=list)
@@ -35,17 +35,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Who looks on."""
+    """The number and kind of readers."""
 
     readers: int
     streams: int
     seconds: float
     pause: float
-    """Seconds a reader looks at a page before it asks again, on average."""
+    """Mean seconds between two page loads of a reader."""
 
 
 async def look(port: int, name: str, stage: str, crowd: Crowd, seen: Seen) -> None:
-    """Let a crowd read a campaign's page and its events."""
+    """Let all readers read a campaign's page and its events."""
     until = time.monotonic() + crowd.seconds
     paths = _paths(name, stage)
     work = [_read(port, paths, until, crowd.pause, random.Random(n), seen) for n in range(crowd.readers)]  # noqa: S311
@@ -63,7 +63,7 @@ def _paths(name: str, stage: str) -> list[str]:
 
 
 async def _read(port: int, paths: Iterable[str], until: float, pause: float, drawn: random.Random, seen: Seen) -> None:
-    await asyncio.sleep(drawn.uniform(0, pause))  # readers do not come in step
+    await asyncio.sleep(drawn.uniform(0, pause))  # so that readers are not synchronized
     try:
         while True:
             began = time.perf_counter()

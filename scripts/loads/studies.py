@@ -1,4 +1,4 @@
-"""The campaigns that are looked at: real studies, whose ended trials were recorded through the queue, not trained."""
+"""Make the campaigns to be read: real studies whose finished trials were recorded through the queue, not trained."""
 
 import random
 from pathlib import Path
@@ -17,14 +17,14 @@ from coarsefine.search.training.images import load_images
 
 EPOCHS = 15
 _LONG = 100
-"""Epochs of the stage that workers train meanwhile: it must not end before the measurement does."""
+"""Epochs of the stage that workers train: it must outlast the measurement."""
 _AT_ONCE = 500
 _DIVERGED = 0.05
-"""Share of the ended trials that diverged."""
+"""Fraction of the finished trials that diverged."""
 
 
 def campaign_of(name: str, trials: list[int]) -> Campaign:
-    """Return a campaign with so many trials in its stages; each narrowed from the one before, the last a long one."""
+    """Return a campaign with these trials per stage; each stage narrows from the previous one, and the last is long."""
     stages = [
         {"name": f"stage-{place}", "trials": count, "stack": 12, "epochs": EPOCHS if place < len(trials) - 1 else _LONG}
         | ({"narrow": {"top": 8}} if place else {"eta": [0.001, 1.0], "lambda": [1e-7, 0.1]})
@@ -35,7 +35,7 @@ def campaign_of(name: str, trials: list[int]) -> Campaign:
 
 
 def make_studies(path: Path, campaign: Campaign, ended: int) -> None:
-    """Write the campaign's studies, of which so many stages have ended, and the next, if there is one, is open."""
+    """Write the campaign's studies: the first `ended` stages are finished, and the next one, if any, is open."""
     images = load_images(Data(dataset="digits"), None, lambda _: None)
     storage = create_storage(locate(path))
     try:
@@ -62,7 +62,7 @@ def _end(storage: Storage, campaign: Campaign, place: int) -> None:
 
 
 def _record(claim: Claim, drawn: random.Random) -> Record:
-    """Return what a worker would record of a whole trial: fifteen epochs of a curve that rises, or one that blew up."""
+    """Return a worker's record of a whole trial: fifteen epochs of a rising curve, or one that diverged."""
     if drawn.random() < _DIVERGED:
         attrs = {"train_loss": [2.3, None], "validation_loss": [2.4, None], "reason": "diverged in epoch 2"}
         return Record(claim, {1: 0.1}, None, attrs, TrialState.FAIL)

@@ -1,1 +1,1 @@
-"""Who is timed. Each module is imported in a process of its own, and holds one library used as its users would."""
+"""The contenders. Each module is imported in its own process and uses one library as its users would."""

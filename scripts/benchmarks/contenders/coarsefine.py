@@ -1,4 +1,4 @@
-"""Coarsefine's training alone: `model.Training`, no storage."""
+"""Coarsefine's training without storage: `coarsefine.model.Training`."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from coarsefine.model import Hyperparameters, Training, TrainingSettings
 
 
 class Coarsefine:
-    """A stack of trials with equal points and seeds 0, 1, 2 and so on."""
+    """A stack of trials with equal points and the seeds 0, 1, 2 and so on."""
 
     ways: ClassVar[list[Way]] = [{"width": width} for width in (12, 8, 10, 16)]
 
@@ -19,7 +19,7 @@ class Coarsefine:
         self._task, self._data = task, arrays.dataset(len(arrays.y))
 
     def begin(self, way: Way) -> None:
-        """Start a stack; a way may name other hidden units."""
+        """Start a stack; `way` may set another number of hidden units."""
         t = self._task
         trials = [Hyperparameters(t.eta, t.lam, seed, t.rho, decay=1.0) for seed in range(way["width"])]
         settings = TrainingSettings(hidden=way.get("hidden", t.hidden), batch=t.batch, epochs=1000)

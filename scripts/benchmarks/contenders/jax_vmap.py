@@ -1,8 +1,7 @@
 """JAX: one trial's loss, `value_and_grad`, `vmap` over the trials, an epoch as one jitted `lax.scan`, buffers donated.
 
 Tried, and slower here: a Python loop over jitted steps, images gathered before the scan instead of in it, and the
-layout x @ W1.T (by 4, 10 and 20 %). XLA has one core to run on, and is told
-`--xla_cpu_multi_thread_eigen=false`.
+layout x @ W1.T (by 4, 10 and 20 %). XLA runs on one core with `--xla_cpu_multi_thread_eigen=false`.
 """
 
 from collections.abc import Callable
@@ -29,7 +28,7 @@ def _loss(theta: Weights, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 class Jax:
-    """One compilation for each width, in the first epoch."""
+    """Trains with one compilation for each width, in the first epoch."""
 
     ways: ClassVar[list[Way]] = [{"width": width} for width in (8, 4, 12, 16)]
 

@@ -1,4 +1,4 @@
-"""The form of a contender that trains networks, and how one is timed: the fastest of its ways, epoch by epoch."""
+"""The protocol of contenders that train networks, and how they are timed: the fastest of their ways, epoch by epoch."""
 
 import math
 import time
@@ -9,17 +9,17 @@ from typing import Any, ClassVar, Protocol
 from benchmarks.task import Arrays, Task
 
 Way = dict[str, Any]
-"""How a contender goes about it; `width` is the number of trials it trains at once."""
+"""Options of a contender; `width` is the number of trials it trains at once."""
 
 
 class Contender(Protocol):
-    """One library, in training."""
+    """One library that trains the network."""
 
     ways: ClassVar[list[Way]]
-    """What its users would try, a good first guess first."""
+    """The options that its users would try, the best guess first."""
 
     def __init__(self, task: Task, arrays: Arrays) -> None:
-        """Take over the images."""
+        """Keep the images."""
 
     def begin(self, way: Way) -> None:
         """Draw fresh weights for `way["width"]` trials."""
@@ -29,7 +29,7 @@ class Contender(Protocol):
 
 
 class Timed:
-    """Answers the parent: tunes, warms up, and times epochs."""
+    """Answer the parent's requests: tune, warm up, and time epochs."""
 
     def __init__(self, kind: type[Contender], task: Task, tuning_images: int) -> None:
         self._kind, self._task = kind, task
@@ -39,7 +39,7 @@ class Timed:
         self._contender: Contender | None = None
 
     def tune(self, **_: Any) -> dict[str, Any]:
-        """Try every way on part of the images, and stay with the fastest."""
+        """Try every way on part of the images, and keep the fastest."""
         a, n = self._arrays, self._tuning_images
         some = Arrays(a.x[:n], a.y[:n], a.x_validation, a.y_validation)
         contender = self._kind(self._task, some)
@@ -49,7 +49,7 @@ class Timed:
         return {"tried": tried, "images": n}
 
     def warm(self, way: Way | None = None, images: int | None = None) -> dict[str, Any]:
-        """Begin anew, and train the first epoch, which is not timed; return its loss."""
+        """Start again, and train the first epoch, which is not timed; return its loss."""
         self._way = way or self._way
         a, n = self._arrays, images or self._task.images
         self._contender = self._kind(self._task, Arrays(a.x[:n], a.y[:n], a.x_validation, a.y_validation))

@@ -1,4 +1,4 @@
-"""What the core can do at most: single-precision products of large square matrices, NumPy's and SciPy's BLAS."""
+"""Measure the core's peak: single-precision products of large square matrices by the BLAS of NumPy and of SciPy."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 
 class Peak:
-    """Answers the parent: GF/s of one product by each library."""
+    """Answer the parent's requests: GF/s of one product by each library."""
 
     def __init__(self, size: int) -> None:
         threadpool_limits(1)
@@ -25,7 +25,7 @@ class Peak:
         }
 
     def warm(self) -> dict[str, Any]:
-        """Run each product once; tell whose BLAS they are."""
+        """Run each product once; return the name of each BLAS."""
         self.round()
         kept = ("internal_api", "version", "architecture", "num_threads")
         return {"blas": {_owner(each["filepath"]): {k: each.get(k) for k in kept} for each in threadpool_info()}}

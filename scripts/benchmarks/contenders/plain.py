@@ -1,7 +1,7 @@
-"""Plain NumPy in float64, one trial: the way the assignment asks for.
+"""Plain NumPy in float64, one trial, as the assignment asks for.
 
-Written well for what it is: images lie in rows, so that a mini-batch is gathered from whole cache lines (in columns,
-as the assignment has them, an epoch takes twice as long).
+The images are stored in rows, so that a mini-batch is gathered from whole cache lines; stored in columns, as in the
+assignment, an epoch takes twice as long.
 """
 
 from typing import ClassVar

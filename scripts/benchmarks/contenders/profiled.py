@@ -1,4 +1,4 @@
-"""Where the time of Coarsefine's training goes: an epoch with a clock around each of its parts."""
+"""Profile Coarsefine's training: an epoch with a clock around each of its parts."""
 
 import time
 from collections import defaultdict
@@ -20,11 +20,11 @@ _PARTS = {
     "W2 and ReLU backward": "coarsefine.model.sgd.backward",
     "evaluation": "coarsefine.model.training.evaluate",
 }
-"""Each as it is called during an epoch. A clock costs about a microsecond, of parts that take hundreds."""
+"""The functions called during an epoch. A clock costs about a microsecond; the parts take hundreds."""
 
 
 class Profiled:
-    """Answers the parent: seconds of an epoch by part, and GF/s of the two big products."""
+    """Answer the parent's requests: seconds of an epoch by part, and GF/s of the two large products."""
 
     def __init__(self, task: Task, width: int) -> None:
         arrays = Arrays.load(task.arrays, task.images)
@@ -34,7 +34,7 @@ class Profiled:
         self._flops = 2.0 * task.images * width * task.hidden * PIXELS
 
     def warm(self) -> dict[str, Any]:
-        """Do nothing more: the first epoch is trained."""
+        """Do nothing: the first epoch has been trained already."""
         return {}
 
     def round(self) -> dict[str, Any]:

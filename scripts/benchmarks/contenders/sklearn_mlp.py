@@ -1,8 +1,8 @@
 """scikit-learn's `MLPClassifier`, one trial: an epoch is one `partial_fit`.
 
 Its gradient is (Σ over the mini-batch + α·W)/b, ours the mean + 2λ·W: α = 2λ·b. Its velocity carries the learning
-rate as ours does. float32 images stay float32; the check for NaN and infinity, which its users would have once per
-`fit` but here falls to every epoch, is switched off.
+rate as ours does. float32 images stay float32. The check for NaN and infinity is switched off: users pay for it once
+per `fit`, but here it would run in every epoch.
 """
 
 from typing import ClassVar
@@ -16,7 +16,7 @@ from benchmarks.task import CLASSES, Arrays, Task
 
 
 class Sklearn:
-    """Draws its own weights (Glorot's), since users cannot hand any in."""
+    """Draws its own initial weights (Glorot's), since scikit-learn does not accept any."""
 
     ways: ClassVar[list[Way]] = [{"width": 1}]
 
@@ -33,7 +33,7 @@ class Sklearn:
         )  # fmt: skip
 
     def epoch(self) -> list[float]:
-        """Train, evaluate; take the penalty out of the loss that scikit-learn tells."""
+        """Train and evaluate; subtract the penalty from scikit-learn's loss."""
         a, t = self._arrays, self._task
         self._network.partial_fit(a.x, a.y, classes=np.arange(CLASSES))
         self._network.score(a.x_validation, a.y_validation)

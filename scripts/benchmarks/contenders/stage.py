@@ -1,8 +1,8 @@
-"""A whole stage through storage, as a user runs one: `coarsefine.run` on a campaign in a temporary folder.
+"""Time a whole stage through storage, as a user runs one: `coarsefine.run` on a campaign in a temporary folder.
 
-The campaign's first stage is a warm-up of one epoch, so that the clock, which begins with its last record, covers all
-that the measured stage needs: to be opened, claimed, trained, recorded and ended. Time inside training is taken by a
-clock around `model.Training`; whatever else passed is storage and our own doing.
+The campaign's first stage is a warm-up of one epoch. The clock starts with its last record, so that it covers the whole
+measured stage: opening, claiming, training, recording and ending. A clock around `coarsefine.model.Training` takes the
+time spent in training; the rest is storage and our own bookkeeping.
 """
 
 import time
@@ -19,7 +19,7 @@ _clock: Clock = time.perf_counter
 
 
 class Stopwatch:
-    """Seconds spent in `model.Training` since it was made, drawing weights and training, and the epochs reported."""
+    """Counts the seconds spent in `Training` (drawing weights and training) and the epochs it reported."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -46,7 +46,7 @@ class Stopwatch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Hang the clock around `Training.start` and `Training.run_epoch`, and take it off again."""
+        """Wrap `Training.start` and `Training.run_epoch` with the clock, and unwrap them afterwards."""
         start, run_epoch = Training.__dict__["start"], Training.run_epoch
         Training.start = classmethod(self._start(start.__func__))  # type: ignore[method-assign,assignment]
         Training.run_epoch = self._run_epoch(run_epoch)  # type: ignore[method-assign,assignment]
@@ -57,16 +57,16 @@ class Stopwatch:
 
 
 class StagesOver(Exception):  # noqa: N818 - it is how a measured campaign is meant to end
-    """All stages have ended; the final training is no part of what is timed."""
+    """Raised when all stages have ended: the final training is not timed."""
 
 
 class Ear(coarsefine.Observer):
-    """Notes when the last stage was opened and its epochs were recorded; ends the run before its final training."""
+    """Records when the last stage was opened and its epochs were recorded; ends the run before its final training."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
         self._stopwatch = stopwatch
         self._recorded: float | None = None
-        self.opened = self.opening = 0.0  # and so they stay where the other workers were through before this one began
+        self.opened = self.opening = 0.0  # they remain so if the other workers finished before this one started
         self._forget()
 
     def _forget(self) -> None:
@@ -75,14 +75,14 @@ class Ear(coarsefine.Observer):
         self.trial_epochs = self.trials = 0
 
     def on_stage_opened(self, status: Any, stage: Any) -> None:  # noqa: ARG002
-        """Count anew; the clock begins here where nothing of the stage before was our own."""
+        """Reset the counts; the clock starts here if this process recorded nothing in the previous stage."""
         self.opened = _clock()
         self.opening = self.opened - (self.opened if self._recorded is None else self._recorded)
         self._recorded = None
         self._forget()
 
     def on_progress(self, stage: Any) -> None:
-        """Note what was trained and recorded so far."""
+        """Add the epochs that were trained and recorded since the last call."""
         self._recorded = _clock()
         self.training = self._stopwatch.seconds - self._seconds_before
         self.trial_epochs = self._stopwatch.trial_epochs - self._epochs_before
@@ -90,22 +90,22 @@ class Ear(coarsefine.Observer):
 
     @property
     def seconds(self) -> float:
-        """Return how long after its opening the last stage's last record was written; 0 if none was ours."""
+        """Return the seconds from the opening of the last stage to our last record in it; 0 if we recorded none."""
         return 0.0 if self._recorded is None else self._recorded - self.opened
 
     def on_final_opened(self, campaign: Any, status: Any) -> None:  # noqa: ARG002
-        """Leave."""
+        """Stop the run."""
         raise StagesOver
 
 
 class Stage:
-    """Answers the parent: each round is all stages of a campaign, by this process or several at once."""
+    """Answer the parent's requests: each round runs all stages of a campaign, in this process or several at once."""
 
     def __init__(self, data: str | None) -> None:
         self._data = Path(data) if data else None
 
     def round(self, campaign: str, storage: str) -> dict[str, Any]:
-        """Run a campaign file; return seconds of its last stage, and how many of them were not training."""
+        """Run a campaign file; return the seconds of its last stage, and how many of them were not training."""
         stopwatch = Stopwatch()
         ear = Ear(stopwatch)
         with stopwatch.watching(), suppress(StagesOver):

@@ -1,6 +1,6 @@
-"""PyTorch, one trial at a time: alone, and as Optuna's users run it.
+"""PyTorch, one trial at a time: alone, and as users of Optuna run it.
 
-`fused=True` is the fastest of the optimiser's own implementations (by 4 %); a buffer for the mini-batch spares its
+`fused=True` is the fastest of the optimiser's implementations (by 4 %); a buffer for the mini-batch avoids an
 allocation in every step (15 %). Tried, and no faster: `torch.compile` of the model, gradients zeroed instead of
 dropped, and mini-batches split from a shuffled copy of all images (a third slower).
 """
@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 
 class Single:
-    """`nn.Sequential` and `optim.SGD`; the penalty is on weights alone, hence two groups of parameters."""
+    """Uses `nn.Sequential` and `optim.SGD`; the penalty applies to weights only, hence two groups of parameters."""
 
     ways: ClassVar[list[Way]] = [{"width": 1}]
 
@@ -31,11 +31,11 @@ class Single:
         self._y_validation = torch.from_numpy(arrays.y_validation)
 
     def begin(self, _: Way) -> None:
-        """Begin with the task's own setting."""
+        """Start with the task's setting."""
         self.begin_at(self._task.eta, self._task.lam, seed=0)
 
     def begin_at(self, eta: float, lam: float, seed: int) -> None:
-        """Begin at a point."""
+        """Start with the setting of a point."""
         first, second = torch.nn.Linear(PIXELS, self._task.hidden), torch.nn.Linear(self._task.hidden, CLASSES)
         weights, biases = [first.weight, second.weight], [first.bias, second.bias]
         W1, b1, W2, b2 = map(torch.from_numpy, draw_weights(self._task, seed))
@@ -64,7 +64,7 @@ class Single:
 
 
 class WithOptuna:
-    """Answers the parent: each round is one trial of an Optuna study in a SQLite file that other processes share."""
+    """Answer the parent's requests: each round is one trial of an Optuna study in a shared SQLite file."""
 
     def __init__(self, task: Task, study: str, epochs: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -80,7 +80,7 @@ class WithOptuna:
         return {"loss": loss, "way": {"width": 1, "epochs a trial": self._epochs}}
 
     def round(self) -> dict[str, Any]:
-        """Time one trial, with all that Optuna does around it."""
+        """Time one trial, including Optuna's own work."""
         began = time.perf_counter()
         self._study.optimize(self._objective, n_trials=1)
         return {"seconds": time.perf_counter() - began, "units": self._epochs}

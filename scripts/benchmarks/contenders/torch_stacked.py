@@ -1,8 +1,8 @@
-"""PyTorch with several trials at once, as those write it who know what it costs.
+"""PyTorch with several trials at once, written by someone who knows what each operation costs.
 
-Four ways, of which the fastest is timed:
+Of four ways the fastest is timed:
 
-- `bmm`: `baddbmm` over the trials, autograd; the way most would begin.
+- `bmm`: `baddbmm` over the trials, autograd; the usual first attempt.
 - `product`: the images are the same for all trials, so the first layer is one product with all trials' W1; autograd.
 - `compiled`: the same, the momentum update through `torch.compile` (needs a C++ compiler).
 - `by hand`: no autograd, the products written in place with `addmm_` and `baddbmm_`, momentum in its two-buffer form.
@@ -101,7 +101,7 @@ def _compiled_momentum() -> Callable[..., None]:
     def momentum(
         theta: Tensors, v: Tensors, gradients: Sequence[torch.Tensor], eta: torch.Tensor, lam: torch.Tensor, rho: float
     ) -> None:
-        # What in-place operations do in several passes, the compiler does in one, if it is shown the formula.
+        # The compiler does in one pass what in-place operations do in several, if it is given the whole formula.
         for tensor, velocity, gradient in zip(theta, v, gradients, strict=True):
             weights = tensor.ndim == 3  # noqa: PLR2004
             slope = gradient + 2 * lam * tensor if weights else gradient
@@ -112,7 +112,7 @@ def _compiled_momentum() -> Callable[..., None]:
 
 
 class ByHand:
-    """The gradient written out. Two buffers θ and θ_prev, which swap names: θ_next = (1 + ρ)·θ − ρ·θ_prev − η·∂J/∂θ."""
+    """The gradient written by hand. Two buffers, θ and θ_prev, swap names: θ_next = (1 + ρ)·θ − ρ·θ_prev − η·∂J/∂θ."""
 
     def __init__(self, theta: Tensors, eta: torch.Tensor, lam: torch.Tensor, rho: float, _: str) -> None:
         self._theta, self._previous = theta, [tensor.clone() for tensor in theta]

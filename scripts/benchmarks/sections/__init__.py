@@ -1,4 +1,4 @@
-"""The parts of the benchmark. A further one is a function from `Plan` to `Finding`, added to this list."""
+"""The sections of the benchmark. To add one, write a function from `Plan` to `Finding` and add it to this list."""
 
 from benchmarks.findings import Section
 from benchmarks.sections.campaign import measure_campaign
@@ -18,4 +18,4 @@ SECTIONS: dict[str, Section] = {
     "halving": measure_halving,
     "growth": measure_growth,
 }
-"""In the order they run and are printed."""
+"""The sections in the order in which they run and are printed."""

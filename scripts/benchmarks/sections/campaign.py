@@ -1,4 +1,4 @@
-"""A whole campaign on one core, everything counted: from the start of the process to its end."""
+"""Time a whole campaign on one core with everything counted, from the start of the process to its end."""
 
 import sqlite3
 import subprocess
@@ -14,7 +14,7 @@ from benchmarks.task import epoch_flops
 from coarsefine import Campaign
 
 _PEAKS = 3
-"""Products before and after the run, each."""
+"""Products measured before and after the run, each."""
 
 
 def measure_campaign(plan: Plan) -> Finding:
@@ -63,16 +63,18 @@ def _run(plan: Plan, source: str) -> tuple[float, int]:
         raise ContenderError(f"a campaign ended with exit code {process.returncode}: {complaint.strip()[-500:]}")
     campaign = Campaign.load(source)
     assert campaign.final is not None, "a network's campaign has one"  # noqa: S101
-    final = campaign.final.seeds * campaign.final.epochs + campaign.network.epochs  # the winner is reproduced first
+    final = (
+        campaign.final.seeds * campaign.final.epochs + campaign.network.epochs
+    )  # the winner's trial is reproduced first
     return seconds, recorded_epochs(storage) + final
 
 
 def recorded_epochs(storage: Path) -> int:
-    """Return how many epochs of trials a storage holds, 0 while there is none."""
+    """Return how many epochs of trials a storage holds; 0 if there is no storage yet."""
     if not storage.exists():
         return 0
     with closing(sqlite3.connect(storage, timeout=30)) as connection:
         try:
             return int(connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0])
-        except sqlite3.OperationalError:  # the file is there, its tables are not yet
+        except sqlite3.OperationalError:  # the file exists, but not its tables
             return 0

@@ -1,4 +1,4 @@
-"""How cost grows: with trials, hidden units, images and workers. Made-up images of CIFAR-10's shape throughout."""
+"""How cost grows with trials, hidden units, images and workers, on synthetic images of CIFAR-10's shape."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ _HIDDEN_IMAGES, _CORES_IMAGES, _TRIAL_EPOCHS = 4000, 10_000, 3
 
 
 def measure_growth(plan: Plan) -> Finding:
-    """Take the four series, one after another."""
+    """Measure the four series, one after the other."""
     plan.say("Measuring how cost grows with images, hidden units, trials and workers ...")
     largest = max(plan.growth_images)
     synthetic_arrays(largest).save(plan.folder / "growth")

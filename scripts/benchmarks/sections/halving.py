@@ -1,4 +1,4 @@
-"""What halving saves and costs: an hour of training, so `scripts/halving` measures it and this reads what it wrote."""
+"""What halving saves and costs: read from the output of `scripts/halving`, which trains for an hour."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ _MEASURED = Path("halving.json")
 
 
 def measure_halving(plan: Plan) -> Finding:
-    """Return the figures of `scripts/halving`, if it was run in this folder."""
+    """Return the figures of `scripts/halving` if it was run in this folder."""
     share, loss = Target(0.45, "at most"), Target(0.3, "at most")
     pairs = []
     if _MEASURED.is_file():

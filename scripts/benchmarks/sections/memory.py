@@ -1,4 +1,4 @@
-"""What a worker process costs in memory of its own, on the images of `paper`."""
+"""Measure the private memory of a worker process on the images of `paper`."""
 
 import subprocess
 import time
@@ -17,9 +17,9 @@ _MEGABYTE = 1e6
 
 
 def measure_memory(plan: Plan) -> Finding:
-    """Have `coarsefine run` start two workers, and read the private memory of the larger to their end.
+    """Run `coarsefine run` with two workers, and read the private memory of the larger one until they end.
 
-    On Linux; elsewhere nothing tells pages that are shared from those that only happen not to be.
+    This works on Linux only: other systems do not distinguish shared pages from private ones.
     """
     plan.say("Measuring the private memory of worker processes ...")
     text = campaigns.write_paper_shaped(
@@ -35,7 +35,7 @@ def measure_memory(plan: Plan) -> Finding:
 
 
 def _readings(process: subprocess.Popen[str]) -> list[float]:
-    """Return the private megabytes of the larger worker, read again and again while all of them are there."""
+    """Return the private megabytes of the larger worker, sampled while all workers live."""
     readings = []
     while process.poll() is None:
         sizes = _private_of_workers(process.pid)
@@ -46,14 +46,14 @@ def _readings(process: subprocess.Popen[str]) -> list[float]:
 
 
 def _private_of_workers(pid: int) -> list[int]:
-    """Return the bytes each worker of a run has written for itself.
+    """Return the private dirty bytes of each worker of a run.
 
-    Clean pages of the images' file are the page cache's, also while one worker alone has come to them.
+    Clean pages of the image file belong to the page cache, even if only one worker has read them so far.
     """
     try:
         workers = [worker for helper in psutil.Process(pid).children() for worker in helper.children()]
         return [sum(part.private_dirty for part in worker.memory_maps()) for worker in workers]
-    except psutil.Error:  # one ended between two looks
+    except psutil.Error:  # a worker ended between two samples
         return []
 
 

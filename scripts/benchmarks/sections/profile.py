@@ -1,4 +1,4 @@
-"""Where an epoch's time goes, part by part: what stands between us and the core's peak."""
+"""Where the time of an epoch goes, part by part."""
 
 from benchmarks.findings import Finding, Plan, Row
 from benchmarks.measure import Spread

@@ -1,7 +1,7 @@
-"""Coarsefine and its peers, side by side: the same network, images, mini-batches, momentum and penalty.
+"""Time Coarsefine and its alternatives side by side: same network, images, mini-batches, momentum and penalty.
 
-Contenders on one core are compared with our training on one core. Optuna with PyTorch has a process on every core, and
-trials in a study that they share; it is compared with as many processes of ours that share a study through our storage.
+Contenders on one core are compared with our training on one core. Optuna with PyTorch runs one process per core, with
+trials in a shared study; it is compared with as many processes of ours that share a study through our storage.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,23 +19,23 @@ from benchmarks.processes import ContenderError, Group
 from benchmarks.task import Task, load_paper
 
 _TOLERANCE = 0.05
-"""How far a peer's loss after an epoch may be from ours: other draws move it by 1 or 2 %, less work by far more."""
+"""Largest relative difference of a loss from ours: other random draws move it by 1 or 2 %, less work by far more."""
 _TUNING_IMAGES = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who takes part."""
+    """A contender."""
 
     title: str
     contender: str
     package: str = "numpy"
-    """What must be importable."""
+    """The packages that must be importable."""
     everywhere: bool = False
-    """A process on every core at once."""
+    """Whether it runs one process on every core at once."""
     target: Target | None = None
     rival: str = "ours"
-    """Whom of ours it is compared with."""
+    """The contender of ours that it is compared with."""
 
 
 ENTRIES = {
@@ -57,7 +57,7 @@ _MINE = ("ours", "ours, all cores", "stage")
 
 
 def measure_speed(plan: Plan) -> Finding:
-    """Start everybody, tune, warm up, compare losses, then time rounds in turn."""
+    """Start all contenders, tune, warm up, compare losses, then time alternating rounds."""
     load_paper(plan.source).save(plan.folder / "arrays")
     task = Task(str(plan.folder / "arrays"), plan.images)
     with ExitStack() as stack:
@@ -76,17 +76,17 @@ def measure_speed(plan: Plan) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Who could not be timed, and why: not installed, which is fine, or installed and failing, which is not."""
+    """Contenders that could not be timed: not installed, which is fine, or failing, which is an error."""
 
     absent: Mapping[str, str]
     failed: Mapping[str, str]
 
     def note(self, name: str) -> str:
-        """Return the reason in words."""
+        """Return the reasons as text."""
         return self.absent.get(name) or f"failed: {self.failed[name]}"
 
     def errors(self) -> Iterator[str]:
-        """Yield what must not pass unnoticed."""
+        """Yield the reasons that must not go unnoticed."""
         for name, reason in self.failed.items():
             yield f"{ENTRIES[name].title} failed: {reason}"
 
@@ -125,14 +125,14 @@ def _peer_study(plan: Plan) -> str:
 
 
 class StageRounds(Group):
-    """Processes that take a new campaign of ours to its end together, round after round."""
+    """Processes that together run a new campaign of ours to its end in every round."""
 
     def __init__(self, plan: Plan, on: list[int]) -> None:
         super().__init__(on, contender="stage", data=str(plan.source))
         self._plan, self._workers, self._round = plan, len(on), 0
 
     def ask(self, method: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Give every round a campaign and a storage of its own; there is nothing else to warm."""
+        """Give every round its own campaign and storage; nothing else needs warming up."""
         if method != "round":
             return [{"way": {}}]
         plan, self._round = self._plan, self._round + 1
@@ -144,7 +144,7 @@ class StageRounds(Group):
         answers = super().ask("round", campaign=campaign, storage=storage, **arguments)
         if not any(answer["units"] for answer in answers):
             raise ContenderError("no process trained and recorded anything of the stage")
-        # A campaign takes whole batches: where the others have fewer images, its seconds are scaled to theirs.
+        # A campaign uses whole batches: if the others use fewer images, its seconds are scaled to theirs.
         scale = plan.images / campaigns.paper_images(plan.images)
         return [{**answer, "seconds": answer["seconds"] * scale} for answer in answers if answer["units"]]
 
@@ -169,7 +169,7 @@ def _tuned_and_warm(plan: Plan, name: str, group: Group, told: Mapping[str, Any]
     if plan.tune and name in {"ours", "torch-stacked", "jax"}:
         plan.say(f"Looking for the best way of {ENTRIES[name].title} ...")
         tuning = group.ask("tune")[0]
-    # All our processes go the way that was found for one.
+    # All our processes use the options that were fastest for one.
     way = {"way": told["ours"]["way"]} if name == "ours, all cores" and "ours" in told else {}
     return {**group.ask("warm", **way)[0], **tuning}
 
@@ -234,7 +234,7 @@ def _speed_rows(
 
 
 def _way(told: Mapping[str, Any]) -> list[str]:
-    """Return how it was done and with what loss, in words."""
+    """Return the options used and the loss, as text."""
     way = [f"{key} {value}" for key, value in told.get("way", {}).items() if (key, value) != ("width", 1)]
     return [*way, f"loss {told['loss']:.3f}"] if "loss" in told else way
 

@@ -1,4 +1,4 @@
-"""A whole stage through storage, and what of it is not training: on the paper's images, and on digits."""
+"""Time a whole stage through storage and the part of it that is not training, on the paper's images and on digits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.processes import Group
 
 
 def measure_storage(plan: Plan) -> Finding:
-    """Take stages from beginning to end, the two kinds in turn."""
+    """Run whole stages, alternating between the two kinds."""
     paper = campaigns.write_paper_shaped(
         plan.folder / "paper.toml", images=plan.images, trials=plan.stage_trials, epochs=plan.stage_epochs
     )
@@ -42,7 +42,7 @@ def _round(group: Group, campaign: str, storage: Path) -> dict[str, Any]:
 
 
 def _wall(stage: Mapping[str, Any]) -> float:
-    """Return all the seconds of a stage, its opening included."""
+    """Return the seconds of a stage, including its opening."""
     return float(stage["opening"] + stage["seconds"])
 
 
