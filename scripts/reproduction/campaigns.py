@@ -10,7 +10,7 @@ from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.network.export import export_trial, export_winner
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.train import final_settings_for, train
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import Study, find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage
@@ -64,7 +64,7 @@ def _studies(plan: Plan, campaign: Campaign) -> Mapping[str, Study]:
         return find_studies(storage, campaign.name)
 
 
-def _train(plan: Plan, export: Export, final_settings: FinalSettings) -> Final:
+def _train(plan: Plan, export: Export, final_settings: FinalSettings) -> FinalResult:
     return train(export, final_settings, plan.storage, data=plan.source)[0]
 
 
@@ -74,7 +74,7 @@ def _told(status: Status) -> dict[str, Any]:
     return {key: told[key] for key in ("campaign", "stages", "winner", "confirm")}
 
 
-def _accuracies(final: Final | None) -> dict[str, Any]:
+def _accuracies(final: FinalResult | None) -> dict[str, Any]:
     assert final is not None, "a campaign at its end has it"  # noqa: S101
     return {
         "train": list(final.train_accuracies),

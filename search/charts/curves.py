@@ -16,7 +16,7 @@ from coarsefine.search.charts.theme import (
     searched,
     thinned,
 )
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import Study, value_of
 
 
@@ -80,7 +80,7 @@ def curves(named: Mapping[str, Sequence[float | None]], title: str) -> go.Figure
     return _over_epochs(figure, title)
 
 
-def timeline(studies: Sequence[Study], final: Final | None) -> go.Figure:
+def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
     """Draw when each trial was trained, a line for each in the order they began, and the final training."""
     spans = [_spans(study) for study in studies]
     zero = min((begun for stage in spans for begun, _ in stage), default=0.0)

@@ -18,7 +18,7 @@ from coarsefine.search.engine.signals import Interrupts
 from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.errors import SearchError
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.progress import Following
+from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import open_storage
@@ -91,7 +91,7 @@ class _Logging(Observer):
         if self.details:
             self._tell(Detail(sentence))
 
-    def on_stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Log the stage."""
         waiting = next(s.waiting for s in status.stages if s.name == stage.stage)
         self.log.info("%s: %d trials wait, %d epochs each", stage.study, waiting, stage.epochs)

@@ -16,7 +16,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.progress import Following
+from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import (
     Study,
@@ -91,9 +91,9 @@ class StageLoop:
         worker.work()
         self._wait_for_others(study, following, worker)
 
-    def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> Following:
+    def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         """Tell the observer how the campaign stands of which a stage is to be trained; return what follows it."""
-        following = Following(self.storage, study, self.campaign, stage, self.begun.get(study.name))
+        following = StageProgress(self.storage, study, self.campaign, stage, self.begun.get(study.name))
         status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
         self.observer.on_stage_opened(status, following)
         return following
@@ -120,7 +120,7 @@ class StageLoop:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: AnyStage, following: Following, study: Study) -> Worker:
+    def _worker(self, stage: AnyStage, following: StageProgress, study: Study) -> Worker:
         def recorded(records: Sequence[Record]) -> None:
             ended = [record.claim.slot.number for record in records if record.state.is_finished()]
             self.observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
@@ -155,7 +155,7 @@ class StageLoop:
     def _checkpoints(self, study: Study) -> Checkpoints:
         return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
 
-    def _wait_for_others(self, study: Study, following: Following, worker: Worker) -> None:
+    def _wait_for_others(self, study: Study, following: StageProgress, worker: Worker) -> None:
         said = False
         while left := self.storage.count_unfinished(study.id):
             if not said:

@@ -13,7 +13,7 @@ from coarsefine.search.files import unwritable, write_atomic
 from coarsefine.search.network.export import text_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.model_card import card_of
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 
 MODEL, EXPORT, CARD, FIGURE = "model.npz", "export.json", "MODEL_CARD.md", "curves.html"
 _TABLE = "curves.csv"
@@ -31,7 +31,7 @@ def write_training(folder: Path, network: Network, export: Export, seeds: tuple[
     write_atomic(folder / _TABLE, _table(seeds, history))
 
 
-def write_story(folder: Path, export: Export, final: Final, network: Network) -> None:
+def write_story(folder: Path, export: Export, final: FinalResult, network: Network) -> None:
     """Write what tells of a measured training, where it is not there yet; raise `StorageError`."""
     if not (folder / CARD).exists():
         write_atomic(folder / CARD, card_of(export, final, network))
@@ -54,7 +54,7 @@ def _table(seeds: tuple[int, ...], history: History) -> str:
     return "\n".join([*lines, ""])
 
 
-def _figure(final: Final, name: str) -> str:
+def _figure(final: FinalResult, name: str) -> str:
     """Return the mean curves as a page that opens offline."""
     from coarsefine.search.charts import curves, themed  # noqa: PLC0415 - with Plotly, which workers and most commands need not
 

@@ -33,7 +33,7 @@ from coarsefine.search.files import (
 from coarsefine.search.network.artifacts import MODEL, write_story, write_training
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.reproduce import reproduce
-from coarsefine.search.results.final_result import Curves, Final, Reproduction
+from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
 from coarsefine.search.training.arithmetic import arithmetic_name
 from coarsefine.search.training.identity import versions
 
@@ -75,7 +75,7 @@ class FinalTraining:
     """Seconds that it took before this process came."""
     _began: float = field(default_factory=time.monotonic)
 
-    def run(self) -> Final:
+    def run(self) -> FinalResult:
         """Train, measure, and write the folder; where all that was done before, return what came of it.
 
         Raises `UsageError` where the folder holds something else or another process trains in it, `DataError` for other
@@ -122,11 +122,11 @@ class FinalTraining:
         if there and not there & {OUTCOME, _CHECKPOINT, _LOCK}:
             raise UsageError(f"{self.folder} holds other files: name an empty --output, or one that is not there yet.")
 
-    def _done(self) -> Final | None:
+    def _done(self) -> FinalResult | None:
         """Return what a finished training left in the folder, if one did; raise `UsageError` where it was another."""
         path = self.folder / OUTCOME
         try:
-            final = Final.from_attr(json.loads(path.read_text("utf-8")))
+            final = FinalResult.from_attr(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -137,7 +137,7 @@ class FinalTraining:
             raise UsageError(f"{self.folder} holds another final training: name another --output.")
         return replace(final, folder=str(self.folder))
 
-    def _train_and_measure(self) -> Final:
+    def _train_and_measure(self) -> FinalResult:
         arrays = self._load_checkpoint()
         data = self.load()
         self.export.data.check(data)
@@ -231,14 +231,14 @@ class FinalTraining:
     def _seconds(self) -> float:
         return round(self._before + time.monotonic() - self._began, 3)
 
-    def _measure(self, training: Training, history: np.ndarray[Any, np.dtype[np.float64]]) -> Final:
+    def _measure(self, training: Training, history: np.ndarray[Any, np.dtype[np.float64]]) -> FinalResult:
         """Measure the trained networks: the one moment at which test images are used."""
         theta, data = training.theta, training.data
         validation = [] if self.final_settings.on_validation else evaluate(theta, data.validation)
         ensemble = Network.of(theta, data).probabilities(data.test.x).argmax(axis=1)
         assert self._reproduction is not None, "the trial was reproduced before"  # noqa: S101
         libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
-        return Final(
+        return FinalResult(
             study=self.export.trial.study,
             number=self.export.trial.number,
             params=dict(self.export.trial.params),

@@ -9,10 +9,10 @@ from coarsefine.search.campaign.accuracy import Accuracy
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Estimate
 from coarsefine.search.network.export_schema import Export, Finalist, Interval
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 
 
-def card_of(export: Export, final: Final, network: Network) -> str:
+def card_of(export: Export, final: FinalResult, network: Network) -> str:
     """Return the card of trained networks."""
     parts = (
         _head(export, final, network),
@@ -24,7 +24,7 @@ def card_of(export: Export, final: Final, network: Network) -> str:
     return "\n".join(line for part in parts for line in (*part, ""))
 
 
-def _head(export: Export, final: Final, network: Network) -> Iterator[str]:
+def _head(export: Export, final: FinalResult, network: Network) -> Iterator[str]:
     own, dataset = export.settings, export.data.selection.dataset
     beside = ", those for validation among them" if final.on_validation else ""
     yield f"# {export.campaign.name}: a two-layer network for {dataset}"
@@ -40,7 +40,7 @@ def _head(export: Export, final: Final, network: Network) -> Iterator[str]:
     yield "- **Files**: `model.npz` (arrays, no pickle), `curves.csv`, `curves.html`, `export.json`, `final.json`."
 
 
-def _results(final: Final) -> Iterator[str]:
+def _results(final: FinalResult) -> Iterator[str]:
     yield "## Accuracy"
     yield ""
     yield "| images | mean | each seed |"
@@ -101,7 +101,7 @@ def _finalist(told: Finalist) -> Sequence[str]:
     )
 
 
-def _origin(export: Export, final: Final) -> Iterator[str]:
+def _origin(export: Export, final: FinalResult) -> Iterator[str]:
     yield "## Where it comes from"
     yield ""
     yield "| stage | trials | completed | ranges |"
@@ -118,7 +118,7 @@ def _origin(export: Export, final: Final) -> Iterator[str]:
     yield f"- This training was made by {final.made_by}."
 
 
-def _limits(final: Final, network: Network) -> Iterator[str]:
+def _limits(final: FinalResult, network: Network) -> Iterator[str]:
     low, high = Accuracy(final.test_accuracy, final.images[2]).interval
     yield "## Limits"
     yield ""

@@ -16,7 +16,7 @@ from coarsefine.search.network.artifacts import folder_for
 from coarsefine.search.network.export import digest_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import read_final, training_key
 from coarsefine.search.results.study import Study, campaign_of, find_studies
@@ -34,7 +34,7 @@ def train(
     output: Path | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[Final, str | None]:
+) -> tuple[FinalResult, str | None]:
     """Train an exported trial; return what came of it, and the name of the study it was recorded with, if it was.
 
     `final_settings` are the campaign's [final] by default. Network, card and curves go to `output`, by default into a
@@ -83,7 +83,7 @@ def _study_of(export: Export, location: Location) -> Study | None:
     return studies.get(export.trial.study)
 
 
-def _record(study: Study, final: Final, location: Location) -> None:
+def _record(study: Study, final: FinalResult, location: Location) -> None:
     """Record a training with its trial's study, unless it is the campaign's own, which `run` records."""
     with closing(open_storage(location, writing=True)) as storage:
         own = read_final(find_studies(storage, study.attrs["campaign"]))

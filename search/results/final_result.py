@@ -51,7 +51,7 @@ class Reproduction:
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class FinalResult:
     """A final training. Accuracies are fractions, one for each seed; it used test images once, at its end."""
 
     study: str
@@ -116,7 +116,7 @@ class Final:
         return asdict(self)
 
     @classmethod
-    def from_attr(cls, attr: dict[str, Any]) -> "Final":
+    def from_attr(cls, attr: dict[str, Any]) -> "FinalResult":
         """Read what `as_attr` wrote."""
         listed = ("seeds", "images", "train_accuracies", "validation_accuracies", "test_accuracies")
         curves = Curves(**{name: tuple(values) for name, values in attr["curves"].items()})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.results.progress import Following
+from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
 
 
@@ -23,7 +23,7 @@ class Observer:
     def on_detail(self, sentence: str) -> None:
         """Hear something that matters to those who look closely."""
 
-    def on_stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Hear how the campaign stands, of which a stage is to be trained now."""
 
     def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
@@ -38,8 +38,8 @@ class Observer:
         """Hear that this process recorded so many epochs, counted for each trial, and which trials ended."""
         self.on_detail(f"{stage}: recorded {epochs} epochs" + (f"; {listed(ended)} ended" if ended else ""))
 
-    def on_progress(self, stage: Following) -> None:
-        """Hear that a stage may have come further, whoever trains it: `stage.look()` asks the storage how far."""
+    def on_progress(self, stage: StageProgress) -> None:
+        """Hear that a stage may have come further, whoever trains it: `stage.snapshot()` asks the storage how far."""
 
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Hear that the winner is to be trained."""

@@ -20,7 +20,7 @@ _LEAST_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StageSnapshot:
     """How a stage stands at one moment."""
 
     progress: Progress
@@ -32,7 +32,7 @@ class Look:
     """Epochs still to be trained, as far as that is known."""
 
 
-class Following:
+class StageProgress:
     """A stage's study, followed from how it stood `before`; None where it was not there."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Following:
         """Return the trials that had ended at the last look, in the order they did."""
         return tuple(self._endings.values())
 
-    def look(self) -> Look:
+    def snapshot(self) -> StageSnapshot:
         """Ask the storage how the stage stands: two short questions, and a third where trials ended."""
         progress = self._storage.progress(self._id)
         new: tuple[FinishedTrial, ...] = ()
@@ -63,7 +63,7 @@ class Following:
             new = tuple(ending for ending in found if ending.number not in self._endings)
             self._endings.update({ending.number: ending for ending in new})
         trained = progress.epochs + sum(ending.epochs for ending in self._endings.values())
-        return Look(progress, new, trained, self._left(progress, trained))
+        return StageSnapshot(progress, new, trained, self._left(progress, trained))
 
     def _first_open(self) -> int:
         """Return the number below which all trials are known to have ended: the storage need not read them again."""

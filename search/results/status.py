@@ -13,7 +13,7 @@ from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Finalist, Verdict
 from coarsefine.search.errors import CampaignError, UsageError
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import (
     Study,
     campaign_names,
@@ -124,8 +124,8 @@ class Status:
     winner: Winner | None
     verdict: Verdict | None
     """On the finalists, where the campaign has such, once all were trained again."""
-    final: Final | None
-    trainings: tuple[Final, ...]
+    final: FinalResult | None
+    trainings: tuple[FinalResult, ...]
     """Other final trainings of its trials, by `train`."""
     metric: Metric = ACCURACY
     """What the trials are judged by."""
@@ -214,13 +214,13 @@ def _confirmed(studies: Mapping[str, Study], finalist: Finalist, completed: int)
     return Winner(study.attrs["stage"], study.name, trial, completed, finalist)
 
 
-def read_final(studies: Mapping[str, Study]) -> Final | None:
+def read_final(studies: Mapping[str, Study]) -> FinalResult | None:
     """Return the final training, recorded with the study of the last stage."""
     found = [(study, study.attrs["final"]) for study in studies.values() if "final" in study.attrs]
     return _final_of(*found[0]) if found else None
 
 
-def read_trainings(studies: Mapping[str, Study]) -> tuple[Final, ...]:
+def read_trainings(studies: Mapping[str, Study]) -> tuple[FinalResult, ...]:
     """Return the final trainings that were recorded by `train`, each with the study of its trial."""
     found = [
         _final_of(study, attr)
@@ -231,15 +231,15 @@ def read_trainings(studies: Mapping[str, Study]) -> tuple[Final, ...]:
     return tuple(sorted(found, key=lambda final: final.ended))
 
 
-def training_key(final: Final) -> str:
+def training_key(final: FinalResult) -> str:
     """Return the name of the study's attribute that holds a training, which no other training has."""
     settings = (final.epochs, len(final.seeds), final.decay, final.on_validation)
     return f"{TRAINING}{final.export[:12]} {' '.join(map(str, settings))}"
 
 
-def _final_of(study: Study, attr: Any) -> Final:
+def _final_of(study: Study, attr: Any) -> FinalResult:
     try:
-        return Final.from_attr(attr)
+        return FinalResult.from_attr(attr)
     except (KeyError, TypeError, AttributeError) as error:
         raise CampaignError(
             f"{study.name} has a final training as this Coarsefine does not record it ({error!r}): it is of another "
@@ -298,7 +298,7 @@ def _state(stages: tuple[StageStatus, ...]) -> State:
     return "failed" if ended_empty else "interrupted"
 
 
-def _seconds(studies: Mapping[str, Study], final: Final | None) -> float:
+def _seconds(studies: Mapping[str, Study], final: FinalResult | None) -> float:
     # Optuna hands out local times without a zone, which is how `timestamp` reads them.
     trials = [trial for study in studies.values() for trial in study.trials]
     starts = [trial.datetime_start.timestamp() for trial in trials if trial.datetime_start]

@@ -161,7 +161,7 @@ class Reproduction(_Answer):
     like: Annotated[bool, Field(description="whether the machine rounds as that of the trial did")]
 
 
-class Final(_Answer):
+class FinalResult(_Answer):
     """A final training; accuracies without a plural are means over its seeds."""
 
     study: Annotated[str, Field(description="of the trial that was trained")]
@@ -202,8 +202,8 @@ class Campaign(_Answer):
     stages: list[Stage]
     winner: Winner | None
     confirm: Verdict | None
-    final: Final | None
-    trainings: Annotated[list[Final], Field(description="other final trainings, by `train`")]
+    final: FinalResult | None
+    trainings: Annotated[list[FinalResult], Field(description="other final trainings, by `train`")]
     problems: Annotated[list[str], Field(description="what is left out, and why")]
     revision: Annotated[int, Field(description="grows with every change")]
 

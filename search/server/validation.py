@@ -16,7 +16,7 @@ from coarsefine.search.campaign.fields import Name
 from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.status import TRAINING, planned_stages
 from coarsefine.search.results.study import point_of
 
@@ -127,7 +127,7 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
             *([told.final] if told.final is not None else []),
             *(value for key, value in attrs.items() if key.startswith(TRAINING)),
         ):
-            final = Final.from_attr(one)
+            final = FinalResult.from_attr(one)
             datetime.fromisoformat(final.ended)
             _FRACTIONS.validate_python(final.test_accuracies)
     except ValidationError as error:

@@ -11,7 +11,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.results.progress import Following, Look, best_of
+from coarsefine.search.results.progress import StageProgress, StageSnapshot, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
 from coarsefine.search.storage.slots import FinishedTrial
 
@@ -90,7 +90,7 @@ def standing_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took:
     )
 
 
-def moving_row(stage: Following, look: Look) -> Row:
+def moving_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
     """Return the stage that is in training."""
     endings = stage.endings
     best = None if stage.is_confirm else best_of(endings)  # of finalists means count, not one seed
@@ -98,10 +98,10 @@ def moving_row(stage: Following, look: Look) -> Row:
     return Row(
         name=stage.stage,
         mark="now",
-        done=look.progress.ended,
-        total=look.progress.trials,
-        share=1 - look.left / stage.planned,
-        left=look.left,
+        done=snapshot.progress.ended,
+        total=snapshot.progress.trials,
+        share=1 - snapshot.left / stage.planned,
+        left=snapshot.left,
         best=best,
         value=best.value if best is not None else None,
         ranges=_ranges(stage.space),
@@ -124,7 +124,7 @@ def ending_of(trial: Trial, epochs: int) -> FinishedTrial:
     return FinishedTrial(trial.number, trial.point, TrialState.COMPLETE, trial.value, epochs, None)
 
 
-def best_of_all(campaign: Campaign, status: Status, stage: Following | None) -> tuple[str, FinishedTrial] | None:
+def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None) -> tuple[str, FinishedTrial] | None:
     """Return the best trial of all stages, with its stage's name; of equal values, that of the earlier stage."""
     found: list[tuple[str, FinishedTrial]] = []
     if status.winner is not None:
@@ -140,14 +140,14 @@ def timed(row: Row, rate: float | None) -> Row:
     return row if row.mark == "done" or row.left is None or not rate else replace(row, seconds=row.left / rate)
 
 
-def running(stage: Following, look: Look) -> str:
+def running(stage: StageProgress, snapshot: StageSnapshot) -> str:
     """Return how far the trials are that are in training, in words."""
-    n = look.progress.running
+    n = snapshot.progress.running
     if not n:
         return "no trial in training"
-    leading = look.progress.leading
+    leading = snapshot.progress.leading
     ahead = f", the best at {stage.campaign.metric.text(leading)}" if leading is not None else ""
-    average = f"{look.progress.epochs / n:.1f} of {stage.epochs} epochs"
+    average = f"{snapshot.progress.epochs / n:.1f} of {stage.epochs} epochs"
     return f"{n} trial{'s' * (n != 1)} in training, on average {average}{ahead}"
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.progress import Following, Look, Rate
+from coarsefine.search.results.progress import StageProgress, StageSnapshot, Rate
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.echo import silent
@@ -83,21 +83,21 @@ class LiveView(Talking):
     ) -> None:
         self._drawing.close()
 
-    def on_stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Move on to this stage."""
         self._move_on(stage.campaign, status)
         self._opened = stage.stage, time.monotonic()
-        look = stage.look()
-        self._add(stage, look.new if self._last else stage.endings)
-        self._before = self._trained - look.trained
-        self._show_stage(stage, look)
+        snapshot = stage.snapshot()
+        self._add(stage, snapshot.new if self._last else stage.endings)
+        self._before = self._trained - snapshot.trained
+        self._show_stage(stage, snapshot)
         self._begin()
 
-    def on_progress(self, stage: Following) -> None:
+    def on_progress(self, stage: StageProgress) -> None:
         """Show how far the stage has come."""
-        look = stage.look()
-        self._add(stage, look.new)
-        self._show_stage(stage, look)
+        snapshot = stage.snapshot()
+        self._add(stage, snapshot.new)
+        self._show_stage(stage, snapshot)
 
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Move on to the final training."""
@@ -110,7 +110,7 @@ class LiveView(Talking):
         """Show how far the final training has come."""
         self._show_final(epoch, epochs, accuracy)
 
-    def _add(self, stage: Following, ended: Sequence[FinishedTrial]) -> None:
+    def _add(self, stage: StageProgress, ended: Sequence[FinishedTrial]) -> None:
         self._last = [*((stage.stage, ending) for ending in reversed(ended)), *self._last][:_KEPT]
 
     def _begin(self) -> None:
@@ -124,12 +124,12 @@ class LiveView(Talking):
             self._took[name] = time.monotonic() - opened
         self._campaign, self._status, self._opened = campaign, status, None
 
-    def _show_stage(self, stage: Following, look: Look) -> None:
-        self._trained = self._before + look.trained
-        if look.progress.workers or self._trained:  # how long workers take to start is not how fast they are
+    def _show_stage(self, stage: StageProgress, snapshot: StageSnapshot) -> None:
+        self._trained = self._before + snapshot.trained
+        if snapshot.progress.workers or self._trained:  # how long workers take to start is not how fast they are
             self._rate.step(time.monotonic(), self._trained)
-        rows = [*self._stages(moving_row(stage, look)), *final_rows(self._campaign, 0, begun=False)]
-        self._show(rows, running(stage, look), stage, look.progress.workers)
+        rows = [*self._stages(moving_row(stage, snapshot)), *final_rows(self._campaign, 0, begun=False)]
+        self._show(rows, running(stage, snapshot), stage, snapshot.progress.workers)
 
     def _show_final(self, done: int, epochs: int, accuracy: float | None) -> None:
         self._rate.step(time.monotonic(), done)
@@ -141,7 +141,9 @@ class LiveView(Talking):
         standing = [standing_row(self._campaign, *pair, self._took.get(pair[0].name)) for pair in pairs]
         return [moving if moving is not None and row.name == moving.name else row for row in standing]
 
-    def _show(self, rows: Sequence[Row], told: str, stage: Following | None = None, workers: int | None = None) -> None:
+    def _show(
+        self, rows: Sequence[Row], told: str, stage: StageProgress | None = None, workers: int | None = None
+    ) -> None:
         now = time.monotonic()
         rate = self._rate.per_second(now)
         self._scene = Scene(

@@ -6,7 +6,7 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.progress import Following, best_of
+from coarsefine.search.results.progress import StageProgress, best_of
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.status_tables import err, percent, ranges
@@ -44,22 +44,22 @@ class Talking(Observer):
 class Lines(Talking):
     """A line for each trial that ended; in stages of more than 100 trials, for each look at which some had."""
 
-    def on_stage_opened(self, status: Status, stage: Following) -> None:
+    def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Tell the stage's ranges, and how much is to be done."""
         standing = next(s for s in status.stages if s.study == stage.study)
         left = f"{standing.trials - len(stage.endings)} of {standing.trials}"
         self.on_message(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(standing)}")
 
-    def on_progress(self, stage: Following) -> None:
+    def on_progress(self, stage: StageProgress) -> None:
         """Tell which trials ended since the last look."""
         before = len(stage.endings)
-        look = stage.look()
-        trials = look.progress.trials
-        if trials > _LONG and look.new:
-            self.on_message(f"{stage.stage} {len(stage.endings)}/{trials}  {_summary(look.new, stage)}")
+        snapshot = stage.snapshot()
+        trials = snapshot.progress.trials
+        if trials > _LONG and snapshot.new:
+            self.on_message(f"{stage.stage} {len(stage.endings)}/{trials}  {_summary(snapshot.new, stage)}")
             return
         width = len(str(trials))
-        for count, ending in enumerate(look.new, before + 1):
+        for count, ending in enumerate(snapshot.new, before + 1):
             trial = f"trial {ending.number:<{width}}  {labels.in_columns(ending.point)}"
             told = how(ending, stage.campaign.metric)
             self.on_message(f"{stage.stage} {count:>{width}}/{trials}  {trial}  {told}")
@@ -87,7 +87,7 @@ def how(ending: FinishedTrial, metric: Metric) -> str:
     return f"{value}  pruned after epoch {ending.epochs}" if ending.state is TrialState.PRUNED else value
 
 
-def _summary(new: tuple[FinishedTrial, ...], stage: Following) -> str:
+def _summary(new: tuple[FinishedTrial, ...], stage: StageProgress) -> str:
     kinds = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed or diverged"}
     counts = {told: sum(ending.state is state for ending in new) for state, told in kinds.items()}
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)

@@ -11,7 +11,7 @@ from rich.table import Table
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.winner import Verdict
-from coarsefine.search.results.final_result import Final
+from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.status import StageStatus, Status, Trial
 
 out = Console(highlight=False, soft_wrap=True)
@@ -87,7 +87,7 @@ def print_winner(status: Status) -> None:
         out.print(f"  the search's best value was optimistic by {metric.difference(optimism)}")
 
 
-def print_final(final: Final) -> None:
+def print_final(final: FinalResult) -> None:
     """Print what a final training came to."""
     validation = final.validation_accuracy
     parts = {"training": final.train_accuracy, "validation": validation, "test": final.test_accuracy}

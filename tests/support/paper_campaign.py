@@ -4,7 +4,7 @@ import numpy as np
 from optuna.trial import TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.results.final_result import Curves, Final, Reproduction
+from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
 from coarsefine.search.results.study import find_studies, open_study
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import create_storage
@@ -14,7 +14,7 @@ ATTRS = {
     "data": {"digest": "0" * 64, "description": "CIFAR-10, 20,000/1,000/10,000 images for training, validation, test"},
     "versions": {"coarsefine": "0.1.0", "numpy": "2.4.6", "scipy": "1.17.1"},
 }
-FINAL = Final(
+FINAL = FinalResult(
     study="paper/second-fine", number=3, params={"eta": 0.02, "lambda": 0.001}, epochs=30, seeds=(7,), decay=0.95,
     on_validation=False, images=(20_000, 1000, 10_000), train_accuracies=(0.6663,), validation_accuracies=(0.506,),
     test_accuracies=(0.4837,), ensemble_accuracy=0.4837, reproduction=Reproduction(exact=True, difference=0, like=True),

@@ -86,7 +86,7 @@ class Ear(coarsefine.Observer):
         self._recorded = _clock()
         self.training = self._stopwatch.seconds - self._seconds_before
         self.trial_epochs = self._stopwatch.trial_epochs - self._epochs_before
-        self.trials = stage.look().progress.ended
+        self.trials = stage.snapshot().progress.ended
 
     @property
     def seconds(self) -> float:

@@ -15,7 +15,7 @@ from test_lease_queue import going, open_stage
 from coarsefine import Campaign, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
 from coarsefine.search.campaign.space import Point
-from coarsefine.search.results.progress import Following, Rate, best_of
+from coarsefine.search.results.progress import StageProgress, Rate, best_of
 from coarsefine.search.results.status import read_status
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.slots import FinishedTrial, Record
@@ -144,28 +144,28 @@ def test_stage_is_followed_over_all_workers(opened, small):
     first = one.claim(study_id, 2)
     one.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
     study = find_studies(two, "small")["small/coarse"]
-    following = Following(two, study, small, stage, before=study)
+    following = StageProgress(two, study, small, stage, before=study)
     assert [e.number for e in following.endings] == [0]
-    look = following.look()
-    assert (look.new, look.trained, look.left) == ((), 3, 24)
-    assert (look.progress.ended, look.progress.running, look.progress.workers) == (1, 1, 1)
+    snapshot = following.snapshot()
+    assert (snapshot.new, snapshot.trained, snapshot.left) == ((), 3, 24)
+    assert (snapshot.progress.ended, snapshot.progress.running, snapshot.progress.workers) == (1, 1, 1)
 
     second = two.claim(study_id, 4)
     one.record([going(first[1], 1, 2)], first[1:])
     pruned, failed = end(second[1], TrialState.PRUNED, 0.5, 1), end(second[0], TrialState.FAIL, None, 1)
     two.record([pruned], second)
     two.record([failed], [second[0], *second[2:]])
-    look = following.look()
-    assert [(e.number, e.state.name, e.value, e.epochs, e.diverged) for e in look.new] == [
+    snapshot = following.snapshot()
+    assert [(e.number, e.state.name, e.value, e.epochs, e.diverged) for e in snapshot.new] == [
         (3, "PRUNED", 0.5, 1, False),
         (2, "FAIL", None, 1, True),
     ]
-    assert look.new[1].reason == "diverged in epoch 2: training loss 1e+30"
-    assert look.new[0].point == second[1].slot.point
-    assert (look.progress.running, look.progress.epochs, look.progress.workers) == (3, 2, 2)
-    assert look.progress.leading == 0.5
-    assert (look.trained, look.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
-    assert following.look().new == ()
+    assert snapshot.new[1].reason == "diverged in epoch 2: training loss 1e+30"
+    assert snapshot.new[0].point == second[1].slot.point
+    assert (snapshot.progress.running, snapshot.progress.epochs, snapshot.progress.workers) == (3, 2, 2)
+    assert snapshot.progress.leading == 0.5
+    assert (snapshot.trained, snapshot.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
+    assert following.snapshot().new == ()
     assert best_of(following.endings).number == 0
 
 
@@ -180,7 +180,7 @@ def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
     with LiveView("coarsefine serve", lambda: False, verbose=False) as view:
         for stage in small.stage:
             study = opened_study(storage, small, stage)
-            following = Following(storage, study, small, stage)
+            following = StageProgress(storage, study, small, stage)
             end_next(storage, study, 0.75)
             view.on_stage_opened(read_status(storage, "small"), following)
             end_next(storage, study, 0.25)
