@@ -19,7 +19,7 @@ from rich.text import Text
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.progress import StageProgress, StageSnapshot, Rate
+from coarsefine.search.results.progress import Rate, StageProgress, StageSnapshot
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.echo import silent

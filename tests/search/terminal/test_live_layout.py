@@ -15,7 +15,7 @@ from test_lease_queue import going, open_stage
 from coarsefine import Campaign, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
 from coarsefine.search.campaign.space import Point
-from coarsefine.search.results.progress import StageProgress, Rate, best_of
+from coarsefine.search.results.progress import Rate, StageProgress, best_of
 from coarsefine.search.results.status import read_status
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.slots import FinishedTrial, Record
