@@ -108,10 +108,10 @@ def write_synthetic(folder: Path, seed: int = 0) -> Path:
 
 def synthetic_images(n: int, prototypes: npt.NDArray[np.int64], rng: np.random.Generator) -> Images:
     """Draw images around the prototype of their class, (C, d); some have a wrong label, like hard images."""
-    shown, told = rng.integers(0, CLASSES, (2, n))
+    shown, random = rng.integers(0, CLASSES, (2, n))
     noise = rng.integers(0, 128, (n, prototypes.shape[1]), dtype=np.uint8)
     pixels = prototypes.astype(np.uint8)[shown] + noise - np.uint8(64)  # 32 to 223, so that no value overflows
-    labels = np.where(rng.random(n) < _CONFUSED, told, shown)
+    labels = np.where(rng.random(n) < _CONFUSED, random, shown)
     return Images(pixels, labels.astype(np.uint8))
 
 

@@ -1,1 +1,1 @@
-"""Faults injected on purpose, and what is left after them: `scripts/chaos`."""
+"""Inject faults, and check what remains: `scripts/chaos`."""

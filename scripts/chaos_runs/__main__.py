@@ -1,21 +1,21 @@
-"""Breaks things on purpose and shows what is left: `scripts/chaos`.
+"""Inject faults, and check what remains: `scripts/chaos`.
 
-Claim (two cores of an AMD EPYC; SQLite 3.40 in DELETE mode, PostgreSQL 15; seed 0; the kills on a machine that was busy
-with other work, their time on an idle one, Zen 3; what sleeps, races, fills and cuts on another, Zen 4):
-- 50 runs of 80 slots, 25 on each database, lost 892 of their workers to kill -9. In every one each point was trained
-  once, with every epoch's values those of a calm run. Killed at stage boundaries, in 36 of 36 one next stage with the
-  same points.
-- A kill amid long trials cost 1.47 s at most on SQLite, 1.71 s on PostgreSQL (n = 10 each, medians 1.01 and 1.35),
+Claim (two cores of an AMD EPYC; SQLite 3.40 in DELETE mode, PostgreSQL 15; seed 0; kills on a busy machine, lost time
+on an idle one, Zen 3; sleeping workers, races, full disks and cuts on another machine, Zen 4):
+- 50 runs of 80 slots, 25 on each database, lost 892 workers to kill -9. In every run each point was trained once, and
+  the values of every epoch equal those of an undisturbed run. After 36 of 36 kills at stage boundaries there is exactly
+  one next stage with the same points.
+- A kill during long trials cost at most 1.47 s on SQLite and 1.71 s on PostgreSQL (n = 10 each, medians 1.01 and 1.35)
   until the same slots were trained further than before; two seconds and an epoch are promised.
 - 40 workers slept past their leases: 160 late writes refused, 0 accepted. 16 processes claimed 2,000 slots on each
   database: 0 doubles. At 40 of 40 points of a full disk or file: exit 5, cause and path named, resumed to N. 34
   connections cut and 6 restarts of PostgreSQL: N exact.
-- Four workers claim and finish in stacks of eight 14.6 (SQLite) and 11.4 (PostgreSQL) times as many trials a second as
-  Optuna's faster ask and tell, one by one 3.8 times (n = 3 rounds of 400).
+- Four workers claim and finish 14.6 (SQLite) and 11.4 (PostgreSQL) times as many trials per second in stacks of eight
+  as Optuna's faster way, and 3.8 times as many one by one (n = 3 rounds of 400).
 
 Everything is drawn from --seed: which worker dies, after how many slots, in which epoch another sleeps, how large a
-disk is. When exactly a signal arrives is up to the machine. Exit code 1 if a promise is broken, or a time is missed in
-the full form; the quick form shows times and judges none.
+disk is. The exact moment of a signal depends on the machine. The exit code is 1 if a promise is broken, or if a time is
+missed in the full form; the quick form shows times and does not judge them.
 """
 
 import argparse
@@ -87,9 +87,11 @@ _FULL_RUNS, _QUICK_RUNS = 50, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do all that was asked; print a table, write JSON; return 1 where a promise is broken."""
+    """Run the experiments, print a table and write JSON; return 1 if a promise is broken."""
     options = _parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # our server and runs must not outlive us
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that our server and runs do not outlive us
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="coarsefine-chaos-") as folder:
@@ -137,15 +139,15 @@ def _plan(options: argparse.Namespace, found: Databases, folder: Path) -> Plan:
 
 
 def _all(plan: Plan, experiment: str) -> list[Row]:
-    """Return what an experiment gave on every database; one that broke down leaves the others their say."""
+    """Return the rows of an experiment on every database; a failing experiment does not stop the others."""
     rows = []
     for database in plan.databases.names:
         try:
             rows += _EXPERIMENTS[experiment](plan, database)
-        except Exception as error:  # noqa: BLE001 - shown in its row, and in the exit code
+        except Exception as error:  # noqa: BLE001 - shown in its row and in the exit code
             traceback.print_exc()
-            told = f"{database}: {type(error).__name__}: {error}"
-            rows.append(Row(experiment, database, "–", "could not be tried", "", [told]))
+            message = f"{database}: {type(error).__name__}: {error}"
+            rows.append(Row(experiment, database, "–", "could not be tried", "", [message]))
     return rows
 
 

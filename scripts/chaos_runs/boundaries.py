@@ -1,4 +1,4 @@
-"""Runs killed at each boundary between stages, by themselves, at the moment that matters; then run again."""
+"""Kill runs at each boundary between stages, from inside at the exact moment; then run them again."""
 
 import itertools
 import os
@@ -10,11 +10,11 @@ from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
 
 _WAYS = (("chaos/mid", 2), ("chaos/fine", 1), ("chaos/fine", 3))
-"""Studies about to be opened, and how many workers are at it."""
+"""Studies about to be opened, and the number of workers."""
 
 
 def boundaries(plan: Plan, database: str) -> list[Row]:
-    """Kill a run at each moment, in each way, and take the campaign to its end."""
+    """Kill a run at each moment, and run the campaign to its end."""
     moments = list(MOMENTS) if plan.boundary_rounds else list(MOMENTS)[plan.databases.key(database) :: 2]
     tries = list(itertools.product(range(max(plan.boundary_rounds, 1)), moments))
     broken = {(number, moment): _one(plan, database, number, moment) for number, moment in tries}
@@ -40,12 +40,12 @@ def _one(plan: Plan, database: str, number: int, moment: str) -> list[str]:
         run = Run(place, text, workers, "chaos_runs.doomed", env={**os.environ, **doom})
         code = run.end()
         if not flag.exists() or code != -signal.SIGKILL:
-            return [f"{database}: the run was not killed there (exit code {code}): {run.told.strip()[-600:]}"]
+            return [f"{database}: the run was not killed there (exit code {code}): {run.stderr.strip()[-600:]}"]
         return [*_half_written(place), *resumed(place, text), *_stages(place, len(expected.trials))]
 
 
 def _half_written(place: Place) -> list[str]:
-    """Return which studies stand without all of their slots, whoever died."""
+    """Return the studies that lack some of their slots."""
     query = "SELECT study_name, (SELECT count(*) FROM trials t WHERE t.study_id = s.study_id) FROM studies s"
     wanted = {"chaos/coarse": 8, "chaos/mid": 6, "chaos/fine": 6}
     return [

@@ -1,4 +1,4 @@
-"""The campaigns that are disturbed, the processes that run them, and the comparison with a calm run."""
+"""The disturbed campaigns, the processes that run them, and the comparison with an undisturbed run."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ _FIRST = "[[stage]]\nname = '{name}'\ntrials = {trials}\neta = [0.01, 1.0]\nlamb
 _NEXT = "[[stage]]\nname = '{name}'\ntrials = {trials}\ncarry = 2\nstack = 4\nnarrow = {{ top = 5 }}\n"
 _HALVING = 'pruner = "halving"\n'
 _LONGEST_SECONDS = 300
-_TOLD = 5
+_SHOWN = 5
 
 
 def plain(seed: int, epochs: int) -> str:
@@ -38,18 +38,18 @@ def plain(seed: int, epochs: int) -> str:
 
 
 def halving(seed: int, epochs: int) -> str:
-    """Return one of as many slots, pruned at rungs."""
+    """Return a campaign of as many slots that prunes at rungs."""
     return plain(seed, epochs).replace("stack = 4\n", f"stack = 4\n{_HALVING}")
 
 
 def long(seed: int, epochs: int, stacks: int) -> str:
-    """Return one of so many stacks that take many epochs each, in one stage."""
+    """Return a campaign of one stage with `stacks` stacks of many epochs."""
     stage = _FIRST.format(name="coarse", trials=4 * stacks)
     return _HEAD.format(seed=seed, batch=4, epochs=epochs) + stage + "[final]\nepochs = 4\n"
 
 
 def staged(seed: int) -> str:
-    """Return one of three short stages, for what happens between them."""
+    """Return a campaign of three short stages, for faults between them."""
     names = ("mid", "fine")
     stages = "".join(_NEXT.format(name=name, trials=6) for name in names)
     head = _HEAD.format(seed=seed, batch=50, epochs=3) + _FIRST.format(name="coarse", trials=8)
@@ -58,20 +58,20 @@ def staged(seed: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a campaign came to: what must be the same however it was disturbed."""
+    """The result of a campaign, which must not depend on the faults."""
 
     trials: dict[tuple[str, int], dict[str, Any]]
-    """By study and number: state, point, seed, every epoch's values, reason."""
+    """State, point, seed, values of every epoch and reason, by study and number."""
     rows: int
-    """Trials in the storage, those of the same number counted each."""
+    """Number of trials in the storage, including doubles."""
     test_accuracy: float | None
     seconds: float = 0.0
-    """How long the calm run took."""
+    """Duration of the undisturbed run."""
 
 
 @cache
 def calm(text: str) -> Outcome:
-    """Return what a campaign comes to if nobody disturbs it, with one worker on SQLite."""
+    """Return the result of an undisturbed run with one worker on SQLite."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "chaos.toml"
         file.write_text(text, "utf-8")
@@ -80,18 +80,18 @@ def calm(text: str) -> Outcome:
 
 
 def outcome(url: str) -> Outcome:
-    """Read what a storage holds, by Optuna's own means."""
+    """Read the result in a storage through Optuna."""
     storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"))
     studies = storage.get_all_studies()
     trials = [(s.study_name, t) for s in studies for t in storage.get_all_trials(s._study_id)]  # noqa: SLF001
     finals = [study.user_attrs["final"] for study in studies if "final" in study.user_attrs]
     storage.remove_session()
     storage.engine.dispose()
-    told = {(name, trial.number): _told(trial) for name, trial in trials}
-    return Outcome(told, len(trials), finals[0]["test_accuracies"][0] if finals else None)
+    records = {(name, trial.number): _record(trial) for name, trial in trials}
+    return Outcome(records, len(trials), finals[0]["test_accuracies"][0] if finals else None)
 
 
-def _told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+def _record(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     attrs = {key: trial.user_attrs.get(key) for key in ("seed", "train_loss", "validation_loss", "reason")}
     return {
         "state": trial.state.name,
@@ -103,11 +103,11 @@ def _told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
 
 
 def differences(place: Place, expected: Outcome) -> list[str]:
-    """Return in words where a storage differs from a calm run's, the first few."""
+    """Return the first differences between a storage and an undisturbed run, in words."""
     found = outcome(place.location.url)
-    told = list(_differences(found, expected))
-    more = [f"… and {len(told) - _TOLD} more differences"] if len(told) > _TOLD else []
-    return [f"{place.database}: {line}" for line in [*told[:_TOLD], *more]]
+    lines = list(_differences(found, expected))
+    more = [f"… and {len(lines) - _SHOWN} more differences"] if len(lines) > _SHOWN else []
+    return [f"{place.database}: {line}" for line in [*lines[:_SHOWN], *more]]
 
 
 def _differences(found: Outcome, expected: Outcome) -> Iterator[str]:
@@ -126,57 +126,57 @@ _started: list["Run"] = []
 
 
 def kill_all() -> None:
-    """Kill what is left of all runs, where the script is stopped amid them."""
+    """Kill the remaining processes of all runs, for a script that is stopped."""
     for run_ in _started:
         run_.kill()
 
 
 class Run:
-    """A `run` in a process of its own, in a session of its own, which tells its processes from all others."""
+    """A `coarsefine run` in its own process and session; the session identifies its worker processes."""
 
     def __init__(self, place: Place, text: str, workers: int, program: str = "coarsefine", **options: Any) -> None:
         (place.folder / "chaos.toml").write_text(text, "utf-8")
         self.place = place
         _started.append(self)
-        self._told = place.folder / "told.txt"
+        self._stderr = place.folder / "stderr.txt"
         words = ["run", "chaos.toml", "--workers", str(workers), "--storage", place.address]
-        with self._told.open("wb") as told:
+        with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", program, *words], cwd=place.folder, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=told, start_new_session=True, **options,
+                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True, **options,
             )  # fmt: skip
 
     @property
     def goes_on(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether the run is still going."""
         return self.process.poll() is None
 
     @property
-    def told(self) -> str:
-        """Return what it said on stderr."""
-        return self._told.read_text("utf-8", "replace")
+    def stderr(self) -> str:
+        """Return its output on stderr."""
+        return self._stderr.read_text("utf-8", "replace")
 
     def end(self) -> int:
-        """Wait for its end and that of its workers, at most five minutes, and return its exit code."""
+        """Wait at most five minutes for the end of the run and its workers, and return its exit code."""
         try:
             self.process.wait(_LONGEST_SECONDS)
             until(lambda: not self._session(), 60)
-        except (subprocess.TimeoutExpired, TimeoutError):  # a promise is broken: the caller sees it by the code
+        except (subprocess.TimeoutExpired, TimeoutError):  # a broken promise, which the caller sees by the exit code
             self.kill()
         return self.process.wait()
 
     def kill(self) -> None:
-        """Kill it and its workers."""
+        """Kill the run and its workers."""
         for process in self._session():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def complaints(self) -> list[str]:
-        """Wait for its end; return what was wrong with that."""
+        """Wait for the end of the run; return an error if it failed."""
         code = self.end()
         if code == 0:
             return []
-        return [f"{self.place.database}: the run ended with exit code {code}: {self.told.strip()[-600:]}"]
+        return [f"{self.place.database}: the run ended with exit code {code}: {self.stderr.strip()[-600:]}"]
 
     def _session(self) -> list[psutil.Process]:
         found = []
@@ -190,7 +190,7 @@ class Run:
 
 
 def until(reached: Callable[[], Any], seconds: float, every: float = 0.01) -> None:
-    """Return once something is reached; raise `TimeoutError` where it is not in time."""
+    """Wait until a condition holds; raise `TimeoutError` if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
@@ -204,13 +204,13 @@ def ended(place: Place) -> int:
 
 
 def made(place: Place) -> bool:
-    """Tell whether the storage has its tables."""
+    """Return whether the storage has its tables."""
     catalogue = {"SQLite": "sqlite_master WHERE name", "PostgreSQL": "pg_tables WHERE tablename"}[place.database]
     return place.count(f"SELECT count(*) FROM {catalogue} = 'lease'") > 0
 
 
 def resumed(place: Place, text: str, workers: int = 1) -> list[str]:
-    """Run the same campaign again to its end; return what differs from a calm run."""
+    """Run the same campaign again to its end; return its differences to an undisturbed run."""
     return Run(place, text, workers).complaints() or differences(place, calm(text))
 
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL cut, and the server restarted, amid a stage."""
+"""Cut connections to PostgreSQL, and restart the server, during a stage."""
 
 import time
 
@@ -15,7 +15,7 @@ _CUT = (
 
 
 def cuts(plan: Plan, database: str) -> list[Row]:
-    """Cut all connections of a run several times, each after another share of its slots; restart our own server."""
+    """Cut all connections of a run several times, each after a further part of its slots; restart our own server."""
     if database != "PostgreSQL":
         return []
     rows = [_row(plan, "connections cut", restarting=False)]
@@ -49,11 +49,11 @@ def _row(plan: Plan, what: str, *, restarting: bool) -> Row:
     plan.say(f"PostgreSQL: {what} {done} times")
     n = f"{done} times in a run" if restarting else f"{cut} in {done} cuts of a run"
     seen = "reconnected, N exact, same bits" if not broken else "not the same"
-    return Row(f"{what} amid a stage", "PostgreSQL", n, seen, "workers reconnect, N exact", broken)
+    return Row(f"{what} during a stage", "PostgreSQL", n, seen, "workers reconnect, N exact", broken)
 
 
 def _restart(plan: Plan) -> None:
     server = plan.databases.server
-    assert server is not None  # noqa: S101 - asked before
+    assert server is not None  # noqa: S101 - checked before
     server.stop()
     server.start()

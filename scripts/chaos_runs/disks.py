@@ -1,4 +1,4 @@
-"""Disks that are full, and files that may grow no further, at many points of a run; then room again, and on."""
+"""Fill the disk, or limit the file size, at many points of a run; then make room and resume."""
 
 import resource
 import shutil
@@ -19,11 +19,11 @@ _CAUSES = ("disk is full", "disk I/O error", "File too large", "No space left", 
 _EXIT_CODE = StorageError.exit_code
 _EPOCHS = 3
 _SMALLEST = 0.2
-"""Of what a whole campaign needs: below it, there is not even room for the tables."""
+"""Fraction of the space of a whole campaign below which even the tables do not fit."""
 
 
 def disks(plan: Plan, database: str) -> list[Row]:
-    """Fill the disk at points all along a run, on SQLite, in both ways that the system allows."""
+    """Fill the disk at points throughout a run on SQLite, in both ways that the system allows."""
     if database != "SQLite":
         return []
     text = plain(plan.seed, _EPOCHS)
@@ -39,13 +39,13 @@ def _row(plan: Plan, what: str, broken: list[list[str]], n: int) -> Row:
     kept = sum(not lines for lines in broken)
     plan.say(f"SQLite: {what} at {n} points")
     return Row(
-        what, "SQLite", f"{n} points", f"exit 5, told, resumed to N in {kept} of {n}",
+        what, "SQLite", f"{n} points", f"exit 5, reported, resumed to N in {kept} of {n}",
         "exit 5, cause and path named, none FAILed, N on resuming", [line for lines in broken for line in lines],
     )  # fmt: skip
 
 
 def _size(plan: Plan, text: str) -> int:
-    """Return how large the studies of a whole campaign become."""
+    """Return the size of the studies of a whole campaign."""
     with plan.databases.new("SQLite") as place:
         file = place.folder / "chaos.toml"
         file.write_text(text, "utf-8")
@@ -54,7 +54,7 @@ def _size(plan: Plan, text: str) -> int:
 
 
 def _points(plan: Plan, size: int, key: int) -> list[int]:
-    """Return one size out of each of so many equal shares."""
+    """Return one random size from each of `n` equal intervals."""
     shares = (plan.random(5, key).uniform(size=plan.full_disks) + range(plan.full_disks)) / plan.full_disks
     return [int(size * (_SMALLEST + share * (0.97 - _SMALLEST))) for share in shares]
 
@@ -88,14 +88,14 @@ def _filled(plan: Plan, text: str, size: int) -> list[list[str]]:
 
 
 def _told(stopped: Run, text: str, where: str) -> list[str]:
-    """Return what was wrong with how a run ended for want of room."""
-    code, told, place = stopped.end(), stopped.told, stopped.place
+    """Return what was wrong with the end of a run on a full disk."""
+    code, stderr, place = stopped.end(), stopped.stderr, stopped.place
     wrong = [f"exit code {code}"] if code != _EXIT_CODE else []
-    wrong += [] if str(place.folder) in told else ["the path is not named"]
-    wrong += [] if any(cause in told for cause in _CAUSES) else ["the cause is not named"]
-    wrong += ["it printed a traceback"] if "Traceback" in told else []
+    wrong += [] if str(place.folder) in stderr else ["the path is not named"]
+    wrong += [] if any(cause in stderr for cause in _CAUSES) else ["the cause is not named"]
+    wrong += ["it printed a traceback"] if "Traceback" in stderr else []
     wrong += _failed(place, text)
-    return [f"SQLite, {where}: {'; '.join(wrong)}: {told.strip()[-600:]}"] if wrong else []
+    return [f"SQLite, {where}: {'; '.join(wrong)}: {stderr.strip()[-600:]}"] if wrong else []
 
 
 def _failed(place: Place, text: str) -> list[str]:

@@ -1,8 +1,8 @@
-"""`python -m coarsefine`, with a moment at which it dies: who comes there kills the run that started it, and itself.
+"""Run `python -m coarsefine`, and kill the run and the current process at a given moment.
 
-The seam is here alone: functions of the product are replaced in this process and, since worker processes import the
-module they were started from, in its workers. CHAOS_MOMENT names the moment, CHAOS_STUDY the study, CHAOS_FLAG a file
-that is made by the first who comes there; all others pass.
+Functions of the product are replaced in this process and, since worker processes import the module they were started
+from, in its workers. CHAOS_MOMENT names the moment, CHAOS_STUDY the study, and CHAOS_FLAG a file that the first process
+to reach the moment creates; all others continue.
 """
 
 import os
@@ -19,7 +19,7 @@ from coarsefine.search.storage.optuna_storage import Storage
 
 
 def die() -> None:
-    """Kill the run and this process, if nobody has before."""
+    """Kill the run and this process, unless another process did so before."""
     try:
         Path(os.environ["CHAOS_FLAG"]).touch(exist_ok=False)
     except FileExistsError:
@@ -33,7 +33,7 @@ def _concerns(name: str) -> bool:
     return name == os.environ["CHAOS_STUDY"]
 
 
-def _amid_narrowing() -> None:
+def _during_narrowing() -> None:
     narrow, opening = studies.narrow, studies._space_of  # noqa: SLF001 - the moment is inside
 
     def narrow_and_die(*arguments: Any) -> Any:
@@ -61,7 +61,7 @@ def _around_writing(*, before: bool) -> None:
     Storage.open_study = open_study
 
 
-def _amid_writing() -> None:
+def _during_writing() -> None:
     opening, write = Storage.open_study, lease_queue.write_slots
     now: list[str] = []
 
@@ -80,7 +80,7 @@ def _amid_writing() -> None:
     lease_queue.write_slots = write_slots
 
 
-def _around_final(*, amid: bool) -> None:
+def _around_final(*, during: bool) -> None:
     train = FinalTraining.run
 
     def train_and_die(training: FinalTraining) -> Any:
@@ -88,24 +88,24 @@ def _around_final(*, amid: bool) -> None:
 
         def told_and_die(epoch: int, accuracy: float | None) -> None:
             told(epoch, accuracy)
-            if amid and epoch == 2:  # noqa: PLR2004 - of four
+            if during and epoch == 2:  # noqa: PLR2004 - of four
                 die()
 
         training.told = told_and_die
         final = train(training)
-        die()  # the weights are written, the study does not know
+        die()  # the weights are written, but not recorded in the study
         return final
 
     FinalTraining.run = train_and_die
 
 
 MOMENTS: dict[str, Callable[[], None]] = {
-    "amid narrowing": _amid_narrowing,
+    "during narrowing": _during_narrowing,
     "before the slots": lambda: _around_writing(before=True),
-    "amid the slots": _amid_writing,
+    "during the slots": _during_writing,
     "after the slots": lambda: _around_writing(before=False),
-    "amid the final training": lambda: _around_final(amid=True),
-    "weights written": lambda: _around_final(amid=False),
+    "during the final training": lambda: _around_final(during=True),
+    "weights written": lambda: _around_final(during=False),
 }
 
 if __name__ in {"__main__", "__mp_main__"}:

@@ -1,4 +1,4 @@
-"""What an experiment hands back: one line of the table, and for the JSON what it saw."""
+"""The results of an experiment: one line of the table, and its figures for the JSON."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ class Row:
     what: str
     database: str
     n: str
-    """Of how many faults, in how many runs."""
+    """Number of faults and runs."""
     seen: str
     promised: str
     broken: Sequence[str] = ()
-    """What was seen that should not be: which slot, which values."""
+    """Violations of the promise: which slot, which values."""
     met: bool | None = None
-    """Of a promised time or speed: whether it was reached; None where nothing of the kind is promised or judged."""
+    """Whether a promised time or speed was reached; None if none is promised or judged."""
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Literal["kept", "broken", "missed", "not judged"]:
-        """Return how the promise stands."""
+        """Return the verdict on the promise."""
         if self.broken:
             return "broken"
         if "timed" in self.figures and self.met is None:
@@ -38,24 +38,24 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        told = {key: getattr(self, key) for key in ("what", "database", "n", "seen", "promised", "verdict")}
-        return {**told, "broken": list(self.broken), **self.figures}
+        fields = {key: getattr(self, key) for key in ("what", "database", "n", "seen", "promised", "verdict")}
+        return {**fields, "broken": list(self.broken), **self.figures}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to do, from which seed."""
+    """The size of the experiments, and their seed."""
 
     seed: int
     quick: bool
     kill_runs: dict[str, int]
-    """How many runs lose workers, by database."""
+    """Number of runs that lose workers, by database."""
     timed_kills: int
-    """Of workers amid long trials, to see what a kill costs."""
+    """Number of kills during long trials, to measure their cost."""
     timed_stacks: int
-    """How many stacks of such trials there are."""
+    """Number of stacks of such trials."""
     boundary_rounds: int
-    """At each moment; 0: once, but at every second moment of each database."""
+    """Rounds at each moment; 0: once, at every second moment of each database."""
     zombies: int
     race_slots: int
     full_disks: int
@@ -65,16 +65,16 @@ class Plan:
     speed_rounds: int
     databases: Databases
     folder: Path
-    """Temporary; gone after the run."""
+    """A temporary folder, removed after the run."""
     say: Callable[[str], None]
 
     def random(self, *key: int) -> np.random.Generator:
-        """Return the randomness of one experiment, whatever the others draw."""
+        """Return the random generator of one experiment, independent of the others."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
 def shown(values: Sequence[float], unit: str = "s") -> str:
-    """Return median and largest."""
+    """Return the median and the maximum."""
     if not values:
         return "never measured"
     return f"median {statistics.median(values):.2f} {unit}, max {max(values):.2f} {unit}"

@@ -1,7 +1,7 @@
-"""Workers killed with SIGKILL at random moments of a run.
+"""Kill workers with SIGKILL at random moments of a run.
 
-A slot that was alone with its worker in three deaths of one epoch FAILs: that is the queue's rule for slots that kill,
-and from outside our kills look the same. So the killer spares a worker that is alone with a slot of two deaths.
+A slot FAILs if three workers died in the same epoch while they trained it alone: the queue cannot distinguish our kills
+from a slot that kills its workers. So the killer spares a worker that is alone with a slot of two deaths.
 """
 
 import math
@@ -23,16 +23,16 @@ from chaos_runs.places import Place
 
 _SLOTS, _WORKERS, _KILLS = 80, 4, 16
 _LAST_KILL = 0.8
-"""Of the slots, how many have ended before the last kill at the latest."""
+"""Fraction of the slots that have ended before the last kill at the latest."""
 _LONGEST_DELAY = 0.05
-"""From the end of a slot to a kill, in parts of the least a run can take here: seconds would outlast a fast one's."""
+"""Longest delay of a kill after the end of a slot, as a fraction of the shortest possible run on this machine."""
 _TWICE_AT_ONCE = 0.2
-"""How often two workers die together."""
+"""Probability that two workers die together."""
 _NEVER_SECONDS = 60
 _SEEDS, _EPOCHS, _HALVING_EPOCHS = 5, 16, 24
-"""Of the campaigns: how many there are, and how long a trial is at the least."""
+"""Number of campaign seeds, and the smallest numbers of epochs."""
 _LEAST_SECONDS = 12.0
-"""About what a campaign takes one worker at the least: a fast machine would else be through before the last kill."""
+"""Shortest campaign of one worker: on a fast machine a shorter one would end before the last kill."""
 
 
 @dataclass
@@ -43,14 +43,14 @@ class _Killer:
     run: Run
     random: np.random.Generator
     longest_delay: float
-    """Seconds from the end of a slot to a kill."""
+    """Longest delay in seconds from the end of a slot to a kill."""
     kills: int = 0
     spared: int = 0
     amid_commit: int = 0
     broken: list[str] = field(default_factory=list)
 
     def go(self) -> None:
-        """Kill so many workers, each after a random share of the slots has ended, and a random while after that."""
+        """Kill the workers, each after a random fraction of the slots has ended and a random delay."""
         moments = np.sort(self.random.integers(0, int(_SLOTS * _LAST_KILL), size=_KILLS))
         until(lambda: made(self.place) or not self.run.goes_on, _NEVER_SECONDS)
         for moment in moments:
@@ -74,9 +74,9 @@ class _Killer:
             time.sleep(0.05)
 
     def _kill(self, pid: int) -> bool:
-        """Kill a worker, unless it is alone with a slot that two workers died with; tell whether it was killed.
+        """Kill a worker unless it is alone with a slot of two deaths; return whether it was killed.
 
-        It is stopped first, for its slots might change between the look and the kill.
+        The worker is stopped first, since its slots could change between the check and the kill.
         """
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
@@ -93,10 +93,10 @@ class _Killer:
         query = f"SELECT count(*), max(deaths) FROM lease WHERE owner <> '' AND pid = {pid}"
         try:
             ((slots, deaths),) = _at_once(self.place, query)
-        except sa.exc.OperationalError:  # SQLite is locked by the one that is stopped: what it writes is undone
+        except sa.exc.OperationalError:  # the stopped worker holds SQLite's lock: its transaction will be rolled back
             self.amid_commit += 1
             return False
-        return bool(slots == 1 and deaths >= 2)  # noqa: PLR2004 - the third would be held against the slot
+        return bool(slots == 1 and deaths >= 2)  # noqa: PLR2004 - a third death would count against the slot
 
     def _holders(self) -> list[int]:
         found = [pid for (pid,) in self.place.rows("SELECT DISTINCT pid FROM lease WHERE owner <> '' AND trial_id > 0")]
@@ -107,7 +107,7 @@ class _Killer:
 
 
 def _at_once(place: Place, query: str) -> Sequence[tuple[int, int]]:
-    """Ask without much patience, for who is asked about may hold the lock."""
+    """Run a query with a short timeout, since the stopped worker may hold the lock."""
     engine = place.engine
     if place.database == "SQLite":
         engine = sa.create_engine(place.location.url, connect_args={"timeout": 0.1}, poolclass=sa.NullPool)
@@ -123,7 +123,7 @@ def _lives(pid: int) -> bool:
 
 
 def kills(plan: Plan, database: str) -> list[Row]:
-    """Kill workers in run after run, every second of which prunes."""
+    """Kill workers in several runs; every second run prunes."""
     killers = [_one(plan, database, number) for number in range(plan.kill_runs[database])]
     broken = [line for killer in killers for line in killer.broken]
     counted = [killer.kills for killer in killers]
@@ -144,7 +144,7 @@ def kills(plan: Plan, database: str) -> list[Row]:
 
 @cache
 def _longer() -> int:
-    """Return by how much trials are made longer on this machine."""
+    """Return the factor by which trials are lengthened on this machine."""
     return math.ceil(_LEAST_SECONDS / calm(plain(0, _EPOCHS)).seconds)
 
 

@@ -1,6 +1,6 @@
-"""What a kill costs: from SIGKILL until another worker has trained the same slots further than the dead one had.
+"""Measure the cost of a kill: from SIGKILL until another worker has trained the same slots further than the dead one.
 
-Of slots that lose their first worker: those that lost two train alone from then on, which is slower.
+Only slots that lose their first worker are measured: slots that lost two train alone, which is slower.
 """
 
 import os
@@ -19,24 +19,24 @@ _EPOCHS = 150
 _NEVER_SECONDS = 60
 _PROMISED_SECONDS = 2.0
 _UNRECORDED_SECONDS = 0.25
-"""Epochs may be so old before they are recorded: as many count as trained when the worker was killed."""
+"""Largest age of an epoch before it is recorded: epochs of that age count as trained when the worker was killed."""
 
 
 @dataclass
 class _Killer:
-    """Kills workers of one run amid their trials, one after the other."""
+    """Kills workers of one run during their trials, one after the other."""
 
     place: Place
     run: Run
     random: np.random.Generator
     epoch: float
-    """Seconds of one."""
+    """Seconds of one epoch."""
     seconds: list[float] = field(default_factory=list)
     recorded: list[int] = field(default_factory=list)
-    """Epochs that each worker had recorded of its stack when it was killed."""
+    """Recorded epochs of each worker's stack when it was killed."""
 
     def go(self, kills: int) -> None:
-        """Kill so many, each once the stack of some worker has come to a random epoch."""
+        """Kill the workers, each when the stack of some worker has reached a random epoch."""
         until(lambda: made(self.place) or not self.run.goes_on, _NEVER_SECONDS)
         for epoch in self.random.integers(_EPOCHS // 10, _EPOCHS * 9 // 10, size=kills):
             while self.run.goes_on and not (victims := self._amid_trials(int(epoch))):
@@ -46,7 +46,7 @@ class _Killer:
             self._kill(victims[0])
 
     def _amid_trials(self, epoch: int) -> list[int]:
-        """Return workers whose slots have come so far; none of whose slots has lost a worker, lest it train alone."""
+        """Return workers whose slots have reached an epoch and have not lost a worker before."""
         query = (
             "SELECT lease.pid FROM lease JOIN trial_intermediate_values AS steps ON steps.trial_id = lease.trial_id "
             "WHERE lease.owner <> '' AND lease.trial_id > 0 "
@@ -69,7 +69,7 @@ class _Killer:
         self.recorded.append(max(before.values(), default=0))
 
     def _is_back(self, held: dict[int, int], before: dict[int, int]) -> bool:
-        """Tell whether each slot that has not ended was trained beyond what the dead worker can have come to."""
+        """Return whether each unfinished slot was trained further than the dead worker can have trained it."""
         further = 1 + int(_UNRECORDED_SECONDS / self.epoch)
         ids = ", ".join(map(str, held))
         query = f"SELECT trial_id FROM trials WHERE trial_id IN ({ids}) AND state IN ('WAITING', 'RUNNING')"
@@ -85,7 +85,7 @@ class _Killer:
 
 
 def lost_time(plan: Plan, database: str) -> list[Row]:
-    """Kill workers amid long trials, and time how long it takes until the campaign is where it was."""
+    """Kill workers during long trials, and time how long the campaign takes to recover."""
     text = long(plan.seed, _EPOCHS, plan.timed_stacks)
     expected = calm(text)
     epoch = expected.seconds / (plan.timed_stacks * _EPOCHS)
@@ -100,7 +100,7 @@ def lost_time(plan: Plan, database: str) -> list[Row]:
             )
     allowed = _PROMISED_SECONDS + epoch
     timed = killer.seconds
-    plan.say(f"{database}: killed {len(timed)} workers amid long trials, {shown(timed)}")
+    plan.say(f"{database}: killed {len(timed)} workers during long trials, {shown(timed)}")
     return [
         Row(
             "time lost to a kill", database, str(len(timed)), shown(timed), f"≤ {allowed:.2f} s (an epoch and 2 s)",

@@ -1,4 +1,4 @@
-"""Where studies live while things break: a SQLite file, or a PostgreSQL database, each begun empty."""
+"""Storages for the experiments: a SQLite file or a PostgreSQL database, empty at the start."""
 
 import os
 import shutil
@@ -20,21 +20,21 @@ NAMES = ("SQLite", "PostgreSQL")
 
 @dataclass(frozen=True)
 class Place:
-    """One storage, and a folder for what a run writes beside it."""
+    """One storage, and a folder for the other files of a run."""
 
     database: str
     folder: Path
     address: str
-    """What `--storage` is given."""
+    """The value of `--storage`."""
     engine: sa.Engine = field(repr=False)
 
     @property
     def location(self) -> Location:
-        """Return it as the product knows it."""
+        """Return the product's location of the storage."""
         return locate(self.address)
 
     def rows(self, query: str) -> Sequence[Any]:
-        """Return what a query gives; nothing while there is no storage."""
+        """Return the rows of a query; none while there is no storage."""
         if self.database == "SQLite" and not Path(self.address).exists():
             return []
         with self.engine.connect() as connection:
@@ -48,26 +48,26 @@ class Place:
 
 @dataclass
 class Databases:
-    """Those to be tried, and how to begin anew in each."""
+    """The databases to test, and how to start with an empty one."""
 
     folder: Path
     server: postgres.Server | None = None
-    """Ours, which may be restarted."""
+    """Our own server, which may be restarted."""
     url: str | None = None
-    """Of the PostgreSQL database; None: there is none."""
+    """URL of the PostgreSQL database; None if there is none."""
     names: tuple[str, ...] = NAMES
-    """Those that are tried."""
+    """The databases that are tested."""
 
     def key(self, database: str) -> int:
-        """Return the number by which a database draws, whether the other is tried or not."""
+        """Return the database's number for random seeds, which does not depend on the other database."""
         return NAMES.index(database)
 
     @contextmanager
     def new(self, database: str, under: Path | None = None) -> Iterator[Place]:
-        """Yield a place where nothing is; remove its folder after."""
+        """Yield an empty storage; remove its folder afterwards."""
         folder = Path(tempfile.mkdtemp(dir=under or self.folder))
         address = str(folder / "studies.db") if database == "SQLite" else self.url
-        assert address is not None  # noqa: S101 - nobody asks for a database that is not among the names
+        assert address is not None  # noqa: S101 - only databases among the names are used
         engine = _engine(address)
         try:
             if database == "PostgreSQL":
@@ -78,7 +78,7 @@ class Databases:
             shutil.rmtree(folder)
 
     def close(self) -> None:
-        """Remove the server, if it is ours; of the user's database, what we wrote."""
+        """Remove our own server; in a user's database, remove our tables."""
         if self.server:
             self.server.remove()
         elif self.url:
@@ -88,7 +88,7 @@ class Databases:
 
 
 def databases(folder: Path, wanted: Sequence[str], url: str | None) -> Databases:
-    """Return SQLite, and the PostgreSQL database of that URL, or of a server that is started if it can be."""
+    """Return SQLite, and PostgreSQL at the given URL or on a server started here if possible."""
     if "PostgreSQL" not in wanted:
         return Databases(folder, names=NAMES[:1])
     if url is not None:
@@ -104,7 +104,7 @@ def databases(folder: Path, wanted: Sequence[str], url: str | None) -> Databases
 
 
 def _engine(address: str) -> sa.Engine:
-    """Return a connection of our own, which no experiment cuts for long."""
+    """Return a connection of our own, which survives the experiments."""
     url = locate(address).url
     waiting = {"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}
     return sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, **waiting)

@@ -1,4 +1,4 @@
-"""Claims: sixteen processes for the same slots, and how many a second four make, beside Optuna's own ask and tell."""
+"""Claims: sixteen processes race for the same slots; four processes are timed against Optuna's ask and tell."""
 
 import statistics
 import time
@@ -11,13 +11,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState, create_trial
 
 from chaos_runs.findings import Plan, Row
-from chaos_runs.trivial import Told, Trivial, at_once, open_stage, timed, worker_of
+from chaos_runs.trivial import ProcessResult, Trivial, at_once, open_stage, timed, worker_of
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import open_storage
 
 _RACERS, _WORKERS = 16, 4
 _STACKS = (8, 1)
-"""Slots claimed together: about as many as a stack of the network has, and one, as Optuna asks for them."""
+"""Slots claimed together: about as many as a stack of the network, and one, as with Optuna's `ask`."""
 _PROMISED_RATIO = 3.0
 
 
@@ -26,8 +26,8 @@ def race(plan: Plan, database: str) -> list[Row]:
     slots = plan.race_slots
     with plan.databases.new(database) as place:
         study = open_stage(place, slots)
-        told = at_once(_RACERS, _claim_all, place.location, study, slots, 4, _RACERS)
-        claimed = [number for each in told for number in each.numbers]
+        results = at_once(_RACERS, _claim_all, place.location, study, slots, 4, _RACERS)
+        claimed = [number for each in results for number in each.numbers]
         doubles = sorted({number for number in claimed if claimed.count(number) > 1})
         finished = place.count("SELECT count(*) FROM trials WHERE state = 'COMPLETE'")
     plan.say(f"{database}: {_RACERS} processes claimed {len(claimed)} of {slots} slots")
@@ -38,34 +38,34 @@ def race(plan: Plan, database: str) -> list[Row]:
     return [Row(f"claim race, {_RACERS} processes", database, f"{slots:,} slots", seen, "0 doubles", broken)]
 
 
-def _claim_all(barrier: Any, location: Location, study: int, trials: int, stack: int, workers: int) -> Told:
+def _claim_all(barrier: Any, location: Location, study: int, trials: int, stack: int, workers: int) -> ProcessResult:
     storage = open_storage(location, writing=True)
-    told = Told(0.0)
-    storage.claim = timed(storage.claim, told.claims)  # type: ignore[method-assign]
+    result = ProcessResult(0.0)
+    storage.claim = timed(storage.claim, result.claims)  # type: ignore[method-assign]
     worker = worker_of(storage, study, trials, Trivial(), stack, workers)
-    worker.claimed = told.numbers.extend
+    worker.claimed = result.numbers.extend
     barrier.wait(120)
-    told.began = time.monotonic()
+    result.began = time.monotonic()
     worker.work()
-    told.ended = time.monotonic()
+    result.ended = time.monotonic()
     storage.close()
-    return told
+    return result
 
 
 def speed(plan: Plan, database: str) -> list[Row]:
-    """Measure trials a second in turn: ours in stacks and one by one, Optuna's of enqueued trials and of its own."""
+    """Measure trials per second in turn: ours in stacks and one by one, Optuna's enqueued and sampled trials."""
     rates: dict[str, list[float]] = {}
     claims: list[float] = []
     doubled = 0
     for _ in range(plan.speed_rounds):
         for stack in _STACKS:
-            told = _ours(plan, database, stack)
-            rates.setdefault(f"stacks of {stack}", []).append(_rate(told))
-            claims += [seconds for each in told for seconds in each.claims if stack == _STACKS[0]]
+            results = _ours(plan, database, stack)
+            rates.setdefault(f"stacks of {stack}", []).append(_rate(results))
+            claims += [seconds for each in results for seconds in each.claims if stack == _STACKS[0]]
         for enqueued in (True, False):
-            told = _optunas(plan, database, enqueued)
-            rates.setdefault("Optuna, enqueued" if enqueued else "Optuna, drawn", []).append(_rate(told))
-            numbers = [number for each in told for number in each.numbers]
+            results = _optunas(plan, database, enqueued)
+            rates.setdefault("Optuna, enqueued" if enqueued else "Optuna, drawn", []).append(_rate(results))
+            numbers = [number for each in results for number in each.numbers]
             doubled += len(numbers) - len(set(numbers))
     plan.say(f"{database}: trials a second {rates}")
     figures = {
@@ -77,7 +77,7 @@ def speed(plan: Plan, database: str) -> list[Row]:
 
 
 def _judged(plan: Plan, database: str, figures: dict[str, Any]) -> Row:
-    """Return the row; Optuna counts by its faster way."""
+    """Return the row; it compares with Optuna's faster way."""
     median = {name: statistics.median(found) for name, found in figures["rates"].items()}
     enqueued, drawn = median["Optuna, enqueued"], median["Optuna, drawn"]
     ours, single = (median[f"stacks of {stack}"] for stack in _STACKS)
@@ -92,13 +92,13 @@ def _judged(plan: Plan, database: str, figures: dict[str, Any]) -> Row:
     )  # fmt: skip
 
 
-def _ours(plan: Plan, database: str, stack: int) -> list[Told]:
+def _ours(plan: Plan, database: str, stack: int) -> list[ProcessResult]:
     with plan.databases.new(database) as place:
         study = open_stage(place, plan.speed_trials)
         return at_once(_WORKERS, _claim_all, place.location, study, plan.speed_trials, stack, _WORKERS)
 
 
-def _optunas(plan: Plan, database: str, enqueued: bool) -> list[Told]:
+def _optunas(plan: Plan, database: str, enqueued: bool) -> list[ProcessResult]:
     with plan.databases.new(database) as place:
         study = optuna.create_study(storage=_storage(place.location), study_name="optuna", direction="maximize")
         study.add_trials([_enqueued(number) for number in range(plan.speed_trials if enqueued else 0)])
@@ -106,26 +106,26 @@ def _optunas(plan: Plan, database: str, enqueued: bool) -> list[Told]:
 
 
 def _enqueued(number: int) -> optuna.trial.FrozenTrial:
-    """Return what `study.enqueue_trial` writes, without its look for trials that are alike."""
+    """Return what `study.enqueue_trial` writes, without its search for equal trials."""
     fixed = {"fixed_params": {"eta": 0.02 + number / 10_000, "lambda": 1e-4}}
     return create_trial(state=TrialState.WAITING, system_attrs=fixed)
 
 
-def _ask_and_tell(barrier: Any, location: Location, trials: int) -> Told:
+def _ask_and_tell(barrier: Any, location: Location, trials: int) -> ProcessResult:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name="optuna", storage=_storage(location), sampler=optuna.samplers.RandomSampler())
-    told = Told(0.0)
+    result = ProcessResult(0.0)
     barrier.wait(120)
-    told.began = time.monotonic()
+    result.began = time.monotonic()
     for _ in range(trials):
         trial = study.ask()
-        told.numbers.append(trial.number)
-        with suppress(UpdateFinishedTrialError):  # on SQLite it was given to another as well, who was faster
+        result.numbers.append(trial.number)
+        with suppress(UpdateFinishedTrialError):  # on SQLite another process got the same trial and was faster
             trial.suggest_float("eta", 1e-6, 1.0, log=True)
             trial.suggest_float("lambda", 1e-6, 1.0, log=True)
             study.tell(trial, 0.5, skip_if_finished=True)
-    told.ended = time.monotonic()
-    return told
+    result.ended = time.monotonic()
+    return result
 
 
 def _storage(location: Location) -> optuna.storages.RDBStorage:
@@ -134,6 +134,6 @@ def _storage(location: Location) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
 
 
-def _rate(told: list[Told]) -> float:
-    trials = sum(len(each.numbers) for each in told)
-    return trials / (max(each.ended for each in told) - min(each.began for each in told))
+def _rate(results: list[ProcessResult]) -> float:
+    trials = sum(len(each.numbers) for each in results)
+    return trials / (max(each.ended for each in results) - min(each.began for each in results))

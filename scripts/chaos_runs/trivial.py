@@ -1,4 +1,4 @@
-"""An objective that costs nothing, and the processes that share it: what is left is the queue."""
+"""An objective without cost, and processes that share it, so that only the queue is measured."""
 
 import multiprocessing
 import time
@@ -31,49 +31,49 @@ class Stack:
     epoch: int = 0
 
     def run_epoch(self) -> list[EpochReport]:
-        """Report the value, after whatever else is to happen in this epoch."""
+        """Report the value, after the epoch's side effect."""
         self.epoch += 1
         self.after(self.epoch)
         return [EpochReport(number, self.value, self.value, self.value, None) for number in self.numbers]
 
     def drop(self, numbers: Collection[int]) -> None:
-        """Take slots out."""
+        """Remove slots."""
         self.numbers = [number for number in self.numbers if number not in numbers]
 
     def join(self, other: "Stack") -> None:
-        """Take in another's slots."""
+        """Add the slots of another stack."""
         self.numbers += other.numbers
 
     def state_of(self, number: int) -> None:
-        """Return nothing: there are no weights to keep."""
+        """Return None: there are no weights to save."""
 
 
 @dataclass
 class Trivial:
-    """Makes stacks that cost nothing."""
+    """Makes stacks without cost."""
 
     value: float = 0.5
     epochs: int = 1
     after: Callable[[int], None] = lambda _: None
 
     def width(self, slot: Slot) -> int:  # noqa: ARG002 - the same for all
-        """Return some width."""
+        """Return the width of all stacks."""
         return 4
 
     def kind(self, slot: Slot) -> None:
-        """Return what all slots have in common."""
+        """Return the group of all slots."""
 
     def start(self, slots: Sequence[Slot]) -> Stack:
-        """Return these slots as a stack."""
+        """Return a stack of these slots."""
         return Stack([slot.number for slot in slots], self.value, self.after)
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:  # noqa: ARG002
-        """Refuse: its stacks keep no states."""
+        """Raise `ValueError`: the stacks keep no states."""
         raise ValueError("no states were kept")
 
 
 def open_stage(place: Place, slots: int) -> int:
-    """Make a study of so many slots; return its id."""
+    """Make a study with `n` slots; return its id."""
     storage = create_storage(place.location)
     storage.open_study("chaos/trivial", {"campaign": "chaos"}, SPACE, _planned(slots))
     study: int = storage.get_study_id_from_name("chaos/trivial")
@@ -86,7 +86,7 @@ def _planned(slots: int) -> list[Slot]:
 
 
 def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, stack: int, workers: int = 1) -> Worker:
-    """Return the product's worker on this objective."""
+    """Return the product's worker with this objective."""
     return Worker(
         storage=storage, study_id=study, objective=objective, slots=_planned(trials), widest=lambda _: stack,
         workers=workers, halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"),
@@ -95,26 +95,26 @@ def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, sta
 
 
 @dataclass
-class Told:
-    """What one of several processes did."""
+class ProcessResult:
+    """The results of one process."""
 
     began: float
     ended: float = 0.0
     numbers: list[int] = field(default_factory=list)
-    """Of the trials it claimed or was given, in order."""
+    """Numbers of the trials it claimed, in order."""
     claims: list[float] = field(default_factory=list)
     """Seconds of each claim."""
 
 
-def at_once(processes: int, target: Callable[..., Told], *arguments: Any) -> list[Told]:
-    """Run a function in so many processes at once, each given a barrier to wait at; return what they tell."""
+def at_once(processes: int, target: Callable[..., ProcessResult], *arguments: Any) -> list[ProcessResult]:
+    """Run a function in several processes at once, each with a barrier to wait at; return their results."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["chaos_runs.race", "chaos_runs.zombies"])
-    barrier, told = context.Barrier(processes), context.SimpleQueue()
-    started = [context.Process(target=_tell, args=(target, barrier, told, *arguments)) for _ in range(processes)]
+    barrier, queue = context.Barrier(processes), context.SimpleQueue()
+    started = [context.Process(target=_report, args=(target, barrier, queue, *arguments)) for _ in range(processes)]
     for process in started:
         process.start()
-    answers = [told.get() for _ in started]
+    answers = [queue.get() for _ in started]
     for process in started:
         process.join()
     if errors := [answer for answer in answers if isinstance(answer, str)]:
@@ -123,19 +123,19 @@ def at_once(processes: int, target: Callable[..., Told], *arguments: Any) -> lis
 
 
 class ChildError(Exception):
-    """A process could not do what it was asked; the words are its own."""
+    """A process failed; the message is its own."""
 
 
-def _tell(target: Callable[..., Told], barrier: Any, told: Any, *arguments: Any) -> None:
+def _report(target: Callable[..., ProcessResult], barrier: Any, queue: Any, *arguments: Any) -> None:
     try:
-        told.put(target(barrier, *arguments))
-    except Exception as error:  # noqa: BLE001 - told to who asked, who raises it
+        queue.put(target(barrier, *arguments))
+    except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
         barrier.abort()
-        told.put(f"{type(error).__name__}: {error}")
+        queue.put(f"{type(error).__name__}: {error}")
 
 
 def timed(done: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
-    """Return the function, noting how long each call takes."""
+    """Return a function that records the duration of each call."""
 
     def call(*arguments: Any) -> Any:
         began = time.monotonic()

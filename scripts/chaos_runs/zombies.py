@@ -1,4 +1,4 @@
-"""Workers stopped (SIGSTOP) past their lease, whose slots go to another, and who wake up and go on."""
+"""Stop workers (SIGSTOP) past their lease, so that others claim their slots, then wake them up."""
 
 import multiprocessing
 import os
@@ -20,11 +20,11 @@ from coarsefine.search.storage.slots import Claim, Record
 _SLOTS, _HELD, _EPOCHS = 8, 4, 6
 _LEASE_SECONDS = 0.2
 _ZOMBIES, _HEIRS = 0.25, 0.75
-"""What each reports at every epoch: so it shows who wrote what."""
+"""The value that each worker reports in every epoch, which shows who wrote it."""
 
 
 def zombies(plan: Plan, database: str) -> list[Row]:
-    """Stop so many workers, each in an epoch drawn from the seed, and let half of them wake before the heir ends."""
+    """Stop workers in epochs drawn from the seed, and wake half of them before the next owner ends."""
     random = plan.random(3, plan.databases.key(database))
     refused, accepted, broken = 0, 0, []
     for number in range(plan.zombies):
@@ -45,11 +45,11 @@ def zombies(plan: Plan, database: str) -> list[Row]:
 
 
 def _one(place: Place, epoch: int, early: bool) -> tuple[int, list[str], list[str]]:
-    """Return how many writes of a worker that slept were refused, what it wrote all the same, what else was wrong."""
+    """Return the number of refused writes of a worker that slept, its accepted writes, and other errors."""
     study = open_stage(place, _SLOTS)
     context = multiprocessing.get_context("forkserver")
-    told = context.SimpleQueue()
-    zombie = context.Process(target=_be_zombie, args=(place.location, study, epoch, told))
+    queue = context.SimpleQueue()
+    zombie = context.Process(target=_be_zombie, args=(place.location, study, epoch, queue))
     zombie.start()
     heir = open_storage(place.location, writing=True)
     try:
@@ -61,19 +61,19 @@ def _one(place: Place, epoch: int, early: bool) -> tuple[int, list[str], list[st
         zombie.join(60)
         lost = _end(heir, claims) if early else []
     finally:
-        zombie.kill()  # it may still be stopped, or busy, where something went wrong
+        zombie.kill()  # it may still be stopped or busy if something went wrong
         zombie.join()
         heir.close()
     wrong = [f"its worker ended with exit code {zombie.exitcode}"] if zombie.exitcode else []
     wrong += [f"the heir was refused slot {claim.slot.number}" for claim in lost]
-    refused = 0 if zombie.exitcode else told.get()
+    refused = 0 if zombie.exitcode else queue.get()
     if not refused:
         wrong.append("it never tried to write")
     return refused, _written(place, study, claims), wrong
 
 
-def _be_zombie(location: Location, study: int, epoch: int, told: Any) -> None:
-    """Be a worker of a short lease that stops itself, outside of any transaction, in an epoch of its first stack."""
+def _be_zombie(location: Location, study: int, epoch: int, queue: Any) -> None:
+    """Run a worker with a short lease that stops itself, outside any transaction, in an epoch of its first stack."""
     refused: list[Claim] = []
     stops = iter([epoch])
     renewing = threading.Lock()
@@ -97,11 +97,11 @@ def _be_zombie(location: Location, study: int, epoch: int, told: Any) -> None:
 
     storage.record, storage.renew = noting, renewed  # type: ignore[method-assign]
     worker_of(storage, study, _SLOTS, Trivial(_ZOMBIES, _EPOCHS, after), _HELD, workers=_SLOTS // _HELD).work()
-    told.put(len(refused))
+    queue.put(len(refused))
 
 
 def _inherit(heir: Storage, study: int) -> list[Claim]:
-    """Claim until what the sleeper holds is ours; by then its lease has run out by the database's clock."""
+    """Claim until the sleeper's slots are ours, which means that its lease expired by the database's clock."""
     claims: list[Claim] = []
 
     def inherited() -> bool:

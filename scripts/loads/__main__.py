@@ -101,7 +101,7 @@ def measure_busy(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
                 rates[read].append(rate_of(storage, partial(look_on, port, wanted, read, seen)))
                 spent += cpu_seconds(process) - before
     if min(rates[False] + rates[True]) == 0:
-        raise SystemExit("The stage ended amid the measurement: give fewer --rounds or --seconds, or more --trials.")
+        raise SystemExit("The stage ended during the measurement: give fewer --rounds or --seconds, or more --trials.")
     return {
         "page": summary(seen.pages),
         "answer": summary(seen.answers),

@@ -1,1 +1,1 @@
-"""The report reproduced from its data to one page, and what the same network and method give beyond it."""
+"""Reproduce the student report, from its data to one page, and measure what the same network reaches beyond it."""

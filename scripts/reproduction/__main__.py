@@ -1,6 +1,6 @@
-"""Reproduces the report from its data to one page, and measures what lies beyond it on another: `scripts/reproduce`.
+"""Reproduce the report, from its data to one page, and measure what lies beyond it for another: `scripts/reproduce`.
 
-Whatever was measured is kept in the folder: a run that was interrupted goes on where it was left.
+Every measurement is kept in the folder, so that an interrupted run resumes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _SEEDS, _QUICK_SEEDS = 5, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is missing, and write page, pictures and numbers."""
+    """Measure what is missing, and write the page, pictures and numbers."""
     options = _parse(arguments)
     try:
         _reproduce(options)
@@ -46,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _reproduce(options: argparse.Namespace) -> None:
     plan = _plan(options)
-    images = images_of(plan)  # kept in the cache folder now, where each process then maps them
+    images = images_of(plan)  # cached now, so that each process maps them later
     _claim_folder(plan)
     output: Path = options.output
     output.mkdir(parents=True, exist_ok=True)
     conditions = _conditions(plan, images.description)
     if "report" not in options.part:
-        steps_before(output / _REPORT, conditions)  # refused now, not after an hour
+        steps_before(output / _REPORT, conditions)  # refused now rather than after an hour
     for part in options.part:
         measured = measure_all(plan, part, options.jobs, _say)
         seconds = sum(outcome["seconds"] for outcomes in measured.values() for outcome in outcomes)
@@ -68,17 +68,17 @@ def _write_report(output: Path, _: Plan, measured: Outcomes, conditions: Mapping
 def _write_preset(output: Path, plan: Plan, measured: Outcomes, conditions: Mapping[str, Any]) -> None:
     found = find_steps(measured, plan, steps_before(output / _REPORT, conditions))
     draw_steps(output / ALL_STEPS, found.tests)
-    told = {"conditions": conditions, **_rounded(found)}
-    _write(output, "preset.md", write_preset_page(found, conditions), "preset.json", told)
+    content = {"conditions": conditions, **_rounded(found)}
+    _write(output, "preset.md", write_preset_page(found, conditions), "preset.json", content)
 
 
 _REPORT = "results.json"
 _WRITERS = {"report": _write_report, "preset": _write_preset, "hidden": _write_preset}
 
 
-def _write(output: Path, page: str, text: str, numbers: str, told: Mapping[str, Any]) -> None:
+def _write(output: Path, page: str, text: str, numbers: str, content: Mapping[str, Any]) -> None:
     (output / page).write_text(text, "utf-8")
-    (output / numbers).write_text(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    (output / numbers).write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     _say(f"Written: {output / page}")
 
 
@@ -129,7 +129,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _claim_folder(plan: Plan) -> None:
-    """Note in the folder what is measured there; refuse one in which something else was."""
+    """Record in the folder what is measured there; refuse a folder with other measurements."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     note = plan.folder / "plan.json"
     if not note.exists():
@@ -162,7 +162,7 @@ _TOLD = ("python", "numpy", "scipy", "optuna")
 
 
 def _rounded(value: Any) -> Any:
-    """Return what was found as JSON, its floats to six digits: what is beyond them is of no use to a reader."""
+    """Return the findings as JSON, with floats rounded to six digits."""
     if isinstance(value, Spread):
         value = value.as_dict()
     if is_dataclass(value):

@@ -1,4 +1,4 @@
-"""The report's page's second half: what each step beyond it is worth, and how well the winner is chosen."""
+"""The second half of the report's page: what each step beyond it is worth, and how well the winner is chosen."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from reproduction.spread import Spread, gain, lowest_to_highest, mean_of
 
 
 def beyond(found: Findings, conditions: Mapping[str, Any]) -> str:
-    """Return what each step is worth on the test images."""
+    """Return the section on the value of each step, on the test images."""
     longer = conditions["longer"]
     return section(
         "Beyond the report: the same network and method",
@@ -26,7 +26,7 @@ def beyond(found: Findings, conditions: Mapping[str, Any]) -> str:
 
 
 def worth_of_steps(tests: Mapping[str, Spread], file: str, conditions: Mapping[str, Any]) -> list[str]:
-    """Return picture, table and verdict on steps in order, of which the test accuracies are given by key."""
+    """Return the picture, table and verdict of steps in order, from their test accuracies by key."""
     gains = [None, *(after.less(before) for before, after in itertools.pairwise(tests.values()))]
     rows = [
         (str(place), LABELS[key].words, mean_of(test), lowest_to_highest(test), gain(more) if more else "–")
@@ -47,13 +47,17 @@ def _verdict(tests: Sequence[Spread], gains: Sequence[Spread | None]) -> str:
     gained = [str(place) for place, more in enumerate(gains) if more and more.estimate.low > 0]
     lost = [str(place) for place, more in enumerate(gains) if more and more.estimate.high < 0]
     open_ones = [str(place) for place, more in enumerate(gains) if more and str(place) not in (*gained, *lost)]
-    told = [("gains", gained), ("loses", lost), ("cannot be told from no change with so many campaigns", open_ones)]
-    by_step = "; ".join(f"step {' and '.join(places)} {what}" for what, places in told if places)
+    verdicts = [
+        ("gains", gained),
+        ("loses", lost),
+        ("cannot be distinguished from no change with so many campaigns", open_ones),
+    ]
+    by_step = "; ".join(f"step {' and '.join(places)} {what}" for what, places in verdicts if places)
     return f"All together: {gain(whole)} points. By their 95 % intervals, {by_step}."
 
 
 def choice(found: Findings) -> str:
-    """Return how well the winner is chosen: the highest value's optimism, and the simulated study of the rules."""
+    """Return the section on the choice of the winner: the optimism of the highest value, and the simulated rules."""
     rows = [
         (rule, mean_of(shares.best), mean_of(shares.truth), f"{100 * shares.regret.mean:.2f}")
         for rule, shares in found.rules.items()

@@ -1,4 +1,4 @@
-"""The campaigns, and the final trainings of their winners: the accuracies of each step for one seed, as JSON."""
+"""Run the campaigns and the final trainings of their winners: the accuracies of each step for one seed, as JSON."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -18,15 +18,15 @@ from reproduction.plan import NARROWED, Plan
 
 
 def whole(plan: Plan, seed: int, kind: str) -> dict[str, Any]:
-    """Run a campaign of a kind to its end; the step of that name is its own final training."""
+    """Run a campaign of a kind to its end; its final training is the step of the same name."""
     status = _run(plan, plan.campaign(kind, seed))
     return {"status": _told(status), "steps": {kind: _accuracies(status.final)}}
 
 
 def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
-    """Run the campaign of narrowed ranges and confirmed finalists; train its winners in each further way.
+    """Run the campaign with narrowed ranges and confirmed finalists; train its winners in each further way.
 
-    One without confirmation would search the same trials: its winner is the highest of these.
+    A campaign without confirmation would search the same trials, so its winner is the highest of these.
     """
     campaign = plan.campaign(NARROWED, seed)
     status = _run(plan, campaign)
@@ -49,7 +49,7 @@ def choice(plan: Plan, seed: int) -> dict[str, Any]:
 
 
 def highest(status: Status) -> str:
-    """Return the trial of the highest value as STUDY#NUMBER, the first of equals: the winner without finalists."""
+    """Return the trial with the highest value as STUDY#NUMBER (the first of equals): the winner without finalists."""
     best = [(stage.study, trial) for stage in status.stages for trial in stage.best[:1]]
     study, trial = max(best, key=lambda pair: pair[1].value)
     return f"{study}#{trial.number}"
@@ -69,9 +69,9 @@ def _train(plan: Plan, export: Export, final_settings: FinalSettings) -> FinalRe
 
 
 def _told(status: Status) -> dict[str, Any]:
-    """Return how a campaign ended, without the places of this machine."""
-    told = status.as_dict()
-    return {key: told[key] for key in ("campaign", "stages", "winner", "confirm")}
+    """Return the final status of a campaign, without paths of this machine."""
+    status_json = status.as_dict()
+    return {key: status_json[key] for key in ("campaign", "stages", "winner", "confirm")}
 
 
 def _accuracies(final: FinalResult | None) -> dict[str, Any]:

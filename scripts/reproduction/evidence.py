@@ -1,4 +1,4 @@
-"""Table 1, Figure 1, and the settings that the report names, trained by us: each for one seed, as JSON."""
+"""Measure Table 1, Figure 1, and the settings that the report names: each for one seed, as JSON."""
 
 import math
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from coarsefine.search.training.images import load_images
 from reproduction.plan import ETA, RHOS_EPOCHS, Plan
 
 _IMAGES, _SAMPLE, _QUICK_SAMPLE = 20, 1000, 50
-"""Of the gradient check: images in the cost, and coordinates of each tensor."""
+"""Gradient check: images in the cost, and coordinates of each tensor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """A way in which the report's code may have differed from ours, since it does not say."""
+    """A way in which the report's code may have differed from ours; the report does not say."""
 
     order: Order
     spread: float | None
@@ -41,37 +41,37 @@ VARIATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A setting that the report shows the loss curve of."""
+    """A setting whose loss curve the report shows."""
 
     where: str
     eta: float
     lam: float
     epochs: int
     searched: float | None
-    """The validation accuracy it reports of its search; None of the final training."""
+    """The validation accuracy that the report states for its search; None for the final training."""
 
 
 def the_report() -> Reported:
-    """Return the numbers of the report."""
+    """Return the report's numbers."""
     found = reported_for(Campaign.load("paper"))
     assert found is not None, "the preset `paper` is the report's"  # noqa: S101
     return found
 
 
 def named_settings() -> list[Named]:
-    """Return the settings of the report's Figures 2 to 8, with the epochs that their captions say."""
-    told, captions = the_report(), {"coarse": 10, "fine": 15}
+    """Return the settings of the report's Figures 2 to 8, with the epochs in their captions."""
+    report, captions = the_report(), {"coarse": 10, "fine": 15}
     searched = [
         Named(best["where"], best["eta"], best["lambda"], epochs, best["accuracy"])
         for stage, epochs in captions.items()
-        for best in told.best_of(stage)
+        for best in report.best_of(stage)
     ]
-    final = told.final
+    final = report.final
     return [*searched, Named("Figure 8", final["eta"], final["lambda"], final["epochs"], None)]
 
 
 def images_of(plan: Plan) -> Dataset:
-    """Return the images that everything is measured on."""
+    """Return the images that all measurements use."""
     return load_images(plan.data, plan.source, lambda _: None)
 
 
@@ -85,12 +85,12 @@ def check(plan: Plan, seed: int) -> dict[str, Any]:
 def momentum(plan: Plan, seed: int) -> dict[str, Any]:
     """Train with each ρ."""
     subject, epochs = Subject(plan.data, plan.model), plan.epochs(RHOS_EPOCHS)
-    _, told = study_momentum(subject, images_of(plan), eta=ETA, epochs=epochs, seed=seed, told=lambda _: None)
-    return told
+    _, outcome = study_momentum(subject, images_of(plan), eta=ETA, epochs=epochs, seed=seed, told=lambda _: None)
+    return outcome
 
 
 def settings(plan: Plan, seed: int, variation: str) -> dict[str, Any]:
-    """Train the settings that the report names; those of as many epochs together."""
+    """Train the settings that the report names; settings with the same number of epochs train together."""
     named, data = named_settings(), images_of(plan)
     groups = [[n for n in named if n.epochs == epochs] for epochs in sorted({n.epochs for n in named})]
     with threadpool_limits(1):
@@ -114,7 +114,7 @@ def _train(plan: Plan, group: Sequence[Named], way: Variation, seed: int, data: 
             "train_losses": [r[lane].train_loss for r in reports],
             "validation_losses": [r[lane].validation.loss for r in reports],
             "validation_accuracies": [r[lane].validation.accuracy for r in reports],
-            # The report measures its final setting alone on the test images, and so do we.
+            # The report measures only its final setting on the test images, and so do we.
             **(_ends(*(end[lane] for end in ends)) if n.searched is None else {}),
         }
         for lane, n in enumerate(group)
@@ -126,7 +126,7 @@ def _ends(train: Evaluation, test: Evaluation) -> dict[str, float]:
 
 
 def _draw_smaller(training: Training, spread: float) -> None:
-    """Shrink the weights as drawn, of standard deviation 1/√fan-in, to another one."""
+    """Rescale the initial weights from the standard deviation 1/√fan-in to another one."""
     theta = training.theta
     theta.W1 *= theta.W1.dtype.type(spread * math.sqrt(theta.W1.shape[-1]))
     theta.W2 *= theta.W2.dtype.type(spread * math.sqrt(theta.W2.shape[-1]))

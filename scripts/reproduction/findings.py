@@ -1,4 +1,4 @@
-"""From what was measured to what is told: every number of the page, and the JSON of them."""
+"""Compute every number of the page from the measurements, and their JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from reproduction.plan import FIXED, NARROWED
 from reproduction.spread import Spread
 
 Outcomes = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Of each kind of measurement, one for each seed."""
+"""The outcomes of each kind of measurement, one per seed."""
 SEARCH_EPOCHS = 10
-"""After which the report's searches compare."""
+"""The epoch after which the report's searches compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Momentum:
 
     rho: float
     loss: Spread
-    """Of the training images, in the last epoch."""
+    """Loss on the training images in the last epoch."""
     accuracy: Spread
-    """The highest on the validation images."""
+    """The highest accuracy on the validation images."""
     arrives: Spread | None
-    """After how many epochs it has the loss that ρ = 0 ends with; None where it never has on some seed."""
+    """Epochs until the loss at which ρ = 0 ends; None if it is never reached with some seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,21 @@ class Search:
     reported: Mapping[str, Any]
     best: Spread
     points: tuple[tuple[float, float], ...]
-    """η and λ of the best, for each seed."""
+    """η and λ of the best trial, for each seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting that the report names, trained by us in each variation."""
+    """A setting that the report names, trained in each variation."""
 
     named: Named
     searched: Mapping[str, Spread]
-    """Validation accuracy after as many epochs as a search has."""
+    """Validation accuracy after the epochs of a search."""
     last: Spread
-    """After the epochs of the figure, in our own way."""
+    """Accuracy after the epochs of the figure, in our own variation."""
     train: Mapping[str, Spread]
     test: Mapping[str, Spread]
-    """Of the final setting alone."""
+    """Test accuracy; only of the final setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,53 +68,53 @@ class Step:
 
     key: str
     test: Spread
-    """The mean of each campaign's final trainings."""
+    """Mean of the final trainings of each campaign."""
     gain: Spread | None
-    """Over the step before it, campaign by campaign; None of the first."""
+    """Gain over the previous step, campaign by campaign; None for the first step."""
     ensemble: Spread | None
     seeds: Spread
-    """Standard deviation of the final trainings of one winner."""
+    """Standard deviation of one winner's final trainings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a rule picks in the simulated study, for each measured campaign."""
+    """The picks of a rule in the simulation, for each measured campaign."""
 
     best: Spread
-    """How often it is the truly best of what was tried."""
+    """How often it picks the truly best setting tried."""
     truth: Spread
     regret: Spread
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that the page tells."""
+    """All numbers of the page."""
 
     tensors: list[Tensor]
     momentum: list[Momentum]
     searches: list[Search]
     settings: list[Setting]
     train: Spread
-    """Of the campaigns' final trainings, on the winner's own seed: what the report has one of."""
+    """Final trainings of the campaigns with the winner's own seed; the report has one."""
     test: Spread
     lams: tuple[float, ...]
-    """λ of the campaigns' winners."""
+    """λ of the winners of the campaigns."""
     steps: list[Step]
     optimism: Spread
-    """By how much the highest value of a search is above what its setting comes to on fresh seeds."""
+    """How much the highest value of a search exceeds the accuracy of its setting on new seeds."""
     rules: dict[str, Rule]
     noise: Spread
-    """Standard deviation of a seed."""
+    """Standard deviation over seeds."""
     repetitions: int
 
     @property
     def searched(self) -> list[Setting]:
-        """Return the settings for which the report gives a validation accuracy."""
+        """Return the settings for which the report states a validation accuracy."""
         return [setting for setting in self.settings if setting.named.searched is not None]
 
     @property
     def final_setting(self) -> Setting:
-        """Return the report's final one."""
+        """Return the report's final setting."""
         return self.settings[-1]
 
     @property
@@ -128,13 +128,13 @@ class Findings:
         return float(the_report().final["train_accuracy"])
 
     def apart(self, variation: str) -> Spread:
-        """Return how far the report's settings are above what it reports of them: their mean, seed by seed."""
+        """Return by how much our accuracies of the report's settings exceed the reported ones, for each seed."""
         rows = [[v - (s.named.searched or 0.0) for v in s.searched[variation].values] for s in self.searched]
         return Spread.of([fmean(column) for column in zip(*rows, strict=True)])
 
 
 def find(measured: Outcomes) -> Findings:
-    """Return what was found."""
+    """Return the findings."""
     fixed = measured[FIXED]
     own = [outcome["steps"]["fixed"] for outcome in fixed]
     return Findings(
@@ -165,7 +165,7 @@ def _rules(studies: Sequence[Mapping[str, Any]]) -> dict[str, Rule]:
 def _tensors(checks: Sequence[Mapping[str, Any]]) -> list[Tensor]:
     errors = [{tensor["tensor"]: tensor["relative_error"] for tensor in check["tensors"]} for check in checks]
     reported = the_report().gradient_check["errors"]
-    return [Tensor(name, told, tuple(error[name] for error in errors)) for name, told in reported.items()]
+    return [Tensor(name, value, tuple(error[name] for error in errors)) for name, value in reported.items()]
 
 
 def _momentum(studies: Sequence[Mapping[str, Any]]) -> list[Momentum]:
@@ -191,8 +191,8 @@ def _arrival(losses: Sequence[float | None], wanted: float) -> int | None:
 def _searches(campaigns: Sequence[Mapping[str, Any]]) -> list[Search]:
     report = the_report()
     return [
-        _search(told["name"], report.best_of(told["name"])[0], [c["status"]["stages"][place] for c in campaigns])
-        for place, told in enumerate(report.stage)
+        _search(stage["name"], report.best_of(stage["name"])[0], [c["status"]["stages"][place] for c in campaigns])
+        for place, stage in enumerate(report.stage)
     ]
 
 
@@ -216,7 +216,7 @@ def _setting(place: int, named: Named, measured: Outcomes) -> Setting:
 
 
 def _steps(measured: Outcomes) -> list[Step]:
-    """Return the steps in order, each compared with the one before it."""
+    """Return the steps in order, each compared with the previous one."""
     by_seed = zip(*(measured[kind] for kind in (FIXED, NARROWED)), strict=True)
     finals = [{key: final for outcome in of_seed for key, final in outcome["steps"].items()} for of_seed in by_seed]
     steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""What there is to measure, each piece kept as a file once it is done, so that a run goes on where it was left."""
+"""Run the measurements; each result is kept as a file, so that an interrupted run resumes."""
 
 import json
 import signal
@@ -24,40 +24,42 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece: a measurement for one seed."""
+    """A measurement for one seed."""
 
     kind: str
     seed: int
     measure: Callable[[Plan, int], dict[str, Any]]
 
     def file(self, plan: Plan) -> Path:
-        """Return where its outcome is kept."""
+        """Return the file of its outcome."""
         return plan.folder / "measured" / f"{self.kind}-{self.seed}.json"
 
 
 _Measures = dict[str, Callable[[Plan, int], dict[str, Any]]]
 _FIRST: _Measures = {
-    NARROWED: campaigns.narrowed,  # the longest first: the cores are then done at about the same time
+    NARROWED: campaigns.narrowed,  # the longest first, so that the cores finish at about the same time
     FIXED: partial(campaigns.whole, kind=FIXED),
     "momentum": evidence.momentum,
     **{f"settings-{name}": partial(evidence.settings, variation=name) for name in evidence.VARIATIONS},
     "gradients": evidence.check,
 }
 _THEN: _Measures = {"selection": campaigns.choice}
-"""What takes a campaign that is at its end."""
+"""Measurements that need a finished campaign."""
 _PRESET: _Measures = {PRESET: partial(campaigns.whole, kind=PRESET)}
 _HIDDEN: _Measures = {HIDDEN: partial(campaigns.whole, kind=HIDDEN)}
 PARTS: dict[str, tuple[_Measures, ...]] = {
     "report": (_FIRST, _THEN),
     "preset": (_PRESET,),
-    "hidden": (_PRESET | _HIDDEN,),  # its step follows that of the preset, on the same page
+    "hidden": (_PRESET | _HIDDEN,),  # its step follows that of the preset on the same page
 }
-"""What is measured for each part, in this order."""
+"""The measurements of each part, in order."""
 
 
 def measure_all(plan: Plan, part: str, cores: int, say: Say) -> dict[str, list[dict[str, Any]]]:
-    """Return a part's outcomes of each kind, by seed in order; measure, on as many cores, what is not there yet."""
-    create_storage(locate(plan.storage)).close()  # by one process: several that create one SQLite file collide
+    """Return a part's outcomes of each kind, in the order of the seeds; measure the missing ones on `cores` cores."""
+    create_storage(
+        locate(plan.storage)
+    ).close()  # by one process: several processes that create one SQLite file collide
     return {kind: kept for measures in PARTS[part] for kind, kept in _measure(plan, measures, cores, say).items()}
 
 
@@ -79,23 +81,23 @@ def _measure_missing(plan: Plan, jobs: Sequence[Job], cores: int, say: Say) -> N
                 future.result()
                 say(f"{ended} of {len(jobs)}: {futures[future].kind}, seed {futures[future].seed}")
         except BrokenProcessPool as error:
-            told = (
+            message = (
                 f"A process that measures was killed. What is done is kept in {plan.folder}: the same command goes on."
             )
-            raise WorkersFailed(told, 1) from error
+            raise WorkersFailed(message, 1) from error
         except BaseException:
-            for child in active_children():  # campaigns and trainings go on from their last checkpoint
+            for child in active_children():  # campaigns and trainings resume from their last checkpoint
                 child.terminate()
             raise
 
 
 def _leave_interrupts() -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes, to the one that started this."""
+    """Ignore Ctrl-C, which the terminal sends to all processes: the parent handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def take(plan: Plan, job: Job) -> None:
-    """Measure one piece, and keep it: whole, or not at all."""
+    """Run one measurement, and write its outcome atomically."""
     began = time.process_time()
     outcome = job.measure(plan, job.seed)
     outcome["seconds"] = round(time.process_time() - began, 1)

@@ -7,12 +7,12 @@ _QUICK = "**The quick form: few trials, epochs and seeds. It shows that all can 
 
 
 def quick_warning(conditions: Mapping[str, Any]) -> str:
-    """Return what warns of the quick form's numbers, where it is one."""
+    """Return a warning about the numbers if this is the quick form, else nothing."""
     return _QUICK if conditions["quick"] else ""
 
 
 def section(title: str, *blocks: str) -> str:
-    """Return a section: its blocks, an empty line between them; an empty block is left out."""
+    """Return a section with empty lines between its blocks; empty blocks are left out."""
     return "\n\n".join([f"## {title}", *filter(None, blocks)])
 
 
@@ -28,5 +28,5 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def picture(alt: str, file: str) -> str:
-    """Return a picture that lies beside the page."""
+    """Return a picture in the page's folder."""
     return f"![{alt}]({file})"

@@ -1,4 +1,4 @@
-"""The page: tables and sentences, all of them from what was measured. First the report, then what lies beyond it."""
+"""The page: tables and sentences computed from the measurements. First the report, then what lies beyond it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from reproduction.evidence import AS_OURS, VARIATIONS, Variation, the_report
 from reproduction.findings import SEARCH_EPOCHS, Findings, Momentum, Setting
 from reproduction.markdown import bullets, picture, quick_warning, section, table
 from reproduction.pictures import MOMENTUM, SEARCHES, SETTINGS
-from reproduction.spread import Spread, beside, gain, lowest_to_highest, mean_of, percent
+from reproduction.spread import Spread, compared, gain, lowest_to_highest, mean_of, percent
 
 
 def write_page(found: Findings, conditions: Mapping[str, Any]) -> str:
@@ -38,13 +38,13 @@ def _gradients(found: Findings) -> str:
     rows = [(t.name, f"{t.reported:.2e}", f"{min(t.errors):.1e} to {max(t.errors):.1e}") for t in found.tensors]
     larger = [tensor.name for tensor in found.tensors if max(tensor.errors) > tensor.reported]
     but = f", but for {', '.join(larger)}" if larger else ""
-    told = (
+    text = (
         f"On every seed ours is the smaller one{but}. We take central "
         "differences in float64, and leave out coordinates whose step carries a hidden unit across its kink, where "
         "there is no derivative. The report does not say how it took its differences."
     )
     columns = ("relative error of", "the report", "ours, lowest to highest")
-    return section("Table 1: gradient check", table(columns, rows), told)
+    return section("Table 1: gradient check", table(columns, rows), text)
 
 
 def _momentum(curves: Sequence[Momentum]) -> str:
@@ -81,11 +81,11 @@ def _better(curves: Sequence[Momentum]) -> str:
     seeds = range(len(curves[0].loss.values))
     lowest = [min(curves, key=lambda c, s=seed: c.loss.values[s]).rho for seed in seeds]  # type: ignore[misc]
     highest = [max(curves, key=lambda c, s=seed: c.accuracy.values[s]).rho for seed in seeds]  # type: ignore[misc]
-    told = f"The lowest training loss at the end has {_counted(lowest)}, the highest validation accuracy"
+    text = f"The lowest training loss at the end has {_counted(lowest)}, the highest validation accuracy"
     if {0.9} in (set(lowest), set(highest)):
-        return f"{told} {_counted(highest)}: ρ = 0.9 is the better one here, too."
+        return f"{text} {_counted(highest)}: ρ = 0.9 is the better one here, too."
     differs = "the report's ρ = 0.9 is neither on every seed; its curves are of one training, at an η it does not state"
-    return f"{told} {_counted(highest)}: {differs}."
+    return f"{text} {_counted(highest)}: {differs}."
 
 
 def _counted(rhos: Sequence[float]) -> str:
@@ -105,7 +105,7 @@ def _searches(found: Findings) -> str:
         "The three searches: validation accuracy of the best of each",
         picture("Validation accuracy of the best of each search", SEARCHES),
         table(columns, rows),
-        bullets(f"{s.name}: {beside(s.reported['accuracy'], s.best, 'campaigns')}." for s in found.searches),
+        bullets(f"{s.name}: {compared(s.reported['accuracy'], s.best, 'campaigns')}." for s in found.searches),
         f"From the first search to the last, the report gains {100 * rise:.2f} points; ours: "
         f"{gain(last.best.less(first.best))}. {_why_searches(found)}",
     )
@@ -113,13 +113,13 @@ def _searches(found: Findings) -> str:
 
 def _why_searches(found: Findings) -> str:
     apart = found.apart(AS_OURS)
-    told = (
+    text = (
         f"The six settings that the report lists of its searches, trained by us for as many epochs, come out at "
         f"{gain(apart)} points from what it reports of them"
     )
     if apart.estimate.low <= 0 <= apart.estimate.high:
-        return f"{told}: the same settings give the same."
-    return f"{told}: the difference is not one of draws, but of how the network is trained or measured. Next is where."
+        return f"{text}: the same settings give the same."
+    return f"{text}: the difference is not one of draws, but of how the network is trained or measured. Next is where."
 
 
 def _named(found: Findings) -> str:
@@ -149,7 +149,7 @@ def _named(found: Findings) -> str:
 def _why_named(found: Findings) -> str:
     ours = found.apart(AS_OURS)
     changes = {name: found.apart(name).less(ours) for name in VARIATIONS if name != AS_OURS}
-    told = "; ".join(f"{VARIATIONS[name].words}: {gain(change)}" for name, change in changes.items())
+    text = "; ".join(f"{VARIATIONS[name].words}: {gain(change)}" for name, change in changes.items())
     left = min((found.apart(name) for name in VARIATIONS), key=lambda spread: abs(spread.mean))
     chance, n = 100 * _chance(found), f"{the_report().validation_images:,}"
     if 100 * abs(left.mean) <= chance:
@@ -161,7 +161,7 @@ def _why_named(found: Findings) -> str:
         why = (
             f"That is more than another choice of {n} images explains ({chance:.1f} points, 95 %): we do not know why."
         )
-    return f"In points, of the mean of all six: {told}. At the nearest, {gain(left)} are left. {why}"
+    return f"In points, of the mean of all six: {text}. At the nearest, {gain(left)} are left. {why}"
 
 
 def _chance(found: Findings) -> float:
@@ -193,8 +193,8 @@ def _why_final(found: Findings, setting: Setting) -> Iterable[str]:
     for part, reported, own, ours in parts:
         holding = [way.words for name, way in VARIATIONS.items() if own[name].holds(reported)]
         spread = f"the report's is within the spread of its own setting ({'; '.join(holding)})"
-        told = spread if holding else "its own setting gives what it reports in none of our ways"
-        yield f"{part} accuracy: {told}. Our campaigns' own winners: {beside(reported, ours, 'campaigns')}."
+        text = spread if holding else "its own setting gives what it reports in none of our ways"
+        yield f"{part} accuracy: {text}. Our campaigns' own winners: {compared(reported, ours, 'campaigns')}."
     reported = the_report().final["lambda"]
     smaller = sum(lam < reported for lam in found.lams)
     yield (
@@ -206,7 +206,7 @@ def _why_final(found: Findings, setting: Setting) -> Iterable[str]:
 
 
 def _how(way: Variation) -> str:
-    """Return a variation's words as they follow a verb."""
+    """Return a variation's description as it follows a verb."""
     return way.words if way == VARIATIONS[AS_OURS] else f"with {way.words}"
 
 

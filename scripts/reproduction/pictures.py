@@ -1,4 +1,4 @@
-"""The pictures: Figure 1, Figures 2 to 8, the searches, and the steps beyond the report."""
+"""Draw the pictures: Figure 1, Figures 2 to 8, the searches, and the steps beyond the report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ _SMALL = Box(0, 0, 236, 130)
 
 
 def draw_all(folder: Path, measured: Outcomes, found: Findings) -> None:
-    """Write the four of the report's page."""
+    """Write the four pictures of the report's page."""
     _momentum(folder / MOMENTUM, measured["momentum"])
     _settings(folder / SETTINGS, measured[f"settings-{AS_OURS}"], found)
-    told = [search.reported["accuracy"] for search in found.searches]
+    of_report = [search.reported["accuracy"] for search in found.searches]
     _columns(
         folder / SEARCHES, "Validation accuracy of the best of each search, one dot a campaign",
-        [search.name for search in found.searches], [search.best for search in found.searches], told,
+        [search.name for search in found.searches], [search.best for search in found.searches], of_report,
     )  # fmt: skip
     draw_steps(folder / STEPS, {step.key: step.test for step in found.steps})
 
@@ -41,7 +41,9 @@ def _momentum(path: Path, studies: Sequence[Any]) -> None:
         Line(f"ρ = {rho:g}", colour, [study["curves"][place]["train_losses"] for study in studies])
         for place, (rho, colour) in enumerate(zip(rhos, COLOURS, strict=True))
     ]
-    shown = [line for line in lines if all(None not in of_seed for of_seed in line.seeds)]  # what diverged has no curve
+    shown = [
+        line for line in lines if all(None not in of_seed for of_seed in line.seeds)
+    ]  # a diverged training has no curve
     box = Box(_LEFT, 40, _WIDTH - _LEFT - 16, 300)
     names = [(line.name, line.colour) for line in shown]
     parts = [
@@ -68,9 +70,9 @@ def _losses(trainings: Sequence[Any], place: int) -> list[Line]:
     return [Line(name, colour, [t["curves"][place][key] for t in trainings]) for name, colour, key in kinds]
 
 
-def _columns(path: Path, title: str, names: Sequence[str], ours: Sequence[Spread], told: Sequence[float]) -> None:
-    """Draw a column of dots for each name, joined by campaign, their mean, and what the report has."""
-    values = [100 * value for spread in ours for value in spread.values] + [100 * value for value in told]
+def _columns(path: Path, title: str, names: Sequence[str], ours: Sequence[Spread], of_report: Sequence[float]) -> None:
+    """Draw a column of dots for each name, joined by campaign, their mean, and the report's value."""
+    values = [100 * value for spread in ours for value in spread.values] + [100 * value for value in of_report]
     room = 0.08 * (max(values) - min(values)) + 0.05
     box = Box(_LEFT, 40, _WIDTH - _LEFT - 16, 260)
     y = Axis(min(values) - room, max(values) + room, box.top + box.height, box.top)
@@ -80,19 +82,20 @@ def _columns(path: Path, title: str, names: Sequence[str], ours: Sequence[Spread
     for seed in range(len(ours[0].values)):
         joined = " ".join(f"{x:.1f},{y(100 * s.values[seed]):.1f}" for x, s in zip(centres, ours, strict=True))
         parts.append(f'<polyline class="thin" points="{joined}"/>')
-    for x, name, spread, reported in zip(centres, names, ours, told, strict=True):
+    for x, name, spread, reported in zip(centres, names, ours, of_report, strict=True):
         parts += _column(x, wide, y, spread, reported)
         parts += [text(x, box.top + box.height + 18 + 15 * line, w, "small", "middle") for line, w in _lines(name)]
-    parts += [text(_LEFT + 535, 32, "● ours, — their mean", "a"), text(_LEFT + 695, 32, "- - the report", "told")]
+    parts += [text(_LEFT + 535, 32, "● ours, — their mean", "a"), text(_LEFT + 695, 32, "- - the report", "reported")]
     write(path, _WIDTH, 360, title, parts)
 
 
 def _column(x: float, wide: float, y: Axis, spread: Spread, reported: float) -> list[str]:
-    mean, told = y(100 * spread.mean), y(100 * reported)
+    mean, level = y(100 * spread.mean), y(100 * reported)
+    left, right = x - wide / 2 + 4, x + wide / 2 - 4
     return [
         *(f'<circle class="dot a" cx="{x:.1f}" cy="{y(100 * value):.1f}" r="4"/>' for value in spread.values),
         f'<line class="line a" x1="{x - 26:.1f}" x2="{x + 26:.1f}" y1="{mean:.1f}" y2="{mean:.1f}"/>',
-        f'<line class="told" x1="{x - wide / 2 + 4:.1f}" x2="{x + wide / 2 - 4:.1f}" y1="{told:.1f}" y2="{told:.1f}"/>',
+        f'<line class="reported" x1="{left:.1f}" x2="{right:.1f}" y1="{level:.1f}" y2="{level:.1f}"/>',
     ]
 
 

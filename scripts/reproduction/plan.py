@@ -1,4 +1,4 @@
-"""What is measured: the sizes of the whole and of the quick form, and the campaigns they make of the presets."""
+"""The plan: the sizes of the full and the quick form, and their campaigns, made from the presets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from coarsefine.search.campaign.schema import (
 )
 
 RHOS_EPOCHS = 200
-"""Of the report's Figure 1."""
+"""Learning rate of the report's Figure 1."""
 ETA = 0.01
-"""Of Figure 1, where the report states none: what `coarsefine momentum` takes."""
+"""Epochs of Figure 1: the report states none, so the default of `coarsefine momentum` is used."""
 FIXED, NARROWED, PRESET, HIDDEN = "fixed", "narrowed", "preset", "hidden"
 HIDDEN_UNITS = (25, 100, 25)
-"""Lowest, highest, and the step between, of the search that has them as a third parameter; the report has 50."""
+"""Lowest, highest and step of the hidden units where they are a third parameter; the report has 50."""
 HIDDEN_TRIALS = 20
-"""Of each of its stages: larger networks cost more, and it is to take as long as the search without them."""
+"""Trials of each of its stages: larger networks cost more, and it should take as long as the search without them."""
 _QUICK_TRIALS = 4
 _LONGER = FinalSettings(epochs=40, decay=0.93)
-"""Of the longer final training: fixed before any test image was used, by validation accuracies."""
+"""Settings of the longer final training, chosen by validation accuracies before any test image was used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a step beyond the report is called."""
+    """The name of a step beyond the report."""
 
     short: str
     words: str
@@ -57,37 +57,37 @@ LABELS = {
         "that it takes about as long".format(*HIDDEN_UNITS, HIDDEN_TRIALS),
     ),
 }
-"""The steps, each on top of the one before it."""
+"""The steps; each builds on the previous one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured, on which images, and where it is kept."""
+    """How much to measure, on which images, and in which folder."""
 
     folder: Path
     source: Path | None
-    """CIFAR-10; None where the digits stand in for it, which only the quick form allows."""
+    """CIFAR-10; None if the digits are used instead, which only the quick form allows."""
     quick: bool
     digits: bool
     seeds: tuple[int, ...]
-    """Of the campaigns. Each is a whole reproduction of its own, and steps are compared seed by seed."""
+    """Seeds of the campaigns. Each is a whole reproduction, and steps are compared seed by seed."""
     trainings: int = 5
-    """Final trainings of each winner, on seeds of their own."""
+    """Number of final trainings of each winner, each with its own seed."""
 
     @property
     def storage(self) -> Path:
-        """Return where the campaigns are."""
+        """Return the storage of the campaigns."""
         return self.folder / "studies.db"
 
     @property
     def data(self) -> Data:
-        """Return the images: the report's, in the quick form half of them."""
+        """Return the images: the report's, or half of them in the quick form."""
         if self.digits:
             return Data(dataset="digits")
         return Data(dataset="cifar10", train=["data_batch_1"]) if self.quick else Campaign.load("paper").images
 
     def data_of(self, campaign: Campaign) -> Data:
-        """Return the same images, of which a preset may hold some out of training."""
+        """Return the same images, with those that a preset holds out of training."""
         return self.data if self.digits else self.data.model_copy(update={"held_out": campaign.images.held_out})
 
     @property
@@ -102,7 +102,7 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return what must be the same wherever measurements are put together; seeds may be added."""
+        """Return the conditions that all measurements of a folder must share; seeds may be added."""
         return {"quick": self.quick, "data": self.data.model_dump(mode="json"), "trainings": self.trainings}
 
     @property
@@ -111,7 +111,7 @@ class Plan:
         return _LONGER.model_copy(update={"epochs": self.epochs(_LONGER.epochs)})
 
     def epochs(self, asked: int) -> int:
-        """Return how many epochs are trained where the report has this many."""
+        """Return the number of epochs to train where the report has this many."""
         return max(2, asked // 20) if self.quick else asked
 
     def campaign(self, kind: str, seed: int) -> Campaign:
@@ -120,7 +120,7 @@ class Plan:
 
     def _sized(self, campaign: Campaign, name: str, seed: int) -> Campaign:
         final = {"epochs": self.epochs(campaign.final_settings.epochs), "seeds": self.trainings}
-        told: dict[str, Any] = {
+        changes: dict[str, Any] = {
             "name": name,
             "seed": seed,
             "data": self.data_of(campaign),
@@ -128,9 +128,9 @@ class Plan:
             "final": campaign.final_settings.model_copy(update=final),
         }
         if self.quick:
-            told["stage"] = [self._quick(stage) for stage in campaign.stage]
-            told["confirm"] = campaign.confirm and Confirm(top=2, seeds=2)
-        return campaign.model_copy(update=told)
+            changes["stage"] = [self._quick(stage) for stage in campaign.stage]
+            changes["confirm"] = campaign.confirm and Confirm(top=2, seeds=2)
+        return campaign.model_copy(update=changes)
 
     def _shorter(self, model: Model) -> Model:
         return model.model_copy(update={"epochs": self.epochs(model.epochs)})
@@ -146,9 +146,9 @@ def _fixed() -> Campaign:
 
 
 def _narrowed() -> Campaign:
-    """Return the report's search with each finer range drawn from the best trials before it, and finalists confirmed.
+    """Return the report's search with narrowed ranges and confirmed finalists.
 
-    Nothing is pruned, so that the ranges are all that differs; the coarse stage is the report's to the bit.
+    Nothing is pruned, so that only the ranges differ; the coarse stage equals the report's to the bit.
     """
     paper, preset = _fixed(), _preset()
     own = {"pruner": "none", "rungs": None, "narrow": Narrow(top=8)}
@@ -157,7 +157,7 @@ def _narrowed() -> Campaign:
 
 
 def _preset() -> Campaign:
-    """Return the search that is meant to be used, on the images as they are: its page was measured before `mirror`."""
+    """Return the recommended search, without mirrored images: its page was measured before `mirror` existed."""
     preset = Campaign.load("cifar10")
     return preset.model_copy(update={"model": preset.network.model_copy(update={"mirror": False})})
 
@@ -165,8 +165,8 @@ def _preset() -> Campaign:
 def _hidden() -> Campaign:
     """Return that search with a third parameter."""
     preset, (low, high, step) = _preset(), HIDDEN_UNITS
-    told = preset.stage[0].model_dump(by_alias=True, exclude_unset=True)
-    coarse = Stage.model_validate({**told, "hidden": {"integer": [low, high], "step": step}})
+    changes = preset.stage[0].model_dump(by_alias=True, exclude_unset=True)
+    coarse = Stage.model_validate({**changes, "hidden": {"integer": [low, high], "step": step}})
     stages = [stage.model_copy(update={"trials": HIDDEN_TRIALS}) for stage in (coarse, *preset.stage[1:])]
     return preset.model_copy(update={"stage": stages})
 

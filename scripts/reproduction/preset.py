@@ -1,4 +1,4 @@
-"""The second page: what the preset `cifar10` comes to, and, where it is measured, a third searched parameter adds."""
+"""The second page: the result of the preset `cifar10`, and the gain of a third searched parameter if measured."""
 
 import json
 from collections.abc import Mapping
@@ -17,55 +17,55 @@ from reproduction.plan import HIDDEN, LABELS, PRESET, Plan
 from reproduction.spread import Spread, lowest_to_highest, percent
 
 _GOAL = 0.5
-"""Test accuracy that the preset is meant to reach with the report's 50 hidden units."""
+"""Test accuracy that the preset should reach with the report's 50 hidden units."""
 _ALIKE = ("quick", "images", "trainings", "seeds")
-"""Conditions that both pages must have in common."""
+"""Conditions that both pages must share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """What a campaign chose, and what its final trainings came to."""
+    """The choice of a campaign, and the results of its final trainings."""
 
     seed: int
     params: Mapping[str, Any]
     tests: tuple[float, ...]
     """Test accuracy of each final training."""
     ensemble: float
-    """Of all of them together."""
+    """Test accuracy of their ensemble."""
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What is taken from the report's page."""
+    """Numbers taken from the report's page."""
 
     tests: Mapping[str, Spread]
     """Test accuracies of its steps."""
     machine: str
-    """On which they were measured."""
+    """The machine that measured them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """All that the page tells."""
+    """All numbers of the page."""
 
     machine_before: str
-    """On which the steps of the report's page were measured."""
+    """The machine that measured the steps of the report's page."""
     tests: Mapping[str, Spread]
-    """Of each step in order, the mean test accuracy of each campaign's final trainings: first the report's page's."""
+    """Mean test accuracy of each campaign's final trainings, for each step in order, the report's page first."""
     winners: Mapping[str, list[Winner]]
-    """Of this page's own steps, one of each campaign."""
+    """The results of this page's own steps, one per campaign."""
 
 
 def steps_before(report: Path, conditions: Mapping[str, Any]) -> Before:
-    """Return the steps of the report's page, whose numbers are in the file `report`.
+    """Return the steps of the report's page from the file `report`.
 
-    Raises `UsageError` where that is not there, not whole, or measured under other conditions.
+    Raises `UsageError` if it is missing, incomplete, or measured under other conditions.
     """
     try:
-        told = json.loads(report.read_text("utf-8"))
-        tests = {step["key"]: Spread.of(step["test"]["values"]) for step in told["steps"]}
-        machine = str(told["conditions"]["machine"])
-        there = {name: told["conditions"][name] for name in _ALIKE}
+        page = json.loads(report.read_text("utf-8"))
+        tests = {step["key"]: Spread.of(step["test"]["values"]) for step in page["steps"]}
+        machine = str(page["conditions"]["machine"])
+        there = {name: page["conditions"][name] for name in _ALIKE}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{report} cannot be read ({error!r}): measure the report first, by --part report.") from error
     for name, value in there.items():
@@ -77,7 +77,7 @@ def steps_before(report: Path, conditions: Mapping[str, Any]) -> Before:
 
 
 def find_steps(measured: Outcomes, plan: Plan, before: Before) -> Steps:
-    """Return what was found, after the steps of the report's page."""
+    """Return the findings, after the steps of the report's page."""
     winners = {
         kind: [_winner(seed, outcome, kind) for seed, outcome in zip(plan.seeds, outcomes, strict=True)]
         for kind, outcomes in measured.items()
@@ -115,8 +115,8 @@ def _head(found: Steps, conditions: Mapping[str, Any]) -> str:
 
 def _held_out(conditions: Mapping[str, Any]) -> str:
     held_out = conditions["held_out"]
-    told = f"; the preset holds the last {held_out:,} of those for training out until its final training, to validate"
-    return told if held_out else ""  # the digits, in the quick form
+    note = f"; the preset holds the last {held_out:,} of those for training out until its final training, to validate"
+    return note if held_out else ""  # the digits in the quick form
 
 
 def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What n values of ours say, alone and beside a single one that somebody reported. Accuracies are fractions."""
+"""Statistics of n values of ours, alone and next to a single reported value. Accuracies are fractions."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Take them in the order of the seeds."""
+        """Collect the values in the order of the seeds."""
         return cls(tuple(map(float, values)))
 
     @property
@@ -38,12 +38,12 @@ class Spread:
 
     @property
     def further(self) -> tuple[float, float]:
-        """Return where one further value would lie, 95 times of 100: mean ± t·s·√(1 + 1/n), of normal values."""
+        """Return the 95 % prediction interval of one further normal value: mean ± t·s·√(1 + 1/n)."""
         half = self.half * math.sqrt(len(self.values) + 1)
         return self.mean - half, self.mean + half
 
     def holds(self, value: float) -> bool:
-        """Tell whether a value could be one of ours."""
+        """Return whether a value lies in the prediction interval."""
         low, high = self.further
         return low <= value <= high
 
@@ -58,27 +58,27 @@ class Spread:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent."""
+    """Return a fraction in percent."""
     return f"{100 * share:.2f} %"
 
 
 def mean_of(spread: Spread) -> str:
-    """Return a mean of shares with half its interval, in percent."""
+    """Return a mean of fractions with half its interval, in percent."""
     return f"{100 * spread.mean:.2f} ± {100 * spread.half:.2f} %"
 
 
 def lowest_to_highest(spread: Spread) -> str:
-    """Return the extremes of shares, in percent."""
+    """Return the extremes of fractions, in percent."""
     return f"{100 * min(spread.values):.2f} to {100 * max(spread.values):.2f} %"
 
 
 def gain(spread: Spread) -> str:
-    """Return a mean difference of shares with half its interval, in points."""
+    """Return a mean difference of fractions with half its interval, in points."""
     return f"{100 * spread.mean:+.2f} ± {100 * spread.half:.2f}".replace("-", "−")
 
 
-def beside(reported: float, ours: Spread, one: str) -> str:
-    """Return how a reported share stands to ours, of which one more is called `one`, as the end of a sentence."""
+def compared(reported: float, ours: Spread, one: str) -> str:
+    """Return the end of a sentence that compares a reported fraction with ours; `one` names one more value of ours."""
     low, high = ours.further
     where = f"95 of 100 such {one} would lie between {100 * low:.1f} and {100 * high:.1f} %"
     if ours.holds(reported):

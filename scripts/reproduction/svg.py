@@ -1,4 +1,4 @@
-"""Panels of lines and dots as SVG, in ink that reads on light and on dark pages. No library: the files stay small."""
+"""Panels of lines and dots as small SVG files, in colours for light and dark pages."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,18 +12,18 @@ _STYLE = """
   .small { font-size: 11px; fill: #59636e }
   .frame { fill: none; stroke: #d1d9e0 } .grid { stroke: #d1d9e0; stroke-width: 0.6 }
   .line { fill: none; stroke-width: 1.8 } .thin { fill: none; stroke: #8c959f; stroke-width: 0.8; opacity: 0.6 }
-  .told { stroke: #b42318; stroke-dasharray: 5 3; fill: none } .mark { fill: #b42318 }
+  .reported { stroke: #b42318; stroke-dasharray: 5 3; fill: none } .mark { fill: #b42318 }
   .a { stroke: #2563b0 } .b { stroke: #c2610c } .c { stroke: #1f7a45 } .d { stroke: #8b3fa8 }
   .dash { stroke-dasharray: 5 3 }
   .band { stroke: none; opacity: 0.2 }
   .band.a, .dot.a, text.a { fill: #2563b0 } .band.b, .dot.b, text.b { fill: #c2610c }
   .band.c, .dot.c, text.c { fill: #1f7a45 } .band.d, .dot.d, text.d { fill: #8b3fa8 }
   text.a, text.b, text.c, text.d, .dot { stroke: none }
-  text.told { fill: #b42318; stroke: none }
+  text.reported { fill: #b42318; stroke: none }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 } .small { fill: #9198a1 }
     .frame, .grid { stroke: #3d444d } .thin { stroke: #9198a1 }
-    .told { stroke: #ff8a80 } .mark, text.told { fill: #ff8a80 }
+    .reported { stroke: #ff8a80 } .mark, text.reported { fill: #ff8a80 }
     .a { stroke: #6cb0ff } .b { stroke: #f0a35e } .c { stroke: #5cc987 } .d { stroke: #cf94e8 }
     .band.a, .dot.a, text.a { fill: #6cb0ff } .band.b, .dot.b, text.b { fill: #f0a35e }
     .band.c, .dot.c, text.c { fill: #5cc987 } .band.d, .dot.d, text.d { fill: #cf94e8 }
@@ -33,7 +33,7 @@ _STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From values to places on the page."""
+    """A scale from values to positions on the page."""
 
     low: float
     high: float
@@ -42,7 +42,7 @@ class Axis:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return the place of a value."""
+        """Return the position of a value."""
         at, low, high = (math.log10(v) if self.log else v for v in (value, self.low, self.high))
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
@@ -67,13 +67,13 @@ class Line:
     seeds: Sequence[Sequence[float]]
 
     def at_each(self, of: Callable[[Sequence[float]], float]) -> list[float]:
-        """Return something of all seeds, epoch by epoch."""
+        """Return a statistic over all seeds for each epoch."""
         return [of(values) for values in zip(*self.seeds, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a panel stands."""
+    """The position of a panel."""
 
     left: float
     top: float
@@ -82,7 +82,7 @@ class Box:
 
 
 def panel(box: Box, lines: Sequence[Line], values: tuple[float, float], title: str, *, log: bool = False) -> list[str]:
-    """Draw lines over the epochs, each the mean of its seeds within the band from the lowest to the highest."""
+    """Draw lines over the epochs: the mean over seeds, in a band from the lowest to the highest value."""
     epochs = len(lines[0].seeds[0])
     x = Axis(1, max(2, epochs), box.left, box.left + box.width)
     y = Axis(*values, box.top + box.height, box.top, log)
@@ -100,7 +100,7 @@ def panel(box: Box, lines: Sequence[Line], values: tuple[float, float], title: s
 
 
 def frame(box: Box, y: Axis, written: str, title: str) -> list[str]:
-    """Draw a panel's edge, its title, and the values of its vertical axis."""
+    """Draw a panel's frame, its title, and the values of its vertical axis."""
     right = box.left + box.width
     parts = [
         f'<rect class="frame" x="{box.left}" y="{box.top}" width="{box.width}" height="{box.height}"/>',
@@ -115,13 +115,13 @@ def frame(box: Box, y: Axis, written: str, title: str) -> list[str]:
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    """Write words."""
+    """Draw text."""
     named = f' class="{kind}"' if kind else ""
     return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def legend(left: float, top: float, names: Sequence[tuple[str, str]]) -> list[str]:
-    """Write names in their colours, in a row."""
+    """Draw names in their colours, in a row."""
     parts, at = [], left
     for name, colour in names:
         parts.append(text(at, top, f"● {name}", colour))
@@ -141,8 +141,8 @@ def write(path: Path, width: float, height: float, alt: str, parts: Sequence[str
     """Write a picture."""
     begin = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = [f'{begin} aria-label="{escape(alt)}">', f"<style>{_STYLE}</style>", *parts, "</svg>"]
-    path.write_text("\n".join(told) + "\n", "utf-8")
+    lines = [f'{begin} aria-label="{escape(alt)}">', f"<style>{_STYLE}</style>", *parts, "</svg>"]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def _points(x: Axis, y: Axis, values: Sequence[float]) -> list[str]:
@@ -155,7 +155,7 @@ def _epochs(x: Axis, bottom: float) -> list[str]:
 
 
 def _digits(values: tuple[float, float]) -> int:
-    """Return how many decimals tell the ticks of an axis apart."""
+    """Return how many decimals distinguish the ticks of an axis."""
     return 1 if values[1] - values[0] > 0.4 else 2  # noqa: PLR2004
 
 

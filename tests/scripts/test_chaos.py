@@ -12,8 +12,8 @@ TRIED = {
     "SIGSTOP past the lease, awake": 2,
     "claim race, 16 processes": 2,
     "file-size limit": 1,
-    "connections cut amid a stage": 1,
-    "server restarted amid a stage": 1,
+    "connections cut during a stage": 1,
+    "server restarted during a stage": 1,
     "trials a second, 4 workers": 2,
 }
 

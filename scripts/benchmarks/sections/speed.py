@@ -64,14 +64,14 @@ def measure_speed(plan: Plan) -> Finding:
         groups, absent, failed = _start(plan, task, stack)
         peak = stack.enter_context(Group([plan.core], contender="peak", size=plan.peak_size))
         blas = peak.ask("warm")[0]["blas"]
-        ready, told = _make_ready(plan, groups, failed)
+        ready, contenders = _make_ready(plan, groups, failed)
         plan.say(f"Timing {len(ready) + 1} contenders, {plan.repetitions} rounds in turn ...")
         answers, fallen = in_turn({"peak": peak, **ready}, plan.repetitions)
     failed |= fallen
     for needed in ("peak", "ours"):
         if needed not in answers:
             raise ContenderError(f"{needed}: {failed[needed]}")
-    return _report(task, answers, Missing(absent, failed), told, blas)
+    return _report(task, answers, Missing(absent, failed), contenders, blas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +153,24 @@ def _make_ready(
     plan: Plan, groups: Mapping[str, Group], failed: dict[str, str]
 ) -> tuple[dict[str, Group], dict[str, dict[str, Any]]]:
     ready: dict[str, Group] = {}
-    told: dict[str, dict[str, Any]] = {}
+    contenders: dict[str, dict[str, Any]] = {}
     for name, group in groups.items():
         try:
-            told[name] = _tuned_and_warm(plan, name, group, told)
+            contenders[name] = _tuned_and_warm(plan, name, group, contenders)
         except ContenderError as error:
             failed[name] = str(error)
         else:
             ready[name] = group
-    return ready, told
+    return ready, contenders
 
 
-def _tuned_and_warm(plan: Plan, name: str, group: Group, told: Mapping[str, Any]) -> dict[str, Any]:
+def _tuned_and_warm(plan: Plan, name: str, group: Group, contenders: Mapping[str, Any]) -> dict[str, Any]:
     tuning: dict[str, Any] = {}
     if plan.tune and name in {"ours", "torch-stacked", "jax"}:
         plan.say(f"Looking for the best way of {ENTRIES[name].title} ...")
         tuning = group.ask("tune")[0]
     # All our processes use the options that were fastest for one.
-    way = {"way": told["ours"]["way"]} if name == "ours, all cores" and "ours" in told else {}
+    way = {"way": contenders["ours"]["way"]} if name == "ours, all cores" and "ours" in contenders else {}
     return {**group.ask("warm", **way)[0], **tuning}
 
 
@@ -178,26 +178,26 @@ def _report(
     task: Task,
     answers: dict[str, list[Answers]],
     missing: Missing,
-    told: dict[str, dict[str, Any]],
+    contenders: dict[str, dict[str, Any]],
     blas: dict[str, Any],
 ) -> Finding:
     peaks = answers.pop("peak")
     best, peak = best_peak(peaks)
     rows = [
         Row("sgemm peak of a core", peak, "GF/s", note=f"{best}: {_words(blas.get(best, {}))}"),
-        *_speed_rows(task, answers, missing, told),
+        *_speed_rows(task, answers, missing, contenders),
         _share_row(task, answers["ours"], [one[0][best] for one in peaks]),
     ]
     data = {
         "task": {**task.as_dict(), "arrays": None, "flops": task.flops},
         "blas": blas,
         "peaks": [one[0] for one in peaks],
-        "contenders": told,
+        "contenders": contenders,
         "not_installed": missing.absent,
         "failed": missing.failed,
         "seconds": {name: [_each(one) for one in rounds] for name, rounds in answers.items()},
     }
-    errors = [*missing.errors(), *_unequal(told)]
+    errors = [*missing.errors(), *_unequal(contenders)]
     return Finding("speed", "Speed: one epoch of one trial on one core", rows, data, errors)
 
 
@@ -216,7 +216,7 @@ def _words(library: Mapping[str, Any]) -> str:
 
 
 def _speed_rows(
-    task: Task, answers: Mapping[str, list[Answers]], missing: Missing, told: Mapping[str, Any]
+    task: Task, answers: Mapping[str, list[Answers]], missing: Missing, contenders: Mapping[str, Any]
 ) -> Iterator[Row]:
     for name, entry in ENTRIES.items():
         target = entry.target
@@ -229,19 +229,19 @@ def _speed_rows(
         place = ["a process on each"] if entry.everywhere else []
         speed = task.flops / 1e9 / seconds.median
         needed = [f"the target needs {target.limit * speed:.0f}"] if target else []
-        words = [f"{speed:.0f} GF/s", *needed, *place, *_way(told[name])]
+        words = [f"{speed:.0f} GF/s", *needed, *place, *_way(contenders[name])]
         yield Row(entry.title, seconds, "s", times, target, ", ".join(words))
 
 
-def _way(told: Mapping[str, Any]) -> list[str]:
+def _way(contenders: Mapping[str, Any]) -> list[str]:
     """Return the options used and the loss, as text."""
-    way = [f"{key} {value}" for key, value in told.get("way", {}).items() if (key, value) != ("width", 1)]
-    return [*way, f"loss {told['loss']:.3f}"] if "loss" in told else way
+    way = [f"{key} {value}" for key, value in contenders.get("way", {}).items() if (key, value) != ("width", 1)]
+    return [*way, f"loss {contenders['loss']:.3f}"] if "loss" in contenders else way
 
 
-def _unequal(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    ours = told["ours"]["loss"]
-    for name, contender in told.items():
+def _unequal(contenders: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    ours = contenders["ours"]["loss"]
+    for name, contender in contenders.items():
         loss = contender.get("loss", ours)
         if not abs(loss - ours) <= _TOLERANCE * ours:  # so that NaN counts as unequal
             yield (
