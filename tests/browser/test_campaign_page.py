@@ -4,8 +4,8 @@ import json
 
 import pytest
 from browser_campaigns import MARKUP, serving
+from commands import coarsefine
 from playwright.sync_api import expect
-from small_campaign import coarsefine
 
 PLOTS = ("#map", "#best-so-far", "#losses")
 POINTS = """() => document.querySelector("#map").data

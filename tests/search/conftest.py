@@ -3,8 +3,8 @@ import sys
 
 import postgres
 import pytest
+from campaigns import write_campaign
 from serving import serving
-from small_campaign import SMALL
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.cli import main
@@ -15,9 +15,7 @@ from coarsefine.search.storage.optuna_storage import create_storage, open_storag
 
 @pytest.fixture
 def small_file(tmp_path):
-    path = tmp_path / "small.toml"
-    path.write_text(SMALL, "utf-8")
-    return path
+    return write_campaign(tmp_path) / "small.toml"
 
 
 @pytest.fixture
@@ -74,8 +72,7 @@ def opened(location):
 @pytest.fixture(scope="session")
 def searched(tmp_path_factory):
     """A folder with the small campaign in its studies.db, searched to its end; some of its trials diverged."""
-    folder = tmp_path_factory.mktemp("searched")
-    (folder / "small.toml").write_text(SMALL.replace("eta = [0.01, 1.0]", "eta = [0.01, 1e5]"), "utf-8")
+    folder = write_campaign(tmp_path_factory.mktemp("searched"), stage={"coarse": {"eta": [0.01, 1e5]}})
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return folder
 

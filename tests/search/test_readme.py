@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import counted, ended, signal_once, wait_until
-from small_campaign import coarsefine, table
+from commands import coarsefine
+from processes import signal_once, wait_until
+from stored import counted, ended, table
 from test_pool import workers_of
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")

@@ -3,37 +3,37 @@
 import re
 import subprocess
 import sys
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 import pytest
+from campaigns import campaign_toml
 from optuna.trial import TrialState, create_trial
-from small_campaign import SMALL, WIDE
 
 from coarsefine import Campaign, run
 from coarsefine.search.errors import Interrupted, NothingCompleted
 
 MARKUP = "<script>window.planted = 1</script><img src=x onerror='window.planted = 1'>"
-RATES = "eta = [0.01, 1.0]"
 
 
 def make_campaigns():
     """Search campaigns into studies.db of the working directory: done, begun, diverged, marked up, confirmed, wide."""
-    _search("small", SMALL.replace(RATES, "eta = [0.01, 1e5]"))  # its upper rates diverge
+    _search(campaign_toml(stage={"coarse": {"eta": [0.01, 1e5]}}))  # its upper rates diverge
     with pytest.raises(Interrupted):
-        _search("fresh", SMALL, stop=lambda: True)
+        _search(campaign_toml(name="fresh"), stop=lambda: True)
     with pytest.raises(NothingCompleted):
-        _search("blown", SMALL.replace(RATES, "eta = [1e8, 1e9]"))
-    _search("planted", SMALL)
-    _search("confirmed", SMALL + "\n[confirm]\ntop = 3\nseeds = 2\n")
-    _search("wide", WIDE)
+        _search(campaign_toml(name="blown", stage={"coarse": {"eta": [1e8, 1e9]}}))
+    _search(campaign_toml(name="planted"))
+    _search(campaign_toml(name="confirmed", confirm={"top": 3, "seeds": 2}))
+    _search(campaign_toml("wide", name="wide"))
     _plant("sqlite:///studies.db")
 
 
-def _search(name, text, **options):
-    path = Path(f"{name}.toml")
-    path.write_text(text.replace('name = "small"', f'name = "{name}"'), "utf-8")
+def _search(text, **options):
+    path = Path(f"{tomllib.loads(text)['name']}.toml")
+    path.write_text(text, "utf-8")
     run(Campaign.load(path), **options)
 
 

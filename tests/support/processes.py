@@ -7,8 +7,9 @@ import sys
 import time
 from contextlib import closing
 
+from commands import coarsefine
 from optuna.trial import TrialState
-from small_campaign import coarsefine
+from stored import ended
 
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import create_storage
@@ -33,30 +34,6 @@ def finish(folder):
     """Run the folder's small.toml to its end."""
     answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder)
     assert answer.returncode == 0, answer.stderr
-
-
-def counted(folder, query):
-    """Return the number a query gives, 0 while there is no storage."""
-    path = folder / "studies.db"
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(path, timeout=30)) as connection:
-        return connection.execute(query).fetchone()[0]
-
-
-def slots(folder):
-    """Return how many trials the storage holds."""
-    return counted(folder, "SELECT count(*) FROM trials")
-
-
-def ended(folder):
-    """Return how many trials have ended."""
-    return counted(folder, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")
-
-
-def epochs_recorded(folder):
-    """Return how many epochs of trials the storage holds."""
-    return counted(folder, "SELECT count(*) FROM trial_intermediate_values")
 
 
 def signal_once(process, kind, reached):

@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import optuna
 import optuna_dashboard
 import pytest
-from small_campaign import coarsefine
+from commands import coarsefine
 
 from coarsefine import Campaign
 from coarsefine.search.campaign.campaign import preset_text

@@ -5,18 +5,20 @@ import signal
 import numpy as np
 import optuna
 import pytest
+from campaigns import write_campaign
+from commands import coarsefine
 from hypothesis import given
 from hypothesis import strategies as st
-from processes import counted, finish, signal_once, start
+from processes import finish, signal_once, start
 from scipy import stats
-from small_campaign import SMALL, coarsefine, run_in, table
+from stored import counted, table
 
 from coarsefine import Campaign, CampaignError, NothingCompleted, run
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, Estimate, choose_finalists, judge
 
-CONFIRMED = SMALL + "\n[confirm]\ntop = 3\nseeds = 4\n"
+CONFIRMED = {"confirm": {"top": 3, "seeds": 4}}
 
 
 def candidate(number, value, eta=0.1, lam=1e-3):
@@ -167,7 +169,7 @@ def test_only_differences_on_the_same_seed_count(values, shifts, random):
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
-    folder = run_in(tmp_path_factory.mktemp("calm"), CONFIRMED)
+    folder = write_campaign(tmp_path_factory.mktemp("calm"), **CONFIRMED)
     return run(Campaign.load(folder / "small.toml"), folder / "studies.db"), table(folder / "studies.db")
 
 
@@ -200,7 +202,7 @@ def test_a_seed_draws_its_own_mini_batches(calm):
 @pytest.mark.parametrize("workers", [2, 4])
 def test_number_of_workers_changes_no_verdict(tmp_path, calm, workers):
     """Two and four workers confirm what one confirms, to the bit."""
-    folder = run_in(tmp_path, CONFIRMED)
+    folder = write_campaign(tmp_path, **CONFIRMED)
     answer = coarsefine("run", "small.toml", "--workers", workers, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == calm[1]
@@ -209,7 +211,7 @@ def test_number_of_workers_changes_no_verdict(tmp_path, calm, workers):
 
 def test_killed_amid_the_confirmation(tmp_path, calm):
     """kill -9 while finalists are trained: the same command goes on, to the same table and verdict."""
-    folder = run_in(tmp_path, CONFIRMED)
+    folder = write_campaign(tmp_path, **CONFIRMED)
     query = (
         "SELECT count(*) FROM trials JOIN studies USING (study_id) "
         "WHERE study_name = 'small/confirm' AND state = 'COMPLETE'"
@@ -228,23 +230,21 @@ def counted_if_made(folder, query):
 
 def test_stage_of_the_same_name_is_refused(tmp_path):
     """A stage named 'confirm' beside [confirm] is refused: both would be the same study."""
-    folder = run_in(tmp_path, CONFIRMED.replace('name = "fine"', 'name = "confirm"'))
+    folder = write_campaign(tmp_path, **CONFIRMED, stage={"fine": {"name": "confirm"}})
     with pytest.raises(CampaignError, match="a stage is named 'confirm'"):
         Campaign.load(folder / "small.toml")
 
 
 def test_nothing_to_confirm(tmp_path):
     """Where every trial of the search diverged, the run ends with exit 3 and says so."""
-    text = CONFIRMED.replace("eta = [0.01, 1.0]", "eta = [1e30, 1e31]")
-    one_stage = text[: text.index('[[stage]]\nname = "fine"')] + text[text.index("[final]") :]
-    folder = run_in(tmp_path, one_stage)
+    folder = write_campaign(tmp_path, **CONFIRMED, stage={"coarse": {"eta": [1e30, 1e31]}, "fine": None})
     with pytest.raises(NothingCompleted, match="nothing is left to confirm"):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db")
 
 
 def test_confirming_study_tells_the_dashboard_what_it_is(tmp_path):
     """Its note names each finalist, the trial it comes from, and the trials it is trained again in."""
-    folder = run_in(tmp_path, SMALL.replace("[final]", "[confirm]\ntop = 2\nseeds = 2\n[final]"))
+    folder = write_campaign(tmp_path, confirm={"top": 2, "seeds": 2})
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     study = optuna.load_study(study_name="small/confirm", storage=f"sqlite:///{folder / 'studies.db'}")
     note = study._storage.get_study_system_attrs(study._study_id)["dashboard:note_str:0"]

@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from processes import epochs_recorded, start, wait_until
-from small_campaign import SMALL, coarsefine, run_in, table
+from campaigns import LONG, write_campaign
+from commands import coarsefine
+from processes import start, wait_until
+from stored import epochs_recorded, table
 
 from coarsefine import Campaign, run
 
-LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
 DASK = Path(sys.executable).with_name("dask")
 
 
@@ -44,7 +45,7 @@ def cluster(tmp_path):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return table(folder / "studies.db")
 
@@ -52,7 +53,7 @@ def expected(tmp_path_factory):
 def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
     """On each database, a Dask cluster trains what one process here trains, with the same values at every epoch."""
     engine, _ = cluster
-    folder = run_in(tmp_path, LONG)
+    folder = write_campaign(tmp_path, **LONG)
     answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(address) == expected
@@ -61,7 +62,7 @@ def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
 def test_killed_process_of_the_cluster_loses_nothing(cluster, tmp_path, expected):
     """Where a process of the cluster is killed amid its stack, the others take its slots over."""
     engine, workers = cluster
-    folder = run_in(tmp_path, LONG)
+    folder = write_campaign(tmp_path, **LONG)
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     workers[0].kill()  # the nanny: its worker process ends with it
@@ -73,7 +74,7 @@ def test_killed_process_of_the_cluster_loses_nothing(cluster, tmp_path, expected
 def test_interrupted_run_stops_the_clusters_workers(cluster, tmp_path, expected):
     """Ctrl-C ends the work on the cluster after an epoch; the cluster itself goes on, and so does the next run."""
     engine, _ = cluster
-    folder = run_in(tmp_path, LONG)
+    folder = write_campaign(tmp_path, **LONG)
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     process.send_signal(signal.SIGINT)
@@ -94,7 +95,7 @@ def test_interrupted_run_stops_the_clusters_workers(cluster, tmp_path, expected)
 )
 def test_engine_that_is_not_there_is_refused(tmp_path, engine, told):
     """An address that is no scheduler's, or where none answers, is told in a sentence; nothing is made."""
-    folder = run_in(tmp_path, LONG)
+    folder = write_campaign(tmp_path, **LONG)
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 2
     assert told in answer.stderr

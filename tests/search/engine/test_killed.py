@@ -5,26 +5,26 @@ import signal
 import subprocess
 
 import pytest
-from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start
-from small_campaign import SMALL, coarsefine, table
+from campaigns import write_campaign
+from commands import coarsefine
+from processes import finish, signal_once, start
+from stored import counted, ended, epochs_recorded, slots, table
 
 from coarsefine import Campaign, run
 
-LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("epochs = 4\n", "epochs = 60\n")
+LONG = {"model": {"epochs": 40}, "final": {"epochs": 60}}
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("expected")
-    (folder / "small.toml").write_text(LONG, "utf-8")
+    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
     status = run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return status, table(folder / "studies.db")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "small.toml").write_text(LONG, "utf-8")
-    return tmp_path
+    return write_campaign(tmp_path, **LONG)
 
 
 def check_same(folder, expected):

@@ -11,28 +11,27 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import counted, ended, epochs_recorded, finish, signal_once, slots, start, suspended, wait_until
-from small_campaign import HALVING, SMALL, coarsefine, run_in, table
+from campaigns import DIVERGING, LONG, write_campaign
+from commands import coarsefine
+from processes import finish, signal_once, start, suspended, wait_until
+from stored import counted, ended, epochs_recorded, slots, table
 
 from coarsefine import Campaign, Interrupted, run
 
-LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
-
-
-_LONGER = LONG.replace("epochs = 40", "epochs = 200")
-_LONGER_HALVING = HALVING.replace("epochs = 12", "epochs = 60").replace("rungs = [2, 5]", "rungs = [20, 40]")
+LONGER = {**LONG, "model": {"epochs": 200, "batch": 10}}
+LONGER_HALVING = {"model": {"epochs": 60}, "stage": {"coarse": {"rungs": [20, 40]}}}
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return table(folder / "studies.db")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return run_in(tmp_path, LONG)
+    return write_campaign(tmp_path, **LONG)
 
 
 def workers_of(process):
@@ -66,7 +65,7 @@ def test_number_of_workers_changes_no_bit(folder, expected, address, workers):
 
 def test_four_workers_prune_as_one(tmp_path):
     """With halving, four workers wait for each other at the rungs and prune the trials that one prunes."""
-    folder = run_in(tmp_path, HALVING)
+    folder = write_campaign(tmp_path, "halving")
     run(Campaign.load(folder / "small.toml"), folder / "one.db")
     answer = coarsefine("run", "small.toml", "--workers", 4, cwd=folder)
     assert answer.returncode == 0, answer.stderr
@@ -175,7 +174,7 @@ SERVER_CRASHES = "print('this machine is broken', file=sys.stderr); os._exit(7)"
 
 def run_broken(tmp_path, how):
     """Run with two workers on a machine that has something broken; return the folder and the answer."""
-    folder = run_in(tmp_path, SMALL)
+    folder = write_campaign(tmp_path)
     site = folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(BROKEN.format(how=how), "utf-8")
@@ -218,7 +217,7 @@ def test_machine_that_can_start_no_worker(tmp_path, how):
 
 def test_error_of_a_worker_is_the_runs(tmp_path):
     """Where no trial completes, the run ends with the worker's sentence and its exit code, as with one worker."""
-    folder = run_in(tmp_path, SMALL.replace("eta = [0.01, 1.0]", "eta = [1e5, 1e6]"))
+    folder = write_campaign(tmp_path, stage=DIVERGING)
     answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 3
     assert "9 diverged" in answer.stderr
@@ -254,11 +253,13 @@ def test_run_in_python_takes_workers(folder, expected):
     assert table(folder / "studies.db") == expected
 
 
-@pytest.mark.parametrize("text", [_LONGER, _LONGER_HALVING], ids=["plain", "halving"])
-def test_killed_amid_long_trials_goes_on_from_where_they_were(tmp_path, monkeypatch, text):
+@pytest.mark.parametrize(
+    ("base", "changes"), [("small", LONGER), ("halving", LONGER_HALVING)], ids=["plain", "halving"]
+)
+def test_killed_amid_long_trials_goes_on_from_where_they_were(tmp_path, monkeypatch, base, changes):
     """All processes killed once a worker has kept weights: the next run goes on after that epoch, to the same bits."""
     monkeypatch.setenv("COARSEFINE_CACHE", str(tmp_path / "cache"))
-    folder = run_in(tmp_path, text)
+    folder = write_campaign(tmp_path, base, **changes)
     run(Campaign.load(folder / "small.toml"), folder / "calm.db")
     process = start(folder, "--workers", "2")
     wait_until(lambda: any(tmp_path.glob("cache/unfinished/*/*.checkpoint")))

@@ -7,25 +7,25 @@ import optuna
 import postgres
 import psutil
 import pytest
+from campaigns import LONG, write_campaign
+from commands import coarsefine
 from processes import start, wait_until
-from small_campaign import SMALL, coarsefine, run_in, table
 from sqlalchemy import make_url
+from stored import table
 
 from coarsefine import Campaign, run
-
-LONG = SMALL.replace("epochs = 3", "epochs = 40").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 2")
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return table(folder / "studies.db")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return run_in(tmp_path, LONG)
+    return write_campaign(tmp_path, **LONG)
 
 
 def ended(url):

@@ -6,8 +6,10 @@ import sys
 
 import optuna
 import pytest
+from campaigns import write_campaign
+from commands import coarsefine
 from optuna.trial import TrialState
-from small_campaign import SMALL, coarsefine, table
+from stored import table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
 from coarsefine.model import Network
@@ -18,8 +20,7 @@ from coarsefine.search.storage.sqlite import journal_mode
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
     """The small campaign, run once without disturbance."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "small.toml").write_text(SMALL, "utf-8")
+    folder = write_campaign(tmp_path_factory.mktemp("undisturbed"))
     campaign = Campaign.load(folder / "small.toml")
     return campaign, folder / "studies.db", run(campaign, folder / "studies.db")
 

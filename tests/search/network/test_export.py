@@ -4,7 +4,8 @@ import math
 
 import optuna
 import pytest
-from small_campaign import SMALL, coarsefine, run_in
+from campaigns import write_campaign
+from commands import coarsefine
 
 from coarsefine.model.datasets import load_digits
 from coarsefine.model.errors import DataError
@@ -14,13 +15,13 @@ from coarsefine.search.errors import Interrupted, UsageError
 from coarsefine.search.network.export import read_export, write_export
 from coarsefine.search.network.reproduce import reproduce
 
-CONFIRMED = SMALL.replace("[final]", "[confirm]\ntop = 3\nseeds = 3\n[final]\nseeds = 2")
+CONFIRMED = {"confirm": {"top": 3, "seeds": 3}, "final": {"seeds": 2}}
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A folder with the small campaign and its finalists, done, and its export."""
-    folder = run_in(tmp_path_factory.mktemp("exported"), CONFIRMED)
+    folder = write_campaign(tmp_path_factory.mktemp("exported"), **CONFIRMED)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     answer = coarsefine("export", "small", cwd=folder)
     assert answer.returncode == 0, answer.stderr

@@ -10,8 +10,10 @@ from contextlib import closing, suppress
 
 import numpy as np
 import pytest
+from campaigns import write_campaign
+from commands import coarsefine
 from processes import dead, wait_until
-from small_campaign import SMALL, coarsefine, run_in, table
+from stored import table
 
 from coarsefine.model import Network, evaluate
 from coarsefine.model.datasets import load_digits
@@ -29,7 +31,7 @@ KILLS = 10
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A folder with the small campaign, done, and its export."""
-    folder = run_in(tmp_path_factory.mktemp("trained"), SMALL)
+    folder = write_campaign(tmp_path_factory.mktemp("trained"))
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     assert coarsefine("export", "small", "--output", "small.json", cwd=folder).returncode == 0
     return folder

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from campaigns import write_campaign
+from commands import coarsefine
 from PIL import Image
-from small_campaign import SMALL, coarsefine, run_in
 
 from coarsefine.model import Network
 from coarsefine.model.datasets import load_digits
@@ -19,7 +20,7 @@ from coarsefine.search.engine.run import run
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A folder with the small campaign, done, its model, and three digits as PNG."""
-    folder = run_in(tmp_path_factory.mktemp("predicted"), SMALL)
+    folder = write_campaign(tmp_path_factory.mktemp("predicted"))
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     (trained,) = (folder / "trained").iterdir()
     data = load_digits()

@@ -12,9 +12,10 @@ from html.parser import HTMLParser
 
 import optuna
 import pytest
+from campaigns import write_campaign
+from commands import coarsefine
 from paper_campaign import make_paper
 from scipy.stats import binomtest
-from small_campaign import SMALL, coarsefine
 
 from coarsefine import Campaign, Interrupted, UsageError, run
 from coarsefine.search.campaign.accuracy import Accuracy, expected_highest
@@ -74,8 +75,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def small_done(tmp_path_factory):
     """A folder in which the small campaign ended, its gradients were checked and its momentum was studied."""
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "small.toml").write_text(SMALL, "utf-8")
+    folder = write_campaign(tmp_path_factory.mktemp("small"))
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -558,7 +558,7 @@ def test_importance_of_few_trials_is_left_out(small_page):
 
 def test_finalists_and_the_verdict_on_them(tmp_path):
     """Where finalists were trained again, the report lists each with its mean and interval, and who won and why."""
-    (tmp_path / "small.toml").write_text(SMALL + "\n[confirm]\ntop = 3\nseeds = 3\n", "utf-8")
+    write_campaign(tmp_path, confirm={"top": 3, "seeds": 3})
     campaign = Campaign.load(tmp_path / "small.toml")
     with pytest.raises(Interrupted):
         run(campaign, tmp_path / "studies.db", stop=lambda: bool(confirmed(tmp_path / "studies.db")))

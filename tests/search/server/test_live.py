@@ -9,9 +9,10 @@ import time
 import httpx
 import psutil
 import pytest
-from processes import epochs_recorded, start, suspended, wait_until
+from campaigns import write_campaign
+from processes import start, suspended, wait_until
 from serving import command, events, serving
-from small_campaign import SMALL, run_in
+from stored import epochs_recorded
 
 from coarsefine import Campaign, Interrupted, Status, run
 from coarsefine.search import cli
@@ -19,13 +20,12 @@ from coarsefine.search.server.snapshot_cache import SnapshotCache
 from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
 
 API = "/api/v1/campaigns/small"
-LONG = SMALL.replace("epochs = 3", "epochs = 150")
 
 
 @pytest.fixture
 def begun(tmp_path):
     """A folder with a campaign that takes some seconds, begun and not yet trained."""
-    run_in(tmp_path, LONG)
+    write_campaign(tmp_path, model={"epochs": 150})
     with pytest.raises(Interrupted):
         run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db", stop=lambda: True)
     return tmp_path

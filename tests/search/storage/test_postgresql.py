@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import postgres
 import pytest
+from campaigns import write_campaign
 from processes import start, wait_until
-from small_campaign import SMALL, run_in, table
 from sqlalchemy import create_engine, make_url, text
+from stored import table
 
 from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, worst
@@ -22,13 +23,13 @@ from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import create_storage, open_storage
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'coarsefine' AND datname = current_database()"
-LONG = SMALL.replace("epochs = 3", "epochs = 40")
+LONG = {"model": {"epochs": 40}}
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """The long campaign on SQLite, undisturbed."""
-    folder = run_in(tmp_path_factory.mktemp("expected"), LONG)
+    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return table(folder / "studies.db")
 
@@ -36,7 +37,7 @@ def expected(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with the long campaign, and in it."""
-    monkeypatch.chdir(run_in(tmp_path, LONG))
+    monkeypatch.chdir(write_campaign(tmp_path, **LONG))
     return tmp_path
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import psutil
 import pytest
 from processes import dead
-from small_campaign import table
+from stored import table
 
 from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine

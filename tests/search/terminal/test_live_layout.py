@@ -4,12 +4,13 @@ import io
 import itertools
 
 import pytest
+from campaigns import write_campaign
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.text import Text
-from small_campaign import HALVING, run_in, table
+from stored import table
 from test_lease_queue import going, open_stage
 
 from coarsefine import Campaign, run
@@ -127,7 +128,7 @@ def test_planned_epochs(halving, trials, epochs):
 
 def test_planned_epochs_are_those_trained(tmp_path):
     """A stage that halves trains exactly the epochs that were planned."""
-    campaign = Campaign.load(run_in(tmp_path, HALVING) / "small.toml")
+    campaign = Campaign.load(write_campaign(tmp_path, "halving") / "small.toml")
     run(campaign, tmp_path / "studies.db")
     rows = table(tmp_path / "studies.db")
     assert not any(state is TrialState.FAIL for state, *_ in rows.values())

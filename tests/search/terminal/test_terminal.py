@@ -5,8 +5,10 @@ import re
 
 import psutil
 import pytest
-from processes import counted, epochs_recorded, start, wait_until
-from small_campaign import HALVING, SMALL, coarsefine, run_in, table
+from campaigns import DIVERGING, write_campaign
+from commands import coarsefine
+from processes import start, wait_until
+from stored import counted, epochs_recorded, table
 from terminals import COLOUR, Terminal
 from test_pool import suspended
 
@@ -14,14 +16,14 @@ from coarsefine import Campaign, Interrupted, run
 from coarsefine.search.results.observer import listed
 from coarsefine.search.terminal.status_tables import duration
 
-LONG = SMALL.replace("epochs = 3", "epochs = 20").replace("batch = 50", "batch = 10").replace("stack = 4", "stack = 1")
-LONG_FINAL = LONG.replace("epochs = 4", "epochs = 200")
+ONE_BY_ONE = {"coarse": {"stack": 1}, "fine": {"stack": 1}}
+LONG = {"model": {"epochs": 20, "batch": 10}, "stage": ONE_BY_ONE}
 HEADER = re.compile(r"^ small  (waiting for workers|\d+ workers?|\d+:\d\d since)")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return run_in(tmp_path, LONG)
+    return write_campaign(tmp_path, **LONG)
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
     Best, rate, what is in training and the last trials are told too, then the final training's epochs; at the end all
     is wiped, and results are on stdout.
     """
-    run_in(folder, LONG_FINAL)
+    write_campaign(folder, **LONG, final={"epochs": 200})
     terminal = in_terminal(folder, "run", "small.toml", "--workers", workers, "--json", columns=columns)
     views = looked_at(terminal)
     code, told = terminal.finish()
@@ -149,7 +151,7 @@ def test_typing_amid_moves_nothing(folder, in_terminal):
 
 def test_error_amid_leaves_the_terminal_clean(tmp_path, in_terminal):
     """A run that ends with an error wipes its view, and says the one sentence."""
-    folder = run_in(tmp_path, SMALL.replace("eta = [0.01, 1.0]", "eta = [1e5, 1e6]"))
+    folder = write_campaign(tmp_path, stage=DIVERGING)
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, columns=200)
     assert terminal.finish() == (3, "")
     assert terminal.text.startswith("Stage 'fine' cannot open: no trial of small/coarse completed (9 diverged).")
@@ -160,7 +162,7 @@ def test_error_amid_leaves_the_terminal_clean(tmp_path, in_terminal):
 @pytest.mark.parametrize("where", [{"CI": "true"}, {"TERM": "dumb"}])
 def test_terminal_nobody_looks_at_gets_lines(tmp_path, in_terminal, where):
     """In CI, and on a terminal that cannot move its cursor, a run says plain lines."""
-    terminal = in_terminal(run_in(tmp_path, SMALL), "run", "small.toml", "--workers", 1, rows=60, columns=120, **where)
+    terminal = in_terminal(write_campaign(tmp_path), "run", "small.toml", "--workers", 1, rows=60, columns=120, **where)
     assert terminal.finish()[0] == 0
     assert b"\x1b" not in terminal.raw
     assert "fine 6/6  trial 5" in terminal.text
@@ -179,7 +181,7 @@ ENDED = re.compile(r"(\w+) +(\d+)/(\d+)  trial (\d+) +η (\S+) +λ (\S+)  (\d\d\
 @pytest.mark.parametrize("workers", [1, 2])
 def test_pipe_gets_a_line_for_each_trial(tmp_path, workers):
     """In a pipe, each finished trial is one plain line: how many ended, its number, setting and accuracy."""
-    folder = run_in(tmp_path, SMALL)
+    folder = write_campaign(tmp_path)
     told, lines = told_by(folder, "--workers", workers, FORCE_COLOR="1")
     assert not any(set(line) & set("\x1b\r━─") for line in lines)
     found = [match for line in lines if (match := ENDED.fullmatch(line))]
@@ -200,8 +202,8 @@ def test_pipe_gets_a_line_for_each_trial(tmp_path, workers):
 
 def test_long_stage_gets_a_line_for_each_stack(tmp_path):
     """A stage of more than 100 trials says one line for each stack, with how its trials ended and the best."""
-    text = SMALL.replace("trials = 9", "trials = 120").replace("stack = 4", "stack = 30", 1)
-    _, lines = told_by(run_in(tmp_path, text), "--workers", 1)
+    folder = write_campaign(tmp_path, stage={"coarse": {"trials": 120, "stack": 30}})
+    _, lines = told_by(folder, "--workers", 1)
     of_stage = [line for line in lines if line.startswith("coarse ")]
     assert [line.split()[1] for line in of_stage] == ["30/120", "60/120", "90/120", "120/120"]
     for line in of_stage:
@@ -212,15 +214,15 @@ def test_long_stage_gets_a_line_for_each_stack(tmp_path):
 
 def test_pruned_and_diverged_trials_say_so(tmp_path):
     """A line tells of a trial that was pruned after which epoch, and of one that diverged why."""
-    text = HALVING.replace("eta = [0.001, 1.0]", "eta = [0.01, 3e4]").replace("batch = 5", "batch = 50")
-    _, lines = told_by(run_in(tmp_path, text), "--workers", 1)
+    folder = write_campaign(tmp_path, "halving", model={"batch": 50}, stage={"coarse": {"eta": [0.01, 3e4]}})
+    _, lines = told_by(folder, "--workers", 1)
     assert any(re.search(r"\d+\.\d\d %  pruned after epoch 2$", line) for line in lines)
     assert any(re.search(r"diverged in epoch \d+: training loss \S+$", line) for line in lines)
 
 
 def test_resumed_run_tells_only_what_is_new(tmp_path):
     """Trials that ended before an interrupt are counted, not told again."""
-    folder = run_in(tmp_path, SMALL)
+    folder = write_campaign(tmp_path)
     campaign = Campaign.load(folder / "small.toml")
     asked = iter(range(6))
     with pytest.raises(Interrupted):
@@ -235,11 +237,11 @@ def test_resumed_run_tells_only_what_is_new(tmp_path):
 
 def test_quiet_says_nothing_but_errors(tmp_path, in_terminal):
     """`--quiet`: stderr is empty, the result is on stdout; an error still is one sentence, also on a terminal."""
-    folder = run_in(tmp_path, SMALL)
+    folder = write_campaign(tmp_path)
     told, lines = told_by(folder, "--quiet", "--workers", 2)
     assert lines == []
     assert "Winner: trial" in told
-    (folder / "small.toml").write_text(SMALL.replace("seed = 3", "seed = 4"), "utf-8")
+    write_campaign(folder, seed=4)
     terminal = in_terminal(folder, "run", "small.toml", "--quiet")
     assert terminal.finish() == (2, "")
     assert "config.seed was 3, now 4" in terminal.text
@@ -249,7 +251,7 @@ def test_quiet_says_nothing_but_errors(tmp_path, in_terminal):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_verbose_tells_what_workers_do(tmp_path, workers):
     """`--verbose` adds what each worker claims and records, and which trials ended with that."""
-    _, lines = told_by(run_in(tmp_path, SMALL), "--verbose", "--workers", workers)
+    _, lines = told_by(write_campaign(tmp_path), "--verbose", "--workers", workers)
     name = "" if workers == 1 else r"worker-[12]: "
     assert any(re.fullmatch(name + r"small/coarse: claimed trials \d to \d", line) for line in lines)
     recorded = [re.fullmatch(name + r"small/\w+: recorded (\d+) epochs(; trials? .* ended)?", line) for line in lines]
@@ -260,7 +262,7 @@ def test_verbose_tells_what_workers_do(tmp_path, workers):
 
 def test_verbose_tells_what_is_resumed(tmp_path):
     """`--verbose` tells which trials go on after which epoch, where another process left them."""
-    folder = run_in(tmp_path, LONG)
+    folder = write_campaign(tmp_path, **LONG)
     asked = iter(range(5))
     with pytest.raises(Interrupted):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=lambda: next(asked, None) is None)
@@ -281,7 +283,7 @@ def test_verbose_on_a_terminal_speaks_above_the_view(folder, in_terminal):
 
 def test_worker_shows_the_same(tmp_path, in_terminal):
     """`worker` shows the view of the run it joins, and leaves as cleanly."""
-    folder = run_in(tmp_path, LONG.replace("epochs = 20", "epochs = 500"))
+    folder = write_campaign(tmp_path, model={"epochs": 500, "batch": 10}, stage=ONE_BY_ONE)
     process = start(folder)
     wait_until(lambda: epochs_recorded(folder) > 0)
     wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # else it might end first

@@ -4,11 +4,12 @@ import signal
 from collections import Counter
 
 import pytest
+from campaigns import write_campaign
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from processes import counted, epochs_recorded, finish, kill_again_and_again, signal_once, start
-from small_campaign import HALVING, run_in, table
+from processes import finish, kill_again_and_again, signal_once, start
+from stored import counted, epochs_recorded, table
 
 from coarsefine import Campaign, Interrupted, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving, cohort_of, survivors
@@ -62,7 +63,7 @@ def test_rungs_and_shares_of_the_closed_form():
 def undisturbed(tmp_path_factory):
     """The small campaign with halving, run once without disturbance."""
     folder = tmp_path_factory.mktemp("halving")
-    campaign = Campaign.load(run_in(folder, HALVING) / "small.toml")
+    campaign = Campaign.load(write_campaign(folder, "halving") / "small.toml")
     run(campaign, folder / "studies.db")
     return campaign, table(folder / "studies.db")
 
@@ -104,7 +105,7 @@ def test_stopped_amid_halving_and_resumed(undisturbed, tmp_path, questions):
 def test_two_workers_and_kills_prune_the_same(undisturbed, tmp_path):
     """Two processes at once, both killed at random again and again, end with the same pruned trials and values."""
     _, rows = undisturbed
-    folder = run_in(tmp_path, HALVING)
+    folder = write_campaign(tmp_path, "halving")
     assert kill_again_and_again(folder, processes=2, kills=4) == 4
     finish(folder)
     assert table(folder / "studies.db") == rows
@@ -113,7 +114,7 @@ def test_two_workers_and_kills_prune_the_same(undisturbed, tmp_path):
 def test_two_undisturbed_workers_prune_the_same(undisturbed, tmp_path):
     """Two processes that share a stage wait for each other's values at a rung, and decide alike."""
     _, rows = undisturbed
-    folder = run_in(tmp_path, HALVING)
+    folder = write_campaign(tmp_path, "halving")
     processes = [start(folder), start(folder)]
     for process in processes:
         _, told = process.communicate(timeout=200)
@@ -124,7 +125,7 @@ def test_two_undisturbed_workers_prune_the_same(undisturbed, tmp_path):
 def test_worker_that_dies_with_parked_slots_holds_nobody_up(undisturbed, tmp_path):
     """Where one of two workers is killed, the other takes its slots over, and the rung is decided all the same."""
     _, rows = undisturbed
-    folder = run_in(tmp_path, HALVING)
+    folder = write_campaign(tmp_path, "halving")
     first, second = start(folder), start(folder)
     both_at_a_rung = "SELECT count(DISTINCT l.pid) FROM lease l JOIN trial_intermediate_values v USING (trial_id)"
     assert signal_once(

@@ -1,7 +1,8 @@
 """A campaign's images: kept once, shared with other processes, and right where they cannot be kept."""
 
 import pytest
-from small_campaign import coarsefine, table
+from commands import coarsefine
+from stored import table
 
 from coarsefine import run
 from coarsefine.model.datasets import Kept

@@ -8,47 +8,21 @@ from pathlib import Path
 
 import pytest
 import user_functions
-from processes import counted, ended
-from small_campaign import coarsefine, run_in, table
+from campaigns import write_campaign
+from commands import coarsefine
+from stored import counted, ended, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, join, run
 
 HERE = Path(user_functions.__file__).parent
-PLAIN = """
-name = "small"
-seed = 4
-objective = "user_functions:single"
-epochs = 6
-
-[[stage]]
-name = "coarse"
-trials = 8
-space = { a = [0.001, 1.0], shape = { choice = ["round", "square"] } }
-
-[[stage]]
-name = "fine"
-trials = 5
-carry = 2
-narrow = { top = 4 }
-
-[confirm]
-top = 2
-seeds = 2
-"""
-HALVING = PLAIN.replace("trials = 8\n", 'trials = 8\npruner = "halving"\nrungs = [1, 3]\n')
-ONE_STAGE = PLAIN.partition('[[stage]]\nname = "fine"')[0].replace("trials = 8", "trials = 5")
+HALVING = {"pruner": "halving", "rungs": [1, 3]}
+ONE_STAGE = {"stage": {"coarse": {"trials": 5}, "fine": None}, "confirm": None}
 
 
-def campaign_of(text, function="single", **settings):
-    """Return a campaign with that function; `settings` stand beside the objective."""
-    given = "".join(f"{name} = {value}\n" for name, value in settings.items())
-    return text.replace('"user_functions:single"\n', f'"user_functions:{function}"\n{given}')
-
-
-def searched(folder, text, storage="studies.db", **options):
-    """Search a campaign in this process; return how it stands at its end."""
-    run_in(folder, text)
-    return run(Campaign.load(folder / "small.toml"), folder / storage, **options)
+def searched(folder, function="single", *, module="user_functions", observer=None, stop=lambda: False, **changes):
+    """Search a campaign with that function in this process; return how it stands at its end."""
+    write_campaign(folder, "objective", objective=f"{module}:{function}", **changes)
+    return run(Campaign.load(folder / "small.toml"), folder / "studies.db", observer=observer, stop=stop)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +36,7 @@ def _no_orphans():
 def calm(tmp_path_factory):
     """A folder with a function's campaign that one worker searched undisturbed, and how it stands."""
     folder = tmp_path_factory.mktemp("expected")
-    return folder, searched(folder, PLAIN)
+    return folder, searched(folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +49,7 @@ def expected(calm):
 def halved(tmp_path_factory):
     """The table of the campaign that halves."""
     folder = tmp_path_factory.mktemp("halved")
-    searched(folder, HALVING)
+    searched(folder, stage={"coarse": HALVING})
     return table(folder / "studies.db")
 
 
@@ -95,7 +69,7 @@ def test_function_is_searched_to_its_end(calm):
     best = max(trial.value for stage in status.stages for trial in stage.best)
     assert status.winner.confirmed.confirmed.n == 2
     assert abs(status.winner.trial.value - best) < 0.02
-    assert searched(folder, PLAIN) == status
+    assert searched(folder) == status
 
 
 def test_values_are_what_the_function_reports(expected):
@@ -109,15 +83,14 @@ def test_values_are_what_the_function_reports(expected):
 @pytest.mark.parametrize("halving", [False, True], ids=["plain", "halving"])
 def test_batches_and_single_trials_give_the_same_table(tmp_path, expected, halved, halving):
     """A function that trains a batch at once ends with the trials and values of one that trains them one by one."""
-    batched = campaign_of(HALVING if halving else PLAIN, "several").replace("trials = 8", "trials = 8\nstack = 3")
-    searched(tmp_path, batched)
+    searched(tmp_path, "several", stage={"coarse": {"stack": 3, **(HALVING if halving else {})}})
     assert table(tmp_path / "studies.db") == (halved if halving else expected)
 
 
 def test_halving_ends_calls_at_their_rung(tmp_path, halved):
     """A pruned trial's function hears `TrialEnded` in its report, and is called no further; the others go on."""
     user_functions.ended.clear()
-    status = searched(tmp_path, campaign_of(HALVING, "tidying"))
+    status = searched(tmp_path, "tidying", stage={"coarse": HALVING})
     assert [stage.pruned for stage in status.stages] == [6, 0, 0]
     rows = table(tmp_path / "studies.db")
     pruned = [attrs["seed"] for state, *_, attrs in rows.values() if state.name == "PRUNED"]
@@ -129,7 +102,7 @@ def test_halving_ends_calls_at_their_rung(tmp_path, halved):
 
 def test_two_workers_prune_as_one(folder, halved):
     """Two workers, each with its own trials waiting at a rung, end with the table of one."""
-    run_in(folder, HALVING)
+    write_campaign(folder, "objective", stage={"coarse": HALVING})
     answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == halved
@@ -157,7 +130,7 @@ def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, func
     """Whatever a function does, its trials FAIL with the reason, the stage ends, and the run says the last one."""
     shutil.copy(made_file, tmp_path / "studies.db")
     with pytest.raises(NothingCompleted, match=rf"The last one: {BAD[function]}\. Mend the objective") as raised:
-        searched(tmp_path, campaign_of(ONE_STAGE, function, timeout=0.2))
+        searched(tmp_path, function, timeout=0.2, **ONE_STAGE)
     assert raised.value.exit_code == 3
     rows = table(tmp_path / "studies.db")
     assert len(rows) == 5
@@ -171,7 +144,7 @@ def test_traceback_goes_to_those_who_look_closely(tmp_path):
     details = []
     observer = Observer()
     observer.on_detail = details.append
-    searched(tmp_path, campaign_of(ONE_STAGE, "fails_for_some"), observer=observer)
+    searched(tmp_path, "fails_for_some", observer=observer, **ONE_STAGE)
     told = [detail for detail in details if "Traceback" in detail]
     assert told
     assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in told)
@@ -179,7 +152,7 @@ def test_traceback_goes_to_those_who_look_closely(tmp_path):
 
 def test_failed_trials_leave_the_others(tmp_path):
     """Trials whose call fails end with their reason, and the winner is one of the others."""
-    status = searched(tmp_path, campaign_of(ONE_STAGE, "fails_for_some"))
+    status = searched(tmp_path, "fails_for_some", **ONE_STAGE)
     (stage,) = status.stages
     assert stage.failed
     assert stage.completed + stage.failed == 5
@@ -188,7 +161,7 @@ def test_failed_trials_leave_the_others(tmp_path):
 
 def test_diverged_trials_leave_their_batch(tmp_path):
     """Of a batch, those that report no finite number end there; the function goes on with the others."""
-    status = searched(tmp_path, campaign_of(ONE_STAGE, "some_diverge"))
+    status = searched(tmp_path, "some_diverge", **ONE_STAGE)
     (stage,) = status.stages
     assert (stage.completed, stage.diverged) == (3, 2)
     assert status.state == "done"
@@ -196,15 +169,14 @@ def test_diverged_trials_leave_their_batch(tmp_path):
 
 def test_stop_is_heeded_at_a_report(folder, expected):
     """Asked to stop, a run ends at the function's next report, gives the slot back, and goes on with the same table."""
-    text = campaign_of(PLAIN, "slow")
     asked = threading.Event()
     observer = Observer()
     observer.on_recorded = lambda *_: asked.set()
     with pytest.raises(Interrupted):
-        searched(folder, text, observer=observer, stop=asked.is_set)
+        searched(folder, "slow", observer=observer, stop=asked.is_set)
     assert ended(folder) < 8
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
-    searched(folder, text)
+    searched(folder, "slow")
     assert table(folder / "studies.db") == expected
 
 
@@ -213,7 +185,7 @@ def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr("coarsefine.search.training.user_code.lockstep._STOP_SECONDS", 0.2)
     user_functions.begun.clear()
     with pytest.raises(Interrupted, match="trial 0 did not come to its end"):
-        searched(tmp_path, campaign_of(ONE_STAGE, "never_returns"), stop=user_functions.begun.is_set)
+        searched(tmp_path, "never_returns", stop=user_functions.begun.is_set, **ONE_STAGE)
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 5
 
 
@@ -237,7 +209,7 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, tol
     (tmp_path / "broken.py").write_text("def train(point, seed, report): ...\n1 / 0\n", "utf-8")
     (tmp_path / "unfinished.py").write_text("def train(:\n", "utf-8")
     (tmp_path / "lacking.py").write_text("import no_such_library\n", "utf-8")
-    run_in(tmp_path, PLAIN.replace("user_functions:single", function))
+    write_campaign(tmp_path, "objective", objective=function)
     code, _, said = cli("run", "small.toml", "--workers", 1)
     assert code == 2
     assert function in said
@@ -247,28 +219,29 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, tol
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("changes", "told"),
     [
-        ("[confirm]", '[data]\ndataset = "digits"\n[confirm]', r"\[data\] go(es)? with the network"),
-        ("[confirm]", "[final]\nepochs = 3\n[confirm]", r"\[final\] go(es)? with the network"),
-        ("[confirm]", "[model]\n[confirm]", r"\[model\] go(es)? with the network"),
-        ("epochs = 6\n", "epochs = 0\n", "epochs = 0"),
-        ("epochs = 6\n", "timeout = 0\n", "timeout = 0"),
-        ("trials = 8\n", "trials = 8\nstack = 4\n", "stack = 4, but objective = 'user_functions:single' trains one"),
-        ("epochs = 6\n\n[[stage]]", '\n[[stage]]\npruner = "halving"', "halving needs more than one epoch"),
-        ('objective = "user_functions:single"\nepochs = 6\n', "", "'data' is missing: add it, or the `objective`"),
-        ("space = { a = [0.001, 1.0]", "eta = [0.001, 1.0] #", "an objective's parameters, eta, go into its space"),
+        ({"data": {"dataset": "digits"}}, r"\[data\] go(es)? with the network"),
+        ({"final": {"epochs": 3}}, r"\[final\] go(es)? with the network"),
+        ({"model": {}}, r"\[model\] go(es)? with the network"),
+        ({"epochs": 0}, "epochs = 0"),
+        ({"timeout": 0}, "timeout = 0"),
+        ({"stage": {"coarse": {"stack": 4}}}, "stack = 4, but objective = 'user_functions:single' trains one"),
+        ({"epochs": None, "stage": {"coarse": {"pruner": "halving"}}}, "halving needs more than one epoch"),
+        ({"objective": None, "epochs": None}, "'data' is missing: add it, or the `objective`"),
         (
-            'objective = "user_functions:single"\nepochs = 6\n',
-            '[data]\ndataset = "digits"\n',
+            {"stage": {"coarse": {"space": None, "eta": [0.001, 1.0]}}},
+            "an objective's parameters, eta, go into its space",
+        ),
+        (
+            {"objective": None, "epochs": None, "data": {"dataset": "digits"}},
             "stage 'coarse': a space is of an objective; the network's settings are given by their names",
         ),
     ],
 )
-def test_settings_that_do_not_go_with_a_function(cli, tmp_path, before, after, told):
+def test_settings_that_do_not_go_with_a_function(cli, tmp_path, changes, told):
     """What is the network's, or does not fit a function, ends with exit 2 and a sentence that names it."""
-    assert before in PLAIN
-    run_in(tmp_path, PLAIN.replace(before, after, 1))
+    write_campaign(tmp_path, "objective", **changes)
     code, _, said = cli("run", "small.toml", "--workers", 1)
     assert code == 2, said
     assert re.search(told, said), said
@@ -277,7 +250,7 @@ def test_settings_that_do_not_go_with_a_function(cli, tmp_path, before, after, t
 
 def test_data_is_no_option_of_a_function(cli, tmp_path):
     """A function has its own data: --data is refused."""
-    run_in(tmp_path, PLAIN)
+    write_campaign(tmp_path, "objective")
     code, _, said = cli("run", "small.toml", "--data", tmp_path)
     assert code == 2
     assert "has its own data: leave --data" in said
@@ -288,35 +261,34 @@ def test_other_source_is_refused(tmp_path, monkeypatch, expected):
     monkeypatch.syspath_prepend(tmp_path)
     source = tmp_path / "changing.py"
     source.write_text("from user_functions import single\n", "utf-8")
-    text = PLAIN.replace("user_functions:", "changing:")
     asked = threading.Event()
     observer = Observer()
     observer.on_recorded = lambda *_: asked.set()
     with pytest.raises(Interrupted):
-        searched(tmp_path, text, observer=observer, stop=asked.is_set)
+        searched(tmp_path, "single", module="changing", observer=observer, stop=asked.is_set)
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
     for going_on in (run, join):
         with pytest.raises(CampaignError, match=r"small/coarse was begun with something else: objective\.digest was"):
             going_on(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     source.write_text(before, "utf-8")
-    searched(tmp_path, text)
+    searched(tmp_path, "single", module="changing")
     assert table(tmp_path / "studies.db") == expected
 
 
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        ("{ }", "a space is a table of parameters with their ranges"),
-        ("{ a = [1.0, 0.1] }", r"a = \[1.0, 0.1\]: low must be below high"),
-        ("{ a = [0.1, 1.0], 'b c' = [0.1, 1.0] }", "'b c' is no parameter's name"),
-        ("{ a = { choice = [] } }", "a choice has at least one option"),
-        ("3", "a space is a table of parameters"),
+        ({}, "a space is a table of parameters with their ranges"),
+        ({"a": [1.0, 0.1]}, r"a = \[1.0, 0.1\]: low must be below high"),
+        ({"a": [0.1, 1.0], "b c": [0.1, 1.0]}, "'b c' is no parameter's name"),
+        ({"a": {"choice": []}}, "a choice has at least one option"),
+        (3, "a space is a table of parameters"),
     ],
 )
 def test_space_that_cannot_be_drawn_from(cli, tmp_path, space, told):
     """A space with a wrong name or range ends with exit 2 and says what is wrong with which."""
-    run_in(tmp_path, re.sub("space = .*", f"space = {space}", PLAIN))
+    write_campaign(tmp_path, "objective", stage={"coarse": {"space": space}})
     code, _, said = cli("run", "small.toml", "--workers", 1)
     assert code == 2
     assert "stage 1, space" in said
@@ -325,9 +297,8 @@ def test_space_that_cannot_be_drawn_from(cli, tmp_path, space, told):
 
 def test_order_in_which_parameters_are_written_is_of_no_account(tmp_path, expected):
     """The same space, written in another order, gives the same points."""
-    swapped = re.sub(r"\{ (a = .*?\]), (shape = .*\}) \}", r"{ \2, \1 }", PLAIN)
-    assert swapped != PLAIN
-    searched(tmp_path, swapped)
+    swapped = {"shape": {"choice": ["round", "square"]}, "a": [0.001, 1.0]}
+    searched(tmp_path, stage={"coarse": {"space": swapped}})
     assert table(tmp_path / "studies.db") == expected
 
 

@@ -1,0 +1,61 @@
+"""The command line: in this process where that is enough, in a process of its own where a test is about processes."""
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from coarsefine import __main__ as coarsefine_main
+from coarsefine.search.cli import main
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: named as `subprocess.CompletedProcess` names it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def coarsefine(*arguments, cwd, env=None):
+    """Run a command in this process: it starts at once, and an exception that it does not handle fails the test."""
+    arguments = [coarsefine_main.__file__, *map(str, arguments)]
+    with redirect_stdout(_Text()) as out, redirect_stderr(_Text()) as err, chdir(cwd), _environment(env):
+        with patch.object(sys, "argv", arguments):
+            code = _exit_code()
+        return Answer(code, out.text(), err.text())
+
+
+def coarsefine_process(*arguments, cwd, env=None, prefix=(), **options):
+    """Run a command in a process of its own: for limits of processes, and for what a user's Python differs in."""
+    command = [*prefix, sys.executable, "-m", "coarsefine", *map(str, arguments)]
+    with _environment(env):
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=280, **options)
+
+
+class _Text(io.TextIOWrapper):
+    """A stream with a buffer, as stdout has, which can be read afterwards."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), "utf-8", write_through=True)
+
+    def text(self):
+        return self.buffer.getvalue().decode("utf-8")
+
+
+def _environment(changes):
+    """Patch the environment: without anybody's CIFAR-10, and with a test's changes."""
+    kept = {name: value for name, value in os.environ.items() if name != "COARSEFINE_DATA"}
+    return patch.dict(os.environ, {**kept, **(changes or {})}, clear=True)
+
+
+def _exit_code():
+    try:
+        main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0

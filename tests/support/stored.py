@@ -1,0 +1,43 @@
+"""What a storage holds."""
+
+import sqlite3
+from contextlib import closing
+
+import optuna
+
+
+def table(place):
+    """Return what an undisturbed run must share with any other: every number, point, seed and epoch's values."""
+    storage = optuna.storages.RDBStorage(str(place) if "://" in str(place) else f"sqlite:///{place}")
+    rows = {}
+    for study in optuna.get_all_study_names(storage):
+        for trial in optuna.load_study(study_name=study, storage=storage).trials:
+            attrs = {k: trial.user_attrs.get(k) for k in ("seed", "train_loss", "validation_loss", "reason")}
+            rows[study, trial.number] = (trial.state, trial.params, trial.values, trial.intermediate_values, attrs)
+    storage.remove_session()
+    storage.engine.dispose()
+    return rows
+
+
+def counted(folder, query):
+    """Return the number a query gives, 0 while there is no storage."""
+    path = folder / "studies.db"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+def slots(folder):
+    """Return how many trials the storage holds."""
+    return counted(folder, "SELECT count(*) FROM trials")
+
+
+def ended(folder):
+    """Return how many trials have ended."""
+    return counted(folder, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED', 'FAIL')")
+
+
+def epochs_recorded(folder):
+    """Return how many epochs of trials the storage holds."""
+    return counted(folder, "SELECT count(*) FROM trial_intermediate_values")
