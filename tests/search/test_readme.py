@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import coarsefine
-from processes import signal_once, wait_until
+from commands import coarsefine_process
+from processes import signal_once, wait_until, workers_of
 from stored import counted, ended, table
-from test_pool import workers_of
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SECTION = README.partition("## Your own function\n")[2].partition("\n## ")[0]
@@ -39,7 +38,7 @@ def calm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calm")
     (folder / "digits_svm.py").write_text(SVM, "utf-8")
     (folder / "digits_svm.toml").write_text(TOML, "utf-8")
-    answer = coarsefine("run", "digits_svm.toml", "--workers", 1, "--json", cwd=folder)
+    answer = coarsefine_process("run", "digits_svm.toml", "--workers", 1, "--json", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     return folder, json.loads(answer.stdout)
 
@@ -80,7 +79,7 @@ def test_functions_that_report_epochs_and_batches(tmp_path, text, space):
         f'[[stage]]\nname = "only"\ntrials = 12\npruner = "halving"\nspace = {space}\n',
         "utf-8",
     )
-    answer = coarsefine("run", "mine.toml", "--workers", 1, "--json", cwd=tmp_path)
+    answer = coarsefine_process("run", "mine.toml", "--workers", 1, "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     (stage,) = json.loads(answer.stdout)["stages"]
     assert (stage["completed"], stage["pruned"]) == (3, 9)

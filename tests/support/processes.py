@@ -5,8 +5,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
+import psutil
 from commands import coarsefine
 from optuna.trial import TrialState
 from stored import ended
@@ -98,3 +99,13 @@ def race(address, slots, space, barrier, told):
         done += [claim.slot.number for claim in claims]
     storage.close()
     told.put(done)
+
+
+def workers_of(process):
+    """Return the living worker processes of a run: the children of its fork server."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for helper in psutil.Process(process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # a zombie among them is none of the living
+                found += [child for child in helper.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return found

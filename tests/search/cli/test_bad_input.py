@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from campaigns import campaign_toml, write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 
 
 def one_sentence(text):
@@ -226,7 +226,7 @@ def test_unreadable_storage_is_refused(tmp_path, small_file, command):
     path = tmp_path / "studies.db"
     path.write_bytes(b"SQLite format 3\0")
     path.chmod(0)
-    answer = coarsefine(
+    answer = coarsefine_process(
         *([command, small_file] if command == "run" else [command]), cwd=tmp_path, prefix=unprivileged()
     )
     assert answer.returncode == 5

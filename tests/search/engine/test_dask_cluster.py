@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaigns import LONG, write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 from processes import start, wait_until
 from stored import epochs_recorded, table
 
@@ -54,7 +54,7 @@ def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
     """On each database, a Dask cluster trains what one process here trains, with the same values at every epoch."""
     engine, _ = cluster
     folder = write_campaign(tmp_path, **LONG)
-    answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
+    answer = coarsefine_process("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(address) == expected
 
@@ -80,7 +80,7 @@ def test_interrupted_run_stops_the_clusters_workers(cluster, tmp_path, expected)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
+    answer = coarsefine_process("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == expected
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from campaigns import write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 from processes import finish, signal_once, start
 from stored import counted, ended, epochs_recorded, slots, table
 
@@ -105,7 +105,7 @@ def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder, preexec_fn=limit)
+    answer = coarsefine_process("run", "small.toml", "--workers", 1, cwd=folder, preexec_fn=limit)
     assert answer.returncode == 5, answer.stderr
     assert "studies.db" in answer.stderr
     assert "run the same command again" in answer.stderr

@@ -6,14 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from campaigns import DIVERGING, LONG, write_campaign
-from commands import coarsefine
-from processes import finish, signal_once, start, suspended, wait_until
+from commands import coarsefine, coarsefine_process
+from processes import finish, signal_once, start, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
 from coarsefine import Campaign, Interrupted, run
@@ -32,16 +31,6 @@ def expected(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path):
     return write_campaign(tmp_path, **LONG)
-
-
-def workers_of(process):
-    """Return the living worker processes of a run: the children of its fork server."""
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for helper in psutil.Process(process.pid).children():
-            with suppress(psutil.NoSuchProcess):  # a zombie among them is none of the living
-                found += [child for child in helper.children() if child.status() != psutil.STATUS_ZOMBIE]
-    return found
 
 
 def logs_of(folder):
@@ -180,7 +169,7 @@ def run_broken(tmp_path, how):
     (site / "sitecustomize.py").write_text(BROKEN.format(how=how), "utf-8")
     # An environment too long for a pipe: whoever sends it to a worker hears for certain if that is dead already.
     environment = {"PYTHONPATH": f"{site}:{Path.cwd()}", "LONG": "x" * 100_000}
-    return folder, coarsefine("run", "small.toml", "--workers", 2, cwd=folder, env=environment)
+    return folder, coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder, env=environment)
 
 
 def test_workers_that_crash_at_start_are_not_replaced_for_ever(tmp_path):

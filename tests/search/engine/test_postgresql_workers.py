@@ -8,7 +8,7 @@ import postgres
 import psutil
 import pytest
 from campaigns import LONG, write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 from processes import start, wait_until
 from sqlalchemy import make_url
 from stored import table
@@ -44,7 +44,7 @@ def test_killed_workers_lose_nothing(folder, expected, new_database):
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.send_signal(signal.SIGKILL)
         process.communicate()
-    answer = coarsefine("run", "small.toml", "--workers", 2, "--storage", new_database, cwd=folder)
+    answer = coarsefine_process("run", "small.toml", "--workers", 2, "--storage", new_database, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(new_database) == expected
 

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import optuna
 import pytest
 from campaigns import write_campaign
-from commands import coarsefine
+from commands import coarsefine_process
 from paper_campaign import make_paper
 from scipy.stats import binomtest
 
@@ -336,7 +336,7 @@ def test_full_disk_leaves_the_last_report(small_copy, tmp_path):
     report(small_copy, tmp_path / "small.html")
     before = (tmp_path / "small.html").read_bytes()
     limited = ("sh", "-c", 'ulimit -f 2000; exec "$@"', "sh")
-    answer = coarsefine("report", "--output", "small.html", cwd=tmp_path, prefix=limited)
+    answer = coarsefine_process("report", "--output", "small.html", cwd=tmp_path, prefix=limited)
     assert answer.returncode == 5
     assert answer.stderr.startswith("small.html cannot be written: File too large.")
     assert (tmp_path / "small.html").read_bytes() == before

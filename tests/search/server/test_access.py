@@ -1,4 +1,3 @@
-import re
 import shutil
 from pathlib import Path
 
@@ -6,13 +5,12 @@ import httpx
 import optuna
 import optuna_dashboard
 import pytest
-from fastapi.routing import iter_route_contexts
 from processes import wait_until
+from routing import READING, routes
 from serving import TOKEN, serving
 
 from coarsefine.search.server.access import COOKIE_SECONDS, AccessPolicy, host_headers
 
-READING = {"GET", "HEAD", "OPTIONS"}
 OPEN = {"/login", "/logout"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -23,27 +21,6 @@ def locked(searched, tmp_path_factory):
     copy = shutil.copy(searched / "studies.db", tmp_path_factory.mktemp("locked") / "studies.db")
     with serving(copy, token=TOKEN, allow_write=True) as client:
         yield client
-
-
-def routes(app):
-    """Return every route as (method, path): ours by FastAPI's table, the dashboard's by Bottle's."""
-    ours = [(method, route.path) for route in iter_route_contexts(app.ours.routes) for method in route.methods]
-    theirs = [(route.method, route.rule) for route in optuna_dashboard.wsgi(app.storage).routes]
-    return [(method, filled(path)) for method, path in (*ours, *theirs)]
-
-
-def filled(path):
-    """Return a route's path with something that exists in place of each of its parameters."""
-    for name, value in {
-        "name": "small",
-        "stage": "coarse",
-        "figure": "map",
-        "plot_type": "slice",
-        "file": "page.css",
-    }.items():
-        path = path.replace(f"{{{name}}}", value).replace(f"<{name}>", value)
-    path = path.replace("<:re:(/.*)?>", "/studies/1").replace("<filename:path>", "bundle.js")
-    return re.sub(r"[<{][^>}]*[>}]", "1", path)
 
 
 def test_every_route_is_walked(client):

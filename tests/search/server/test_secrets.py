@@ -8,9 +8,9 @@ import postgres
 import pytest
 from optuna.trial import TrialState, create_trial
 from processes import wait_until
+from routing import READING, routes
 from serving import command, serving
 from sqlalchemy import make_url
-from test_access import READING, routes
 
 from coarsefine import run
 from coarsefine.search.server.redaction import redact

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.text import Text
+from stages import going, open_stage
 from stored import table
-from test_lease_queue import going, open_stage
 
 from coarsefine import Campaign, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving

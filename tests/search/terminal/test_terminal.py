@@ -7,10 +7,9 @@ import psutil
 import pytest
 from campaigns import DIVERGING, write_campaign
 from commands import coarsefine
-from processes import start, wait_until
+from processes import start, suspended, wait_until
 from stored import counted, epochs_recorded, table
 from terminals import COLOUR, Terminal
-from test_pool import suspended
 
 from coarsefine import Campaign, Interrupted, run
 from coarsefine.search.results.observer import listed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import user_functions
 from campaigns import write_campaign
-from commands import coarsefine
+from commands import coarsefine_process
 from stored import counted, ended, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, join, run
@@ -103,7 +103,7 @@ def test_halving_ends_calls_at_their_rung(tmp_path, halved):
 def test_two_workers_prune_as_one(folder, halved):
     """Two workers, each with its own trials waiting at a rung, end with the table of one."""
     write_campaign(folder, "objective", stage={"coarse": HALVING})
-    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
+    answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == halved
 

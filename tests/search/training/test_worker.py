@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from test_lease_queue import open_stage, planned, states
+from stages import open_stage, planned, states
 
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
 from coarsefine.search.campaign.space import Point
