@@ -1,6 +1,6 @@
-"""The figures of a campaign, as Plotly's: for the campaign page, the report, and image files.
+"""Plotly figures of a campaign, for the campaign page, the report and image files.
 
-Each is made from the studies alone, and reads on light and on dark paper: `themed` sets the ink.
+Each figure is made from the studies alone. `themed` sets its colours for a light or dark page.
 """
 
 from coarsefine.search.charts.axes import axes_of, title_of
@@ -10,12 +10,14 @@ from coarsefine.search.charts.curves import (
     loss_curves,
     shares,
     timeline,
+    training_spans,
     value_curves,
 )
-from coarsefine.search.charts.theme import Theme, themed
+from coarsefine.search.charts.theme import STAGE_COLOURS, Theme, themed
 from coarsefine.search.charts.trial_map import map_of_trials
 
 __all__ = [
+    "STAGE_COLOURS",
     "Theme",
     "axes_of",
     "best_so_far",
@@ -26,5 +28,6 @@ __all__ = [
     "themed",
     "timeline",
     "title_of",
+    "training_spans",
     "value_curves",
 ]

@@ -1,4 +1,4 @@
-"""Axes of the map of trials: what can stand on one, where a trial and a stage's range lie there."""
+"""Axes of the map of trials: what an axis can show, and where a trial and a stage's ranges lie on it."""
 
 import math
 from collections.abc import Sequence
@@ -10,30 +10,31 @@ from optuna.trial import FrozenTrial
 
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.dimension import Choice, Integer
+from coarsefine.search.charts.drawn_trials import accuracy_of
 from coarsefine.search.results.study import Study, point_of
 
 VALUE, NUMBER = "value", "number"
-"""What stands on an axis where not even two hyperparameters can: a trial's accuracy, and its number."""
+"""Axes of a trial's accuracy and number, for campaigns that search fewer than two numeric hyperparameters."""
 _ROOM = 0.06
-"""At both ends of an axis, for points and names at the edges, as a share of it."""
+"""Share of an axis that is added at both ends, for points and labels at the edges."""
 _TITLES = {VALUE: "validation accuracy", NUMBER: "number of the trial"}
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis, over the studies of a campaign."""
+    """One axis of the map, over the studies of a campaign."""
 
     name: str
     studies: Sequence[Study]
 
     @property
     def is_searched(self) -> bool:
-        """Tell whether it is one of the hyperparameters."""
+        """Return whether the axis shows a hyperparameter."""
         return any(self.name in study.space for study in self.studies)
 
     @property
     def title(self) -> str:
-        """Return what it is called."""
+        """Return the title of the axis."""
         return labels.title(self.name) if self.is_searched else _TITLES[self.name]
 
     @property
@@ -42,19 +43,22 @@ class Axis:
 
     @property
     def log(self) -> bool:
-        """Tell whether it is logarithmic."""
+        """Return whether the axis is logarithmic."""
         return self.is_searched and all(study.space[self.name].axis == "log" for study in self.studies)
 
     def of(self, trial: FrozenTrial) -> float | None:
-        """Return where a trial lies; None where it has nothing to show there."""
+        """Return a trial's value on the axis, or None if it has none."""
         if self.is_searched:
-            found = point_of(trial)[self.name]
-            assert not isinstance(found, str), "words have no axis"  # noqa: S101
-            return found
+            value = point_of(trial)[self.name]
+            assert not isinstance(value, str), "words have no axis"  # noqa: S101
+            return value
         return trial.number if self.name == NUMBER else accuracy_of(trial)
 
     def span(self, study: Study) -> tuple[float, float]:
-        """Return between what a stage's trials lie: of whole numbers with their cells, so that one alone has width."""
+        """Return the lowest and highest value of a stage.
+
+        The span of integers includes half a step at both ends, so that a single integer has a width.
+        """
         if not self.is_searched:
             values = [value for trial in study.trials if (value := self.of(trial)) is not None]
             return min(values, default=0.0), max(values, default=1.0)
@@ -65,23 +69,23 @@ class Axis:
         wide = dimension.cells if isinstance(dimension, Integer) else dimension
         return wide.low, wide.high
 
-    def place(self, value: float) -> float:
-        """Return where a value lies in Plotly's own units, logarithms on a log axis."""
+    def position(self, value: float) -> float:
+        """Return a value in Plotly's axis units: its logarithm on a log axis."""
         return math.log10(value) if self.log else value
 
     def layout(self) -> dict[str, Any]:
-        """Return what Plotly is told of it."""
+        """Return Plotly's layout of the axis."""
         spans = [self.span(study) for study in self.studies] or [(0.0, 1.0)]
-        low, high = self.place(min(low for low, _ in spans)), self.place(max(high for _, high in spans))
+        low, high = self.position(min(low for low, _ in spans)), self.position(max(high for _, high in spans))
         room = _ROOM * (high - low) or 0.5
-        told = {"title": escape(self.title), "range": [low - room, high + room], "nticks": 8}
+        layout = {"title": escape(self.title), "range": [low - room, high + room], "nticks": 8}
         if self.log:
-            return {**told, "type": "log", "exponentformat": "power"}
-        return {**told, "type": "linear", **({"tickformat": ".2~%"} if self._is_accuracy else {})}
+            return {**layout, "type": "log", "exponentformat": "power"}
+        return {**layout, "type": "linear", **({"tickformat": ".2~%"} if self._is_accuracy else {})}
 
 
 def axes_of(studies: Sequence[Study]) -> list[str]:
-    """Return what the axes of a map may show, those first that it shows unless told otherwise; at least two."""
+    """Return the names of at least two axes that a map can show. The first two are its default."""
     spaces = [study.space for study in studies if not study.is_confirm]
     names = [name for name in spaces[0] if all(space[name].axis for space in spaces)] if spaces else []
     if not names:
@@ -90,10 +94,5 @@ def axes_of(studies: Sequence[Study]) -> list[str]:
 
 
 def title_of(name: str, studies: Sequence[Study]) -> str:
-    """Return what an axis of the map is called."""
+    """Return the title of an axis of the map."""
     return Axis(name, studies).title
-
-
-def accuracy_of(trial: FrozenTrial) -> float | None:
-    """Return a trial's accuracy after its last epoch."""
-    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value

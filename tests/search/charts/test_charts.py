@@ -8,7 +8,7 @@ from optuna.trial import create_trial
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import axes_of, best_so_far, map_of_trials
-from coarsefine.search.charts.theme import MOST_DRAWN, thinned
+from coarsefine.search.charts.drawn_trials import MOST_DRAWN, thinned
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.parameters import distribution_of
 

@@ -1,0 +1,61 @@
+"""Which trials a figure draws, and what it shows of each."""
+
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+from optuna.trial import FrozenTrial, TrialState
+
+from coarsefine.search.results.study import Study, value_of
+
+StudyTrials = list[tuple[Study, FrozenTrial]]
+"""Trials, each with its study."""
+MOST_DRAWN = 2000
+"""The most points of one trace. A browser takes a second to draw 6,000."""
+T = TypeVar("T")
+
+
+def search_studies(studies: Sequence[Study]) -> list[Study]:
+    """Return the studies of the search stages, without the one that trains the finalists again."""
+    return [study for study in studies if not study.is_confirm]
+
+
+def thinned(trials: Sequence[T], value: Callable[[T], float]) -> list[T]:
+    """Return the trials to draw, in their order: all, or at most `MOST_DRAWN`.
+
+    Of more trials, the best half of what is drawn is kept, and the other half is an even sample of the rest.
+    """
+    if len(trials) <= MOST_DRAWN:
+        return list(trials)
+    half = MOST_DRAWN // 2
+    ranked = sorted(range(len(trials)), key=lambda index: -value(trials[index]))
+    rest = sorted(ranked[half:])
+    sample = {rest[n * len(rest) // half] for n in range(half)}
+    kept = sample.union(ranked[:half])
+    return [trial for index, trial in enumerate(trials) if index in kept]
+
+
+def legend_name(name: str, drawn: int, total: int) -> str:
+    """Return a trace's name in the legend, with the number of points drawn if it is not all of them."""
+    return name if drawn == total else f"{name} ({drawn:,} of {total:,} drawn)"
+
+
+def trial_links(trials: Iterable[tuple[Study, FrozenTrial]]) -> list[list[Any]]:
+    """Return for each trial its study's name, its number and its outcome, from which a page makes a link."""
+    return [[study.name, trial.number, _outcome(trial)] for study, trial in trials]
+
+
+def accuracy_of(trial: FrozenTrial) -> float | None:
+    """Return a trial's accuracy after its last epoch, or None before its first."""
+    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value
+
+
+def _outcome(trial: FrozenTrial) -> str:
+    """Describe in words how a trial ended, or how far it is."""
+    if trial.state is TrialState.COMPLETE:
+        return f"{100 * value_of(trial):.2f} %"
+    if trial.state is TrialState.FAIL:
+        return escape(trial.user_attrs.get("reason", "failed"))
+    last = max(trial.intermediate_values, default=0)
+    reached = f"{100 * trial.intermediate_values[last]:.2f} % after epoch {last}, " if last else ""
+    return f"{reached}{'pruned' if trial.state is TrialState.PRUNED else 'in training'}"
