@@ -73,5 +73,5 @@ def serve(
     from coarsefine.search.server import serve as serve_studies
     from coarsefine.search.storage.location import locate
 
-    access = ServeOptions(host, port, tuple(allowed_host or ()), token_file, no_token, allow_write)
-    serve_studies(locate(storage), access, say)
+    options = ServeOptions(host, port, tuple(allowed_host or ()), token_file, no_token, allow_write)
+    serve_studies(locate(storage), options, say)

@@ -1,7 +1,7 @@
-"""The application: our own routes, optuna-dashboard under every other path, and the guard before both."""
+"""The ASGI application: our own routes, optuna-dashboard under every other path, and the access check before both."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import cast
@@ -10,93 +10,87 @@ from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request, Response
 
 from coarsefine.search.errors import StorageError, UsageError
-from coarsefine.search.server import responses
+from coarsefine.search.server import api, page_routes, responses
 from coarsefine.search.server.access import AccessPolicy
-from coarsefine.search.server.api import make_api
 from coarsefine.search.server.change_detector import ChangeDetector
-from coarsefine.search.server.dashboard import SharedStorage, make_dashboard
+from coarsefine.search.server.dashboard import make_dashboard
 from coarsefine.search.server.middleware import AccessMiddleware, App, Receive, Scope, Send
 from coarsefine.search.server.redaction import redact
 from coarsefine.search.server.snapshot_cache import SnapshotCache
 from coarsefine.search.server.snapshots import SnapshotReader
-from coarsefine.search.server.web import make_web
+from coarsefine.search.server.trial_reader import CachingStorage
 from coarsefine.search.storage.location import Location, read_only
 from coarsefine.search.storage.optuna_storage import check_storage
 
-_OURS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
+_OWN_PATHS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
 
 
 class Application:
-    """What uvicorn serves: everything over one storage."""
+    """Serve the studies of one storage; raise `StorageError` if the location holds none."""
 
     def __init__(self, location: Location, policy: AccessPolicy) -> None:
         check_storage(location, writing=policy.allow_write)
-        self.storage = SharedStorage(location if policy.allow_write else read_only(location))
-        self._changes = ChangeDetector(self.storage)
-        self.campaigns = SnapshotReader(self.storage, self.storage.reader, self._changes)
-        self.cache = SnapshotCache(self.campaigns)
-        self.ours = _our_routes(self.cache, policy, self._close)
-        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, self._changes)))  # type: ignore[arg-type]
-        self._guard = AccessMiddleware(self._share, policy)
+        self.storage = CachingStorage(location if policy.allow_write else read_only(location))
+        changes = ChangeDetector(self.storage)
+        self.cache = SnapshotCache(SnapshotReader(self.storage, changes))
+        self.fastapi = _make_fastapi()
+        state = self.fastapi.state
+        state.storage, state.changes, state.cache, state.policy = self.storage, changes, self.cache, policy
+        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, changes)))  # type: ignore[arg-type]
+        self._checked = AccessMiddleware(self._dispatch, policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI has it."""
-        await self._guard(scope, receive, send)
+        """Serve one ASGI connection."""
+        await self._checked(scope, receive, send)
 
-    async def _share(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "lifespan" or _is_ours(scope["path"])
-        await (self.ours if ours else self._dashboard)(scope, receive, send)
-
-    def _close(self) -> None:
-        self._changes.close()
-        self.storage.close()
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        own = scope["type"] == "lifespan" or _is_own(scope["path"])
+        await (self.fastapi if own else self._dashboard)(scope, receive, send)
 
 
-def create_app(location: Location, policy: AccessPolicy) -> Application:
-    """Return the application over the studies at a location; raise `StorageError` where there are none."""
-    return Application(location, policy)
+def _is_own(path: str) -> bool:
+    return path == "/" or any(path == own or path.startswith(f"{own}/") for own in _OWN_PATHS)
 
 
-def _is_ours(path: str) -> bool:
-    return path == "/" or any(path == ours or path.startswith(f"{ours}/") for ours in _OURS)
-
-
-def _our_routes(cache: SnapshotCache, policy: AccessPolicy, close: Callable[[], None]) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(cache.warm())
-        yield
-        await warming
-        close()
-
-    routes = FastAPI(
+def _make_fastapi() -> FastAPI:
+    app = FastAPI(
         title="Coarsefine",
         description="Campaigns of staged random search. Every answer is read-only.",
         version=version("coarsefine"),
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
-        lifespan=lifespan,
+        lifespan=_lifespan,
     )
-    routes.include_router(make_api(cache))
-    routes.include_router(make_web(cache, policy))
-    routes.add_exception_handler(UsageError, _tell_missing)
-    routes.add_exception_handler(StorageError, _tell_unreadable)
-    routes.add_exception_handler(Exception, _tell_bug)
-    return routes
+    app.include_router(api.router)
+    app.include_router(page_routes.router)
+    app.add_exception_handler(UsageError, _not_found)
+    app.add_exception_handler(StorageError, _unavailable)
+    app.add_exception_handler(Exception, _internal_error)
+    return app
 
 
-async def _tell_missing(_: Request, error: Exception) -> Response:
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Read every campaign once at the start; close the storage at the end."""
+    warming = asyncio.create_task(app.state.cache.warm())
+    yield
+    await warming
+    app.state.changes.close()
+    app.state.storage.close()
+
+
+async def _not_found(_: Request, error: Exception) -> Response:
     return _problem(404, str(error))
 
 
-async def _tell_unreadable(_: Request, __: Exception) -> Response:
-    return _problem(503, "The storage cannot be read just now; the server's log says why.")
+async def _unavailable(_: Request, __: Exception) -> Response:
+    return _problem(503, "The storage cannot be read just now; the server's log has the reason.")
 
 
-async def _tell_bug(_: Request, __: Exception) -> Response:
-    return _problem(500, "The server made a mistake; its log says which.")
+async def _internal_error(_: Request, __: Exception) -> Response:
+    return _problem(500, "The server failed because of a bug; its log has the details.")
 
 
-def _problem(status: int, told: str) -> Response:
-    return Response(redact(responses.to_json({"detail": told})), status, media_type="application/json")
+def _problem(status: int, detail: str) -> Response:
+    return Response(redact(responses.to_json({"detail": detail})), status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Tells cheaply whether anybody has written to a storage since it was last asked."""
+"""Detect cheaply whether anybody has written to a storage."""
 
 import sqlite3
 import threading
@@ -10,7 +10,7 @@ from coarsefine.search.storage.optuna_storage import Storage
 
 
 class ChangeDetector:
-    """Watches a storage. Threads may share it."""
+    """Compares the state of a storage over time. Threads may share it."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -19,37 +19,40 @@ class ChangeDetector:
         self._file: tuple[int, int] | None = None
 
     def mark(self) -> object:
-        """Return what stays equal as long as nobody writes; raise `StorageError` where the storage cannot be read."""
+        """Return a value that stays equal as long as nobody writes; raise `StorageError` if the storage is unreadable.
+
+        It also rolls back what a killed writer left in a SQLite file, so that the file can be read.
+        """
         with self._lock, self._storage.guarded():
             if self._storage.location.kind == "postgresql":
                 with self._storage.engine.connect() as connection:
                     return connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one()
             try:
-                return self._version()
+                return self._sqlite_version()
             except sa.exc.OperationalError as error:
-                self._leave()
+                self._disconnect()
                 if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                     raise
                 sqlite.roll_back(self._storage.location.file)
-                return self._version()
+                return self._sqlite_version()
 
     def close(self) -> None:
-        """Close the connection that is kept."""
+        """Close the connection."""
         with self._lock:
-            self._leave()
+            self._disconnect()
 
-    def _version(self) -> object:
-        """Return the file's identity and version: somebody may have put another in its place."""
+    def _sqlite_version(self) -> object:
+        """Return the file's identity and its version. Connect again if another file has replaced it."""
         stat = self._storage.location.file.stat()
         file = (stat.st_dev, stat.st_ino)
         if self._connection is None or file != self._file:
-            self._leave()
+            self._disconnect()
             self._storage.engine.dispose()
             self._file, self._connection = file, self._storage.engine.connect()
-        # The number is this connection's own, and changes with what others commit.
+        # SQLite counts for each connection what others commit: the number can be compared on the same one only.
         return file, self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

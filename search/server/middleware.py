@@ -1,6 +1,7 @@
-"""Stands before everything that is served, optuna-dashboard too: it decides by host, origin, token and method alone.
+"""The ASGI middleware in front of everything that is served: it checks each request and sets the security headers.
 
-It never asks which path is whose, so that no spelling of a path gets around it; only what the login page needs is open.
+It decides by host, origin, token and method, before any routing, so that no spelling of a path avoids the checks. The
+only exceptions are the paths that the login page needs.
 """
 
 import json
@@ -17,19 +18,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_READING = {"GET", "HEAD", "OPTIONS"}
-_SIGNING = {"/login", "/logout"}
-_SAME = {"same-origin", "none"}
-_OURS = (
+_READ_METHODS = {"GET", "HEAD", "OPTIONS"}
+_LOGIN_PATHS = {"/login", "/logout"}
+_SAME_SITE = {"same-origin", "none"}
+_PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 # The dashboard draws its parallel coordinates with WebGL, for which Plotly compiles functions at run time.
-_DASHBOARD = _OURS.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'").replace(
+_DASHBOARD_CSP = _PAGE_CSP.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'").replace(
     "style-src 'self'", "style-src 'self' data:"
 )
-_NOTHING = "default-src 'none'; sandbox; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-_ALWAYS = {
+_DATA_CSP = "default-src 'none'; sandbox; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -37,53 +38,54 @@ _ALWAYS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_CACHED = ("/assets/", "/static/")
-_FILES = ("/artifacts/", "/csv/")
-"""Where the dashboard serves what somebody else wrote: to be kept, never to be opened."""
+_CACHED_PATHS = ("/assets/", "/static/")
+_DOWNLOAD_PATHS = ("/artifacts/", "/csv/")
+"""Paths under which the dashboard serves content that others wrote: browsers must save it and never open it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     status: int
-    told: str
+    detail: str
     headers: tuple[tuple[str, str], ...] = ()
 
 
 class AccessMiddleware:
-    """Lets requests through to an application, or answers them itself; sets the headers of what comes back."""
+    """Pass the requests that the policy allows to an application and refuse the others; set security headers."""
 
     def __init__(self, app: App, policy: AccessPolicy) -> None:
         self._app, self._policy = app, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI has it."""
+        """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            guarded = _with_headers(scope["path"], send)
+            send = _with_security_headers(scope["path"], send)
             refusal = self._refusal(scope)
             if refusal is None:
-                await self._app(scope, receive, guarded)
+                await self._app(scope, receive, send)
             else:
-                await _refuse(refusal, guarded)
-        else:  # nothing here speaks by WebSocket
+                await _refuse(refusal, send)
+        else:  # the server uses no WebSocket
             await send({"type": "websocket.close", "code": 1008})
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
+        """Return why a request is refused, or None if it may pass."""
         headers = _Headers(scope["headers"])
         hosts = headers.all("host")
-        if len(hosts) != 1 or not self._policy.knows(hosts[0]):
-            return _Refusal(421, "This server does not go by that name. Start it with --allowed-host NAME to let it.")
-        writes = scope["method"] not in _READING
+        if len(hosts) != 1 or not self._policy.allows_host(hosts[0]):
+            return _Refusal(421, "This server has another name. To allow this one, start it with --allowed-host NAME.")
+        writes = scope["method"] not in _READ_METHODS
         if writes and not _is_same_origin(headers, hosts[0]):
-            return _Refusal(403, "Another site's page may not write here.")
+            return _Refusal(403, "A page of another site may not write here.")
         path = scope["path"]
-        if path in _SIGNING or (path.startswith("/assets/") and not writes):
+        if path in _LOGIN_PATHS or (path.startswith("/assets/") and not writes):
             return None
-        if not self._policy.admits(headers.one("authorization"), headers.all("cookie")):
-            return _sign_in(scope, headers)
+        if not self._policy.is_authenticated(headers.first("authorization"), headers.all("cookie")):
+            return _ask_to_sign_in(scope, headers)
         if writes and not self._policy.allow_write:
-            return _Refusal(403, "This server only reads. Start it with --allow-write to change notes and studies.")
+            return _Refusal(403, "This server is read-only. To change notes and studies, start it with --allow-write.")
         return None
 
 
@@ -94,56 +96,64 @@ class _Headers:
     def all(self, name: str) -> list[str]:
         return [value for key, value in self._raw if key == name]
 
-    def one(self, name: str) -> str | None:
+    def first(self, name: str) -> str | None:
         return next(iter(self.all(name)), None)
 
 
 def _is_same_origin(headers: _Headers, host: str) -> bool:
-    """Tell whether a write comes from a page of ours, or from no page at all. Browsers always tell one or the other."""
-    site, origin = headers.one("sec-fetch-site"), headers.one("origin")
-    if site is not None and site not in _SAME:
+    """Return whether a write comes from a page of this server, or from a program that is no browser.
+
+    Browsers always send Origin or Sec-Fetch-Site with a write.
+    """
+    site, origin = headers.first("sec-fetch-site"), headers.first("origin")
+    if site is not None and site not in _SAME_SITE:
         return False
     return origin is None or origin.partition("://")[2].lower() == host.lower()
 
 
-def _sign_in(scope: Scope, headers: _Headers) -> _Refusal:
-    if scope["method"] == "GET" and "text/html" in (headers.one("accept") or ""):
+def _ask_to_sign_in(scope: Scope, headers: _Headers) -> _Refusal:
+    """Redirect browsers to the login page; refuse other clients."""
+    if scope["method"] == "GET" and "text/html" in (headers.first("accept") or ""):
         path, query = scope.get("raw_path") or quote(scope["path"]).encode(), scope["query_string"]
         back = quote(path + (b"?" + query if query else b""), safe="/")
         return _Refusal(303, "Sign in first.", (("Location", f"/login?next={back}"),))
-    told = "This server wants its token: sign in at /login, or send `Authorization: Bearer TOKEN`."
-    return _Refusal(401, told, (("WWW-Authenticate", 'Bearer realm="coarsefine"'),))
+    detail = "This server requires its token: sign in at /login, or send `Authorization: Bearer TOKEN`."
+    return _Refusal(401, detail, (("WWW-Authenticate", 'Bearer realm="coarsefine"'),))
 
 
 async def _refuse(refusal: _Refusal, send: Send) -> None:
-    body = json.dumps({"detail": refusal.told}).encode()
+    body = json.dumps({"detail": refusal.detail}).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *refusal.headers]
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 
 
-def _with_headers(path: str, send: Send) -> Send:
-    """Return a `send` that sets the headers that hold for every answer."""
+def _with_security_headers(path: str, send: Send) -> Send:
+    """Return a `send` that adds the security headers to the response."""
 
-    async def guarded(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            raw = [(name.lower(), value) for name, value in message["headers"]]
-            given = _Headers(raw)
-            set_ = _ALWAYS | _policy(path, given.one("content-type") or "")
-            usual = {} if path.startswith(_CACHED) else {"Cache-Control": "no-cache, private"}
-            usual |= {"Content-Disposition": "attachment"} if path.startswith(_FILES) else {}
-            added = {name: value for name, value in usual.items() if given.one(name.lower()) is None} | set_
-            dropped = {b"access-control-allow-origin", b"server", *(name.lower().encode() for name in set_)}
-            kept = [(name, value) for name, value in raw if name not in dropped]
-            message["headers"] = [*kept, *((name.lower().encode(), value.encode()) for name, value in added.items())]
+            message["headers"] = _secured(path, [(name.lower(), value) for name, value in message["headers"]])
         await send(message)
 
-    return guarded
+    return send_with_headers
 
 
-def _policy(path: str, kind: str) -> dict[str, str]:
-    """Return what a page may do, by its path; what is no page may do nothing, should somebody open it as one."""
-    if path.startswith(_FILES) or not kind.startswith("text/html"):
-        return {"Content-Security-Policy": _NOTHING}
-    return {"Content-Security-Policy": _DASHBOARD if path.startswith("/dashboard") else _OURS}
+def _secured(path: str, raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return a response's headers with ours: the security headers always, the others unless they are set already."""
+    given = _Headers(raw)
+    always = _SECURITY_HEADERS | {"Content-Security-Policy": _csp(path, given.first("content-type") or "")}
+    defaults = {} if path.startswith(_CACHED_PATHS) else {"Cache-Control": "no-cache, private"}
+    defaults |= {"Content-Disposition": "attachment"} if path.startswith(_DOWNLOAD_PATHS) else {}
+    added = {name: value for name, value in defaults.items() if given.first(name.lower()) is None} | always
+    dropped = {b"access-control-allow-origin", b"server", *(name.lower().encode() for name in always)}
+    kept = [(name, value) for name, value in raw if name not in dropped]
+    return [*kept, *((name.lower().encode(), value.encode()) for name, value in added.items())]
+
+
+def _csp(path: str, content_type: str) -> str:
+    """Return the Content-Security-Policy: a page's by its path; other content may do nothing if opened as a page."""
+    if path.startswith(_DOWNLOAD_PATHS) or not content_type.startswith("text/html"):
+        return _DATA_CSP
+    return _DASHBOARD_CSP if path.startswith("/dashboard") else _PAGE_CSP

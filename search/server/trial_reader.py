@@ -1,14 +1,15 @@
-"""Reads the trials of a study again and again, each time only those that may have changed.
+"""Read the trials of a study repeatedly, each time only those that may have changed.
 
-Optuna's own reading makes each trial anew through its object mapper, which takes seconds for 10,000 of them. A page
-that did so every second would take a processor from the workers.
+Optuna reads every trial again through its object mapper, which takes seconds for 10,000 trials. A page that did so
+every second would take a processor away from the workers.
 """
 
+import copy
 import json
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,49 +20,43 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import StorageError
+from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.tables import (
-    attrs,
-    params,
-    steps,
-    system_attrs,
-    trials,
-    values,
-)
+from coarsefine.search.storage.tables import attrs, params, steps, system_attrs, trials, values
 
-_AT_ONCE = 500
-"""Trials in one statement: while it runs, nobody can commit to SQLite."""
+_BATCH = 500
+"""Trials in one statement: nobody can commit to a SQLite file while it runs."""
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
-def _plain(column: sa.Column[Any]) -> sa.ColumnElement[str]:
-    """Return a column of an enumeration as the database keeps it, its name: three times faster to read."""
+def _text(column: sa.Column[Any]) -> sa.ColumnElement[str]:
+    """Return an enumeration's column as the text that the database holds, which is three times faster to read."""
     return sa.type_coerce(column, sa.String)
 
 
-_MARKS = sa.select(trials.c.trial_id, _plain(trials.c.state), trials.c.datetime_complete)
+_VERSIONS = sa.select(trials.c.trial_id, _text(trials.c.state), trials.c.datetime_complete)
 _HEADS = sa.select(
-    trials.c.trial_id, trials.c.number, _plain(trials.c.state), trials.c.datetime_start, trials.c.datetime_complete
+    trials.c.trial_id, trials.c.number, _text(trials.c.state), trials.c.datetime_start, trials.c.datetime_complete
 )
 _PARAMS = sa.select(params.c.trial_id, params.c.param_name, params.c.param_value, params.c.distribution_json).order_by(
     params.c.param_id
 )
-_VALUES = sa.select(values.c.trial_id, values.c.objective, values.c.value, _plain(values.c.value_type))
-_STEPS = sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value, _plain(steps.c.intermediate_value_type))
+_VALUES = sa.select(values.c.trial_id, values.c.objective, values.c.value, _text(values.c.value_type))
+_STEPS = sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value, _text(steps.c.intermediate_value_type))
 _ATTRS = sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json)
 _SYSTEM_ATTRS = sa.select(system_attrs.c.trial_id, system_attrs.c.key, system_attrs.c.value_json)
 
-_Mark = tuple[str, datetime | None]
+_Version = tuple[str, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    mark: _Mark
-    """State and end. Where they are others, the trial has changed; one in training may have without."""
+class _Read:
+    version: _Version
+    """State and end. A trial has changed if they differ; a running trial may have changed if they do not."""
     trial: FrozenTrial
 
 
-class UnreadableTrials(StorageError):  # noqa: N818 - what they are, not how it is told
+class UnreadableTrials(StorageError):  # noqa: N818 - named after what it finds
     """Rows of a study do not hold what Optuna writes."""
 
 
@@ -71,45 +66,61 @@ class TrialReader:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._lock = threading.Lock()
-        self._known: dict[int, dict[int, _Known]] = {}
+        self._read: dict[int, dict[int, _Read]] = {}
         self._trials: dict[int, tuple[FrozenTrial, ...]] = {}
 
     def read(self, study_id: int) -> tuple[FrozenTrial, ...]:
-        """Return a study's trials in the order of their numbers; the same object as before if none has changed.
+        """Return a study's trials by number: the same tuple as before if none has changed, () if there is no study.
 
-        They are shared: nobody may change them. A study that is not there has none. Raises `UnreadableTrials` or
-        another `StorageError`.
+        Callers share the trials and must not change them. Raises `UnreadableTrials` or another `StorageError`.
         """
         with self._lock, self._storage.guarded(), self._storage.engine.connect() as connection:
             try:
-                self._bring_up(connection, study_id)
+                self._update(connection, study_id)
             except (KeyError, TypeError, ValueError) as error:
                 raise UnreadableTrials(
                     f"The trials of study {study_id} are not as Optuna writes them: {error!r}."
                 ) from error
             return self._trials.get(study_id, ())
 
-    def _bring_up(self, connection: sa.Connection, study_id: int) -> None:
-        before = self._known.get(study_id, {})
-        found = connection.execute(_MARKS.where(trials.c.study_id == study_id))
-        marks = {trial_id: (state, ended) for trial_id, state, ended in found}
-        now = _brought_up(connection, before, marks)
+    def _update(self, connection: sa.Connection, study_id: int) -> None:
+        before = self._read.get(study_id, {})
+        rows = connection.execute(_VERSIONS.where(trials.c.study_id == study_id))
+        versions = {trial_id: (state, end) for trial_id, state, end in rows}
+        now = _updated(connection, before, versions)
         if now != before:
-            self._known[study_id] = now
-            self._trials[study_id] = tuple(sorted((known.trial for known in now.values()), key=_number))
+            self._read[study_id] = now
+            self._trials[study_id] = tuple(sorted((read.trial for read in now.values()), key=_number))
+
+
+class CachingStorage(Storage):
+    """An Optuna storage whose trials come from a `TrialReader`, so that optuna-dashboard reads as little as we do."""
+
+    def __init__(self, location: Location) -> None:
+        super().__init__(location)
+        self.reader = TrialReader(self)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return a study's trials."""
+        self.get_study_name_from_id(study_id)  # raises Optuna's KeyError if there is no such study
+        found = [trial for trial in self.reader.read(study_id) if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
 
 
 def _number(trial: FrozenTrial) -> int:
     return trial.number
 
 
-def _brought_up(connection: sa.Connection, before: dict[int, _Known], marks: dict[int, _Mark]) -> dict[int, _Known]:
+def _updated(connection: sa.Connection, before: dict[int, _Read], versions: dict[int, _Version]) -> dict[int, _Read]:
+    """Return what was read before, with the trials that may have changed read again."""
     running = TrialState.RUNNING.name
-    stale = [i for i, mark in marks.items() if i not in before or before[i].mark != mark or mark[0] == running]
-    now = {i: before[i] for i in marks if i in before}
-    for start in range(0, len(stale), _AT_ONCE):
-        loaded = _load(connection, stale[start : start + _AT_ONCE])
-        now.update({i: _Known(marks[i], trial) for i, trial in loaded.items()})
+    stale = [i for i, v in versions.items() if i not in before or before[i].version != v or v[0] == running]
+    now = {i: before[i] for i in versions if i in before}
+    for start in range(0, len(stale), _BATCH):
+        loaded = _load(connection, stale[start : start + _BATCH])
+        now.update({i: _Read(versions[i], trial) for i, trial in loaded.items()})
     return now
 
 
@@ -117,24 +128,24 @@ def _load(connection: sa.Connection, ids: Sequence[int]) -> dict[int, FrozenTria
     def rows(query: sa.Select[Any]) -> Sequence[Any]:
         return connection.execute(query.where(query.selected_columns[0].in_(ids))).all()
 
-    given, ranges = defaultdict[int, dict[str, Any]](dict), defaultdict[int, dict[str, BaseDistribution]](dict)
-    for trial_id, name, value, form in rows(_PARAMS):
-        ranges[trial_id][name] = _distribution(form)
-        given[trial_id][name] = ranges[trial_id][name].to_external_repr(value)
-    scores, epochs = _numbers(rows(_VALUES)), _numbers(rows(_STEPS))
-    ours, optunas = _objects(rows(_ATTRS)), _objects(rows(_SYSTEM_ATTRS))
+    points, ranges = defaultdict[int, dict[str, Any]](dict), defaultdict[int, dict[str, BaseDistribution]](dict)
+    for trial_id, name, value, text in rows(_PARAMS):
+        ranges[trial_id][name] = _distribution(text)
+        points[trial_id][name] = ranges[trial_id][name].to_external_repr(value)
+    final, epochs = _numbers(rows(_VALUES)), _numbers(rows(_STEPS))
+    user_attrs, optuna_attrs = _objects(rows(_ATTRS)), _objects(rows(_SYSTEM_ATTRS))
     return {
         i: FrozenTrial(
             number=number,
             state=TrialState[state],
             value=None,
-            values=[score for _, score in sorted(scores[i].items())] if i in scores else None,
+            values=[value for _, value in sorted(final[i].items())] if i in final else None,
             datetime_start=_local(start),
             datetime_complete=_local(end),
-            params=given[i],
+            params=points[i],
             distributions=ranges[i],
-            user_attrs=ours[i],
-            system_attrs=optunas[i],
+            user_attrs=user_attrs[i],
+            system_attrs=optuna_attrs[i],
             intermediate_values=epochs[i],
             trial_id=i,
         )
@@ -143,24 +154,26 @@ def _load(connection: sa.Connection, ids: Sequence[int]) -> dict[int, FrozenTria
 
 
 @lru_cache
-def _distribution(form: str) -> BaseDistribution:
-    return json_to_distribution(form)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
 
 
 def _numbers(rows: Iterable[Any]) -> defaultdict[int, dict[int, float]]:
+    """Return numbers by trial and by objective or step; a kind stands for a number that is not finite."""
     found = defaultdict[int, dict[int, float]](dict)
-    for trial_id, place, value, kind in rows:
-        found[trial_id][place] = _NOT_FINITE.get(kind, value)
+    for trial_id, key, value, kind in rows:
+        found[trial_id][key] = _NOT_FINITE.get(kind, value)
     return found
 
 
 def _objects(rows: Iterable[Any]) -> defaultdict[int, dict[str, Any]]:
+    """Return attributes by trial and by key."""
     found = defaultdict[int, dict[str, Any]](dict)
-    for trial_id, key, form in rows:
-        found[trial_id][key] = json.loads(form)
+    for trial_id, key, text in rows:
+        found[trial_id][key] = json.loads(text)
     return found
 
 
 def _local(moment: datetime | None) -> datetime | None:
-    """Return a moment as Optuna hands it out: local, without a zone; it is stored in UTC."""
+    """Convert a stored time, which is in UTC, into the local time without a zone that Optuna returns."""
     return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if moment else None

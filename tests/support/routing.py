@@ -10,7 +10,7 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 def routes(app):
     """Return every route as (method, path): ours by FastAPI's table, the dashboard's by Bottle's."""
-    ours = [(method, route.path) for route in iter_route_contexts(app.ours.routes) for method in route.methods]
+    ours = [(method, route.path) for route in iter_route_contexts(app.fastapi.routes) for method in route.methods]
     theirs = [(route.method, route.rule) for route in optuna_dashboard.wsgi(app.storage).routes]
     return [(method, filled(path)) for method, path in (*ours, *theirs)]
 

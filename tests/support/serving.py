@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from coarsefine.search.server import AccessPolicy, create_app
+from coarsefine.search.server import AccessPolicy, Application
 from coarsefine.search.server.access import host_headers
 from coarsefine.search.server.serve import listen, make_server
 from coarsefine.search.storage.location import locate
@@ -21,7 +21,7 @@ def serving(storage, **policy):
     """Serve a storage; yield a client of it, with the application as its attribute `app`."""
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    app = create_app(locate(storage), AccessPolicy(host_headers(["127.0.0.1", "localhost"], port), **policy))
+    app = Application(locate(storage), AccessPolicy(host_headers(["127.0.0.1", "localhost"], port), **policy))
     server = make_server(app)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

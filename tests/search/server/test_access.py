@@ -129,7 +129,7 @@ def test_cookies_end_and_cannot_be_made():
     policy = AccessPolicy(frozenset(), TOKEN, clock=lambda: now[0])
     cookie = policy.new_cookie()
     until, _, seal = cookie.partition(".")
-    assert policy.admits(None, [f"other=1; {policy.cookie}={cookie}"])
+    assert policy.is_authenticated(None, [f"other=1; {policy.cookie}={cookie}"])
     for forged in (
         f"{int(until) + 1}.{seal}",
         f"{until}.{'0' * 64}",
@@ -140,10 +140,12 @@ def test_cookies_end_and_cannot_be_made():
         "é.é",
         f"{until}.{seal}x",
     ):
-        assert not policy.admits(None, [f"{policy.cookie}={forged}"]), forged
-    assert not AccessPolicy(frozenset(), TOKEN + "!", clock=lambda: now[0]).admits(None, [f"{policy.cookie}={cookie}"])
+        assert not policy.is_authenticated(None, [f"{policy.cookie}={forged}"]), forged
+    assert not AccessPolicy(frozenset(), TOKEN + "!", clock=lambda: now[0]).is_authenticated(
+        None, [f"{policy.cookie}={cookie}"]
+    )
     now[0] += COOKIE_SECONDS
-    assert not policy.admits(None, [f"{policy.cookie}={cookie}"])
+    assert not policy.is_authenticated(None, [f"{policy.cookie}={cookie}"])
 
 
 @pytest.mark.parametrize(

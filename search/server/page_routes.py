@@ -1,0 +1,108 @@
+"""The routes of the HTML pages, of their scripts and styles, and of signing in and out."""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, quote
+
+import plotly
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.templating import Jinja2Templates
+
+from coarsefine.search.server.access import COOKIE_SECONDS
+from coarsefine.search.server.dependencies import Cache, Policy
+
+_PAGES = Path(__file__).parent / "pages"
+_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+_CACHE_A_DAY = {"Cache-Control": "public, max-age=86400"}
+_REVALIDATE = {"Cache-Control": "no-cache"}
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+_ASSETS = {path.name: path for path in _PAGES.iterdir() if path.suffix in _MEDIA_TYPES}
+_MAX_FORM_BYTES = 4096
+_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+"""A path on this server, in ASCII and without a backslash: browsers take `//` and `/\\` for another server's name."""
+
+router = APIRouter(include_in_schema=False)
+_templates = Jinja2Templates(_PAGES)
+
+
+@router.get("/")
+async def open_first(cache: Cache) -> Response:
+    """Redirect to the only campaign, or to the list."""
+    names = await cache.names()
+    return RedirectResponse(f"/campaigns/{quote(names[0])}" if len(names) == 1 else "/campaigns", 303)
+
+
+@router.get("/campaigns")
+async def show_list(request: Request) -> Response:
+    """Show the list of campaigns."""
+    return _templates.TemplateResponse(request, "campaigns.html")
+
+
+@router.get("/campaigns/{name}")
+async def show_campaign(request: Request, cache: Cache, name: str) -> Response:
+    """Show the page of a campaign."""
+    await cache.get(name)  # raises the errors that become status codes
+    return _templates.TemplateResponse(request, "campaign.html", {"campaign": name})
+
+
+@router.get("/login")
+async def show_login(request: Request, policy: Policy, next: str = "/") -> Response:  # noqa: A002 - the form's field
+    """Show the form that asks for the token."""
+    if policy.token is None:
+        return RedirectResponse("/", 303)
+    return _templates.TemplateResponse(request, "login.html", {"next": _own_path(next), "error": ""})
+
+
+@router.post("/login")
+async def sign_in(request: Request, policy: Policy) -> Response:
+    """Check the token, set the cookie, and redirect to the page that the browser first asked for."""
+    form = parse_qs((await _read_form(request)).decode("utf-8", "replace"))
+    back = _own_path(form.get("next", ["/"])[0])
+    if not policy.is_token(form.get("token", [""])[0].strip()):
+        context = {"next": back, "error": "That is not the token."}
+        return _templates.TemplateResponse(request, "login.html", context, 401)
+    response = RedirectResponse(back, 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(
+        policy.cookie, policy.new_cookie(), max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
+    )
+    return response
+
+
+@router.post("/logout")
+async def sign_out(policy: Policy) -> Response:
+    """Delete the cookie."""
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(policy.cookie, httponly=True, samesite="strict")
+    return response
+
+
+@router.get("/assets/plotly.min.js")
+async def send_plotly() -> Response:
+    """Send the plotly.js that the installed plotly contains."""
+    return FileResponse(_PLOTLY, media_type="text/javascript", headers=_CACHE_A_DAY)
+
+
+@router.get("/assets/{file}")
+async def send_asset(file: str) -> Response:
+    """Send a script, a style sheet or a picture."""
+    if file not in _ASSETS:
+        raise HTTPException(404, "There is no such file.")
+    path = _ASSETS[file]
+    return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_REVALIDATE)
+
+
+async def _read_form(request: Request) -> bytes:
+    """Return a request's body; refuse one that is larger than a token needs."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM_BYTES:
+            raise HTTPException(413, "The form is too long for a token.")
+    return body
+
+
+def _own_path(path: str) -> str:
+    """Return a path on this server as it is, and "/" instead of any other address."""
+    return path if _OWN_PATH.fullmatch(path) else "/"
