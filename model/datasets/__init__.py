@@ -1,4 +1,4 @@
-"""Images to train on: digits that ship with scikit-learn, and CIFAR-10 in each of its official forms."""
+"""Images to train on: the digits that ship with scikit-learn, and CIFAR-10 in each of its official formats."""
 
 from coarsefine.model.datasets.cache import cache_folder, reopen
 from coarsefine.model.datasets.cifar10 import Selection, load_cifar10

@@ -1,7 +1,7 @@
-"""Normalised images, kept in a folder for the next process: made once, mapped by all, checked before they are used.
+"""A folder that keeps normalised images for later processes: made once, mapped by all, checked before use.
 
-A file appears in the folder whole or not at all, under a name that says what it was made from: a source that changed,
-by as little as a bit, has another name. Whatever a file's state, the worst it can cost is time.
+A file appears in the folder complete or not at all. Its name is a hash of its sources, so that a source that changed
+by as little as a bit has another name. A damaged file costs the time to make it again, and nothing else.
 """
 
 import errno
@@ -31,12 +31,12 @@ _ABANDONED_SECONDS = 3600
 
 
 def cache_folder() -> Path:
-    """Return where downloads and normalised images are kept: `COARSEFINE_CACHE`, or the system's own place."""
+    """Return the folder of downloads and normalised images: `COARSEFINE_CACHE`, or the system's cache folder."""
     return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("coarsefine")).absolute()
 
 
 def key_of(name: str, **made_from: Any) -> str:
-    """Return the name under which a dataset is kept: all that its numbers follow from, this code included."""
+    """Return the name under which a dataset is kept: a hash of everything its numbers depend on, this code included."""
     everything = {"form": VERSION, "normalisation": NORMALISATION, "order": sys.byteorder, **made_from}
     return f"{name}-{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()}"
 
@@ -44,20 +44,20 @@ def key_of(name: str, **made_from: Any) -> str:
 def cached(
     key: Callable[[], str], make: Callable[[], Dataset], folder: Path, say: Callable[[str], None] = lambda _: None
 ) -> Dataset:
-    """Return the dataset that the folder keeps under the key, mapped and checked; if there is none, make and keep it.
+    """Return the dataset that the folder keeps under the key, mapped and checked; make and keep it if there is none.
 
-    `key` is asked again after making: what was made from a source that changed meanwhile is not kept. Where the folder
-    cannot keep the dataset, that is said, and the dataset is returned as it was made, in memory.
+    `key` is called again after `make`: a dataset whose source changed meanwhile is not kept. If the folder cannot keep
+    the dataset, `say` reports it, and the dataset is returned in memory.
 
-    Raises whatever `key` and `make` raise.
+    Raises what `key` and `make` raise.
     """
     asked = key()
     path = folder / f"{asked}.data"
     try:
         return open_mapped(path)
     except CacheError as error:
-        say(f"{error} It is made anew.")
-    except OSError:  # absent, or unreadable: whether it can be replaced decides what is to be said
+        say(f"{error} It is made again.")
+    except OSError:  # absent or unreadable: `_keep` finds out whether it can be replaced
         pass
     dataset = make()
     if key() != asked:
@@ -71,9 +71,9 @@ def cached(
 
 
 def reopen(kept: Kept) -> Dataset | None:
-    """Return the dataset that another process on this machine has checked whole; None if it is not there any more.
+    """Return a dataset that another process on this machine has checked; None if its file is gone or replaced.
 
-    Only the header is checked and compared with what that process saw: milliseconds, however many the images.
+    Only the header is compared with the one that process saw, which takes milliseconds for any number of images.
     """
     try:
         return open_mapped(kept.path, kept.seal)

@@ -1,7 +1,7 @@
-"""One file of CIFAR-10 into images: the official binary, MATLAB and Python forms, told apart by the file's suffix.
+"""Read one file of CIFAR-10: the official binary, MATLAB and Python formats, distinguished by the file's suffix.
 
-The Python files are pickles, and a pickle is a program: loading one may run anything. So it is never loaded; its
-opcodes are listed by `pickletools.genops`, which executes nothing, and the pixels and labels are found among them.
+The Python files are pickles, and a pickle is a program: loading one may run any code. So it is never loaded.
+`pickletools.genops` lists its opcodes without executing them, and the pixels and labels are found among these.
 """
 
 import io
@@ -18,15 +18,15 @@ from coarsefine.model.errors import DataError
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 IMAGES = 10_000
-"""In every official batch."""
+"""Number of images in every official batch."""
 _PIXELS = 3072
 _CLASSES = 10
 
 
 def read_batch(name: str, content: bytes) -> Images:
-    """Return the 10,000 images of a file; `name` tells its form and stands in errors.
+    """Return the 10,000 images of a file. `name` gives its format and appears in error messages.
 
-    Raises `DataError` for anything but a whole official batch.
+    Raises `DataError` for anything but a complete official batch.
     """
     if name.endswith(".bin"):
         return _read_binary(name, content)
@@ -47,9 +47,9 @@ def _read_matlab(name: str, content: bytes) -> Images:
     from scipy.io import loadmat  # noqa: PLC0415 - needed for this form alone
 
     try:
-        arrays = loadmat(io.BytesIO(content), variable_names=["data", "labels"])  # type: ignore[arg-type]  # stubs forget files
+        arrays = loadmat(io.BytesIO(content), variable_names=["data", "labels"])  # type: ignore[arg-type]  # the stubs lack file objects
         data, labels = np.asarray(arrays["data"]), np.asarray(arrays["labels"])
-    except Exception as error:  # scipy raises all sorts on damaged files, from struct.error to TypeError
+    except Exception as error:  # damaged files make SciPy raise anything, from struct.error to TypeError
         raise DataError(f"{name} is no whole MATLAB file of CIFAR-10 ({error!r}): get it again.") from error
     return _checked(name, data, labels.reshape(-1))
 
@@ -57,7 +57,7 @@ def _read_matlab(name: str, content: bytes) -> Images:
 def _read_python(name: str, content: bytes) -> Images:
     try:
         tokens = list(_literals(content))
-    except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError… on what is no pickle
+    except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError … if it is not a pickle
         raise DataError(f"{name} is no whole Python file of CIFAR-10 ({str(error)[:200]}): get it again.") from error
     pixels, labels = _pixels(tokens), _labels(tokens)
     if pixels is None or labels is None:
@@ -70,7 +70,7 @@ def _read_python(name: str, content: bytes) -> Images:
 def _literals(content: bytes) -> Iterator[Any]:
     """Yield a pickle's strings as bytes, its numbers and its truth values.
 
-    Protocol 2 of Python 3 pickles bytes as text, beside the name of its encoding, latin1, which is left out.
+    Protocol 2 of Python 3 pickles bytes as text followed by the name of its encoding, latin1, which is left out.
     """
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _TRUTHS:
@@ -86,7 +86,7 @@ _PLUMBING = {"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", 
 
 
 def _pixels(tokens: list[Any]) -> npt.NDArray[np.uint8] | None:
-    """Return the array (10,000, 3072) if there is one: its bytes, and beside them its shape, type and order."""
+    """Return the array (10,000, 3072), or None. Its shape, type and order are found near its bytes."""
     is_data = (isinstance(token, bytes) and len(token) == IMAGES * _PIXELS for token in tokens)
     place = next((place for place, found in enumerate(is_data) if found), None)
     if place is None:
@@ -99,13 +99,13 @@ def _pixels(tokens: list[Any]) -> npt.NDArray[np.uint8] | None:
 
 
 _NEAR = 14
-"""NumPy writes an array's shape, type and order within so many tokens of its bytes."""
+"""Tokens around an array's bytes among which NumPy writes its shape, type and order."""
 
 
 def _order(before: list[Any], after: list[Any]) -> Literal["C", "F"] | None:
-    """Return the order in memory: whether it is Fortran's stands before the bytes, or, in protocol 5, its letter after.
+    """Return the order in memory: a truth value before the bytes (True: Fortran) or in protocol 5 a letter after them.
 
-    An array of the same bytes in the other order would pass every other check, with its pixels scrambled.
+    Read in the wrong order, an array would pass every other check with its pixels scrambled.
     """
     if before and isinstance(before[-1], bool):
         return "F" if before[-1] else "C"
@@ -114,7 +114,7 @@ def _order(before: list[Any], after: list[Any]) -> Literal["C", "F"] | None:
 
 
 def _labels(tokens: list[Any]) -> list[int] | None:
-    """Return the numbers after the key `labels` if they are 10,000."""
+    """Return the 10,000 numbers after the key `labels`, or None if there are not as many."""
     if b"labels" not in tokens:
         return None
     start = tokens.index(b"labels") + 1

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with scikit-learn: 1,797 real 8×8 images (UCI, CC BY 4.0), no download."""
+"""Handwritten digits that ship with scikit-learn: 1,797 scanned images of 8×8 pixels (UCI, CC BY 4.0)."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,9 +14,10 @@ _SPLIT_SEED = 0
 
 
 def load_digits(*, cache: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Dataset:
-    """Return 1,197/300/300 digits; the split is a fixed permutation, since the file is sorted by writer.
+    """Return 1,197 digits for training, 300 for validation and 300 for testing.
 
-    With a `cache` folder they are kept there, which spares later processes the import of scikit-learn.
+    The split is a fixed permutation, since the file is sorted by writer. With a `cache` folder the images are kept
+    there, which spares later processes the import of scikit-learn.
     """
     if cache is None:
         return _make()

@@ -1,11 +1,12 @@
 """A dataset as one file that is mapped into memory: all processes that open it share its pages.
 
     prefix     magic, version, length of the header, SHA-256 of the header
-    header     JSON: what the dataset is called, how many images it has, SHA-256 of the content
-    content    the arrays, each from the start of a page on, up to the end of the file
+    header     JSON: name and shape of the dataset, counts of its images, SHA-256 of the content
+    content    the arrays, each starting on a page of its own, up to the end of the file
 
-Shapes and sizes give every place and the length of the file, so that no offset is read that could be wrong. The header
-vouches for the content and the prefix for the header: its SHA-256, the seal, stands for every byte that follows it.
+The offsets of all arrays and the length of the file follow from shapes and counts, so that no stored offset can be
+wrong. The header contains the hash of the content, and the prefix the hash of the header: that one, the seal,
+identifies every byte after it.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from coarsefine.model.datasets.split import Dataset, Kept, Part
 from coarsefine.model.errors import CacheError
 
 VERSION = 1
-"""Of this form; count it up when a file of the old form must not be read as one of the new."""
+"""Version of this format. Increase it when files of the old format must not be read as new ones."""
 _MAGIC = b"Coarsefine data\n"
 _PREFIX = struct.Struct("<16sII32s")
 _LONGEST_HEADER = 2**16
@@ -45,12 +46,12 @@ class _Header:
     digest: str
     description: str
     images: list[int]
-    """In the training, validation and test part."""
+    """Counts of the training, validation and test part."""
     content: str
-    """SHA-256 of all that follows the header, up to the end of the file."""
+    """SHA-256 of everything after the header."""
 
-    def is_sound(self) -> bool:
-        """Tell whether every field has its type; the numbers may still be those of another file."""
+    def is_valid(self) -> bool:
+        """Return whether every field has its type and a possible value; it may still describe another content."""
         texts = [self.name, self.digest, self.description, self.content, *self.classes]
         counts = [*self.shape, *self.images]
         return (
@@ -64,13 +65,13 @@ class _Header:
         )
 
     def arrays(self) -> list[tuple[tuple[int, ...], type]]:
-        """Return shape and type of the arrays in their order: the mean, then x and y of each part."""
+        """Return shape and type of the arrays in order: the mean, then x and y of each part."""
         d = math.prod(self.shape)
         pairs = [[((n, d), np.float32), ((n,), np.int64)] for n in self.images]
         return [((d,), np.float32), *(array for pair in pairs for array in pair)]
 
-    def places(self, start: int) -> list[int]:
-        """Return where each array begins, and last where the file ends."""
+    def offsets(self, start: int) -> list[int]:
+        """Return the offset of each array, and last that of the end of the file."""
         lengths = [math.prod(shape) * np.dtype(kind).itemsize for shape, kind in self.arrays()]
         return list(accumulate(map(_whole_pages, lengths), initial=start))
 
@@ -79,7 +80,7 @@ _PARTS = ("train", "validation", "test")
 
 
 def write_mapped(path: Path, dataset: Dataset) -> None:
-    """Write a new file and have it on the disk; raises `OSError` where that fails."""
+    """Write a new file and flush it to the disk; raise `OSError` if that fails."""
     content = hashlib.sha256()
     for piece in _pieces(dataset):
         content.update(piece)
@@ -104,17 +105,17 @@ def write_mapped(path: Path, dataset: Dataset) -> None:
 
 
 def open_mapped(path: Path, seal: str | None = None) -> Dataset:
-    """Return the dataset in a file, its arrays read-only and mapped, after every byte was checked.
+    """Return the dataset in a file, its arrays read-only and mapped, after checking every byte.
 
-    With a `seal`, the content is not read: the header must be the one that whoever gave the seal has checked whole.
+    With a `seal` only the header is checked: it must be the one of a file that another process has checked entirely.
 
-    Raises `CacheError` for a file that is damaged or something else, and `OSError` where it is absent or unreadable.
+    Raises `CacheError` for a file that is damaged or no dataset, and `OSError` for one that is absent or unreadable.
     """
-    if path.exists() and not path.is_file():  # a pipe would have us wait for ever
+    if path.exists() and not path.is_file():  # opening a pipe would block forever
         raise CacheError(f"{path} is no file.")
     with path.open("rb") as file:
         header, start, found = _read_header(path, file)
-        end = header.places(start)[-1]
+        end = header.offsets(start)[-1]
         size = os.fstat(file.fileno()).st_size
         if size != end:
             raise CacheError(f"{path} has {size:,} bytes instead of {end:,}: it is cut off or damaged.")
@@ -127,7 +128,7 @@ def open_mapped(path: Path, seal: str | None = None) -> Dataset:
 
 
 def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
-    """Return the header, where the content starts, and the seal; leave the file at the start of the content."""
+    """Return the header, the offset of the content and the seal; leave the file at the start of the content."""
     prefix = file.read(_PREFIX.size)
     if len(prefix) < _PREFIX.size or not prefix.startswith(_MAGIC):
         raise CacheError(f"{path} is no data of Coarsefine, or cut off.")
@@ -139,10 +140,10 @@ def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
         raise CacheError(f"{path} is damaged: the SHA-256 of its header is not the one it should have.")
     try:
         header = _Header(**json.loads(text))
-        sound = header.is_sound()
+        valid = header.is_valid()
     except (ValueError, TypeError, RecursionError) as error:
         raise CacheError(f"{path} has a header that cannot be read.") from error
-    if not sound:
+    if not valid:
         raise CacheError(f"{path} has a header with impossible values.")
     start = _start(text)
     file.seek(start)
@@ -150,10 +151,10 @@ def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
 
 
 def _dataset(header: _Header, pages: mmap.mmap, start: int, kept: Kept) -> Dataset:
-    # Plain arrays over the pages, not np.memmap, whose every slice costs a Python call.
+    # Plain arrays over the pages: every slice of np.memmap costs a Python call.
     mean, *arrays = (
-        np.ndarray(shape, kind, buffer=pages, offset=place)
-        for (shape, kind), place in zip(header.arrays(), header.places(start)[:-1], strict=True)
+        np.ndarray(shape, kind, buffer=pages, offset=offset)
+        for (shape, kind), offset in zip(header.arrays(), header.offsets(start)[:-1], strict=True)
     )
     parts = {part: Part(*pair) for part, pair in zip(_PARTS, _pairs(arrays), strict=True)}
     return Dataset(
@@ -174,7 +175,7 @@ def _pairs(arrays: Sequence[npt.NDArray[Any]]) -> Iterator[tuple[npt.NDArray[Any
 
 
 def _pieces(dataset: Dataset) -> Iterator[memoryview]:
-    """Yield the content, each array followed by what fills its last page."""
+    """Yield the content: each array, then the bytes that fill its last page."""
     parts = [getattr(dataset, part) for part in _PARTS]
     for array in (dataset.mean, *(array for part in parts for array in (part.x, part.y))):
         yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

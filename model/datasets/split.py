@@ -1,4 +1,4 @@
-"""The one form every dataset takes: training, validation and test parts, normalised by training statistics alone."""
+"""Datasets: images in a training, a validation and a test part, normalised by statistics of the training part alone."""
 
 import hashlib
 import json
@@ -11,27 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 NORMALISATION = 1
-"""Count it up when normalising or reading gives other numbers for the same files: what was kept is then unused."""
+"""Version of reading and normalising. Increase it if the same files give other numbers: old caches are then unused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images as they came: pixels (n, d) and labels (n,), both uint8."""
+    """Images as they were read: pixels (n, d) and labels (n,), both uint8."""
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
 
     @classmethod
     def join(cls, parts: Sequence["Images"]) -> "Images":
-        """Return several in a row."""
+        """Return all images of several parts, in order."""
         return cls(np.concatenate([p.pixels for p in parts]), np.concatenate([p.labels for p in parts]))
 
     def first(self, n: int) -> "Images":
-        """Return the first n."""
+        """Return the first n images."""
         return Images(self.pixels[:n], self.labels[:n])
 
     def after(self, n: int) -> "Images":
-        """Return all but the first n."""
+        """Return all images but the first n."""
         return Images(self.pixels[n:], self.labels[n:])
 
 
@@ -53,11 +53,11 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Where a dataset lies whole on this machine: all that another process needs to share it."""
+    """The file that holds a dataset on this machine: all that another process needs to share it."""
 
     path: Path
     seal: str
-    """Stands for every byte of the file."""
+    """SHA-256 of the header, which vouches for every byte of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +67,18 @@ class Dataset:
     name: str
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    """Of one image; its product is d."""
+    """Shape of one image: rows and columns, or channels, rows and columns; its product is d."""
     train: Part
     validation: Part
     test: Part
     mean: npt.NDArray[np.float32]
-    """(d,), of the scaled training images; x = pixels/scale − mean."""
+    """Mean (d,) of the scaled training images: x = pixels/scale − mean."""
     scale: float
     digest: str
-    """SHA-256 of the raw pixels and labels of the three parts, whatever files they came from."""
+    """SHA-256 of the raw pixels and labels of the three parts; it does not depend on the format they were read from."""
     description: str
     kept: Kept | None = None
-    """The file whose pages the arrays are; None where they are in this process's memory."""
+    """The file that the arrays are mapped from; None if they are in this process's memory."""
 
     @property
     def counts(self) -> Counts:
@@ -86,14 +86,14 @@ class Dataset:
         return Counts(len(self.train.y), len(self.validation.y), len(self.test.y))
 
     def training_on_validation(self) -> "Dataset":
-        """Return the dataset with its validation images among those to train on, normalised as they were."""
+        """Return the dataset with the validation images added to the training part, normalised as before."""
         x = np.concatenate([self.train.x, self.validation.x])
         return replace(self, train=Part(x, np.concatenate([self.train.y, self.validation.y])), kept=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Three parts as they came, and what the dataset is called."""
+    """A dataset as it was read, before it is normalised."""
 
     name: str
     classes: tuple[str, ...]
@@ -105,10 +105,10 @@ class Raw:
 
 
 def normalise(raw: Raw, chosen: dict[str, Any]) -> Dataset:
-    """Return the dataset: pixels scaled to 0…1, less the mean of the training images.
+    """Return the dataset with pixels scaled to 0…1, less the mean of the training images.
 
-    Not divided by the standard deviation: the learning rates of the paper are those of inputs scaled like this.
-    `chosen` says how the parts were chosen; it is part of the digest and of the description.
+    They are not divided by their standard deviation, because the paper's learning rates belong to inputs scaled like
+    this. `chosen` describes how the parts were chosen; it enters the digest and the description.
     """
     mean = (raw.train.pixels.mean(axis=0, dtype=np.float64) / raw.scale).astype(np.float32)
     sizes = "/".join(f"{len(part.labels):,}" for part in (raw.train, raw.validation, raw.test))

@@ -23,7 +23,7 @@ from keep_noise import KEY, content, noise
 from coarsefine.model import Hyperparameters, Training, TrainingSettings, evaluate
 from coarsefine.model.datasets import Dataset, Selection, cache_folder, load_cifar10, load_digits, reopen
 from coarsefine.model.datasets.cache import cached
-from coarsefine.model.datasets.cifar10 import Archive
+from coarsefine.model.datasets.cifar10_source import Archive
 from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
 from coarsefine.model.datasets.split import NORMALISATION
 from coarsefine.model.errors import CacheError, DataError
@@ -268,7 +268,7 @@ def check_made_anew(keep, few: Dataset, path: Path, said: list[str]) -> None:
     assert len(message) < len(str(path)) + 150
     said.clear()
     assert content(keep()) == content(few)
-    assert said == [f"{message} It is made anew."]
+    assert said == [f"{message} It is made again."]
     said.clear()
     assert content(keep()) == content(few)
     assert said == []

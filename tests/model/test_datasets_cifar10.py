@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from coarsefine.model.datasets import Dataset, Selection, load_cifar10
-from coarsefine.model.datasets.cifar10 import Archive, fetch
 from coarsefine.model.datasets.cifar10_files import read_batch
+from coarsefine.model.datasets.cifar10_source import Archive, fetch
 from coarsefine.model.datasets.split import Images
 from coarsefine.model.errors import DataError
 
