@@ -43,7 +43,7 @@ def _claim_all(barrier: Any, location: Location, study: int, trials: int, stack:
     result = ProcessResult(0.0)
     storage.claim = timed(storage.claim, result.claims)  # type: ignore[method-assign]
     worker = worker_of(storage, study, trials, Trivial(), stack, workers)
-    worker.claimed = result.numbers.extend
+    worker.on_claimed = result.numbers.extend
     barrier.wait(120)
     result.began = time.monotonic()
     worker.work()

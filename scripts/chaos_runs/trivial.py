@@ -16,6 +16,7 @@ from coarsefine.search.storage.optuna_storage import Storage, create_storage
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import Checkpoints, State
 from coarsefine.search.training.objective import EpochReport
+from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.worker import Worker
 
 SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)})
@@ -88,9 +89,9 @@ def _planned(slots: int) -> list[Slot]:
 def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, stack: int, workers: int = 1) -> Worker:
     """Return the product's worker with this objective."""
     return Worker(
-        storage=storage, study_id=study, objective=objective, slots=_planned(trials), widest=lambda _: stack,
-        workers=workers, halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"),
-        stop=lambda: False, claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
+        storage=storage, study_id=study, objective=objective,
+        groups=SlotGroups.of(_planned(trials), objective.kind, lambda _: stack, workers),
+        halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"),
     )  # fmt: skip
 
 

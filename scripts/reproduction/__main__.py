@@ -16,7 +16,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.processes import cores
 from coarsefine.model.errors import ModelError
 from coarsefine.search.errors import SearchError, UsageError
-from coarsefine.search.training.arithmetic import arithmetic_name
+from coarsefine.search.training.identity import arithmetic_name
 from coarsefine.search.training.images import VARIABLE
 from reproduction.evidence import images_of
 from reproduction.findings import Outcomes, find

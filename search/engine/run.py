@@ -69,7 +69,7 @@ def run(
     try:
         loop = StageLoop.begin(campaign, opened, workload, observer, stop)
         if workers == 1 and engine is None:
-            loop.take_stages(ended=partial(_back_up, loop))
+            loop.take_stages(on_end=partial(_back_up, loop))
         else:
             logs = location.output_folder("logs") / campaign.name
             source = data.absolute() if data else None
@@ -108,7 +108,7 @@ class _Crew(Protocol):
 def _take_stages(loop: StageLoop, crew: _Crew) -> None:
     """Look on until workers have taken every stage to its end."""
     for stage in loop.campaign.stages:
-        if loop.was_over(stage):
+        if loop.had_ended(stage):
             continue
         study, studies = loop.open(stage)
         following = loop.follow(stage, study, studies)
@@ -118,7 +118,7 @@ def _take_stages(loop: StageLoop, crew: _Crew) -> None:
             crew.wait(_LOOK_SECONDS)
             loop.observer.on_progress(following)
         loop.observer.on_progress(following)
-        loop.forget_weights(study)
+        loop.forget_checkpoints(study)
         _back_up(loop, stage)
 
 

@@ -1,15 +1,17 @@
-"""One process's way through the stages of a campaign, from wherever it stands. Any number may walk at once.
+"""One process's way through the stages of a campaign, from wherever the campaign stands.
 
-Whoever comes to a stage that is not there yet opens it; whoever finds slots trains them; whoever finds none waits for
-those who do, and takes over what the dead leave behind. None of them is needed: each can be killed at any moment.
+Any number of processes may do this at the same time. Each opens the stages that nobody has opened yet, trains the slots
+it can claim, waits for slots that others train, and takes over the slots of processes that died. Any of them can be
+killed at any moment.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
@@ -31,6 +33,8 @@ from coarsefine.search.storage.optuna_storage import Storage, open_storage
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoints
 from coarsefine.search.training.identity import fingerprint, refuse_other
+from coarsefine.search.training.objective import Objective
+from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
@@ -39,134 +43,139 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class StageLoop:
-    """What a process needs on its way."""
+    """Takes a campaign's stages to their ends, in order."""
 
     campaign: Campaign
     storage: Storage
     workload: Workload
-    """What is trained: the network on these images, or this function."""
+    """What is trained: the network on these images, or a user's function."""
     attrs: Mapping[str, Any]
-    """By which the campaign's studies are known."""
-    begun: Mapping[str, Study]
-    """Its studies as they stood when this process came."""
+    """The attributes that identify the campaign's studies."""
+    found: Mapping[str, Study]
+    """The campaign's studies as they stood when this process came, by name."""
     observer: Observer
     stop: Callable[[], bool]
     workers: int = 1
-    """How many processes are thought to walk: each stage is cut into as many shares, or a multiple."""
+    """The expected number of processes: each kind of slot is divided into as many shares, or a multiple."""
 
     @classmethod
     def begin(
         cls, campaign: Campaign, storage: Storage, workload: Workload,
         observer: Observer, stop: Callable[[], bool], workers: int = 1,
-    ) -> "StageLoop":  # fmt: skip
-        """Return a walk; raise `CampaignError` where the storage holds this campaign begun with something else."""
+    ) -> Self:  # fmt: skip
+        """Return a loop; raise `CampaignError` if the storage holds the campaign with another identity."""
         attrs = fingerprint(campaign, workload)
-        begun = find_studies(storage, campaign.name)
-        refuse_other(begun, attrs)
-        return cls(campaign, storage, workload, attrs, begun, observer, stop, workers)
+        found = find_studies(storage, campaign.name)
+        refuse_other(found, attrs)
+        return cls(campaign, storage, workload, attrs, found, observer, stop, workers)
 
-    def take_stages(self, *, ended: Callable[[AnyStage], None] = lambda _: None) -> None:
-        """Take every stage to its end; `ended` hears of each that this process saw end."""
+    def take_stages(self, *, on_end: Callable[[AnyStage], None] = lambda _: None) -> None:
+        """Take every stage to its end; `on_end` is called for each stage that ended while this process worked."""
         for stage in self.campaign.stages:
-            if self.was_over(stage):
-                self.forget_weights(self.begun[self.campaign.study_name(stage)])
+            if self.had_ended(stage):
+                self.forget_checkpoints(self.found[self.campaign.study_name(stage)])
                 continue
             study, studies = self.open(stage)
             self._take(stage, study, studies)
-            ended(stage)
-            self.forget_weights(study)
+            on_end(stage)
+            self.forget_checkpoints(study)
 
-    def forget_weights(self, study: Study) -> None:
-        """Remove what is kept on this machine of a stage's unfinished trials: it has ended."""
-        self._checkpoints(study).clear()
-
-    def was_over(self, stage: AnyStage) -> bool:
-        """Tell whether a stage was at its end when this process came: nothing of it is news."""
-        study = self.begun.get(self.campaign.study_name(stage))
+    def had_ended(self, stage: AnyStage) -> bool:
+        """Return whether a stage had ended when this process came."""
+        study = self.found.get(self.campaign.study_name(stage))
         return study is not None and study.finished
-
-    def _take(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> None:
-        following = self.follow(stage, study, studies)
-        worker = self._worker(stage, following, study)
-        worker.work()
-        self._wait_for_others(study, following, worker)
-
-    def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
-        """Tell the observer how the campaign stands of which a stage is to be trained; return what follows it."""
-        following = StageProgress(self.storage, study, self.campaign, stage, self.begun.get(study.name))
-        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
-        self.observer.on_stage_opened(status, following)
-        return following
-
-    def open(self, stage: AnyStage) -> tuple[Study, Mapping[str, Study]]:
-        """Return a stage's study, opening it if nobody has, and all of the campaign's by name."""
-        name = self.campaign.study_name(stage)
-        if name in self.begun:  # read a moment ago, by one that takes another's place and should lose no time
-            return self.begun[name], self.begun
-        studies = self.studies()
-        if name not in studies:
-            if self.campaign.objective is not None:
-                refuse_empty(studies.values())
-            if isinstance(stage, Confirm):
-                open_confirm(self.storage, self.campaign, list(studies.values()), dict(self.attrs))
-            else:
-                parent = self.campaign.parent_of(stage)
-                opener = studies[self.campaign.study_name(parent)] if parent else None
-                open_study(self.storage, self.campaign, stage, opener, dict(self.attrs))
-            studies = self.studies()
-        return studies[name], studies
 
     def studies(self) -> dict[str, Study]:
         """Return the campaign's studies as they stand, by name."""
         return find_studies(self.storage, self.campaign.name)
 
-    def _worker(self, stage: AnyStage, following: StageProgress, study: Study) -> Worker:
-        def recorded(records: Sequence[Record]) -> None:
-            ended = [record.claim.slot.number for record in records if record.state.is_finished()]
-            self.observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
-            self.observer.on_progress(following)
+    def open(self, stage: AnyStage) -> tuple[Study, Mapping[str, Study]]:
+        """Return a stage's study and all studies of the campaign by name; open the stage if nobody has."""
+        name = self.campaign.study_name(stage)
+        if name in self.found:  # read a moment ago: a worker that replaces a dead one should lose no time
+            return self.found[name], self.found
+        studies = self.studies()
+        if name not in studies:
+            self._write_study(stage, studies)
+            studies = self.studies()
+        return studies[name], studies
 
-        confirming = isinstance(stage, Confirm)
-        objective = objective_of(
-            self.campaign, stage, self.workload, self.stop, log=self.observer.on_detail, warn=self.observer.on_warning
-        )
+    def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
+        """Report to the observer that a stage is trained next; return the stage's progress."""
+        following = StageProgress(self.storage, study, self.campaign, stage, self.found.get(study.name))
+        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
+        self.observer.on_stage_opened(status, following)
+        return following
 
-        def widest(slot: Slot) -> int:
-            best = objective.width(slot)
-            if isinstance(stage, Confirm):  # a seed's finalists are a stack, whoever trains them
-                return len(study.attrs["finalists"]) if best > 1 else 1
-            return best if stage.stack == "auto" else stage.stack
+    def forget_checkpoints(self, study: Study) -> None:
+        """Remove a study's checkpoints from this machine, once its stage has ended."""
+        self._checkpoints(study).clear()
 
-        return Worker(
-            storage=self.storage,
-            study_id=study.id,
-            objective=objective,
-            slots=study.slots,
-            widest=widest,
-            workers=1 if confirming else self.workers,
-            halving=self.campaign.halving(stage),
-            checkpoints=self._checkpoints(study),
-            stop=self.stop,
-            claimed=lambda numbers: self.observer.on_claimed(study.name, numbers),
-            resumed=lambda numbers, epoch: self.observer.on_resumed(study.name, numbers, epoch),
-            recorded=recorded,
-        )
+    def _write_study(self, stage: AnyStage, studies: Mapping[str, Study]) -> None:
+        if self.campaign.objective is not None:
+            refuse_empty(studies.values())
+        if isinstance(stage, Confirm):
+            open_confirm(self.storage, self.campaign, list(studies.values()), dict(self.attrs))
+        else:
+            parent = self.campaign.parent_of(stage)
+            parent_study = studies[self.campaign.study_name(parent)] if parent else None
+            open_study(self.storage, self.campaign, stage, parent_study, dict(self.attrs))
 
-    def _checkpoints(self, study: Study) -> Checkpoints:
-        return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
-
-    def _wait_for_others(self, study: Study, following: StageProgress, worker: Worker) -> None:
-        said = False
+    def _take(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> None:
+        """Train a stage until no slot is left, and wait for the slots that other processes train."""
+        following = self.follow(stage, study, studies)
+        worker = self._worker(stage, study, following)
+        worker.work()
+        waiting = False
         while left := self.storage.count_unfinished(study.id):
-            if not said:
+            if not waiting:
                 self.observer.on_message(f"Another process trains {left} slots of {study.name}: waiting for it.")
-                said = True
+                waiting = True
             if self.stop():
                 raise Interrupted("Stopped while another process trains.")
             time.sleep(_POLL_SECONDS)
             self.observer.on_progress(following)
             worker.work()
         self.observer.on_progress(following)
+
+    def _worker(self, stage: AnyStage, study: Study, following: StageProgress) -> Worker:
+        observer = self.observer
+
+        def on_recorded(records: Sequence[Record]) -> None:
+            ended = [record.claim.slot.number for record in records if record.state.is_finished()]
+            observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
+            observer.on_progress(following)
+
+        objective = objective_of(
+            self.campaign, stage, self.workload, self.stop, log=observer.on_detail, warn=observer.on_warning
+        )
+        return Worker(
+            storage=self.storage,
+            study_id=study.id,
+            objective=objective,
+            groups=self._groups(stage, study, objective),
+            halving=self.campaign.halving(stage),
+            checkpoints=self._checkpoints(study),
+            stop=self.stop,
+            on_claimed=partial(observer.on_claimed, study.name),
+            on_resumed=partial(observer.on_resumed, study.name),
+            on_recorded=on_recorded,
+        )
+
+    def _groups(self, stage: AnyStage, study: Study, objective: Objective) -> SlotGroups:
+        """Return a stage's slots by kind; the finalists of one confirmation seed are one stack for any workers."""
+
+        def widest(slot: Slot) -> int:
+            best = objective.width(slot)
+            if isinstance(stage, Confirm):
+                return len(study.attrs["finalists"]) if best > 1 else 1
+            return best if stage.stack == "auto" else stage.stack
+
+        workers = 1 if isinstance(stage, Confirm) else self.workers
+        return SlotGroups.of(study.slots, objective.kind, widest, workers)
+
+    def _checkpoints(self, study: Study) -> Checkpoints:
+        return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
 
 
 def join(
@@ -178,11 +187,12 @@ def join(
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Help a campaign through its stages, beside whoever else does; return when the last has ended.
+    """Train a campaign's stages together with other processes; return when the last stage has ended.
 
-    `workers` is how many are thought to train.
+    `data` is the archive or folder of the images. `workers` is the expected number of processes. `stop` is called
+    after every epoch; once it returns true, slots are released and `Interrupted` is raised.
 
-    Raises what `coarsefine.search.engine.run` does.
+    Raises the same errors as `coarsefine.run`.
     """
     observer = observer or Observer()
     workload = load_workload(campaign, data, observer.on_message)
@@ -191,9 +201,9 @@ def join(
 
 
 def find_campaign(source: str, location: Location) -> Campaign:
-    """Return the campaign of that name in the storage, as it was begun there; else a preset or a campaign file.
+    """Return the campaign that was started under this name in the storage, else a preset or a campaign file.
 
-    Raises what `Campaign.load` does.
+    Raises the same errors as `Campaign.load`.
     """
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, source)

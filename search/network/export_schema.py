@@ -45,7 +45,7 @@ class Trial(_Part):
     values: Annotated[list[Fraction], Field(min_length=1)]
     """Validation accuracy after each epoch."""
     arithmetic: str
-    """What rounded its products (`coarsefine.search.training.arithmetic`)."""
+    """What rounded its products (`coarsefine.search.training.identity`)."""
 
 
 class TrialSettings(_Part):

@@ -34,8 +34,7 @@ from coarsefine.search.network.artifacts import MODEL, write_story, write_traini
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.reproduce import reproduce
 from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
-from coarsefine.search.training.arithmetic import arithmetic_name
-from coarsefine.search.training.identity import versions
+from coarsefine.search.training.identity import arithmetic_name, versions
 
 try:
     import fcntl

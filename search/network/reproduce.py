@@ -10,8 +10,7 @@ from coarsefine.model.errors import DataError
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.results.final_result import Reproduction
-from coarsefine.search.training.arithmetic import arithmetic_name
-from coarsefine.search.training.identity import versions
+from coarsefine.search.training.identity import arithmetic_name, versions
 
 _CLOSE = 0.05
 """How far accuracies of an epoch may be apart on a machine that rounds otherwise: 50 images of 1,000."""

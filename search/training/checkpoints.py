@@ -18,7 +18,7 @@ from typing import Self
 
 from coarsefine.search.files import Arrays, read_checksummed, write_checksummed
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.arithmetic import arithmetic_name
+from coarsefine.search.training.identity import arithmetic_name
 
 _FORM = 3
 _FOLDER = "unfinished"

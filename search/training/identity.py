@@ -1,22 +1,29 @@
-"""What must stay the same between the first and the last run of a campaign, and how a difference is told."""
+"""What a trial's bits depend on: campaign, data or objective, library versions and this machine's arithmetic.
 
+A campaign resumes only from studies with the same identity.
+"""
+
+import platform
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
 
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.training.user_code.function import Function
-from coarsefine.search.training.workload import Workload
 
 _LIBRARIES = ("coarsefine", "numpy", "scipy")
-"""Those that a trial's bits come from."""
+"""The libraries that compute a trial's values."""
 
 
-def fingerprint(campaign: Campaign, workload: Workload) -> dict[str, Any]:
-    """Return the attributes by which each study of the campaign is known."""
+def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
+    """Return the study attributes that identify a campaign and what it trains."""
     known = {"config": campaign.fingerprint(), "versions": versions()}
     if isinstance(workload, Function):
         return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
@@ -24,23 +31,38 @@ def fingerprint(campaign: Campaign, workload: Workload) -> dict[str, Any]:
 
 
 def images_attr(data: Dataset) -> dict[str, str]:
-    """Return the attribute by which the images are known."""
+    """Return the study attribute that identifies the images."""
     return {"digest": data.digest, "description": data.description}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions at hand of the libraries that a trial's bits come from."""
+    """Return the installed versions of the libraries that compute a trial's values."""
     return {name: version(name) for name in _LIBRARIES}
 
 
+@cache
+def arithmetic_name() -> str:
+    """Return the processor type, the BLAS with its kernels, and NumPy's vector instructions.
+
+    These decide how matrix products are rounded: machines with the same name give the same bits.
+    """
+    # Only the BLAS, and each kind once: other libraries come and go with what a process has imported.
+    kinds = {
+        (each["internal_api"], each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"
+    }
+    blas = sorted(f"{name} {kernels}" for name, kernels in kinds)
+    simd = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {})
+    return "; ".join((platform.machine(), " + ".join(blas), " ".join(simd.get("baseline", []) + simd.get("found", []))))
+
+
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
-    """Raise `CampaignError` with the differences where studies were made from something else than `current`."""
+    """Raise `CampaignError` with the differences if a study was started with another identity than `current`."""
     for study in studies.values():
         found = [line for key, value in current.items() for line in _differences(study.attrs.get(key), value, key)]
         if found:
             raise CampaignError(
-                f"{study.name} was begun with something else: {'; '.join(found)}. "
-                "Go back to what it was, or start anew under another name or --storage."
+                f"{study.name} was started with something else: {'; '.join(found)}. "
+                "Restore that, or start the campaign under another name or --storage."
             )
 
 

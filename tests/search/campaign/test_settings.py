@@ -6,16 +6,14 @@ import re
 import tomllib
 
 import pytest
-from campaigns import write_campaign
-from commands import coarsefine
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import finish, kill_again_and_again
 from serving import serving
-from stored import table
+from small_campaign import WIDE, coarsefine, run_in, table
 
 from coarsefine import Campaign, Interrupted, run
-from coarsefine.model import TrainingSettings
+from coarsefine.model import Settings
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.labels import setting
 from coarsefine.search.campaign.space import Point
@@ -24,14 +22,14 @@ from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.grouping import SlotGroups
 from coarsefine.search.training.objective import NetworkObjective
+from coarsefine.search.training.scheduler import SlotGroups
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
     """A folder in which one worker searched the campaign undisturbed."""
-    folder = write_campaign(tmp_path_factory.mktemp("wide"), "wide")
+    folder = run_in(tmp_path_factory.mktemp("wide"), WIDE)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return folder
 
@@ -57,7 +55,7 @@ def test_every_setting_is_searched_in_its_range(expected):
 @pytest.mark.parametrize("width", [1, 16])
 def test_stack_width_changes_no_bit(expected, tmp_path, width):
     """One at a time or all of a shape at once, trials of every shape have the same values, and the same end early."""
-    campaign = Campaign.load(write_campaign(tmp_path, "wide") / "small.toml")
+    campaign = Campaign.load(run_in(tmp_path, WIDE) / "small.toml")
     stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
     run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
     assert table(tmp_path / "other.db") == expected
@@ -66,14 +64,14 @@ def test_stack_width_changes_no_bit(expected, tmp_path, width):
 @pytest.mark.parametrize("workers", [2, 4])
 def test_number_of_workers_changes_no_bit(expected, tmp_path, workers):
     """Two and four workers train the trials that one trains, with the same values at every epoch."""
-    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=write_campaign(tmp_path, "wide"))
+    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=run_in(tmp_path, WIDE))
     assert answer.returncode == 0, answer.stderr
     assert table(tmp_path / "studies.db") == expected
 
 
 def test_kills_change_no_bit(expected, tmp_path):
     """Two runs at once, both killed again and again, end with the same trials and values."""
-    folder = write_campaign(tmp_path, "wide")
+    folder = run_in(tmp_path, WIDE)
     assert kill_again_and_again(folder, processes=2, kills=4) == 4
     finish(folder)
     assert table(folder / "studies.db") == expected
@@ -81,7 +79,7 @@ def test_kills_change_no_bit(expected, tmp_path):
 
 def test_stopped_and_resumed_changes_no_bit(expected, tmp_path):
     """Stopped amid stacks of several shapes, a run resumes to the same trials and values."""
-    campaign, asked = Campaign.load(write_campaign(tmp_path, "wide") / "small.toml"), iter(range(11))
+    campaign, asked = Campaign.load(run_in(tmp_path, WIDE) / "small.toml"), iter(range(11))
     with pytest.raises(Interrupted):
         run(campaign, tmp_path / "s.db", stop=lambda: next(asked, None) is None)
     run(campaign, tmp_path / "s.db")
@@ -92,8 +90,8 @@ def test_searched_setting_trains_as_a_fixed_one():
     """A trial with a searched shape, momentum and decay reports what one reports to which [model] gives them."""
     data = load_digits(cache=None, say=lambda _: None)
     fixed = {"eta": 0.1, "lambda": 1e-4, "rho": 0.5, "decay": 0.7, "hidden": 12, "batch": 30}
-    plain = NetworkObjective(TrainingSettings(hidden=12, batch=30, epochs=3), fixed, data)
-    searched = NetworkObjective(TrainingSettings(epochs=3), {}, data)
+    plain = NetworkObjective(Settings(hidden=12, batch=30, epochs=3), fixed, data)
+    searched = NetworkObjective(Settings(epochs=3), {}, data)
     stacks = [
         plain.start([Slot(0, Point.of({"eta": 0.1}), 5)]),
         searched.start([Slot(0, Point.of(fixed), 5), Slot(1, Point.of({**fixed, "rho": 0.9}), 6)]),
@@ -142,7 +140,7 @@ def test_kinds_share_a_stage_out(kinds, widest, workers):
     left = set(range(len(slots)))
     while left:
         first = min(left)
-        taken = [number for number in found.companions(first) if number in left][: found.most]
+        taken = [number for number in found.companions(first) if number in left][: found.largest_share]
         assert taken[0] == first
         assert len(taken) <= widest
         assert {kinds[number] for number in taken} == {kinds[first]}
@@ -152,9 +150,9 @@ def test_kinds_share_a_stage_out(kinds, widest, workers):
 def test_even_shares():
     """Fifty slots of one kind are shared as tens by two workers; of two kinds, each worker takes one whole."""
     slots = [Slot(number, Point.of({"kind": number % 2}), number) for number in range(50)]
-    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 2).most == 9
-    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 1).most == 10
-    assert SlotGroups.of(slots, lambda slot: slot.point["kind"], lambda _: 25, 2).most == 25
+    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 2).largest_share == 9
+    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 1).largest_share == 10
+    assert SlotGroups.of(slots, lambda slot: slot.point["kind"], lambda _: 25, 2).largest_share == 25
 
 
 def test_report_tells_every_setting(calm):

@@ -234,7 +234,7 @@ def test_check_on_other_images_is_refused(small_copy, cli):
     )
     code, _, err = cli("gradcheck", "--campaign", "small")
     assert code == 2
-    assert "small/coarse was begun with something else: data.digest was 'f" in err
+    assert "small/coarse was started with something else: data.digest was 'f" in err
 
 
 def test_paper_report_has_the_papers_numbers_beside(paper_page):

@@ -269,7 +269,7 @@ def test_other_source_is_refused(tmp_path, monkeypatch, expected):
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
     for going_on in (run, join):
-        with pytest.raises(CampaignError, match=r"small/coarse was begun with something else: objective\.digest was"):
+        with pytest.raises(CampaignError, match=r"small/coarse was started with something else: objective\.digest was"):
             going_on(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     source.write_text(before, "utf-8")
     searched(tmp_path, "single", module="changing")

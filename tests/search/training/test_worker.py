@@ -21,6 +21,7 @@ from coarsefine.search.storage.slots import Owner, Slot, is_gone
 from coarsefine.search.storage.tables import lease
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
 from coarsefine.search.training.objective import EpochReport
+from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.worker import Worker
 
 
@@ -78,10 +79,9 @@ def working(tmp_path):
 
     def make(storage, study, objective, trials, halving=NO_HALVING, stop=lambda: False):
         return Worker(
-            storage=storage, study_id=study, objective=objective, slots=planned(trials),
-            widest=lambda _: 10, workers=1, halving=halving,
+            storage=storage, study_id=study, objective=objective,
+            groups=SlotGroups.of(planned(trials), objective.kind, lambda _: 10, 1), halving=halving,
             checkpoints=Checkpoints(tmp_path / "unfinished"), stop=stop,
-            claimed=lambda _: None, resumed=lambda *_: None, recorded=lambda _: None,
         )  # fmt: skip
 
     return make
@@ -130,7 +130,7 @@ def test_slot_lost_at_a_rung_is_let_go(opened, working, held):
     stolen = []
 
     def amid_epoch(_):
-        waiting = worker._survived if held == "survived" else worker._parked
+        waiting = worker.scheduler.survived if held == "survived" else worker.scheduler.parked
         if waiting and not stolen:
             stolen.append(waiting[0].numbers[0])
             lose(mine, worker, stolen[0])
@@ -208,7 +208,7 @@ def test_checkpoint_of_something_else_is_not_gone_on_with(opened, working):
 
 def lose(storage, worker, number):
     """Have another worker take a slot of this one's over."""
-    claim = worker._lanes[number].claim
+    claim = worker.recorder.slots[number].claim
     with storage.engine.begin() as connection:
         of_it = lease.c.trial_id == claim.trial_id
         connection.execute(sa.update(lease).where(of_it).values(owner="another", attempt=claim.attempt + 1))
@@ -250,7 +250,7 @@ def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
         with storage.engine.connect() as connection:
             rows = connection.execute(sa.select(lease.c.trial_id).where(lease.c.owner != "", lease.c.training == 1))
             in_training = {row.trial_id for row in rows}
-        held = {number: worker._lanes[number].claim.trial_id for number in worker._lanes}
+        held = {number: slot.claim.trial_id for number, slot in worker.recorder.slots.items()}
         trained.append((stack.epoch, sorted(stack.numbers)))
         assert {held[number] for number in stack.numbers} == in_training
 

@@ -1,0 +1,148 @@
+"""What a worker did with its claimed slots: recorded in the storage, and checkpointed on this machine's disk."""
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from optuna.trial import TrialState
+
+from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.slots import Claim, Record
+from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
+from coarsefine.search.training.identity import arithmetic_name
+from coarsefine.search.training.objective import EpochReport
+from coarsefine.search.training.scheduler import Scheduler
+
+_SAVE_SECONDS = 0.25
+"""Between checkpoints: about what a kill costs besides the interrupted epoch."""
+_SAVE_FACTOR = 20
+"""The least time between checkpoints, as a multiple of the time to write them, so that a slow disk slows nobody."""
+
+
+@dataclass(slots=True)
+class SlotHistory:
+    """A claimed slot: its epochs so far, how it ended, and how much of this is recorded and checkpointed."""
+
+    claim: Claim
+    history: History = field(default_factory=lambda: History([], [], []))
+    state: TrialState = TrialState.RUNNING
+    reason: str | None = None
+    saved: int = 0
+    """Epochs in the newest checkpoint."""
+    _recorded: int = 0
+
+    def add(self, report: EpochReport, epochs: int) -> None:
+        """Add an epoch of `epochs`. An epoch in which the slot failed has losses, but no value to compare."""
+        self.history.train_loss.append(_finite(report.train_loss))
+        self.history.validation_loss.append(_finite(report.validation_loss))
+        if report.failure is not None:
+            self.end(TrialState.FAIL, report.failure)
+            return
+        self.history.values.append(report.value)
+        if self.epoch == epochs:
+            self.state = TrialState.COMPLETE
+
+    def end(self, state: TrialState, reason: str) -> None:
+        """End the slot before its last epoch."""
+        self.state, self.reason = state, reason
+
+    @property
+    def epoch(self) -> int:
+        """Return how many epochs the slot completed."""
+        return len(self.history.values)
+
+    @property
+    def has_news(self) -> bool:
+        """Return whether something is not recorded yet."""
+        return self.epoch > self._recorded or self.state.is_finished()
+
+    def record(self) -> Record:
+        """Return what is not recorded yet, and count it as recorded."""
+        values = self.history.values
+        steps = dict(enumerate(values[self._recorded :], self._recorded + 1))
+        self._recorded = self.epoch
+        attrs = {"train_loss": self.history.train_loss, "validation_loss": self.history.validation_loss}
+        reason = {"reason": self.reason} if self.reason is not None else {}
+        made = {"arithmetic": arithmetic_name()} if self.state.is_finished() else {}
+        return Record(self.claim, steps, values[-1] if values else None, {**attrs, **reason, **made}, self.state)
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Holds a worker's claimed slots, records what they did, checkpoints them, and releases them."""
+
+    storage: Storage
+    checkpoints: Checkpoints
+    scheduler: Scheduler
+    """Holds the stacks of the same slots; slots that ended or were lost are dropped from them."""
+    on_recorded: Callable[[Sequence[Record]], None]
+    slots: dict[int, SlotHistory] = field(default_factory=dict)
+    """The held slots, by number."""
+    _last_flush: float = field(default_factory=time.monotonic)
+    _next_save: float = field(default_factory=lambda: time.monotonic() + _SAVE_SECONDS)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Return whether workers died with one of the slots: what becomes of it is recorded after each epoch."""
+        return any(slot.claim.deaths for slot in self.slots.values())
+
+    def hold(self, claims: Iterable[Claim]) -> None:
+        """Take in claimed slots, before their first epoch."""
+        self.slots |= {claim.slot.number: SlotHistory(claim) for claim in claims}
+
+    def restore(self, number: int, checkpoint: Checkpoint) -> None:
+        """Continue a slot's history from its checkpoint."""
+        slot = self.slots[number]
+        slot.history, slot.saved = checkpoint.history, checkpoint.epoch
+
+    def claims(self, numbers: Iterable[int]) -> list[Claim]:
+        """Return the claims on slots."""
+        return [self.slots[number].claim for number in numbers]
+
+    def flush(self, min_seconds: float = 0.0) -> None:
+        """Record what slots did, unless the last record is less than `min_seconds` old; drop those ended or lost."""
+        news = [slot for slot in self.slots.values() if slot.has_news]
+        if not news or time.monotonic() < self._last_flush + min_seconds:
+            return
+        self._last_flush = time.monotonic()
+        records = [slot.record() for slot in news]
+        lost = {claim.slot.number for claim in self.storage.record(records, self.claims(self.slots))}
+        ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
+        self.checkpoints.forget(number for number in ended if self.slots[number].saved)
+        self._drop(ended | lost)
+        self.on_recorded(records)
+
+    def save_if_due(self) -> None:
+        """Save checkpoints if the last ones are old enough."""
+        started = time.monotonic()
+        if started >= self._next_save:
+            self.save()
+            took = time.monotonic() - started
+            self._next_save = started + max(_SAVE_SECONDS, _SAVE_FACTOR * took)
+
+    def save(self) -> None:
+        """Save a checkpoint of each slot that was trained since its last one, and whose lease still holds."""
+        self.flush()
+        for stack in self.scheduler.stacks:
+            for number in stack.numbers:
+                slot = self.slots[number]
+                state = stack.state_of(number) if slot.saved < slot.epoch else None
+                if state is not None and self.checkpoints.save(slot.claim.slot, Checkpoint(slot.history, state)):
+                    slot.saved = slot.epoch
+
+    def release(self) -> None:
+        """Release all held slots, so that any worker can claim them again."""
+        claims = self.claims(self.slots)
+        self._drop(set(self.slots))
+        self.storage.release(claims)
+
+    def _drop(self, numbers: Collection[int]) -> None:
+        self.scheduler.drop(set(numbers))
+        for number in numbers:
+            del self.slots[number]
+
+
+def _finite(value: float) -> float | None:
+    """Return the value, or None if JSON and a dashboard could not show it."""
+    return value if math.isfinite(value) else None

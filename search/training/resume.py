@@ -1,0 +1,45 @@
+"""Stacks of claimed slots, each resumed from the checkpoints that killed or stopped workers left on this machine."""
+
+from collections.abc import Hashable, Iterator, Sequence
+
+from coarsefine.search.storage.slots import Claim, Slot
+from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints
+from coarsefine.search.training.objective import Objective, Stack
+
+_DOUBTED_DEATHS = 4
+"""After this many deaths of its workers a slot starts from its first epoch: its checkpoint may be what kills them."""
+
+
+def start_or_resume(
+    claims: Sequence[Claim], objective: Objective, checkpoints: Checkpoints
+) -> Iterator[tuple[Stack, dict[int, Checkpoint]]]:
+    """Yield claimed slots as stacks, each with the checkpoints it was resumed from, by slot number.
+
+    Slots of one kind whose checkpoints are equally old make one stack; slots without a checkpoint start with their
+    first epoch.
+    """
+    groups: dict[tuple[Hashable, int], list[Slot]] = {}
+    found: dict[int, Checkpoint] = {}
+    for claim in claims:
+        slot = claim.slot
+        checkpoint = checkpoints.load(slot) if claim.deaths < _DOUBTED_DEATHS else None
+        if checkpoint is not None:
+            found[slot.number] = checkpoint
+        epoch = checkpoint.epoch if checkpoint else 0
+        groups.setdefault((objective.kind(slot), epoch), []).append(slot)
+    for (_, epoch), slots in groups.items():
+        kept = {slot.number: found[slot.number] for slot in slots if epoch}
+        stack = _resume(slots, epoch, list(kept.values()), objective) if epoch else None
+        if stack is None:
+            checkpoints.forget(kept)
+            yield objective.start(slots), {}
+        else:
+            yield stack, kept
+
+
+def _resume(slots: Sequence[Slot], epoch: int, kept: Sequence[Checkpoint], objective: Objective) -> Stack | None:
+    """Return slots as a stack after an epoch; None if their checkpoints do not fit the objective."""
+    try:
+        return objective.resume(slots, epoch, [checkpoint.state for checkpoint in kept])
+    except ValueError:
+        return None
