@@ -6,14 +6,16 @@ import re
 import tomllib
 
 import pytest
+from campaigns import write_campaign
+from commands import coarsefine
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import finish, kill_again_and_again
 from serving import serving
-from small_campaign import WIDE, coarsefine, run_in, table
+from stored import table
 
 from coarsefine import Campaign, Interrupted, run
-from coarsefine.model import Settings
+from coarsefine.model import TrainingSettings
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.labels import setting
 from coarsefine.search.campaign.space import Point
@@ -22,14 +24,14 @@ from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.objective import NetworkObjective
 from coarsefine.search.training.scheduler import SlotGroups
+from coarsefine.search.training.objective import NetworkObjective
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
     """A folder in which one worker searched the campaign undisturbed."""
-    folder = run_in(tmp_path_factory.mktemp("wide"), WIDE)
+    folder = write_campaign(tmp_path_factory.mktemp("wide"), "wide")
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return folder
 
@@ -55,7 +57,7 @@ def test_every_setting_is_searched_in_its_range(expected):
 @pytest.mark.parametrize("width", [1, 16])
 def test_stack_width_changes_no_bit(expected, tmp_path, width):
     """One at a time or all of a shape at once, trials of every shape have the same values, and the same end early."""
-    campaign = Campaign.load(run_in(tmp_path, WIDE) / "small.toml")
+    campaign = Campaign.load(write_campaign(tmp_path, "wide") / "small.toml")
     stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
     run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
     assert table(tmp_path / "other.db") == expected
@@ -64,14 +66,14 @@ def test_stack_width_changes_no_bit(expected, tmp_path, width):
 @pytest.mark.parametrize("workers", [2, 4])
 def test_number_of_workers_changes_no_bit(expected, tmp_path, workers):
     """Two and four workers train the trials that one trains, with the same values at every epoch."""
-    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=run_in(tmp_path, WIDE))
+    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=write_campaign(tmp_path, "wide"))
     assert answer.returncode == 0, answer.stderr
     assert table(tmp_path / "studies.db") == expected
 
 
 def test_kills_change_no_bit(expected, tmp_path):
     """Two runs at once, both killed again and again, end with the same trials and values."""
-    folder = run_in(tmp_path, WIDE)
+    folder = write_campaign(tmp_path, "wide")
     assert kill_again_and_again(folder, processes=2, kills=4) == 4
     finish(folder)
     assert table(folder / "studies.db") == expected
@@ -79,7 +81,7 @@ def test_kills_change_no_bit(expected, tmp_path):
 
 def test_stopped_and_resumed_changes_no_bit(expected, tmp_path):
     """Stopped amid stacks of several shapes, a run resumes to the same trials and values."""
-    campaign, asked = Campaign.load(run_in(tmp_path, WIDE) / "small.toml"), iter(range(11))
+    campaign, asked = Campaign.load(write_campaign(tmp_path, "wide") / "small.toml"), iter(range(11))
     with pytest.raises(Interrupted):
         run(campaign, tmp_path / "s.db", stop=lambda: next(asked, None) is None)
     run(campaign, tmp_path / "s.db")
@@ -90,8 +92,8 @@ def test_searched_setting_trains_as_a_fixed_one():
     """A trial with a searched shape, momentum and decay reports what one reports to which [model] gives them."""
     data = load_digits(cache=None, say=lambda _: None)
     fixed = {"eta": 0.1, "lambda": 1e-4, "rho": 0.5, "decay": 0.7, "hidden": 12, "batch": 30}
-    plain = NetworkObjective(Settings(hidden=12, batch=30, epochs=3), fixed, data)
-    searched = NetworkObjective(Settings(epochs=3), {}, data)
+    plain = NetworkObjective(TrainingSettings(hidden=12, batch=30, epochs=3), fixed, data)
+    searched = NetworkObjective(TrainingSettings(epochs=3), {}, data)
     stacks = [
         plain.start([Slot(0, Point.of({"eta": 0.1}), 5)]),
         searched.start([Slot(0, Point.of(fixed), 5), Slot(1, Point.of({**fixed, "rho": 0.9}), 6)]),
