@@ -24,8 +24,8 @@ from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.optuna_storage import open_storage
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.objective import NetworkObjective
+from coarsefine.search.training.scheduler import SlotGroups
 
 
 @pytest.fixture(scope="module")
