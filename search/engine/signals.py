@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second Ctrl-C stops at once."""
+"""Ctrl-C and SIGTERM: the first asks for an orderly stop, a second Ctrl-C stops at once."""
 
 import signal
 from collections.abc import Sequence
@@ -7,26 +7,26 @@ from typing import Self
 
 
 class Interrupts:
-    """While entered, signals only set a flag; call it to ask whether one came."""
+    """Make signals only set a flag while entered; call the object to read the flag."""
 
     def __init__(self, kinds: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
         self._kinds = kinds
-        self._came = False
-        self._before: dict[signal.Signals, signal._HANDLER] = {}
+        self._arrived = False
+        self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
-        self._before = {kind: signal.signal(kind, self._note) for kind in self._kinds}
+        self._previous = {kind: signal.signal(kind, self._handle) for kind in self._kinds}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for kind, handler in self._before.items():
+        for kind, handler in self._previous.items():
             signal.signal(kind, handler)
 
     def __call__(self) -> bool:
-        """Tell whether a stop was asked for."""
-        return self._came
+        """Return whether a signal has arrived."""
+        return self._arrived
 
-    def _note(self, kind: int, _frame: FrameType | None) -> None:
-        if self._came and kind == signal.SIGINT:
+    def _handle(self, kind: int, _frame: FrameType | None) -> None:
+        if self._arrived and kind == signal.SIGINT:
             raise KeyboardInterrupt
-        self._came = True
+        self._arrived = True

@@ -70,7 +70,7 @@ def test_killed_worker_is_replaced_at_once(folder, expected):
     wait_until(lambda: len(workers_of(process)) == 2 and victim.pid not in {w.pid for w in workers_of(process)})
     _, told = process.communicate(timeout=200)
     assert process.returncode == 0, told
-    assert "was killed by SIGKILL: its slots go back, and another takes its place" in told
+    assert "was killed by SIGKILL: its trials are released, and it is restarted" in told
     assert table(folder / "studies.db") == expected
 
 

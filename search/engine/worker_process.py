@@ -1,4 +1,7 @@
-"""A worker process of a pool: it walks the task's campaign, writes a log, and tells the pool what it should know."""
+"""A worker process: it takes a campaign's stages to their ends, writes a log, and sends its pool messages.
+
+A Dask worker runs the same task with `run_task`, without a log or messages.
+"""
 
 import logging
 import os
@@ -27,69 +30,70 @@ from coarsefine.search.training.workload import load_workload
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What every worker of a pool is to do."""
+    """What the workers of a run train, and where; it is pickled."""
 
     campaign: Campaign
     storage: Location
     data: Path | None
     kept: Kept | None
+    """The file of normalised images that all processes of this machine map."""
     workers: int
     logs: Path
-    """The folder of the workers' logs, of those on this machine."""
+    """The folder for the logs of workers on this machine."""
     details: bool = False
-    """Whether workers on this machine are to tell each claim and record."""
+    """Whether workers on this machine report each claim and record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A worker came as far as its first slots."""
+class Started:
+    """A worker has claimed its first slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A worker met with something that should be mended."""
+    """A worker has a warning for the observer."""
 
-    told: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """A worker tells what it does."""
+    """A worker has a detail for the observer."""
 
-    told: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A worker is through: every stage is at its end (0), it was told to leave (130), or it met with an error."""
+    """A worker has ended: all stages have ended (0), it was stopped (130), or it met an error."""
 
     exit_code: int
-    told: str
+    text: str
 
 
 @dataclass(slots=True)
-class _Logging(Observer):
-    """A worker's observer: writes its log, and tells the pool when the work has begun."""
+class _WorkerObserver(Observer):
+    """Writes the worker's log, and sends the pool what it should know."""
 
-    mouth: Connection
+    pool: Connection
     log: logging.Logger
     details: bool
-    _begun: bool = field(default=False)
+    _started: bool = field(default=False)
 
     def on_message(self, sentence: str) -> None:
         """Log a sentence."""
         self.log.info(sentence)
 
     def on_warning(self, sentence: str) -> None:
-        """Log a warning, and let the pool tell it."""
+        """Log a warning and send it."""
         self.log.warning(sentence)
-        self._tell(Warned(sentence))
+        self._send(Warned(sentence))
 
     def on_detail(self, sentence: str) -> None:
-        """Log a sentence, and pass it on where that was asked for."""
+        """Log a detail; send it if details are wanted."""
         self.log.info(sentence)
         if self.details:
-            self._tell(Detail(sentence))
+            self._send(Detail(sentence))
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Log the stage."""
@@ -97,42 +101,42 @@ class _Logging(Observer):
         self.log.info("%s: %d trials wait, %d epochs each", stage.study, waiting, stage.epochs)
 
     def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
-        """Log the slots."""
+        """Log the slots; send that the worker has started."""
         Observer.on_claimed(self, stage, numbers)
-        if not self._begun:
-            self._begun = True
-            self._tell(Claimed())
+        if not self._started:
+            self._started = True
+            self._send(Started())
 
     def on_recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
-        """Tell of records where that was asked for: four a second would flood a log."""
+        """Log and send records if details are wanted: four a second would flood a log."""
         if self.details:
             Observer.on_recorded(self, stage, epochs, ended)
 
-    def _tell(self, message: Claimed | Detail | Warned) -> None:
-        with suppress(OSError):  # whoever started this is gone: `stop` tells
-            self.mouth.send(message)
+    def _send(self, message: Started | Detail | Warned) -> None:
+        with suppress(OSError):  # the pool's process is gone, which `stop` notices
+            self.pool.send(message)
 
 
-def work(task: Task, log: Path, mouth: Connection, environment: Mapping[str, str]) -> None:
-    """Be a worker: walk the task's campaign until its stages have ended, or whoever started this is gone."""
-    os.environ.update(environment)  # a fork server has that of its own start
-    logger = _logger(log)
+def work(task: Task, log: Path, pool: Connection, environment: Mapping[str, str]) -> None:
+    """Run a task in this process until its stages have ended, SIGTERM arrives, or the parent process is gone."""
+    os.environ.update(environment)  # a fork server still has the environment it was started with
+    logger = _open_log(log)
     logger.info("started as process %d", os.getpid())
     parent = parent_process()
-    with Interrupts((signal.SIGTERM,)) as asked:
+    with Interrupts((signal.SIGTERM,)) as interrupted:
 
         def stop() -> bool:
-            return asked() or (parent is not None and not parent.is_alive())
+            return interrupted() or (parent is not None and not parent.is_alive())
 
-        ended = take_part(task, _Logging(mouth, logger, task.details), stop, checked=True)
-    logger.info("ended: %s", ended.told)
-    mouth.send(ended)
+        ended = run_task(task, _WorkerObserver(pool, logger, task.details), stop, checked=True)
+    logger.info("ended: %s", ended.text)
+    pool.send(ended)
 
 
-def take_part(task: Task, observer: Observer, stop: Callable[[], bool], *, checked: bool = False) -> Ended:
-    """Train the task's campaign; return how that ended. An error that is nobody's but ours is raised.
+def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checked: bool = False) -> Ended:
+    """Take the stages of a task's campaign to their ends; return how that ended. Raises unexpected errors only.
 
-    `checked` spares asking whether the storage's tables are of this Optuna: the process that made them has the same.
+    `checked` skips the check that the storage's tables belong to this Optuna: the process that made them has the same.
     """
     try:
         workload = load_workload(task.campaign, task.data, observer.on_message, task.kept)
@@ -140,11 +144,11 @@ def take_part(task: Task, observer: Observer, stop: Callable[[], bool], *, check
             StageLoop.begin(task.campaign, storage, workload, observer, stop, task.workers).take_stages()
     except (SearchError, ModelError) as error:
         return Ended(error.exit_code, str(error))
-    return Ended(0, "every stage is at its end")
+    return Ended(0, "every stage has ended")
 
 
-def _logger(path: Path) -> logging.Logger:
-    """Return the worker's log; what a crash prints, down to the C libraries, goes there too."""
+def _open_log(path: Path) -> logging.Logger:
+    """Return the worker's log; standard error, with what C libraries print in a crash, goes to the same file."""
     logger = logging.getLogger("coarsefine.worker")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

@@ -1,0 +1,92 @@
+"""Trains the winner of a finished search once, however many processes run the campaign."""
+
+import time
+from collections.abc import Mapping
+
+from coarsefine.model.datasets import Dataset
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.engine.stage_loop import StageLoop
+from coarsefine.search.errors import Interrupted, NothingCompleted, StorageError
+from coarsefine.search.network.artifacts import folder_for
+from coarsefine.search.network.export import export_winner
+from coarsefine.search.network.final_training import FinalTraining
+from coarsefine.search.results.status import find_winner, read_final, read_status
+from coarsefine.search.results.study import Study, remedy, verdict_of
+from coarsefine.search.storage.optuna_storage import Storage
+
+_POLL_SECONDS = 0.25
+"""Between checks whether another process has trained the winner."""
+
+
+def train_winner(loop: StageLoop) -> None:
+    """Train the winner of all stages and record the result; wait if another process is training it.
+
+    Raises `NothingCompleted` if there is no winner, and `Interrupted`.
+    """
+    study_id = loop.open(loop.campaign.stages[-1])[0].id
+    waiting = False
+    while read_final(loop.studies()) is None:
+        if loop.storage.acquire_once(study_id):
+            try:
+                _train_and_record(loop, study_id)
+            finally:
+                loop.storage.release_once(study_id)
+            continue
+        if not waiting:
+            loop.observer.on_message("Another process trains the winner: waiting for it.")
+            waiting = True
+        if loop.stop():
+            raise Interrupted("Stopped while another process trains the winner.")
+        time.sleep(_POLL_SECONDS)
+
+
+def require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
+    """Raise `NothingCompleted` if stages that have ended have no winner."""
+    verdict = verdict_of(studies.values())
+    if find_winner(studies, verdict) is not None:
+        return
+    if verdict is not None:
+        raise NothingCompleted(
+            f"{verdict.words} Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign "
+            "under another name."
+        )
+    endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())
+    raise NothingCompleted(f"No trial of {campaign.name} completed ({endings}). {remedy(studies.values())}")
+
+
+def _train_and_record(loop: StageLoop, study_id: int) -> None:
+    campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
+    if read_final(studies) is not None:  # the process that held the right before this one has trained the winner
+        return
+    require_winner(campaign, studies)
+    images = loop.workload
+    assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
+    settings, right = campaign.final_settings, _Right(loop.storage, study_id)
+
+    def on_epoch(epoch: int, accuracy: float | None) -> None:
+        right.renew_if_due()
+        observer.on_final_epoch(epoch, settings.epochs, accuracy)
+
+    observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
+    export = export_winner(studies)
+    folder = loop.storage.location.output_folder("trained").absolute() / folder_for(export, settings)
+    training = FinalTraining(export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop)
+    loop.storage.set_study_attrs(study_id, {"final": training.run().as_attr()})
+
+
+class _Right:
+    """The acquired right to train the winner, renewed like a lease."""
+
+    def __init__(self, storage: Storage, study_id: int) -> None:
+        self._storage, self._study_id = storage, study_id
+        self._renewed = time.monotonic()
+
+    def renew_if_due(self) -> None:
+        """Renew the right after a quarter of its time; raise `StorageError` if another process has taken it over."""
+        if time.monotonic() <= self._renewed + self._storage.lease_seconds / 4:
+            return
+        self._renewed = time.monotonic()
+        if not self._storage.acquire_once(self._study_id):
+            raise StorageError(
+                "Another process took over the final training while this one was suspended: follow it there."
+            )

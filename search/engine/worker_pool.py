@@ -1,0 +1,202 @@
+"""Worker processes on this machine: started, watched, and restarted when they die.
+
+Each worker has one BLAS thread and its own log, and shares the images through the page cache. Where the system can
+fork, workers are forked from a server that has imported everything and does nothing else. So a restarted worker trains
+at once, and the dead one loses only its last epoch.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_all_start_methods, get_context, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from coarsefine.search.engine.worker_process import Detail, Ended, Started, Task, Warned, work
+from coarsefine.search.errors import Interrupted, WorkersFailed
+from coarsefine.search.results.observer import Observer
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+_CONTEXT.set_forkserver_preload([work.__module__])
+_MOST_FAILED_STARTS = 3
+"""Deaths in a row before a first claim, after which a worker is not restarted: it would die again."""
+_GRACE_SECONDS = 60
+"""How long stopped workers may take to finish their epoch."""
+
+
+@dataclass(slots=True)
+class _PoolWorker:
+    """A worker of the pool; a restart replaces its process and keeps its name."""
+
+    name: str
+    process: BaseProcess
+    messages: Connection
+    """Receives `Started` once, `Warned`, `Detail` if wanted, and `Ended` at the end, unless the process dies."""
+    failed_starts: int = 0
+    finished: bool = False
+
+
+class WorkerPool:
+    """Keeps a task's workers running while entered; stops them on leaving."""
+
+    def __init__(self, task: Task, observer: Observer) -> None:
+        self._task, self._observer = task, observer
+        self._workers: list[_PoolWorker] = []
+
+    def __enter__(self) -> Self:
+        self._task.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            for number in range(1, self._task.workers + 1):
+                self._workers.append(self._start(f"worker-{number}"))
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the workers finish their epoch; on `KeyboardInterrupt`, kill them at once."""
+        grace = 0 if kind is not None and issubclass(kind, KeyboardInterrupt) else _GRACE_SECONDS
+        try:
+            for worker in self._workers:
+                worker.process.terminate()  # unlike os.kill, accepts a process that has just ended
+            for worker in self._workers:
+                worker.process.join(grace)
+                self._receive_details(worker)
+        finally:
+            for worker in self._workers:
+                worker.process.kill()
+            for worker in self._workers:
+                worker.process.join()
+                worker.messages.close()
+
+    def wait(self, seconds: float) -> None:
+        """Wait at most `seconds` until a worker ends or dies; restart dead workers.
+
+        Raises `WorkersFailed` if a worker ended with an error, or if workers die before they claim a slot.
+        """
+        until = time.monotonic() + seconds
+        all_running = True
+        while all_running and (left := until - time.monotonic()) > 0:
+            running = {worker.messages: worker for worker in self._workers if not worker.finished}
+            for messages in connection.wait(list(running), left):
+                assert isinstance(messages, Connection), "only connections are waited for"  # noqa: S101
+                all_running &= self._receive(running[messages])
+
+    def _receive(self, worker: _PoolWorker) -> bool:
+        """Handle a worker's next message, or its death; return whether its process still runs."""
+        try:
+            message = worker.messages.recv()
+        except EOFError:  # the process died, and with it the last copy of the sending end
+            worker.process.join()
+            self._restart(worker)
+            return False
+        match message:
+            case Started():
+                worker.failed_starts = 0
+            case Warned(text):
+                self._observer.on_warning(f"{worker.name}: {text}")
+            case Detail(text):
+                self._observer.on_detail(f"{worker.name}: {text}")
+            case Ended(exit_code, text):
+                worker.finished = exit_code == 0
+                if exit_code not in {0, Interrupted.exit_code}:
+                    raise WorkersFailed(text, exit_code)
+                return False
+        return True
+
+    def _receive_details(self, worker: _PoolWorker) -> None:
+        """Handle the details that a stopped worker sent before it ended."""
+        with suppress(EOFError, OSError):
+            while worker.messages.poll():
+                if isinstance(message := worker.messages.recv(), Detail):
+                    self._observer.on_detail(f"{worker.name}: {message.text}")
+
+    def _restart(self, dead: _PoolWorker) -> None:
+        """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim."""
+        cause = _cause_of_death(dead.process.exitcode)
+        log = self._log(dead.name)
+        dead.failed_starts += 1
+        if dead.failed_starts >= _MOST_FAILED_STARTS:
+            raise WorkersFailed(
+                f"{dead.name} {cause} {dead.failed_starts} times in a row before it claimed a trial: see {log}.", 1
+            )
+        self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted (log: {log}).")
+        dead.messages.close()
+        new = self._start(dead.name, dead.failed_starts)
+        dead.process, dead.messages, dead.failed_starts = new.process, new.messages, new.failed_starts
+
+    def _start(self, name: str, failed_starts: int = 0) -> _PoolWorker:
+        """Start a worker; try again if its process is killed before it receives its task."""
+        receiver, sender = _CONTEXT.Pipe(duplex=False)
+        arguments = (self._task, self._log(name), sender, dict(os.environ))
+        process = _CONTEXT.Process(target=work, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
+        try:
+            with _single_threaded_blas(), _sigint_blocked():
+                process.start()
+        except (OSError, EOFError) as error:
+            receiver.close()
+            sender.close()
+            why = error or "the process that forks workers died"
+            if failed_starts + 1 < _MOST_FAILED_STARTS:
+                self._observer.on_message(f"{name} did not start ({why}): trying again.")
+                return self._start(name, failed_starts + 1)
+            raise WorkersFailed(
+                f"{name} cannot be started ({why}): see the messages before this one, or train in this process with "
+                "--workers 1.",
+                1,
+            ) from error
+        sender.close()
+        return _PoolWorker(name, process, receiver, failed_starts)
+
+    def _log(self, name: str) -> Path:
+        return self._task.logs / f"{name}.log"
+
+
+@contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    """Make processes started meanwhile load their BLAS with one thread; a later limit would find threads started."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Start processes with Ctrl-C blocked: the pool receives it afterwards and decides for all workers.
+
+    A handler in the worker would come too late: Ctrl-C during its imports would end it with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # first, since its start unblocks Ctrl-C in Python 3.11
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    if exit_code == 0:
+        return "was stopped"
+    return f"ended with exit code {exit_code}"
