@@ -75,7 +75,7 @@ _QUICK: dict[str, Any] = {
     "timed_kills": 2,
     "timed_stacks": 4,
     "boundary_rounds": 0,
-    "zombies": 4,
+    "zombies": 2,
     "race_slots": 320,
     "full_disks": 2,
     "cuts": 2,
