@@ -6,6 +6,8 @@ The public names are imported when they are first used, so that importing the pa
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from coarsefine._shadowing import import_unshadowed
+
 if TYPE_CHECKING:
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.engine.run import run
@@ -86,3 +88,6 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names, imported or not."""
     return __all__
+
+
+import_unshadowed((*(f"coarsefine.search.{home}" for home in set(_HOMES.values())), "distributed"))

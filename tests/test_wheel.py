@@ -1,0 +1,175 @@
+"""The wheel: one package, `coarsefine`, that lives with files of a project that have the names of other modules."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from small_campaign import table
+
+ROOT = Path(__file__).parents[1]
+PROJECT = {
+    **{f"{name}.py": f'OWNER = "the project"\nNAME = "{name}"\n' for name in ("model", "search", "storage", "queue")},
+    "train.py": """
+import model, search, storage
+
+assert [module.NAME for module in (model, search, storage)] == ["model", "search", "storage"]
+
+
+def objective(point, seed, report):
+    return -((point["x"] - 0.3) ** 2)
+""",
+    "mine.toml": """
+name = "mine"
+objective = "train:objective"
+
+[[stage]]
+name = "coarse"
+trials = 6
+space = { x = { uniform = [0.0, 1.0] } }
+
+[[stage]]
+name = "fine"
+trials = 4
+narrow = { top = 2 }
+""",
+    "driver.py": """
+import model, queue, search, storage, train
+import coarsefine
+
+if __name__ == "__main__":
+    assert {module.OWNER for module in (model, queue, search, storage)} == {"the project"}
+    coarsefine.run(coarsefine.Campaign.load("mine.toml"), workers=2)
+""",
+    "on_dask.py": """
+import coarsefine
+import model, queue, search, storage, train
+
+if __name__ == "__main__":
+    from distributed import LocalCluster
+
+    assert {module.OWNER for module in (model, queue, search, storage)} == {"the project"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        engine = cluster.scheduler_address.replace("tcp://", "dask://")
+        coarsefine.run(coarsefine.Campaign.load("mine.toml"), workers=2, engine=engine)
+""",
+}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def call(*command, cwd):
+    return subprocess.run(
+        list(map(str, command)), cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=120, check=True
+    ).stdout
+
+
+def contents(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """The wheel made from the checkout, and the one made from the source archive of the checkout."""
+    folder = tmp_path_factory.mktemp("wheels")
+    call(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
+    (archive,) = folder.glob("*.tar.gz")
+    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")
+    call(*pip, "--wheel-dir", "from-archive", archive.name, cwd=folder)
+    return *folder.glob("*.whl"), *folder.glob("from-archive/*.whl")
+
+
+@pytest.fixture(scope="module")
+def python(wheels, tmp_path_factory):
+    """The interpreter of a new environment with the wheel, and with what it needs from this environment."""
+    folder = tmp_path_factory.mktemp("environment")
+    call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    python = folder / Path(sys.executable).relative_to(sys.prefix)
+    call(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheels[0], cwd=folder)
+    packages = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+    (Path(packages) / "needed.pth").write_text(
+        sysconfig.get_path("purelib"), "utf-8"
+    )  # after it: the wheel comes first
+    return python
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with modules whose names are those of our folders, and of one of the standard library's modules."""
+    for name, text in PROJECT.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def expected(python, tmp_path_factory):
+    """The trials of the campaign as one worker trains them in a folder with nothing else."""
+    folder = tmp_path_factory.mktemp("expected")
+    for name, text in PROJECT.items():
+        if name != "queue.py":
+            (folder / name).write_text(text, "utf-8")
+    call(python.with_name("coarsefine"), "run", "mine.toml", "--workers", 1, cwd=folder)
+    return table(folder / "studies.db")
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheels):
+    """The wheel has every file of both folders below one top-level package, and is marked as typed."""
+    names = contents(wheels[0])
+    folders = {name.partition("/")[0] for name in names}
+    assert folders == {"coarsefine", next(folder for folder in folders if folder.endswith(".dist-info"))}
+    sources = {path.relative_to(ROOT) for folder in ("model", "search") for path in (ROOT / folder).rglob("*.*")}
+    wanted = {f"coarsefine/{path.as_posix()}" for path in sources if path.suffix != ".pyc" and (ROOT / path).is_file()}
+    assert wanted <= names.keys()
+    assert {name for name in names if not name.endswith(".py")} > {
+        "coarsefine/py.typed",
+        "coarsefine/search/campaign/presets/digits.toml",
+        "coarsefine/search/report/templates/report.html.j2",
+        "coarsefine/search/server/pages/campaign.html",
+    }
+
+
+def test_source_archive_makes_the_same_wheel(wheels):
+    """The source archive, which cannot hold links, makes the same wheel as the checkout, in which folders are links."""
+    assert contents(wheels[0]) == contents(wheels[1])
+
+
+def test_installed_package_is_the_one_imported(python, tmp_path):
+    """An environment with the wheel has one package more, a command, and a version; ours are not imported from here."""
+    code = "import coarsefine, coarsefine.model; print(coarsefine.__file__, coarsefine.__version__)"
+    file, version = call(python, "-c", code, cwd=tmp_path).split()
+    packages = Path(file).parents[1]
+    assert packages.is_relative_to(python.parents[1])
+    (record,) = packages.glob("coarsefine-*.dist-info/RECORD")
+    installed = {line.partition("/")[0] for line in record.read_text("utf-8").splitlines() if line[:3] != "../"}
+    assert installed == {"coarsefine", f"coarsefine-{version}.dist-info"}
+
+
+def test_run_in_a_project_with_other_modules_names(python, project, expected):
+    """`coarsefine run` searches the project's function, which imports the project's `model`, `search` and `storage`."""
+    call(python.with_name("coarsefine"), "run", "mine.toml", "--workers", 2, cwd=project)
+    assert table(project / "studies.db") == expected
+
+
+@pytest.mark.parametrize("script", ["driver.py", "on_dask.py"])
+def test_script_that_imports_the_projects_modules_and_ours(python, project, expected, script):
+    """A script imports the project's modules, `queue` too, before or after ours, and starts workers or a cluster."""
+    call(python, script, cwd=project)
+    assert table(project / "studies.db") == expected
+
+
+def test_standard_library_is_found_in_such_a_project(python, project):
+    """What ours import is the standard library's `queue`; by that name the project still finds its own.
+
+    `python -m coarsefine`, which searches the working directory first, is no exception.
+    """
+    code = """
+import coarsefine, concurrent.futures.thread, sys
+assert "queue" not in sys.modules and "coarsefine.search.engine.run" in sys.modules
+import queue
+assert queue.OWNER == "the project" and concurrent.futures.thread.queue.SimpleQueue
+"""
+    call(python, "-c", code, cwd=project)
+    assert "digits" in call(python, "-m", "coarsefine", "presets", cwd=project)
