@@ -84,14 +84,14 @@ def _around_final(*, during: bool) -> None:
     train = FinalTraining.run
 
     def train_and_die(training: FinalTraining) -> Any:
-        told = training.told
+        on_epoch = training.on_epoch
 
-        def told_and_die(epoch: int, accuracy: float | None) -> None:
-            told(epoch, accuracy)
+        def on_epoch_and_die(epoch: int, accuracy: float | None) -> None:
+            on_epoch(epoch, accuracy)
             if during and epoch == 2:  # noqa: PLR2004 - of four
                 die()
 
-        training.told = told_and_die
+        training.on_epoch = on_epoch_and_die
         final = train(training)
         die()  # the weights are written, but not recorded in the study
         return final

@@ -85,7 +85,7 @@ def check(plan: Plan, seed: int) -> dict[str, Any]:
 def momentum(plan: Plan, seed: int) -> dict[str, Any]:
     """Train with each ρ."""
     subject, epochs = Subject(plan.data, plan.model), plan.epochs(RHOS_EPOCHS)
-    _, outcome = study_momentum(subject, images_of(plan), eta=ETA, epochs=epochs, seed=seed, told=lambda _: None)
+    _, outcome = study_momentum(subject, images_of(plan), eta=ETA, epochs=epochs, seed=seed, on_epoch=lambda _: None)
     return outcome
 
 

@@ -67,7 +67,7 @@ def momentum(
 
     subject = Subject.find(dataset, campaign, storage)
     loaded = subject.load_images(data, say)
-    curves, study = study_momentum(subject, loaded, eta=eta, epochs=epochs, seed=seed, told=_every(20, epochs))
+    curves, study = study_momentum(subject, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=_every(20, epochs))
     _tell_recorded(subject.record(MOMENTUM, study))
     write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay {study['decay']:g}", figure)
     told = study["curves"]
@@ -111,11 +111,11 @@ def _scientific(error: float | None) -> str:
 
 
 def _every(step: int, last: int) -> Callable[[int], None]:
-    def told(epoch: int) -> None:
+    def on_epoch(epoch: int) -> None:
         if epoch % step == 0 or epoch == last:
             say(f"epoch {epoch} of {last}")
 
-    return told
+    return on_epoch
 
 
 def _print_findings(findings: "list[Finding]") -> None:

@@ -1,6 +1,6 @@
-"""A trial as one JSON file: all that its training follows from, where it comes from, and what speaks for it.
+"""Writes and reads an export: a trial as one JSON file, with its settings, its origin and the evidence for it.
 
-The same trial has the same digest, which tells whether anything in its file was changed since.
+The same trial always has the same digest, which shows whether the file was changed after it was written.
 """
 
 import hashlib
@@ -24,54 +24,54 @@ from coarsefine.search.results.status import find_winner
 from coarsefine.search.results.study import Study, campaign_of, point_of, verdict_of
 
 _MOST_BYTES = 64 * 2**20
-_SCHEMA, _UNSEALED = "coarsefine_export", ("digest", "platform")
-_AGAIN = "Export it again with `coarsefine export`."
+_SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform")
+_EXPORT_AGAIN = "Export it again with `coarsefine export`."
 _MOST_DIGITS = 9
-"""Of a trial's number."""
+"""Most digits of a trial's number."""
 
 
 def write_export(export: Export, path: Path) -> None:
-    """Write the file whole or not at all, in place of another export, and of nothing else.
+    """Write an export atomically. An existing export is replaced.
 
-    Raises `UsageError` where something else is there, `StorageError` where it cannot be written.
+    Raises `UsageError` if the path holds anything else, and `StorageError` if it cannot be written.
     """
     if not path.name:
-        raise UsageError(f"--output {str(path)!r} is no file: name one.")
+        raise UsageError(f"--output {str(path)!r} is not a file name: give one.")
     if path.exists():
         try:
             read_export(path)
         except UsageError as error:
             raise UsageError(
-                f"{path} is there, and is no export: it is not overwritten. Name another --output."
+                f"{path} exists and is not an export, so it is not overwritten: name another --output."
             ) from error
     write_atomic(path, text_of(export))
 
 
 def text_of(export: Export) -> str:
-    """Return the file's content."""
+    """Return the content of an export's file."""
     return json.dumps(export.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
 
 
 def read_export(path: Path) -> Export:
-    """Read what `write_export` wrote; raise `UsageError` for any other file, with what is wrong with it."""
+    """Read what `write_export` wrote. Raises `UsageError`, with the reason, for any other file."""
     try:
-        told = _parsed(path)
+        payload = _parsed(path)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path} cannot be read as an export: {reason}. {_AGAIN}") from error
-    version = told[_SCHEMA]
+        raise UsageError(f"{path} cannot be read as an export: {reason}. {_EXPORT_AGAIN}") from error
+    version = payload[_SCHEMA]
     if type(version) is int and version > SCHEMA_VERSION:
         raise UsageError(f"{path} has schema version {version}, and this Coarsefine reads {SCHEMA_VERSION}: update it.")
     try:
-        export = Export.model_validate(told)
+        export = Export.model_validate(payload)
     except ValidationError as error:
         raise UsageError(
-            f"{path} is not an export as Coarsefine writes it: {sentence(error, Export)} {_AGAIN}"
+            f"{path} is not an export as Coarsefine writes it: {sentence(error, Export)} {_EXPORT_AGAIN}"
         ) from error
-    if (digest := _digest(told)) != export.digest:
+    if (digest := _digest(payload)) != export.digest:
         raise UsageError(
             f"{path} was changed after it was exported: its digest is {digest[:12]}…, "
-            f"not {export.digest[:12]}…. {_AGAIN}"
+            f"not {export.digest[:12]}…. {_EXPORT_AGAIN}"
         )
     return export
 
@@ -81,30 +81,30 @@ def _parsed(path: Path) -> dict[str, Any]:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
-    told = json.loads(content.decode("utf-8"), parse_constant=_refuse)
-    if not isinstance(told, dict) or _SCHEMA not in told:
+    payload = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+    if not isinstance(payload, dict) or _SCHEMA not in payload:
         raise ValueError(f"it has no '{_SCHEMA}'")
-    return told
+    return payload
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"it holds {constant}, which is no number")
+    raise ValueError(f"it holds {constant}, which is not a number")
 
 
-def _digest(told: Mapping[str, Any]) -> str:
-    sealed = {key: value for key, value in told.items() if key not in _UNSEALED}
-    return hashlib.sha256(json.dumps(sealed, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def _digest(payload: Mapping[str, Any]) -> str:
+    digested = {key: value for key, value in payload.items() if key not in _NOT_DIGESTED}
+    return hashlib.sha256(json.dumps(digested, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def digest_of(campaign: Campaign) -> str:
-    """Return the digest of what a begun campaign is held to."""
+    """Return the digest of the settings that must not change once a campaign has started."""
     return hashlib.sha256(json.dumps(campaign.fingerprint(), sort_keys=True).encode()).hexdigest()
 
 
 def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
-    """Return the winner of a campaign, its study and number, and the verdict on the finalists, if there were any.
+    """Return the study and number of a campaign's winner, and the verdict on the finalists if there were any.
 
-    Raises `UsageError` where it has no winner yet.
+    Raises `UsageError` if the campaign has no winner yet.
     """
     campaign = campaign_of(studies)
     for stage in campaign.stages:
@@ -117,20 +117,20 @@ def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]
     verdict = verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     if winner is None:
-        told = verdict.words if verdict else "no trial completed"
-        raise UsageError(f"{campaign.name} has no winner ({told}): name a trial with --trial STUDY#NUMBER.")
+        reason = verdict.words if verdict else "no trial completed"
+        raise UsageError(f"{campaign.name} has no winner ({reason}): name a trial with --trial STUDY#NUMBER.")
     return studies[winner.study], winner.trial.number, verdict
 
 
 def trial_of(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
-    """Return any trial's study and number; it is named STUDY#NUMBER, the study by its stage alone if one likes.
+    """Return the study and number of a trial named STUDY#NUMBER. A study may be named by its stage alone.
 
-    Raises `UsageError` for one that is not there, or has no value.
+    Raises `UsageError` if there is no such trial or if it has no value.
     """
     campaign = campaign_of(studies)
-    name, _, told = reference.rpartition("#")
+    name, _, digits = reference.rpartition("#")
     study = studies.get(name) or studies.get(f"{campaign.name}/{name}")
-    number = int(told) if told.isascii() and told.isdigit() and len(told) <= _MOST_DIGITS else -1
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else -1
     if study is None or not 0 <= number < len(study.trials):
         known = ", ".join(f"{s.name}#0 to #{len(s.trials) - 1}" for s in studies.values())
         raise UsageError(f"There is no trial {reference[:80]!r} in {campaign.name}: it has {known}.")
@@ -142,13 +142,13 @@ def trial_of(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
 
 
 def export_winner(studies: Mapping[str, Study]) -> Export:
-    """Return the winner of a campaign, whose studies are given by name; raise `UsageError` where it has none yet."""
+    """Return the export of a campaign's winner. Raises `UsageError` if it has none yet."""
     study, number, verdict = winner_of(studies)
     return _export(studies, study, number, {"chosen": "winner", "evidence": verdict.as_dict() if verdict else None})
 
 
 def export_trial(studies: Mapping[str, Study], reference: str) -> Export:
-    """Return any trial, as `trial_of` finds it."""
+    """Return the export of a trial named STUDY#NUMBER, as in `trial_of`."""
     study, number = trial_of(studies, reference)
     return _export(studies, study, number, {"chosen": "named", "evidence": None})
 
@@ -157,11 +157,11 @@ def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Map
     campaign = campaign_of(studies)
     if campaign.data is None or campaign.final is None:
         raise UsageError(
-            f"{campaign.name} searches {campaign.objective}, and there is no network to train: its parameters are "
-            "exported by --as params or --as env."
+            f"{campaign.name} searches {campaign.objective}, not the built-in network: export its parameters by "
+            "--as params or --as env."
         )
     trial = study.trials[number]
-    told = {
+    payload = {
         _SCHEMA: SCHEMA_VERSION,
         "campaign": {"name": campaign.name, "fingerprint": digest_of(campaign)},
         "trial": {
@@ -178,13 +178,13 @@ def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Map
         "versions": study.attrs["versions"],
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
     }  # fmt: skip
-    return Export.model_validate({**told, "digest": _digest(told)})
+    return Export.model_validate({**payload, "digest": _digest(payload)})
 
 
 def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:
     stage = next(stage for stage in campaign.stages if campaign.study_name(stage) == study.name)
     settings = campaign.settings(stage)
-    # A finalist's seed draws its mini-batches, too: see `NetworkObjective.own_order`.
+    # A finalist's seed also draws its mini-batches: see `NetworkObjective.own_order`.
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
     return {
         **campaign.setting(point_of(trial)), "epochs": settings.epochs, "order": settings.order,

@@ -1,4 +1,4 @@
-"""What an export holds: the schema of its file, checked when it is read. `export` makes and reads them."""
+"""The schema of an export's file, which is validated when the file is read. `export` writes and reads exports."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +14,7 @@ from coarsefine.search.campaign.schema import Data, FinalSettings
 from coarsefine.search.campaign.space import Space
 
 SCHEMA_VERSION = 1
-"""Count it up when what read the old schema could not read the new one."""
+"""Increase this if code for the old schema cannot read the new one."""
 Params = Annotated[dict[str, Value], Field(min_length=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -26,30 +26,30 @@ class _Part(BaseModel):
 
 
 class Origin(_Part):
-    """The campaign it comes from."""
+    """The campaign that the trial belongs to."""
 
     name: Name
     fingerprint: Digest
-    """Of what a begun campaign is held to."""
+    """Digest of the settings that must not change once the campaign has started."""
 
 
 class Trial(_Part):
-    """The trial itself."""
+    """The exported trial."""
 
     stage: Name
     study: str
     number: Number
     seed: Number
     params: Params
-    """Its point, by the names of the search space."""
+    """The trial's point, by the names of the search space."""
     values: Annotated[list[Fraction], Field(min_length=1)]
     """Validation accuracy after each epoch."""
     arithmetic: str
-    """What rounded its products (`coarsefine.search.training.identity`)."""
+    """The machine's arithmetic, which determines rounding (`coarsefine.search.training.identity`)."""
 
 
 class TrialSettings(_Part):
-    """All that the trial was trained with, searched or not."""
+    """All settings of the trial's training, searched or fixed."""
 
     eta: Annotated[float, Field(gt=0)]
     lam: Annotated[float, Field(alias="lambda", ge=0)]
@@ -65,7 +65,7 @@ class TrialSettings(_Part):
 
 
 class Ancestor(_Part):
-    """A stage that led to it, or was judged beside it."""
+    """A stage of the campaign."""
 
     stage: Name
     study: str
@@ -74,21 +74,21 @@ class Ancestor(_Part):
     completed: Number
     space: dict[str, Any]
     rule: str
-    """How the ranges came from the parent's best trials; empty where they were given."""
+    """How the ranges were narrowed to the parent's best trials; empty if they were not."""
     narrowed_from: list[Number]
-    """Those trials' numbers."""
+    """Numbers of the parent's best trials."""
 
     @model_validator(mode="after")
-    def _space_is_one(self) -> Self:
+    def _space_is_valid(self) -> Self:
         try:
-            labels.ranges(Space.from_dict(self.space))  # of bounds that are numbers
+            labels.ranges(Space.from_dict(self.space))  # also fails if a bound is not a number
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ValueError(f"its space is none: {error}") from error
+            raise ValueError(f"its space is invalid: {error}") from error
         return self
 
 
 class Interval(_Part):
-    """A mean over seeds with its confidence interval."""
+    """A mean over seeds, with its confidence interval."""
 
     mean: float
     error: float
@@ -118,7 +118,7 @@ class Tied(_Part):
 
 
 class Evidence(_Part):
-    """The finalists, and the verdict on them."""
+    """The finalists and the verdict on them."""
 
     finalists: list[Finalist]
     tied: list[Tied]
@@ -127,64 +127,64 @@ class Evidence(_Part):
 
 
 class Images(_Part):
-    """What it was trained on."""
+    """The images that the trial was trained on."""
 
     digest: Digest
     """SHA-256 of the raw pixels and labels of the three parts."""
     description: str
     selection: Data
-    """The campaign's [data]: which images are which part."""
+    """The campaign's [data], which says how the images are divided."""
 
     def check(self, found: Dataset) -> None:
-        """Raise `DataError` where other images are at hand."""
+        """Raise `DataError` if other images were found."""
         if found.digest != self.digest:
             raise DataError(
-                f"The export was made with other images: {self.description}, digest {self.digest[:12]}…; at hand "
-                f"are {found.description}, {found.digest[:12]}…. Name those it was made with by --data."
+                f"The export was made with other images: {self.description}, digest {self.digest[:12]}…. Found were "
+                f"{found.description}, digest {found.digest[:12]}…. Name the export's images by --data."
             )
 
 
 class Export(_Part):
-    """The whole file."""
+    """An export."""
 
     coarsefine_export: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)]
-    """The schema's version."""
+    """Version of the schema."""
     digest: Digest
-    """SHA-256 of the rest, but for the platform."""
+    """SHA-256 of all other fields except the platform."""
     campaign: Origin
     trial: Trial
     chosen: Literal["winner", "named"]
-    """Whether the campaign chose it, or somebody by hand."""
+    """Whether the campaign chose the trial, or a user named it."""
     settings: TrialSettings
     final: FinalSettings
-    """The campaign's [final]: how `train` trains it, unless told otherwise."""
+    """The campaign's [final]: the defaults of `train`."""
     lineage: Annotated[list[Ancestor], Field(min_length=1)]
     evidence: Evidence | None
-    """None where the campaign had no finalists, or the trial was named by hand."""
+    """None if the campaign had no finalists, or if a user named the trial."""
     data: Images
     versions: dict[str, str]
-    """Of the libraries that the campaign's bits come from."""
+    """Versions of the libraries that determine the campaign's bits."""
     platform: str
-    """The machine that exported it: no part of the digest, so that the same trial has the same one everywhere."""
+    """The machine that wrote the export. It is not digested, so that a trial has the same digest everywhere."""
 
     @model_validator(mode="after")
-    def _one_story(self) -> Self:
-        trial, told = self.trial, self.settings.model_dump(by_alias=True)
+    def _is_consistent(self) -> Self:
+        trial, settings = self.trial, self.settings.model_dump(by_alias=True)
         if len(trial.values) > self.settings.epochs:
             raise ValueError(f"the trial has {len(trial.values)} values, of {self.settings.epochs} epochs")
         if trial.study != f"{self.campaign.name}/{trial.stage}":
-            raise ValueError(f"its study is {trial.study}, which is no stage '{trial.stage}' of {self.campaign.name}")
+            raise ValueError(f"its study is {trial.study}, which is not stage '{trial.stage}' of {self.campaign.name}")
         for name, value in trial.params.items():
-            if told.get(name) != value:
-                raise ValueError(f"its parameter {name} is {value!r}, and it was trained with {told.get(name)!r}")
+            if settings.get(name) != value:
+                raise ValueError(f"its parameter {name} is {value!r}, but it was trained with {settings.get(name)!r}")
         return self
 
     def hyperparameters(self, seed: int, decay: float | None = None) -> Hyperparameters:
-        """Return the trial's, with a seed; `decay` in place of its own where given."""
+        """Return the trial's hyperparameters with another seed and, if given, another decay."""
         own = self.settings
         return Hyperparameters(own.eta, own.lam, seed, own.rho, own.decay if decay is None else decay)
 
     def training_settings(self, epochs: int) -> TrainingSettings:
-        """Return the trial's, for a training of so many epochs."""
+        """Return the trial's training settings with another number of epochs."""
         own = self.settings
         return TrainingSettings(own.hidden, own.batch, epochs, own.order, own.order_seed, own.precision, own.mirror)

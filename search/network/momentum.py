@@ -1,4 +1,4 @@
-"""The momentum study, the paper's Figure 1: one network trained with several ρ, as one stack."""
+"""The momentum study (the paper's Figure 1): one network, trained with several ρ as one stack."""
 
 import math
 from collections.abc import Callable
@@ -17,13 +17,13 @@ RHOS = (0.0, 0.5, 0.9, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The training with one ρ, epoch by epoch."""
+    """The training with one ρ."""
 
     rho: float
     reports: tuple[Report, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form; losses are of the training images, accuracies fractions of the validation images."""
+        """Return the JSON form. Accuracies are fractions of the validation images."""
         last = self.reports[-1]
         return {
             "rho": self.rho,
@@ -40,16 +40,16 @@ class Curve:
 
 
 def _finite(value: float) -> float | None:
-    """Return the value, or None where JSON cannot show it: a training that diverged."""
+    """Return the value, or None if it is not finite, which JSON cannot hold. A diverged training has such losses."""
     return value if math.isfinite(value) else None
 
 
-def study_momentum(
-    data: Dataset, settings: TrainingSettings, *, eta: float, decay: float, seed: int, told: Callable[[int], None]
+def train_with_each_rho(
+    data: Dataset, settings: TrainingSettings, *, eta: float, decay: float, seed: int, on_epoch: Callable[[int], None]
 ) -> list[Curve]:
-    """Train with ρ = 0, 0.5, 0.9 and 0.99 and λ = 0, all from the same initial weights, drawn from `seed`.
+    """Train with each of `RHOS` and λ = 0, all from the same initial weights, drawn from `seed`.
 
-    `told` hears the number of each epoch that is done.
+    `on_epoch` is called with the number of each finished epoch.
     """
     trials = [Hyperparameters(eta, 0.0, seed, rho, decay) for rho in RHOS]
     histories: list[list[Report]] = [[] for _ in trials]
@@ -57,13 +57,13 @@ def study_momentum(
         for reports in train(trials, settings, data):
             for report in reports:
                 histories[report.lane].append(report)
-            told(reports[0].epoch)
+            on_epoch(reports[0].epoch)
     return [Curve(trial.rho, tuple(history)) for trial, history in zip(trials, histories, strict=True)]
 
 
 def write_figure(curves: list[Curve], title: str, path: Path) -> None:
-    """Draw the training losses into one HTML file that opens offline."""
-    import plotly.graph_objects as go  # noqa: PLC0415 - half a second to import, needed for the figure alone
+    """Draw the training losses as an HTML file that opens offline."""
+    import plotly.graph_objects as go  # noqa: PLC0415 - takes half a second to import
 
     figure = go.Figure(layout={"title": title, "template": "plotly_white"})
     for curve in curves:

@@ -1,4 +1,4 @@
-"""What a trained network says of image files, or of a part of the images it was trained with."""
+"""Classifies image files, or a part of the images a network was trained with."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,9 +12,8 @@ import numpy.typing as npt
 from coarsefine.model import Network
 from coarsefine.model.errors import DataError
 from coarsefine.model.image_files import read_pictures
-from coarsefine.search.network.artifacts import EXPORT, MODEL
 from coarsefine.search.network.export import read_export
-from coarsefine.search.network.final_training import OUTCOME
+from coarsefine.search.network.training_folder import EXPORT, MODEL, RESULT
 from coarsefine.search.training.images import load_images
 
 Split = Literal["train", "validation", "test"]
@@ -22,7 +21,7 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Probabilities of the classes, (n, C), for n images with names; labels where they are known."""
+    """Class probabilities (n, C) of n named images, with their labels (n,) if known."""
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
@@ -31,19 +30,19 @@ class Prediction:
 
     @property
     def chosen(self) -> npt.NDArray[np.int64]:
-        """Return the likeliest class of each image."""
+        """Return the most probable class of each image, (n,)."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def accuracy(self) -> float | None:
-        """Return the fraction that is right; None where labels are not known."""
+        """Return the fraction of correct classes, or None if the labels are unknown."""
         return None if self.labels is None else float((self.chosen == self.labels).mean())
 
     def accuracy_of(self, label: int) -> float | None:
-        """Return the fraction of a class's images that is right; None where there are none."""
-        if self.labels is None or not (those := self.labels == label).any():
+        """Return the fraction of correct classes among the images of one class, or None if there are none."""
+        if self.labels is None or not (members := self.labels == label).any():
             return None
-        return float((self.chosen[those] == label).mean())
+        return float((self.chosen[members] == label).mean())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -56,46 +55,47 @@ class Prediction:
 
 
 def load_model(model: Path) -> Network:
-    """Read a trained network: the file, or the folder of a final training; raise `DataError`."""
+    """Read a trained network from its file or from the folder of a final training. Raises `DataError`."""
     return Network.load(model / MODEL if model.is_dir() else model)
 
 
 def predict_files(model: Path, images: Sequence[Path]) -> Prediction:
-    """Return what a network says of image files; raise `DataError` for one that does not fit it."""
+    """Classify image files. Raises `DataError` for an image that does not fit the network."""
     network = load_model(model)
     x = read_pictures(images, network)
     return Prediction(network.classes, tuple(map(str, images)), network.probabilities(x))
 
 
 def predict_split(model: Path, split: Split, data: Path | None, say: Callable[[str], None]) -> Prediction:
-    """Return what a network says of a part of its campaign's images, which the export beside it names.
+    """Classify a part of the campaign's images, which the export next to the model names.
 
-    Raises `UsageError` where there is no such export, `DataError` where the images at hand are others.
+    Raises `UsageError` if there is no such export, and `DataError` if other images are found.
     """
     network, folder = load_model(model), model if model.is_dir() else model.parent
     export = read_export(folder / EXPORT)
     images = load_images(export.data.selection, data, say)
     export.data.check(images)
     if (network.shape, network.classes) != (images.shape, images.classes):
-        raise DataError(f"{model} was trained with other images than the export beside it: train it again.")
+        raise DataError(f"{model} was trained with other images than the export next to it: train it again.")
     say(_warning(folder, split))
     part = getattr(images, split)
-    names = tuple(f"{split} {place}" for place in range(len(part.y)))
+    names = tuple(f"{split} {index}" for index in range(len(part.y)))
     return Prediction(network.classes, names, network.probabilities(part.x), part.y)
 
 
 def _warning(folder: Path, split: Split) -> str:
-    """Return what a part's accuracy does not show."""
+    """Return a sentence about what the accuracy on a part does not show."""
     if split == "test":
-        return "This uses the test images once more: choose nothing by what comes."
+        return "This uses the test images once more: choose nothing by the result."
     if split == "validation" and not _trained_on_validation(folder):
-        return "Validation images chose the setting: their accuracy is optimistic."
-    return f"The model was trained on these {'training' if split == 'train' else split} images: they do not test it."
+        return "The hyperparameters were chosen on the validation images: their accuracy is optimistic."
+    images = "training" if split == "train" else split
+    return f"The model was trained on the {images} images: their accuracy does not test it."
 
 
 def _trained_on_validation(folder: Path) -> bool:
     try:
-        told = json.loads((folder / OUTCOME).read_text("utf-8"))
-        return bool(told["on_validation"])
+        result = json.loads((folder / RESULT).read_text("utf-8"))
+        return bool(result["on_validation"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"There is no whole {OUTCOME} in {folder} ({error!r}): train it again.") from error
+        raise DataError(f"{folder / RESULT} cannot be read ({error!r}): train the model again.") from error

@@ -1,4 +1,7 @@
-"""Gradient check and momentum study: on a dataset, or on a campaign's own images and network and recorded with it."""
+"""Gradient check and momentum study, on a dataset or on a campaign's images and network.
+
+Results for a campaign are recorded with it, for its report.
+"""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -21,14 +24,14 @@ from coarsefine.search.training.images import load_images
 
 GRADIENT_CHECK = "gradient_check"
 MOMENTUM = "momentum"
-"""Keys of the user attributes of a campaign's first study, which hold the JSON form of each."""
+"""User attributes of a campaign's first study that hold the results, in JSON form."""
 _LAMBDA = 0.01
-"""Of the gradient check: large enough that a wrong penalty would show."""
+"""L2 weight of the gradient check, large enough that a wrong penalty would show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose images and network are looked at; the study, if any, is the one that the outcome is recorded with."""
+    """The images and network to examine, and the study to record the result with, if any."""
 
     data: Data
     model: Model = field(default_factory=Model)
@@ -37,50 +40,47 @@ class Subject:
 
     @classmethod
     def find(cls, dataset: Literal["digits", "cifar10"] | None, campaign: str | None, storage: str | Path) -> Self:
-        """Return a campaign as it was begun in its storage; without one, a dataset with the usual network.
+        """Return a campaign's images and network as stored, or a dataset and the default network.
 
-        Raises `UsageError` where both are named, or the storage does not hold the campaign.
+        Raises `UsageError` if both are named, or if the storage does not hold the campaign.
         """
         if campaign is None:
             return cls(Data(dataset=dataset or "digits"))
         if dataset is not None:
-            raise UsageError(f"The campaign '{campaign}' brings its own images: leave --dataset {dataset} out.")
+            raise UsageError(f"The campaign '{campaign}' has its own images: leave out --dataset {dataset}.")
         location = locate(storage)
         with closing(open_storage(location)) as opened:
             _, studies = read_studies(opened, campaign)
         first = next(iter(studies.values()))
-        begun = campaign_of(studies)
-        if begun.data is None or begun.model is None:
+        stored = campaign_of(studies)
+        if stored.data is None or stored.model is None:
             raise UsageError(
-                f"The campaign '{begun.name}' searches {begun.objective}, and has no network of ours to look at: "
-                "name another campaign, or leave --campaign out."
+                f"The campaign '{stored.name}' searches {stored.objective}, not the built-in network: "
+                "name another campaign, or leave out --campaign."
             )
-        return cls(begun.data, begun.model, location, first)
+        return cls(stored.data, stored.model, location, first)
 
     def load_images(self, source: Path | None, say: Callable[[str], None]) -> Dataset:
-        """Return the images; raise `CampaignError` where the campaign began with others."""
+        """Return the images. Raises `CampaignError` if the campaign was started with others."""
         loaded = load_images(self.data, source, say)
         if self.study is not None:
             refuse_other({self.study.name: self.study}, {"data": images_attr(loaded)})
         return loaded
 
-    def record(self, key: str, outcome: dict[str, Any]) -> str | None:
-        """Keep an outcome with the campaign, instead of an earlier one; return the name of the study that holds it."""
+    def record(self, key: str, result: dict[str, Any]) -> str | None:
+        """Store a result with the campaign, in place of an earlier one, and return the study's name."""
         if self.location is None or self.study is None:
             return None
-        opened = open_storage(self.location, writing=True)
-        try:
-            ended = {"versions": versions(), "ended": datetime.now(UTC).isoformat()}
-            opened.set_study_attrs(self.study.id, {key: {**outcome, **ended}})
-        finally:
-            opened.close()
+        made = {"versions": versions(), "ended": datetime.now(UTC).isoformat()}
+        with closing(open_storage(self.location, writing=True)) as opened:
+            opened.set_study_attrs(self.study.id, {key: {**result, **made}})
         return self.study.name
 
 
 def check_gradients(subject: Subject, data: Dataset, *, images: int, sample: int, seed: int) -> dict[str, Any]:
-    """Check the network's gradients on the first training images; return the JSON form.
+    """Check the network's gradients on the first training images, and return the JSON form.
 
-    The relative error of a tensor is None where every coordinate drawn lay at a kink.
+    A tensor's relative error is None if every sampled coordinate lay at a kink.
     """
     part = Part(data.train.x[:images], data.train.y[:images])
     hidden = subject.model.hidden
@@ -91,12 +91,12 @@ def check_gradients(subject: Subject, data: Dataset, *, images: int, sample: int
 
 
 def study_momentum(
-    subject: Subject, data: Dataset, *, eta: float, epochs: int, seed: int, told: Callable[[int], None]
+    subject: Subject, data: Dataset, *, eta: float, epochs: int, seed: int, on_epoch: Callable[[int], None]
 ) -> tuple[list[momentum.Curve], dict[str, Any]]:
-    """Train the network with each ρ; return the curves, and the JSON form of the whole study."""
+    """Train the network with each ρ, and return the curves and the JSON form of the study."""
     model = subject.model
     settings = model.settings(epochs, seed)
-    curves = momentum.study_momentum(data, settings, eta=eta, decay=model.decay, seed=seed, told=told)
+    curves = momentum.train_with_each_rho(data, settings, eta=eta, decay=model.decay, seed=seed, on_epoch=on_epoch)
     chosen = {"dataset": data.name, "hidden": model.hidden, "batch": model.batch, "decay": model.decay}
     drawn = {"eta": eta, "lambda": 0.0, "epochs": epochs, "seed": seed}
     return curves, {**chosen, **drawn, "curves": [curve.as_dict() for curve in curves]}

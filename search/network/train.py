@@ -1,4 +1,4 @@
-"""Trains what was exported, anywhere; and tells the campaign it came from, where that is at hand."""
+"""Trains an export on any machine, and records the result with its campaign if the storage has it."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -12,10 +12,10 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
-from coarsefine.search.network.artifacts import folder_for
 from coarsefine.search.network.export import digest_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
+from coarsefine.search.network.training_folder import folder_name
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import read_final, training_key
@@ -35,45 +35,45 @@ def train(
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[FinalResult, str | None]:
-    """Train an exported trial; return what came of it, and the name of the study it was recorded with, if it was.
+    """Train an exported trial; return the result, and the study it was recorded with or None.
 
-    `final_settings` are the campaign's [final] by default. Network, card and curves go to `output`, by default into a
-    folder of their own under `trained` beside the storage; amid the training a checkpoint lies there, from which the
-    same call goes on to the same bits. Finished once, it is told again, not trained again.
+    `final_settings` are by default the campaign's [final]. Networks, model card and curves go to `output`, by default a
+    folder of its own under `trained` next to the storage. The folder holds a checkpoint during the training: the same
+    call continues from it, and ends with the same bits. A call after the training has finished returns its result.
 
-    Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` do.
+    Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` raise.
     """
     final_settings, location, observer = final_settings or export.final, locate(storage), observer or Observer()
-    folder = (output or location.output_folder("trained") / folder_for(export, final_settings)).absolute()
-    study = _study_of(export, location)  # what is wrong with the storage is told before the training
+    folder = (output or location.output_folder("trained") / folder_name(export, final_settings)).absolute()
+    study = _study_of(export, location)  # before the training, so that an unfit storage is reported at once
 
-    def told(epoch: int, accuracy: float | None) -> None:
+    def on_epoch(epoch: int, accuracy: float | None) -> None:
         observer.on_final_epoch(epoch, final_settings.epochs, accuracy)
 
     def load() -> Dataset:
         return load_images(export.data.selection, data, observer.on_message)
 
-    final = FinalTraining(export, final_settings, folder, load, told, observer.on_warning, stop).run()
+    result = FinalTraining(export, final_settings, folder, load, on_epoch, observer.on_warning, stop).run()
     if study is not None:
         try:
-            _record(study, final, location)
+            _record(study, result, location)
         except StorageError as error:
-            observer.on_warning(f"The training is in {folder}, and not recorded with its campaign: {error}")
-            return final, None
-    return final, study.name if study else None
+            observer.on_warning(f"The training is in {folder}, but could not be recorded with its campaign: {error}")
+            return result, None
+    return result, study.name if study else None
 
 
-def final_settings_for(export: Export, **wanted: Any) -> FinalSettings:
-    """Return the export's final settings with what is wanted otherwise, where it is not None; raise `UsageError`."""
-    told = {**export.final.model_dump(), **{name: value for name, value in wanted.items() if value is not None}}
+def final_settings_for(export: Export, **changes: Any) -> FinalSettings:
+    """Return the export's final settings with the changes that are not None. Raises `UsageError` for invalid ones."""
+    changed = {name: value for name, value in changes.items() if value is not None}
     try:
-        return FinalSettings.model_validate(told)
+        return FinalSettings.model_validate({**export.final.model_dump(), **changed})
     except ValidationError as error:
-        raise UsageError(f"The final training cannot be so: {sentence(error, FinalSettings)}") from error
+        raise UsageError(f"The final training has invalid settings: {sentence(error, FinalSettings)}") from error
 
 
 def _study_of(export: Export, location: Location) -> Study | None:
-    """Return the study of the exported trial; None where the storage has no such campaign."""
+    """Return the study of the exported trial, or None if the storage does not hold the same campaign."""
     if not storage_exists(location):
         return None
     with closing(open_storage(location)) as storage:
@@ -83,9 +83,9 @@ def _study_of(export: Export, location: Location) -> Study | None:
     return studies.get(export.trial.study)
 
 
-def _record(study: Study, final: FinalResult, location: Location) -> None:
-    """Record a training with its trial's study, unless it is the campaign's own, which `run` records."""
+def _record(study: Study, result: FinalResult, location: Location) -> None:
+    """Record a result with its trial's study, unless it is the campaign's own, which `run` has recorded."""
     with closing(open_storage(location, writing=True)) as storage:
         own = read_final(find_studies(storage, study.attrs["campaign"]))
-        if own is None or replace(own, folder="") != replace(final, folder=""):
-            storage.set_study_attrs(study.id, {training_key(final): final.as_attr()})
+        if own is None or replace(own, folder="") != replace(result, folder=""):
+            storage.set_study_attrs(study.id, {training_key(result): result.as_attr()})

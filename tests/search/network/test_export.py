@@ -13,7 +13,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
 from coarsefine.search.errors import Interrupted, UsageError
 from coarsefine.search.network.export import read_export, write_export
-from coarsefine.search.network.reproduce import reproduce
+from coarsefine.search.network.measurement import reproduce
 
 CONFIRMED = {"confirm": {"top": 3, "seeds": 3}, "final": {"seeds": 2}}
 
@@ -166,8 +166,8 @@ def test_file_that_is_no_export_is_refused(cli, tmp_path, content):
 
 SEALED = {
     "a path for a name": (["campaign", "name"], "../../escaped", "campaign, name = '../../escaped'"),
-    "another parameter": (["trial", "params", "eta"], 0.5, "its parameter eta is 0.5, and it was trained with"),
-    "another study": (["trial", "study"], "other/fine", "which is no stage"),
+    "another parameter": (["trial", "params", "eta"], 0.5, "its parameter eta is 0.5, but it was trained with"),
+    "another study": (["trial", "study"], "other/fine", "which is not stage"),
     "no verdict": (["evidence", "verdict"], None, "'verdict' is missing in evidence"),
     "half an interval": (["evidence", "finalists", 0, "confirmed"], {"mean": 1.0}, "'error' is missing"),
     "no space": (["lineage", 0, "space", "eta"], ["a", "b"], "lineage 1"),
@@ -200,7 +200,7 @@ def test_nothing_but_an_export_is_overwritten(done):
     (done / "mine.json").write_text("mine", "utf-8")
     answer = coarsefine("export", "--output", "mine.json", cwd=done)
     assert answer.returncode == 2
-    assert "is no export: it is not overwritten" in answer.stderr
+    assert "is not an export, so it is not overwritten" in answer.stderr
     assert (done / "mine.json").read_text("utf-8") == "mine"
     before = (done / "exports" / "small.json").read_bytes()
     assert coarsefine("export", "--trial", "fine#3", cwd=done).returncode == 0

@@ -87,13 +87,13 @@ def test_model_card_tells_what_was_measured(export):
     answer = coarsefine("train", "small.json", "--seeds", 2, "--output", "out", "--json", cwd=export.parent)
     told, card = json.loads(answer.stdout), (export.parent / "out" / "MODEL_CARD.md").read_text("utf-8")
     settings = json.loads(export.read_text("utf-8"))["settings"]
-    assert f"η = {settings['eta']:.6g} times 0.95 after each epoch" in card
+    assert f"η = {settings['eta']:.6g}, multiplied by 0.95" in card
     assert f"λ = {settings['lambda']:.6g}" in card
     for value in told["test_accuracies"]:
         assert f"{value:.2%}" in card
     assert "used the 300 test images once" in card
     assert "It had the highest of 15 completed trials" in card
-    assert "was not trained again on fresh seeds" in card
+    assert "was not trained again on new seeds" in card
     assert "## Limits" in card
     assert not re.search(r"\{|\}|None|nan", card)
 
@@ -158,7 +158,7 @@ def test_stopped_training_says_how_to_go_on(export):
     assert "train small.json --output out" in told
     other = coarsefine("train", "small.json", "--output", "out", cwd=export.parent)
     assert other.returncode == 2
-    assert "holds an unfinished training of another recipe" in other.stderr
+    assert "holds an unfinished training with another export or other settings" in other.stderr
 
 
 def test_finished_training_is_told_not_repeated(export):
@@ -264,7 +264,7 @@ def test_checkpoint_that_is_torn_is_told(export):
     wait_until(lambda: read_whole(checkpoint))
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
-    assert "is not whole: the final training is begun anew" in told
+    assert "is not whole: the final training starts over" in told
 
 
 def read_whole(path):

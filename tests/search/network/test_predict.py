@@ -57,7 +57,7 @@ def test_split_is_measured(done):
     seen = coarsefine("predict", trained, "--split", "validation", cwd=folder)
     assert "of 300 images are right" in seen.stdout
     assert "their accuracy is optimistic" in seen.stderr
-    assert "do not test it" in coarsefine("predict", trained, "--split", "train", cwd=folder).stderr
+    assert "does not test it" in coarsefine("predict", trained, "--split", "train", cwd=folder).stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""What is measured around a final training: whether its trial can be reproduced, and how accurate its networks are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from coarsefine.model import Evaluation, Network, Training, evaluate
+from coarsefine.model.datasets import Dataset
+from coarsefine.model.errors import DataError
+from coarsefine.search.errors import Interrupted
+from coarsefine.search.network.export_schema import Export
+from coarsefine.search.results.final_result import Reproduction
+from coarsefine.search.training.identity import arithmetic_name, versions
+
+_TOLERANCE = 0.05
+"""Largest difference of an epoch's accuracy on a machine that rounds differently: 50 images of 1,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracies:
+    """Accuracies of trained networks as fractions, one for each seed."""
+
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    ensemble: float
+    """Test accuracy of the mean of all networks' probabilities."""
+
+
+def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reproduction:
+    """Train the exported trial again as it was, and compare its values with the recorded ones.
+
+    Raises `DataError` if they differ although this machine rounds as the trial's did, or by more than rounding
+    explains; `Interrupted` if `stop` returns true after an epoch.
+    """
+    recorded = export.trial.values
+    values = _train_again(export, data, stop)
+    differences = [abs(a - b) if np.isfinite(a) else 1.0 for a, b in zip(values, recorded, strict=False)]
+    exact = values == recorded
+    like = (export.trial.arithmetic, export.versions) == (arithmetic_name(), versions())
+    largest = max(differences) if len(values) == len(recorded) else 1.0
+    if not exact and (like or largest > _TOLERANCE):
+        k = next((k for k, difference in enumerate(differences) if difference), len(differences) - 1)
+        raise DataError(
+            f"Trial {export.trial.study}#{export.trial.number} cannot be reproduced: epoch {k + 1} gave "
+            f"{values[k]:.4f}, and {recorded[k]:.4f} was recorded"
+            + (" by a machine that rounds alike" if like else f"; rounding explains {_TOLERANCE} at most")
+            + ". Compare the export with its studies: `coarsefine status`."
+        )
+    return Reproduction(exact, largest, like)
+
+
+def measure(training: Training, *, on_validation: bool) -> Accuracies:
+    """Measure the trained networks. This is the only use of the test images.
+
+    With `on_validation`, the validation images were trained on, and nothing is measured on them.
+    """
+    theta, data = training.theta, training.data
+    ensemble = Network.of(theta, data).probabilities(data.test.x).argmax(axis=1)
+    return Accuracies(
+        train=_accuracies(evaluate(theta, data.train)),
+        validation=() if on_validation else _accuracies(evaluate(theta, data.validation)),
+        test=_accuracies(evaluate(theta, data.test)),
+        ensemble=float((ensemble == data.test.y).mean()),
+    )
+
+
+def _train_again(export: Export, data: Dataset, stop: Callable[[], bool]) -> list[float]:
+    trial, settings = export.hyperparameters(export.trial.seed), export.training_settings(export.settings.epochs)
+    training = Training.start([trial], settings, data)
+    values: list[float] = []
+    while training.epoch < len(export.trial.values) and training.lanes:
+        values += [report.validation.accuracy for report in training.run_epoch()]
+        if stop():
+            raise Interrupted("Stopped while the exported trial was trained again.")
+    return values
+
+
+def _accuracies(evaluations: list[Evaluation]) -> tuple[float, ...]:
+    return tuple(evaluation.accuracy for evaluation in evaluations)
