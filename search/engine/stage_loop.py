@@ -146,9 +146,7 @@ class StageLoop:
             observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
             observer.on_progress(following)
 
-        objective = objective_of(
-            self.campaign, stage, self.workload, self.stop, log=observer.on_detail, warn=observer.on_warning
-        )
+        objective = objective_of(self.campaign, stage, self.workload, observer, self.stop)
         return Worker(
             storage=self.storage,
             study_id=study.id,

@@ -1,4 +1,4 @@
-"""What a run lets others hear of it."""
+"""The events of a run, as methods that an observer overrides."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,48 +8,48 @@ from coarsefine.search.results.status import Status
 
 
 class Observer:
-    """Hears how a run goes, and keeps it to itself; a subclass may tell."""
+    """Receives a run's events and does nothing; subclass it to show or store them."""
 
     wants_detail = False
-    """Whether it wants to hear each `detail`, also of worker processes on this machine."""
+    """Whether worker processes on this machine send their details, too."""
 
     def on_message(self, sentence: str) -> None:
-        """Hear something worth telling."""
+        """Handle news of the run."""
 
     def on_warning(self, sentence: str) -> None:
-        """Hear of something that should be mended, though the run goes on."""
+        """Handle a problem that should be fixed, though the run goes on; passed to `on_message` by default."""
         self.on_message(sentence)
 
     def on_detail(self, sentence: str) -> None:
-        """Hear something that matters to those who look closely."""
+        """Handle a detail, such as a claim, a record or the traceback of a user's function."""
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
-        """Hear how the campaign stands, of which a stage is to be trained now."""
+        """Handle the start of a stage's training; `status` is that of the whole campaign."""
 
     def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
-        """Hear which slots this process trains next."""
+        """Handle a claim: this process trains these slots next."""
         self.on_detail(f"{stage}: claimed {listed(numbers)}")
 
     def on_resumed(self, stage: str, numbers: Sequence[int], epoch: int) -> None:
-        """Hear which of them another process left after an epoch, and go on from there."""
-        self.on_detail(f"{stage}: {listed(numbers)} go{'es' * (len(numbers) == 1)} on after epoch {epoch}")
+        """Handle claimed slots that resume after an epoch, where another process left them."""
+        self.on_detail(f"{stage}: {listed(numbers)} resume{'s' * (len(numbers) == 1)} after epoch {epoch}")
 
     def on_recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
-        """Hear that this process recorded so many epochs, counted for each trial, and which trials ended."""
+        """Handle a record of this process: the number of epochs, summed over trials, and the trials that ended."""
         self.on_detail(f"{stage}: recorded {epochs} epochs" + (f"; {listed(ended)} ended" if ended else ""))
 
     def on_progress(self, stage: StageProgress) -> None:
-        """Hear that a stage may have come further, whoever trains it: `stage.snapshot()` asks the storage how far."""
+        """Handle possible progress of a stage, made by any process; `stage.snapshot()` reads it from the storage."""
 
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:
-        """Hear that the winner is to be trained."""
+        """Handle the start of the winner's final training."""
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
-        """Hear of an epoch of the final training, and its mean validation accuracy, if that tells anything."""
+        """Handle an epoch of the final training; `accuracy` is the mean validation accuracy, None without one."""
 
 
 def listed(numbers: Iterable[int]) -> str:
-    """Return trial numbers in words: `trial 3`, `trials 0 to 4, 7`."""
+    """Return trial numbers as text: `trial 3`, `trials 0 to 4, 7`."""
     runs = [f"{first} to {last}" if first < last else f"{first}" for first, last in _runs(sorted(numbers))]
     one = len(runs) == 1 and " " not in runs[0]
     return f"{'trial' if one else 'trials'} {', '.join(runs)}"

@@ -1,9 +1,8 @@
-"""The weights of slots amid their training, on this machine's disk: a kill costs an epoch or so, not a whole trial.
+"""Checkpoints of unfinished slots on this machine's disk: a kill costs about an epoch, not a whole trial.
 
-The queue knows nothing of them. A slot that was given back begins with its first epoch, unless whoever claims it finds
-here what its last worker left. Since a slot trains to the same bits each time, all that can be wrong with a checkpoint
-is its age. Hence nothing is locked, and nothing forced to the disk: a file that a power cut tore has another digest,
-and its slot begins anew.
+The storage does not know about them. A released slot restarts with its first epoch, unless the worker that claims it
+finds a checkpoint here. A slot trains to the same bits each time, so a checkpoint can be old but never wrong. That is
+why nothing is locked or forced to the disk: a file that a power cut damaged fails its checksum, and its slot restarts.
 """
 
 import hashlib
@@ -23,14 +22,14 @@ from coarsefine.search.training.identity import arithmetic_name
 _FORM = 3
 _FOLDER = "unfinished"
 _ABANDONED_SECONDS = 7 * 24 * 3600
-"""What nobody came back to for a week, nobody will."""
+"""Checkpoints of a study that was not touched for this long are removed."""
 State = Arrays
-"""Named arrays that the rest of a slot's training follows from, with its point and seed."""
+"""Named arrays from which, with its point and seed, a slot's training resumes."""
 
 
 @dataclass(slots=True)
 class History:
-    """What became of a slot in each epoch so far; losses are None where they are not finite."""
+    """A slot's values and losses of each epoch so far; a loss that is not finite is None."""
 
     values: list[float]
     train_loss: list[float | None]
@@ -39,81 +38,81 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A slot after an epoch: its history, and what its training goes on from."""
+    """A slot after an epoch: its history, and the state from which its training resumes."""
 
     history: History
     state: State
 
     @property
     def epoch(self) -> int:
-        """Return how many epochs it was trained."""
+        """Return how many epochs the slot was trained."""
         return len(self.history.values)
 
 
 class Checkpoints:
     """The newest checkpoint of each slot of one study, for the processes of this machine."""
 
-    def __init__(self, folder: Path, warn: Callable[[str], None] = lambda _: None) -> None:
-        self._folder, self._warn = folder, warn
+    def __init__(self, folder: Path, on_warning: Callable[[str], None] = lambda _: None) -> None:
+        self._folder, self._on_warning = folder, on_warning
         self._warned = False
 
     @classmethod
-    def of(cls, study: str, cache: Path, warn: Callable[[str], None]) -> Self:
-        """Return those in the cache folder of a study, known by its `id`, that were made by arithmetic like ours.
+    def of(cls, study: str, cache: Path, on_warning: Callable[[str], None]) -> Self:
+        """Return the checkpoints of a study, given by its `id`, in the cache folder.
 
-        Another processor may round differently, though it share the folder.
+        Machines with other arithmetic have their own checkpoints, even in a shared folder: they may round differently.
         """
         made_from = {"form": _FORM, "study": study, "arithmetic": arithmetic_name()}
         key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
         _remove_abandoned(cache / _FOLDER)
-        return cls(cache / _FOLDER / key, warn)
+        return cls(cache / _FOLDER / key, on_warning)
 
     def save(self, slot: Slot, checkpoint: Checkpoint) -> bool:
-        """Keep a checkpoint instead of the slot's last one; where that cannot be done, warn once and return False."""
-        told = {"slot": slot.as_dict(), "history": asdict(checkpoint.history)}
+        """Replace the slot's checkpoint and return True; if it cannot be written, warn once and return False."""
+        payload = {"slot": slot.as_dict(), "history": asdict(checkpoint.history)}
         try:
-            write_checksummed(self._path(slot.number), told, checkpoint.state)
+            write_checksummed(self._path(slot.number), payload, checkpoint.state)
         except OSError as error:
-            self._complain(error)
+            self._warn_once(error)
             return False
         return True
 
     def load(self, slot: Slot) -> Checkpoint | None:
-        """Return a slot's checkpoint; None where there is none, or none that is whole."""
+        """Return a slot's checkpoint; None if there is none, or if it is damaged or of another slot."""
         try:
             found = read_checksummed(self._path(slot.number))
-        except ValueError:  # torn by a power cut: the slot begins anew
+        except ValueError:  # damaged by a power cut
             return None
         if found is None:
             return None
-        told, state = found
-        return Checkpoint(History(**told["history"]), state) if told["slot"] == slot.as_dict() else None
+        payload, state = found
+        return Checkpoint(History(**payload["history"]), state) if payload["slot"] == slot.as_dict() else None
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Remove the checkpoints of slots that have ended."""
+        """Remove the checkpoints of slots."""
         for number in numbers:
             with suppress(OSError):
                 self._path(number).unlink()
 
     def clear(self) -> None:
-        """Remove all: the study has ended."""
+        """Remove all checkpoints of the study."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.checkpoint"
 
-    def _complain(self, error: OSError) -> None:
+    def _warn_once(self, error: OSError) -> None:
         if not self._warned:
             self._warned = True
-            self._warn(
+            self._on_warning(
                 f"{self._folder} cannot keep the weights of unfinished trials ({error.strerror or error}): after a "
-                "kill they begin with their first epoch. Make room or give yourself the right to write there, or name "
-                "another folder in COARSEFINE_CACHE."
+                "kill they restart with their first epoch. Free some space, make the folder writable, or set "
+                "COARSEFINE_CACHE to another folder."
             )
 
 
 def size_of(cache: Path) -> int:
-    """Return how many bytes a cache folder holds of unfinished trials."""
+    """Return the size in bytes of all checkpoints in a cache folder."""
     return sum(path.stat().st_size for path in (cache / _FOLDER).glob("*/*"))
 
 

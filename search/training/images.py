@@ -1,4 +1,4 @@
-"""A campaign's images: from where the user keeps them to the split that trials train on."""
+"""A campaign's images, loaded from the user's files, a download or the cache."""
 
 import os
 from collections.abc import Callable
@@ -13,20 +13,20 @@ VARIABLE = "COARSEFINE_DATA"
 
 
 def load_images(wanted: Data, source: Path | None, say: Callable[[str], None], kept: Kept | None = None) -> Dataset:
-    """Return the data of a campaign; CIFAR-10 from `source`, else `COARSEFINE_DATA`, else downloaded.
+    """Return a campaign's data set; CIFAR-10 comes from `source`, else from `COARSEFINE_DATA`, else from a download.
 
-    The normalised images are kept in the cache folder, and mapped from there, so that all processes share one copy. A
-    worker process is handed what its parent's dataset has as `kept`: it then maps that file without reading source or
-    file again, if it is still there.
+    The normalised images are written to the cache folder and mapped from there, so that all processes share one copy.
+    A worker process passes its parent's `Dataset.kept`: it maps that file without reading the source, if the file still
+    exists.
 
-    Raises `coarsefine.model.errors.DataError`, or `UsageError` for a source that the campaign has no use for.
+    Raises `coarsefine.model.errors.DataError`, or `UsageError` if `source` is given for a built-in data set.
     """
     shared = reopen(kept) if kept is not None else None
     return shared or _load(wanted, source, say, cache_folder())
 
 
 def read_images(wanted: Data, source: Path | None) -> Dataset:
-    """Return the data of a campaign as its source gives it, nothing kept; raises what `load_images` does."""
+    """Return a campaign's data set without the cache folder; raises the same errors as `load_images`."""
     return _load(wanted, source, lambda _: None, None)
 
 
@@ -40,7 +40,7 @@ def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: 
 
 
 def check_batches(campaign: Campaign, data: Dataset) -> None:
-    """Raise `CampaignError` for a mini-batch that the training images cannot fill."""
+    """Raise `CampaignError` for a mini-batch larger than the number of training images."""
     images = len(data.train.y)
     for where, batch in campaign.batches():
         if batch > images:

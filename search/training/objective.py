@@ -1,4 +1,4 @@
-"""What a worker trains: a stack of slots goes in, one report per slot and epoch comes out."""
+"""How slots are trained: an objective makes stacks of slots; each epoch of a stack gives one report per slot."""
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -18,18 +18,18 @@ class EpochReport:
     """One slot after one epoch."""
 
     number: int
-    """The slot's."""
+    """The slot's number."""
     value: float
-    """What the search maximises: of the network, its validation accuracy. Of no account where the trial failed."""
+    """What the search maximises, for the network the validation accuracy; ignored if the trial failed."""
     train_loss: float = math.nan
     validation_loss: float = math.nan
-    """Mean losses, NaN where there are none."""
+    """Mean losses; NaN if the objective has none."""
     failure: str | None = None
-    """Why the trial ended here without a value, if it did; it is no longer in the stack then."""
+    """Why the trial failed in this epoch; the slot has then left the stack."""
 
 
 class Stack(Protocol):
-    """Slots in training together."""
+    """Slots that train together."""
 
     @property
     def epoch(self) -> int:
@@ -40,44 +40,44 @@ class Stack(Protocol):
         """Return the numbers of the slots still in training."""
 
     def run_epoch(self) -> list[EpochReport]:
-        """Train one epoch; report on every slot that was in the stack, then let the failed go."""
+        """Train one epoch; return a report for every slot of the stack, and drop the slots that failed."""
 
     def drop(self, numbers: Collection[int]) -> None:
-        """Take slots out; the others go on as if they had never been there."""
+        """Take slots out; the others train on as if those had never been in the stack."""
 
     def join(self, other: Self) -> None:
-        """Take in the slots of another stack that has come as far."""
+        """Take in the slots of another stack after equally many epochs."""
 
     def state_of(self, number: int) -> State | None:
-        """Return what the rest of a slot's training follows from; None where that cannot be had."""
+        """Return the arrays from which a slot's training can resume; None if it cannot."""
 
 
 class Objective(Protocol):
-    """Makes stacks of slots; a slot's reports depend on its point and seed, never on its neighbours."""
+    """Makes stacks of slots. A slot's reports depend on its point and seed, never on the other slots of its stack."""
 
     @property
     def epochs(self) -> int:
         """Return the number of epochs of a trial."""
 
     def width(self, slot: Slot) -> int:
-        """Return how many slots of this one's kind train together fastest on this machine."""
+        """Return how many slots of this slot's kind train fastest together on this machine."""
 
     def kind(self, slot: Slot) -> Hashable:
-        """Return what slots must have in common to train together."""
+        """Return the slot's kind: slots of one kind can train together."""
 
     def start(self, slots: Sequence[Slot]) -> Stack:
-        """Return these slots, all of one kind, as a stack before its first epoch."""
+        """Return slots of one kind as a stack before its first epoch."""
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:
-        """Return these slots as a stack that has come so far: it goes on from what `Stack.state_of` returned then.
+        """Return slots of one kind as a stack after `epoch` epochs, from the states `Stack.state_of` returned then.
 
-        Raises `ValueError` where that does not fit.
+        Raises `ValueError` if the states do not fit.
         """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkStack:
-    """Slots as one stack of the NumPy network."""
+    """A stack of networks, one for each slot."""
 
     training: Training
 
@@ -109,25 +109,25 @@ class NetworkStack:
         self.training.drop(numbers)
 
     def join(self, other: "NetworkStack") -> None:
-        """Take in the slots of another stack that has come as far."""
+        """Take in the slots of another stack after equally many epochs."""
         self.training.join(other.training)
 
     def state_of(self, number: int) -> State:
-        """Return a slot's weights, and those of the step before."""
+        """Return a slot's weights, now and one step before."""
         return self.training.state_of(number)
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkObjective:
-    """The stacked NumPy network."""
+    """Trains slots as stacks of the built-in network."""
 
     settings: TrainingSettings
-    """What all slots have in common; hidden units and mini-batch are those of slots that do not search them."""
+    """The training settings of all slots; a slot's point may replace its hidden units and mini-batch."""
     fixed: Mapping[str, Value]
-    """The settings that are not searched."""
+    """The hyperparameters that are not searched."""
     data: Dataset
     own_order: bool = False
-    """Whether a slot's seed draws its mini-batches too, as it does its initial weights."""
+    """Whether a slot's seed draws its mini-batches, as it draws its initial weights."""
 
     @property
     def epochs(self) -> int:
@@ -135,11 +135,11 @@ class NetworkObjective:
         return self.settings.epochs
 
     def width(self, slot: Slot) -> int:
-        """Return how many slots of this one's kind train together fastest on this machine."""
+        """Return how many slots of this slot's kind train fastest together on this machine."""
         return fitting_width(self.kind(slot), self.data.train.x.shape[1])
 
     def kind(self, slot: Slot) -> TrainingSettings:
-        """Return what slots must have in common: the shape of the network, and the mini-batches."""
+        """Return the training settings that slots of one stack share: the network's shape and the mini-batches."""
         return replace(
             self.settings,
             hidden=int(slot.point.get("hidden", self.settings.hidden)),

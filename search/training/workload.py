@@ -1,4 +1,4 @@
-"""What a campaign trains: the network on its images, or a function of the user's; and how its trials are trained."""
+"""What a campaign trains: the network on its images, or a user's function; and the objective that trains its slots."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,15 +7,16 @@ from coarsefine.model.datasets import Dataset, Kept
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.training.images import check_batches, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
 from coarsefine.search.training.user_code.function import Function, load_function
-from coarsefine.search.training.user_code.lockstep import Terms
+from coarsefine.search.training.user_code.function_call import CallOptions
 from coarsefine.search.training.user_code.user_objective import UserObjective
 
 Workload = Dataset | Function
 _TIMEOUT = 86400.0
-"""Seconds between the reports of a function that says nothing else: who is silent for a day will be for ever."""
+"""Most seconds between a function's reports, unless the campaign sets `timeout`."""
 
 
 def load_workload(
@@ -23,7 +24,7 @@ def load_workload(
 ) -> Workload:
     """Return a campaign's images, as `load_images` does, or its function.
 
-    Raises `CampaignError` where either does not fit the campaign, `coarsefine.model.errors.DataError` and `UsageError`.
+    Raises `CampaignError` if they do not fit the campaign, `coarsefine.model.errors.DataError` and `UsageError`.
     """
     if campaign.objective is not None:
         if source is not None:
@@ -46,12 +47,14 @@ def _check_stacks(campaign: Campaign, function: Function) -> None:
 
 
 def objective_of(
-    campaign: Campaign, stage: AnyStage, workload: Workload, stop: Callable[[], bool],
-    *, log: Callable[[str], None], warn: Callable[[str], None],
-) -> Objective:  # fmt: skip
-    """Return how the trials of a stage are trained; `log` hears what a function of the user's raises."""
+    campaign: Campaign, stage: AnyStage, workload: Workload, observer: Observer, stop: Callable[[], bool]
+) -> Objective:
+    """Return the objective that trains the slots of a stage.
+
+    The observer receives the tracebacks of a user's function as details.
+    """
     if isinstance(workload, Function):
-        terms = Terms(campaign.epochs_of(stage), campaign.timeout or _TIMEOUT, stop, log, warn)
-        return UserObjective(workload, terms)
-    # A finalist's seed draws its mini-batches, too; those of one seed train together.
+        epochs, timeout = campaign.epochs_of(stage), campaign.timeout or _TIMEOUT
+        return UserObjective(workload, CallOptions(epochs, timeout, stop, observer.on_detail, observer.on_warning))
+    # In the confirmation a slot's seed draws the mini-batches, too; the finalists of one seed train together.
     return NetworkObjective(campaign.settings(stage), campaign.network.fixed, workload, isinstance(stage, Confirm))

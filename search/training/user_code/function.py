@@ -1,6 +1,6 @@
-"""A user's own training function, as a campaign names it: found, checked, and known by its source.
+"""A user's training function: imported by the name in the campaign, checked, and identified by its source file.
 
-It is called as `function(point, seed, report)`, and returns the trial's value; `lockstep` has the particulars.
+It is called as `function(point, seed, report)` and returns the trial's value; see `function_call`.
 """
 
 import hashlib
@@ -31,26 +31,26 @@ class Function:
     """`package.module:function`."""
     call: Callable[..., Any]
     digest: str
-    """SHA-256 of its module's source file."""
+    """SHA-256 of the source file of the function's module."""
     batched: bool
-    """Whether it trains several trials at once."""
+    """Whether one call trains several trials."""
 
 
 def batched(function: _Called) -> _Called:
     """Declare that a function trains several trials at once: `function(points, seeds, report)`.
 
-    `points` and `seeds` are of equal length. After each epoch, `report` takes one value for each trial that is still
-    in, in order, and returns the positions in `points` of those that go on. What is returned at the end, if anything,
-    are the last epoch's values, likewise. A trial's values may not depend on those it is trained with.
+    `points` and `seeds` have equal lengths. After each epoch, `report` takes one value for each trial still in
+    training, in order, and returns the positions in `points` of the trials that go on. The function returns the values
+    of the last epoch in the same form, or None. A trial's values must not depend on the trials it is trained with.
     """
     setattr(function, _MARK, True)
     return function
 
 
 def load_function(name: str) -> Function:
-    """Return the function of that name, from the Python path or the working directory.
+    """Return the function named `package.module:function`, from the Python path or the working directory.
 
-    Raises `CampaignError` where it cannot be imported, is not there, or cannot be called as ours are.
+    Raises `CampaignError` if it cannot be imported, does not exist, or does not take the arguments it is called with.
     """
     module_name, _, path = name.partition(":")
     module = _imported(name, module_name)
@@ -58,7 +58,7 @@ def load_function(name: str) -> Function:
         call = operator.attrgetter(path)(module)
     except AttributeError as error:
         raise CampaignError(
-            f"objective = '{name}': there is no '{path}' in {_place(module)}: correct the name, in either."
+            f"objective = '{name}': there is no '{path}' in {_place(module)}: correct the name in one of them."
         ) from error
     takes_batch = bool(getattr(call, _MARK, False))
     _check_call(name, call, ("points", "seeds", "report") if takes_batch else ("point", "seed", "report"))
@@ -68,26 +68,26 @@ def load_function(name: str) -> Function:
 def _imported(name: str, module_name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # last: what lies there hides nothing that is installed
+        sys.path.append(here)  # last, so that files there hide no installed module
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise _unfit(name, error) from error
+            raise _import_error(name, error) from error
         raise CampaignError(
             f"objective = '{name}': there is no module '{error.name}' on the Python path, nor in {here}: correct the "
-            "name, or start where it lies."
+            "name, or start in the module's folder."
         ) from error
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
-        raise _unfit(name, error) from error
+    except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
+        raise _import_error(name, error) from error
 
 
-def _unfit(name: str, error: BaseException) -> CampaignError:
-    return CampaignError(f"objective = '{name}' cannot be imported: {told(error)}. Mend it.")
+def _import_error(name: str, error: BaseException) -> CampaignError:
+    return CampaignError(f"objective = '{name}' cannot be imported: {describe(error)}. Fix the module.")
 
 
-def told(error: BaseException) -> str:
-    """Return an error of the user's code in a line: type, message, and the place where it was raised."""
+def describe(error: BaseException) -> str:
+    """Return an error of the user's code in one line: its type, its message, and where it was raised."""
     if isinstance(error, SyntaxError):
         place = f" ({Path(error.filename or '?').name}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
@@ -98,17 +98,19 @@ def told(error: BaseException) -> str:
 
 
 def _check_call(name: str, call: Any, parameters: tuple[str, ...]) -> None:
-    taken = ", ".join(parameters)
+    expected = ", ".join(parameters)
     if not callable(call):
-        raise CampaignError(f"objective = '{name}' is no function but {call!r}: name one that takes ({taken}).")
+        raise CampaignError(f"objective = '{name}' is not a function but {call!r}: name one that takes ({expected}).")
     try:
         signature = inspect.signature(call)
-    except ValueError:  # some that are written in C have none to be looked at
+    except ValueError:  # some functions written in C do not tell their signature
         return
     try:
         signature.bind(*parameters)
     except TypeError as error:
-        raise CampaignError(f"objective = '{name}' is called as ({taken}), but takes {signature}: {error}.") from error
+        raise CampaignError(
+            f"objective = '{name}' is called with ({expected}), but takes {signature}: {error}."
+        ) from error
 
 
 def _digest(name: str, module: ModuleType) -> str:
@@ -116,7 +118,7 @@ def _digest(name: str, module: ModuleType) -> str:
         return hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
     except (AttributeError, OSError) as error:
         raise CampaignError(
-            f"objective = '{name}': its module has no source file by which it could be known again: write one."
+            f"objective = '{name}': its module has no source file, by which a later run recognises it: write one."
         ) from error
 
 

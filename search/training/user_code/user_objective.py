@@ -1,4 +1,4 @@
-"""A user's function as an objective: each call of it trains one slot, or a batch of them where it declares so."""
+"""A user's function as an objective: each call trains one slot, or a batch of slots if it is declared `batched`."""
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import State
 from coarsefine.search.training.objective import EpochReport
 from coarsefine.search.training.user_code.function import Function
-from coarsefine.search.training.user_code.lockstep import Call, Terms
+from coarsefine.search.training.user_code.function_call import CallOptions, FunctionCall
 
 _BATCH = 16
-"""Slots of a batch, where the stage does not say."""
+"""Slots in a batch, unless the stage sets `stack`."""
 
 
 @dataclass(slots=True, eq=False)
-class Calls:
-    """Calls that have come equally far, as one stack: they train one after another."""
+class FunctionStack:
+    """Calls after equally many epochs, as one stack; they train one after another."""
 
-    calls: list[Call]
+    calls: list[FunctionCall]
     epoch: int = 0
 
     @property
@@ -26,52 +26,55 @@ class Calls:
         return [number for call in self.calls for number in call.numbers]
 
     def run_epoch(self) -> list[EpochReport]:
-        """Have each call train an epoch; raises `Interrupted` where a stop was asked for, and not heeded."""
+        """Let each call train one epoch.
+
+        Raises `Interrupted` if a function does not report in time after a stop.
+        """
         self.epoch += 1
         reports = [report for call in self.calls for report in call.advance()]
         self.drop([])
         return reports
 
     def drop(self, numbers: Collection[int]) -> None:
-        """Take slots out; a call without any ends."""
+        """Take slots out; a call without slots ends."""
         for call in self.calls:
             call.drop(numbers)
         self.calls = [call for call in self.calls if call.numbers]
 
-    def join(self, other: "Calls") -> None:
-        """Take in the calls of another stack that has come as far."""
+    def join(self, other: "FunctionStack") -> None:
+        """Take in the calls of another stack after equally many epochs."""
         self.calls = self.calls + other.calls
 
-    def state_of(self, number: int) -> State | None:  # noqa: ARG002 - there is none of any
-        """Return None: of a function in the midst of its work nothing can be kept, and its slot begins anew."""
+    def state_of(self, number: int) -> State | None:  # noqa: ARG002 - the same for all
+        """Return None: a running function cannot be saved, so its slot restarts with the first epoch."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class UserObjective:
-    """A user's function, called on terms."""
+    """Trains slots by calls of a user's function."""
 
     function: Function
-    terms: Terms
+    options: CallOptions
 
     @property
     def epochs(self) -> int:
         """Return the number of epochs of a trial."""
-        return self.terms.epochs
+        return self.options.epochs
 
-    def width(self, slot: Slot) -> int:  # noqa: ARG002 - of all the same
+    def width(self, slot: Slot) -> int:  # noqa: ARG002 - the same for all
         """Return how many slots train together: a batch, or one."""
         return _BATCH if self.function.batched else 1
 
-    def kind(self, slot: Slot) -> Hashable:  # noqa: ARG002 - any go together
-        """Return what slots must have in common to train together: nothing."""
+    def kind(self, slot: Slot) -> Hashable:  # noqa: ARG002 - the same for all
+        """Return None: any slots can train together."""
         return None
 
-    def start(self, slots: Sequence[Slot]) -> Calls:
-        """Return slots as a stack: one call where the function trains batches, else one for each."""
+    def start(self, slots: Sequence[Slot]) -> FunctionStack:
+        """Return slots as a stack: one call if the function trains batches, else one call for each slot."""
         batches = [slots] if self.function.batched else [[slot] for slot in slots]
-        return Calls([Call(self.function, batch, self.terms) for batch in batches])
+        return FunctionStack([FunctionCall(self.function, batch, self.options) for batch in batches])
 
-    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Calls:
-        """Raise `ValueError`: there are no states."""
-        raise ValueError(f"of {len(slots)} slots nothing was kept in epoch {epoch}: {states}")
+    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> FunctionStack:
+        """Raise `ValueError`: calls have no states to resume from."""
+        raise ValueError(f"{len(slots)} slots cannot resume after epoch {epoch} from {states}")

@@ -266,8 +266,8 @@ def test_verbose_tells_what_is_resumed(tmp_path):
     with pytest.raises(Interrupted):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=lambda: next(asked, None) is None)
     _, lines = told_by(folder, "--verbose", "--workers", 1)
-    (told,) = [line for line in lines if "goes on after epoch" in line]
-    assert re.fullmatch(r"small/coarse: trial 0 goes on after epoch [1-5]", told)
+    (told,) = [line for line in lines if "resumes after epoch" in line]
+    assert re.fullmatch(r"small/coarse: trial 0 resumes after epoch [1-5]", told)
 
 
 def test_verbose_on_a_terminal_speaks_above_the_view(folder, in_terminal):

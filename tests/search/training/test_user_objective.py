@@ -182,9 +182,9 @@ def test_stop_is_heeded_at_a_report(folder, expected):
 
 def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
     """A function that comes to no report after a stop was asked for is left alone, and its slot goes back."""
-    monkeypatch.setattr("coarsefine.search.training.user_code.lockstep._STOP_SECONDS", 0.2)
+    monkeypatch.setattr("coarsefine.search.training.user_code.function_call._STOP_SECONDS", 0.2)
     user_functions.begun.clear()
-    with pytest.raises(Interrupted, match="trial 0 did not come to its end"):
+    with pytest.raises(Interrupted, match="trial 0 did not finish it in time"):
         searched(tmp_path, "never_returns", stop=user_functions.begun.is_set, **ONE_STAGE)
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 5
 
@@ -193,7 +193,7 @@ def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
     ("function", "told"),
     [
         ("user_functions:nothere", r"there is no 'nothere' in .*user_functions\.py"),
-        ("user_functions:number", "is no function but 3"),
+        ("user_functions:number", "is not a function but 3"),
         ("user_functions:takes_a_point_only", r"is called as \(point, seed, report\), but takes \(point\)"),
         ("no_such_module:train", "there is no module 'no_such_module' on the Python path, nor in"),
         ("broken:train", r"cannot be imported: ZeroDivisionError: division by zero \(broken\.py, line 2\)"),
