@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
@@ -14,7 +13,7 @@ from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.engine.winner_training import require_winner, train_winner
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
-from coarsefine.search.errors import Interrupted, StorageError
+from coarsefine.search.errors import StorageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import Status, read_status, status_of
 from coarsefine.search.results.study import find_studies, refuse_empty
@@ -22,9 +21,6 @@ from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.optuna_storage import create_storage, open_storage, storage_exists
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.workload import load_workload
-
-_POLL_SECONDS = 0.25
-"""Between checks how far the workers have come."""
 
 
 def run(
@@ -56,13 +52,14 @@ def run(
         return finished
     workload = load_workload(campaign, data, observer.on_message)
     with closing(create_storage(location)) as opened:
-        loop = StageLoop.begin(campaign, opened, workload, observer, stop)
+        loop = StageLoop(campaign, opened, workload, observer, stop)
+        back_up = partial(_back_up, loop)
         if workers == 1 and engine is None:
-            loop.take_stages(on_end=partial(_back_up, loop))
+            loop.take_stages(on_end=back_up)
         else:
             task = _make_task(loop, data, workers)
-            with DaskWorkers(task, engine, observer) if engine is not None else WorkerPool(task, observer) as running:
-                _supervise(loop, running)
+            with DaskWorkers(task, engine, observer) if engine is not None else WorkerPool(task, observer) as pool:
+                loop.take_stages(pool, on_end=back_up)
         if campaign.objective is None:
             train_winner(loop)
         else:
@@ -93,30 +90,6 @@ def _make_task(loop: StageLoop, data: Path | None, workers: int) -> Task:
         logs=location.output_folder("logs") / loop.campaign.name,
         details=loop.observer.wants_detail,
     )
-
-
-class _Workers(Protocol):
-    """Worker processes that take the stages to their ends."""
-
-    def wait(self, seconds: float) -> None:
-        """Wait at most `seconds` for a worker to end or die; replace a dead one, or raise what cannot be repaired."""
-
-
-def _supervise(loop: StageLoop, workers: _Workers) -> None:
-    """Open each stage and report its progress until the workers have taken it to its end."""
-    for stage in loop.campaign.stages:
-        if loop.had_ended(stage):
-            continue
-        study, studies = loop.open(stage)
-        progress = loop.follow(stage, study, studies)
-        while loop.storage.count_unfinished(study.id):
-            if loop.stop():
-                raise Interrupted("Stopped while workers train.")
-            workers.wait(_POLL_SECONDS)
-            loop.observer.on_progress(progress)
-        loop.observer.on_progress(progress)
-        loop.forget_checkpoints(study)
-        _back_up(loop, stage)
 
 
 def _back_up(loop: StageLoop, stage: AnyStage) -> None:

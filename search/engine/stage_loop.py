@@ -8,10 +8,10 @@ killed at any moment.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol
 
 from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
@@ -39,9 +39,19 @@ from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
 _POLL_SECONDS = 0.5
+"""Between checks whether slots of other processes are free."""
+_WATCH_SECONDS = 0.25
+"""Between checks how far the workers of a pool have come."""
 
 
-@dataclass(frozen=True, slots=True)
+class SupportsWait(Protocol):
+    """A pool of worker processes that take the stages to their ends."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait at most `seconds` for a worker to end or die; replace a dead one, or raise what cannot be repaired."""
+
+
+@dataclass(slots=True)
 class StageLoop:
     """Takes a campaign's stages to their ends, in order."""
 
@@ -49,41 +59,39 @@ class StageLoop:
     storage: Storage
     workload: Workload
     """What is trained: the network on these images, or a user's function."""
-    attrs: Mapping[str, Any]
-    """The attributes that identify the campaign's studies."""
-    found: Mapping[str, Study]
-    """The campaign's studies as they stood when this process came, by name."""
     observer: Observer
     stop: Callable[[], bool]
     workers: int = 1
     """The expected number of processes: each kind of slot is divided into as many shares, or a multiple."""
+    attrs: Mapping[str, Any] = field(init=False)
+    """The attributes that identify the campaign's studies."""
+    found: Mapping[str, Study] = field(init=False)
+    """The campaign's studies as they stood when this process came, by name."""
 
-    @classmethod
-    def begin(
-        cls, campaign: Campaign, storage: Storage, workload: Workload,
-        observer: Observer, stop: Callable[[], bool], workers: int = 1,
-    ) -> Self:  # fmt: skip
-        """Return a loop; raise `CampaignError` if the storage holds the campaign with another identity."""
-        attrs = fingerprint(campaign, workload)
-        found = find_studies(storage, campaign.name)
-        refuse_other(found, attrs)
-        return cls(campaign, storage, workload, attrs, found, observer, stop, workers)
+    def __post_init__(self) -> None:
+        """Raise `CampaignError` if the storage holds the campaign with another identity."""
+        self.attrs = fingerprint(self.campaign, self.workload)
+        self.found = self.studies()
+        refuse_other(self.found, self.attrs)
 
-    def take_stages(self, *, on_end: Callable[[AnyStage], None] = lambda _: None) -> None:
-        """Take every stage to its end; `on_end` is called for each stage that ended while this process worked."""
+    def take_stages(
+        self, pool: SupportsWait | None = None, *, on_end: Callable[[AnyStage], None] = lambda _: None
+    ) -> None:
+        """Take every stage to its end: in this process, or by watching the worker processes of a pool.
+
+        `on_end` is called for each stage that ended while this process ran.
+        """
         for stage in self.campaign.stages:
-            if self.had_ended(stage):
-                self.forget_checkpoints(self.found[self.campaign.study_name(stage)])
-                continue
-            study, studies = self.open(stage)
-            self._take(stage, study, studies)
-            on_end(stage)
-            self.forget_checkpoints(study)
-
-    def had_ended(self, stage: AnyStage) -> bool:
-        """Return whether a stage had ended when this process came."""
-        study = self.found.get(self.campaign.study_name(stage))
-        return study is not None and study.finished
+            study = self.found.get(self.campaign.study_name(stage))
+            if study is None or not study.finished:
+                study, studies = self.open(stage)
+                progress = self._report_opened(stage, study, studies)
+                if pool is None:
+                    self._train(stage, study, progress)
+                else:
+                    self._watch(pool, study, progress)
+                on_end(stage)
+            self._checkpoints(study).clear()
 
     def studies(self) -> dict[str, Study]:
         """Return the campaign's studies as they stand, by name."""
@@ -100,17 +108,6 @@ class StageLoop:
             studies = self.studies()
         return studies[name], studies
 
-    def follow(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
-        """Report to the observer that a stage is trained next; return the stage's progress."""
-        following = StageProgress(self.storage, study, self.campaign, stage, self.found.get(study.name))
-        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
-        self.observer.on_stage_opened(status, following)
-        return following
-
-    def forget_checkpoints(self, study: Study) -> None:
-        """Remove a study's checkpoints from this machine, once its stage has ended."""
-        self._checkpoints(study).clear()
-
     def _write_study(self, stage: AnyStage, studies: Mapping[str, Study]) -> None:
         if self.campaign.objective is not None:
             refuse_empty(studies.values())
@@ -121,10 +118,24 @@ class StageLoop:
             parent_study = studies[self.campaign.study_name(parent)] if parent else None
             open_study(self.storage, self.campaign, stage, parent_study, dict(self.attrs))
 
-    def _take(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> None:
+    def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
+        progress = StageProgress(self.storage, study, self.campaign, stage, self.found.get(study.name))
+        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
+        self.observer.on_stage_opened(status, progress)
+        return progress
+
+    def _watch(self, pool: SupportsWait, study: Study, progress: StageProgress) -> None:
+        """Report the progress of a stage until the workers of a pool have taken it to its end."""
+        while self.storage.count_unfinished(study.id):
+            if self.stop():
+                raise Interrupted("Stopped while workers train.")
+            pool.wait(_WATCH_SECONDS)
+            self.observer.on_progress(progress)
+        self.observer.on_progress(progress)
+
+    def _train(self, stage: AnyStage, study: Study, progress: StageProgress) -> None:
         """Train a stage until no slot is left, and wait for the slots that other processes train."""
-        following = self.follow(stage, study, studies)
-        worker = self._worker(stage, study, following)
+        worker = self._worker(stage, study, progress)
         worker.work()
         waiting = False
         while left := self.storage.count_unfinished(study.id):
@@ -134,17 +145,17 @@ class StageLoop:
             if self.stop():
                 raise Interrupted("Stopped while another process trains.")
             time.sleep(_POLL_SECONDS)
-            self.observer.on_progress(following)
+            self.observer.on_progress(progress)
             worker.work()
-        self.observer.on_progress(following)
+        self.observer.on_progress(progress)
 
-    def _worker(self, stage: AnyStage, study: Study, following: StageProgress) -> Worker:
+    def _worker(self, stage: AnyStage, study: Study, progress: StageProgress) -> Worker:
         observer = self.observer
 
         def on_recorded(records: Sequence[Record]) -> None:
             ended = [record.claim.slot.number for record in records if record.state.is_finished()]
             observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
-            observer.on_progress(following)
+            observer.on_progress(progress)
 
         objective = objective_of(self.campaign, stage, self.workload, observer, self.stop)
         return Worker(
@@ -195,7 +206,7 @@ def join(
     observer = observer or Observer()
     workload = load_workload(campaign, data, observer.on_message)
     with closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
-        StageLoop.begin(campaign, opened, workload, observer, stop, workers).take_stages()
+        StageLoop(campaign, opened, workload, observer, stop, workers).take_stages()
 
 
 def find_campaign(source: str, location: Location) -> Campaign:

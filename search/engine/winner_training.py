@@ -12,7 +12,6 @@ from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import folder_name
 from coarsefine.search.results.status import find_winner, read_final, read_status
 from coarsefine.search.results.study import Study, remedy, verdict_of
-from coarsefine.search.storage.optuna_storage import Storage
 
 _POLL_SECONDS = 0.25
 """Between checks whether another process has trained the winner."""
@@ -61,10 +60,14 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
     require_winner(campaign, studies)
     images = loop.workload
     assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
-    settings, right = campaign.final_settings, _Right(loop.storage, study_id)
+    settings, renewed = campaign.final_settings, time.monotonic()
 
     def on_epoch(epoch: int, accuracy: float | None) -> None:
-        right.renew_if_due()
+        nonlocal renewed
+        if time.monotonic() > renewed + loop.storage.lease_seconds / 4:
+            renewed = time.monotonic()
+            if not loop.storage.acquire_once(study_id):
+                raise StorageError("Another process took over the final training while this one was suspended.")
         observer.on_final_epoch(epoch, settings.epochs, accuracy)
 
     observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
@@ -72,21 +75,3 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
     folder = loop.storage.location.output_folder("trained").absolute() / folder_name(export, settings)
     training = FinalTraining(export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop)
     loop.storage.set_study_attrs(study_id, {"final": training.run().as_attr()})
-
-
-class _Right:
-    """The acquired right to train the winner, renewed like a lease."""
-
-    def __init__(self, storage: Storage, study_id: int) -> None:
-        self._storage, self._study_id = storage, study_id
-        self._renewed = time.monotonic()
-
-    def renew_if_due(self) -> None:
-        """Renew the right after a quarter of its time; raise `StorageError` if another process has taken it over."""
-        if time.monotonic() <= self._renewed + self._storage.lease_seconds / 4:
-            return
-        self._renewed = time.monotonic()
-        if not self._storage.acquire_once(self._study_id):
-            raise StorageError(
-                "Another process took over the final training while this one was suspended: follow it there."
-            )

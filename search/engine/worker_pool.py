@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from coarsefine.search.engine.worker_process import Detail, Ended, Started, Task, Warned, work
+from coarsefine.search.engine.worker_process import Ended, Message, Task, work
 from coarsefine.search.errors import Interrupted, WorkersFailed
 from coarsefine.search.results.observer import Observer
 
@@ -32,14 +32,14 @@ _GRACE_SECONDS = 60
 """How long stopped workers may take to finish their epoch."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _PoolWorker:
-    """A worker of the pool; a restart replaces its process and keeps its name."""
+    """A worker of the pool; one that is restarted keeps its name."""
 
     name: str
     process: BaseProcess
     messages: Connection
-    """Receives `Started` once, `Warned`, `Detail` if wanted, and `Ended` at the end, unless the process dies."""
+    """Receives messages, and `Ended` at the end unless the process dies."""
     failed_starts: int = 0
     finished: bool = False
 
@@ -101,11 +101,11 @@ class WorkerPool:
             self._restart(worker)
             return False
         match message:
-            case Started():
+            case Message("started"):
                 worker.failed_starts = 0
-            case Warned(text):
+            case Message("warning", text):
                 self._observer.on_warning(f"{worker.name}: {text}")
-            case Detail(text):
+            case Message("detail", text):
                 self._observer.on_detail(f"{worker.name}: {text}")
             case Ended(exit_code, text):
                 worker.finished = exit_code == 0
@@ -118,8 +118,9 @@ class WorkerPool:
         """Handle the details that a stopped worker sent before it ended."""
         with suppress(EOFError, OSError):
             while worker.messages.poll():
-                if isinstance(message := worker.messages.recv(), Detail):
-                    self._observer.on_detail(f"{worker.name}: {message.text}")
+                match worker.messages.recv():
+                    case Message("detail", text):
+                        self._observer.on_detail(f"{worker.name}: {text}")
 
     def _restart(self, dead: _PoolWorker) -> None:
         """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim."""
@@ -132,8 +133,7 @@ class WorkerPool:
             )
         self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted (log: {log}).")
         dead.messages.close()
-        new = self._start(dead.name, dead.failed_starts)
-        dead.process, dead.messages, dead.failed_starts = new.process, new.messages, new.failed_starts
+        self._workers[self._workers.index(dead)] = self._start(dead.name, dead.failed_starts)
 
     def _start(self, name: str, failed_starts: int = 0) -> _PoolWorker:
         """Start a worker; try again if its process is killed before it receives its task."""

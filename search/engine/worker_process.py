@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 from coarsefine.model.datasets import Kept
 from coarsefine.model.errors import ModelError
@@ -45,22 +46,11 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A worker has claimed its first slots."""
+class Message:
+    """A worker has claimed its first slots, or has a warning or a detail for the observer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """A worker has a warning for the observer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """A worker has a detail for the observer."""
-
-    text: str
+    kind: Literal["started", "warning", "detail"]
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +77,13 @@ class _WorkerObserver(Observer):
     def on_warning(self, sentence: str) -> None:
         """Log a warning and send it."""
         self.log.warning(sentence)
-        self._send(Warned(sentence))
+        self._send(Message("warning", sentence))
 
     def on_detail(self, sentence: str) -> None:
         """Log a detail; send it if details are wanted."""
         self.log.info(sentence)
         if self.details:
-            self._send(Detail(sentence))
+            self._send(Message("detail", sentence))
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Log the stage."""
@@ -105,14 +95,14 @@ class _WorkerObserver(Observer):
         Observer.on_claimed(self, stage, numbers)
         if not self._started:
             self._started = True
-            self._send(Started())
+            self._send(Message("started"))
 
     def on_recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
         """Log and send records if details are wanted: four a second would flood a log."""
         if self.details:
             Observer.on_recorded(self, stage, epochs, ended)
 
-    def _send(self, message: Started | Detail | Warned) -> None:
+    def _send(self, message: Message) -> None:
         with suppress(OSError):  # the pool's process is gone, which `stop` notices
             self.pool.send(message)
 
@@ -141,7 +131,7 @@ def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checke
     try:
         workload = load_workload(task.campaign, task.data, observer.on_message, task.kept)
         with closing(open_storage(task.storage, writing=True, patient=True, checked=checked)) as storage:
-            StageLoop.begin(task.campaign, storage, workload, observer, stop, task.workers).take_stages()
+            StageLoop(task.campaign, storage, workload, observer, stop, task.workers).take_stages()
     except (SearchError, ModelError) as error:
         return Ended(error.exit_code, str(error))
     return Ended(0, "every stage has ended")

@@ -82,11 +82,6 @@ class Recorder:
     _last_flush: float = field(default_factory=time.monotonic)
     _next_save: float = field(default_factory=lambda: time.monotonic() + _SAVE_SECONDS)
 
-    @property
-    def has_suspects(self) -> bool:
-        """Return whether workers died with one of the slots: what becomes of it is recorded after each epoch."""
-        return any(slot.claim.deaths for slot in self.slots.values())
-
     def hold(self, claims: Iterable[Claim]) -> None:
         """Take in claimed slots, before their first epoch."""
         self.slots |= {claim.slot.number: SlotHistory(claim) for claim in claims}

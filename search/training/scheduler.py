@@ -25,7 +25,7 @@ class SlotGroups:
     """The most slots of each kind that train in one stack."""
     shares: Mapping[Hashable, int]
     """How many slots of each kind a worker claims at once."""
-    _kinds: Mapping[int, Hashable]
+    kinds: Mapping[int, Hashable]
     """The kind of each slot number."""
 
     @classmethod
@@ -50,22 +50,13 @@ class SlotGroups:
         )
 
     @property
-    def slots(self) -> int:
-        """Return the number of slots in the stage."""
-        return len(self._kinds)
-
-    @property
     def largest_share(self) -> int:
         """Return the most slots that a worker claims at once."""
         return max(self.shares.values())
 
-    def kind_of(self, number: int) -> Hashable:
-        """Return the kind of a slot."""
-        return self._kinds[number]
-
     def companions(self, number: int) -> Sequence[int]:
         """Return the numbers of the slots to claim together with a slot: itself and those after it, of its kind."""
-        kind = self._kinds[number]
+        kind = self.kinds[number]
         place = bisect.bisect_left(self.numbers[kind], number)
         return self.numbers[kind][place : place + self.shares[kind]]
 
@@ -133,7 +124,7 @@ class Scheduler:
 
         `values` are the stage's values at the rung, by slot number. A decided stack counts as survived.
         """
-        cohorts = {cohort_of(number, self.groups.slots) for number in stack.numbers}
+        cohorts = {cohort_of(number, len(self.groups.kinds)) for number in stack.numbers}
         if not all(number in values for cohort in cohorts for number in cohort):
             return None
         self.parked = [other for other in self.parked if other is not stack]
@@ -174,7 +165,7 @@ class Scheduler:
         return len({self._kind(stack) for stack in stacks}) == 1 and _size(stacks) <= self._limit(stacks[0])
 
     def _kind(self, stack: Stack) -> Hashable:
-        return self.groups.kind_of(stack.numbers[0])
+        return self.groups.kinds[stack.numbers[0]]
 
     def _limit(self, stack: Stack) -> int:
         return self.groups.limits[self._kind(stack)]

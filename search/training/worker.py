@@ -132,7 +132,8 @@ class Worker:
         while stack.numbers and stack.epoch < until:
             for report in stack.run_epoch():
                 self.recorder.slots[report.number].add(report, self.objective.epochs)
-            at_once = stack.epoch == stop or not stack.numbers or self.recorder.has_suspects
+            suspected = any(slot.claim.deaths for slot in self.recorder.slots.values())
+            at_once = stack.epoch == stop or not stack.numbers or suspected
             self.recorder.flush(0 if at_once else _FLUSH_SECONDS)
             self.recorder.save_if_due()
             if self.recorder.slots:
