@@ -44,7 +44,7 @@ _WATCH_SECONDS = 0.25
 """Between checks how far the workers of a pool have come."""
 
 
-class SupportsWait(Protocol):
+class Pool(Protocol):
     """A pool of worker processes that take the stages to their ends."""
 
     def wait(self, seconds: float) -> None:
@@ -74,9 +74,7 @@ class StageLoop:
         self.found = self.studies()
         refuse_other(self.found, self.attrs)
 
-    def take_stages(
-        self, pool: SupportsWait | None = None, *, on_end: Callable[[AnyStage], None] = lambda _: None
-    ) -> None:
+    def take_stages(self, pool: Pool | None = None, *, on_end: Callable[[AnyStage], None] = lambda _: None) -> None:
         """Take every stage to its end: in this process, or by watching the worker processes of a pool.
 
         `on_end` is called for each stage that ended while this process ran.
@@ -124,7 +122,7 @@ class StageLoop:
         self.observer.on_stage_opened(status, progress)
         return progress
 
-    def _watch(self, pool: SupportsWait, study: Study, progress: StageProgress) -> None:
+    def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:
         """Report the progress of a stage until the workers of a pool have taken it to its end."""
         while self.storage.count_unfinished(study.id):
             if self.stop():
