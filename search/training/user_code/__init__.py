@@ -1,1 +1,1 @@
-"""A user's own training function: loading it, and running it slot by slot."""
+"""A user's training function: how it is loaded, called, and trained as slots."""

@@ -258,5 +258,5 @@ def test_killed_amid_long_trials_goes_on_from_where_they_were(tmp_path, monkeypa
     answer = coarsefine("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == table(folder / "calm.db")
-    assert " on after epoch " in "".join(log.read_text("utf-8") for log in folder.glob("logs/small/*.log"))
+    assert " after epoch " in "".join(log.read_text("utf-8") for log in folder.glob("logs/small/*.log"))
     assert not any(tmp_path.glob("cache/unfinished/*"))
