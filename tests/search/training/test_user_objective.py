@@ -194,7 +194,7 @@ def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
     [
         ("user_functions:nothere", r"there is no 'nothere' in .*user_functions\.py"),
         ("user_functions:number", "is not a function but 3"),
-        ("user_functions:takes_a_point_only", r"is called as \(point, seed, report\), but takes \(point\)"),
+        ("user_functions:takes_a_point_only", r"is called with \(point, seed, report\), but takes \(point\)"),
         ("no_such_module:train", "there is no module 'no_such_module' on the Python path, nor in"),
         ("broken:train", r"cannot be imported: ZeroDivisionError: division by zero \(broken\.py, line 2\)"),
         ("unfinished:train", r"cannot be imported: SyntaxError: .* \(unfinished\.py, line 1\)"),
