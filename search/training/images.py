@@ -35,8 +35,8 @@ def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: 
         if source is not None:
             raise UsageError(f"The digits come with scikit-learn: --data {source} is not used. Leave it out.")
         return load_digits(cache=cache, say=say)
-    kept = os.environ.get(VARIABLE)
-    return load_cifar10(source or (Path(kept) if kept else None), wanted.selection(), say=say, cache=cache)
+    default = os.environ.get(VARIABLE)
+    return load_cifar10(source or (Path(default) if default else None), wanted.selection(), say=say, cache=cache)
 
 
 def check_batches(campaign: Campaign, data: Dataset) -> None:
