@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
+from coarsefine.search.charts import STAGE_COLOURS
 from coarsefine.search.server.access import COOKIE_SECONDS
 from coarsefine.search.server.dependencies import Cache, Policy
 
@@ -43,7 +44,7 @@ async def show_list(request: Request) -> Response:
 async def show_campaign(request: Request, cache: Cache, name: str) -> Response:
     """Show the page of a campaign."""
     await cache.get(name)  # raises the errors that become status codes
-    return _templates.TemplateResponse(request, "campaign.html", {"campaign": name})
+    return _templates.TemplateResponse(request, "campaign.html", {"campaign": name, "stage_colours": STAGE_COLOURS})
 
 
 @router.get("/login")

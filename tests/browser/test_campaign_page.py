@@ -70,7 +70,7 @@ def test_what_workers_do_appears_without_reloading(visit, folder):
     """Trials that a worker ends appear in counts, points and rows; the zoom stays, and nothing is loaded anew."""
     page = visit("/campaigns/fresh")
     page.wait_for_selector("#map .main-svg")
-    expect(page.locator("#state")).to_have_text("not finished, nobody trains")
+    expect(page.locator("#state")).to_have_text("not finished, no worker is training")
     expect(page.locator("#best-so-far + .empty")).to_be_visible()
     page.evaluate("window.kept = 1")
     whole = page.evaluate(RANGE)
@@ -78,14 +78,14 @@ def test_what_workers_do_appears_without_reloading(visit, folder):
     zoomed = page.evaluate(RANGE)
     assert whole[0] < zoomed[0] < zoomed[1] < whole[1]
     page.select_option("#order", "number")
-    expect(page.locator("#trials tr:first-child td[data-is]")).to_have_text("waiting")
+    expect(page.locator("#trials tr:first-child td[data-state]")).to_have_text("waiting")
 
     assert coarsefine("run", "fresh.toml", "--workers", 2, cwd=folder).returncode == 0
 
     expect(page.locator("#state")).to_have_text("done")
     expect(page.locator("#facts")).to_contain_text("15 of 15")
     wait_for(page, POINTS, 15)
-    expect(page.locator("#trials tr:first-child td[data-is]")).to_contain_text("%")
+    expect(page.locator("#trials tr:first-child td[data-state]")).to_contain_text("%")
     expect(page.locator("#best-so-far + .empty")).to_be_hidden()
     assert (page.evaluate("window.kept"), page.evaluate(RANGE)) == (1, zoomed)
 
@@ -154,7 +154,7 @@ def test_a_point_is_chosen_by_mouse(visit):
         document.querySelector("#map").emit("plotly_click", { points: [{ customdata: trace.customdata[0] }] });
     }""")
     wait_for(page, CURVES, before + 1)
-    page.get_by_role("button", name="Curves of the best again").click()
+    page.get_by_role("button", name="Select the best again").click()
     wait_for(page, CURVES, before)
 
 
@@ -194,7 +194,7 @@ def test_the_finalists_stand_with_their_evidence(visit, folder):
     for row, finalist in zip(rows.all(), confirm["finalists"], strict=True):
         expect(row).to_contain_text(f"{100 * finalist['confirmed']['mean']:.2f}")
     expect(page.locator("#winner")).to_contain_text(confirm["verdict"])
-    expect(page.locator(".stage").last).to_contain_text("The 3 best settings of all stages again")
+    expect(page.locator(".stage").last).to_contain_text("The 3 best settings of all stages, trained again")
     assert page.evaluate(POINTS) == 15
 
 
@@ -207,8 +207,8 @@ def test_the_map_shows_whichever_settings_are_chosen(visit, folder):
     assert page.evaluate(titles) == ["η, learning rate", "ρ, momentum"]
     whole = page.evaluate(POINTS)
     assert whole == 26
-    page.get_by_label("Across").select_option("hidden units")
-    page.get_by_label("Up").select_option("batch, images of a step")
+    page.get_by_label("Horizontal").select_option("hidden units")
+    page.get_by_label("Vertical").select_option("batch, images of a step")
     wait_for(page, titles, ["hidden units", "batch, images of a step"])
     found = page.evaluate("() => document.querySelector('#map').data.find((t) => t.name === 'completed').x")
     assert set(found) <= {10, 20, 30}
@@ -234,7 +234,7 @@ def test_planted_markup_stays_text(visit):
     """Markup in attributes, reasons and study names is shown as it was written, and does nothing."""
     page = visit("/campaigns/planted")
     wait_for_plots(page)
-    expect(page.locator("#story")).to_contain_text(MARKUP)
+    expect(page.locator("#summary")).to_contain_text(MARKUP)
     expect(page.locator("#problems")).to_contain_text(MARKUP.replace("/", "|"))
     expect(page.locator("#trials")).to_contain_text(f"ended {MARKUP}")
     assert page.evaluate("[window.planted, document.querySelectorAll('img[src=x]').length]") == [None, 0]
@@ -244,7 +244,7 @@ def test_a_campaign_that_diverged_says_what_to_do(visit):
     """Where no trial completed there is a sentence with a remedy, and no empty plot."""
     page = visit("/campaigns/blown")
     expect(page.get_by_role("alert")).to_contain_text("Lower the upper bound of eta")
-    expect(page.locator("#winner")).to_contain_text("nothing won")
+    expect(page.locator("#winner")).to_contain_text("there is no winner")
     expect(page.locator("#best-so-far + .empty")).to_be_visible()
     expect(page.locator("#losses + .empty")).to_be_visible()
 

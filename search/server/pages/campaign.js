@@ -1,150 +1,173 @@
-/** The campaign page: how the campaign stands, drawn anew as its epochs and trials end. */
+/** The campaign page. Server-sent events update it while workers train. */
 
-import { figureIn, onTrial } from "./figures.js";
-import { ask, duration, el, percent, plural, STATES, tell, valued, writePlainly } from "./page.js";
-import { counted, stageCard } from "./stages.js";
+import { figureIn, onTrialClick } from "./figures.js";
+import {
+  el, fetchJson, formatDuration, formatPercent, formatValue, plural, setPercent, setText, STATE_LABELS,
+} from "./shared.js";
+import { countsOf, stageCard } from "./stages.js";
 import { trialTable } from "./trials.js";
-import { winnerOf } from "./winner.js";
+import { winnerCard } from "./winner.js";
 
-const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((part) => [part.id, part]));
-const api = `/api/v1/campaigns/${encodeURIComponent(at.main.dataset.campaign)}`;
-const LEAST_MS = 1000; // between drawings: workers may record more often than people look
-const RETRY_MS = 3000;
-const SPEAK_MS = 10_000; // between what a screen reader is told of progress
+const elements = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
+const api = `/api/v1/campaigns/${encodeURIComponent(elements.main.dataset.campaign)}`;
+const REDRAW_MS = 1000; // at least this long between drawings: workers may record more often
+const RECONNECT_MS = 3000;
+const ANNOUNCE_MS = 10_000; // at least this long between announcements of progress to screen readers
 
 const draw = {
-  map: figureIn(at.map, `${api}/figures/map`, "No stage is open yet."),
-  best: figureIn(at["best-so-far"], `${api}/figures/best-so-far`, "No trial has completed yet."),
-  losses: figureIn(at.losses, `${api}/figures/losses`, "No trial has completed yet. Tick one below to watch it train."),
+  map: figureIn(elements.map, `${api}/figures/map`, "No stage has started yet."),
+  best: figureIn(elements["best-so-far"], `${api}/figures/best-so-far`, "No trial has completed yet."),
+  losses: figureIn(elements.losses, `${api}/figures/losses`, "No trial has completed yet. Tick one below to see it train."),
 };
-const table = trialTable(api, () => reported(drawLosses()), reported);
+const table = trialTable(api, () => showErrors(drawLosses()), showErrors);
 const cards = [];
-const troubles = { campaign: null, drawing: null };
-let source = null, winner = "", spoken = -SPEAK_MS, listening = false;
+const problems = { campaign: null, drawing: null };
+let source = null, shownWinner = "", announcedAt = -ANNOUNCE_MS, clickable = false;
 
-/** Show what the server says of the campaign, in words and numbers. */
+/** Show a campaign's status in text and numbers. */
 function show(status) {
-  writePlainly(status.objective !== null);
-  at.state.dataset.is = status.state;
-  tell(at.state, STATES[status.state]);
-  tell(at.story, `${status.data}.`);
-  if (status.objective) tell(at["best-of"], "The value of each completed trial in the order they ended, and the best up to each.");
-  at.facts.replaceChildren(...factsOf(status));
-  status.stages.forEach((stage, place) => {
-    if (cards[place]) cards[place].update(stage);
-    else at.stages.append((cards[place] = stageCard(stage, place, status.searched)).card);
+  setPercent(status.objective === null);
+  elements.state.dataset.state = status.state;
+  setText(elements.state, STATE_LABELS[status.state]);
+  setText(elements.summary, `${status.data}.`);
+  if (status.objective) {
+    setText(elements["best-caption"],
+      "Value of each completed trial, in the order in which they ended, and the best value up to then.");
+  }
+  elements.facts.replaceChildren(...factsOf(status));
+  status.stages.forEach((stage, index) => {
+    if (cards[index]) cards[index].update(stage);
+    else elements.stages.append((cards[index] = stageCard(stage, index, status.searched)).card);
   });
   showWinner(status);
   table.setStages(status.stages, status.searched);
   offerAxes(status.axes);
-  at.problems.hidden = !status.problems.length;
-  at.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
-  complain({ campaign: troubleOf(status) });
-  speak(status);
+  elements.problems.hidden = !status.problems.length;
+  elements.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
+  showProblem({ campaign: problemOf(status) });
+  announce(status);
 }
 
-/** Offer what the map's axes may show, once, where there is a choice. */
+/** Fill the menus of the map's axes once, if there is a choice. */
 function offerAxes(axes) {
-  if (!at.axes.hidden || axes.length < 3) return;
-  at.axes.hidden = false;
-  [at["axis-x"], at["axis-y"]].forEach((choice, place) => {
-    choice.replaceChildren(...axes.map(({ name, title }) => el("option", { value: name }, title)));
-    choice.value = axes[place].name;
-    choice.addEventListener("change", () => reported(drawMap()));
+  if (!elements.axes.hidden || axes.length < 3) return;
+  elements.axes.hidden = false;
+  [elements["axis-x"], elements["axis-y"]].forEach((menu, index) => {
+    menu.replaceChildren(...axes.map(({ name, title }) => el("option", { value: name }, title)));
+    menu.value = axes[index].name;
+    menu.addEventListener("change", () => showErrors(drawMap()));
   });
 }
 
-/** Draw the map in the chosen axes; what was zoomed in others is shown whole. */
+/** Draw the map with the selected axes. */
 function drawMap() {
-  return draw.map(at.axes.hidden ? [] : ["axis-x", "axis-y"].map((id) => ["axis", at[id].value]));
+  return draw.map(elements.axes.hidden ? [] : ["axis-x", "axis-y"].map((id) => ["axis", elements[id].value]));
 }
 
-/** Show the winner's card anew only where it says something else: focus on its buttons stays. */
+/** Replace the winner's card only if its content changes, so that its buttons keep the focus. */
 function showWinner(status) {
-  const { state, stages, final } = status;
-  const now = JSON.stringify([state, status.winner, status.confirm, final, stages.map((stage) => stage.completed)]);
-  if (now === winner) return;
-  winner = now;
-  tell(at["winner-title"], state === "done" || !status.winner ? "Winner" : "Leader");
-  at.winner.replaceChildren(...winnerOf(status));
+  const { state, stages, winner, confirm, final } = status;
+  const content = JSON.stringify([state, winner, confirm, final, stages.map((stage) => stage.completed)]);
+  if (content === shownWinner) return;
+  shownWinner = content;
+  setText(elements["winner-title"], state === "done" || !winner ? "Winner" : "Leader");
+  elements.winner.replaceChildren(...winnerCard(status));
 }
 
 function factsOf(status) {
-  const sum = (kind) => status.stages.reduce((all, stage) => all + stage[kind], 0);
-  const left = status.stages.map((stage) => stage.seconds_left).filter((seconds) => seconds != null);
-  const trials = sum("trials"), best = status.winner, { final, objective } = status;
-  const early = ["pruned", "diverged", "failed"].filter(sum).map((kind) => `${sum(kind)} ${kind}`).join(", ");
+  const sum = (kind) => status.stages.reduce((total, stage) => total + stage[kind], 0);
+  const trials = sum("trials");
+  const others = ["pruned", "diverged", "failed"].filter(sum).map((kind) => `${sum(kind)} ${kind}`).join(", ");
   return [
-    fact("Trials ended", `${trials - sum("waiting") - sum("running")} of ${trials}`,
-      early || `in ${plural(status.stages.length, "stage")}`),
-    best?.confirmed ? fact(`${objective ? "Value" : "Accuracy"} on fresh seeds`, valued(best.confirmed.mean),
-      `± ${valued(best.confirmed.high - best.confirmed.mean)}, 95 % interval over ${best.confirmed.n}`)
-      : fact(objective ? "Best value" : "Best validation accuracy", best ? valued(best.value) : "–",
-        best ? `trial ${best.number} of ${best.stage}` : "no trial has completed"),
-    ...(objective ? [] : [fact("Test accuracy", final ? percent(final.test_accuracy) : "–",
-      final ? `measured once, after ${plural(final.epochs, "epoch")}` : "comes with the final training")]),
-    status.state === "running" && left.length
-      ? fact("Time left", duration(left.reduce((a, b) => a + b, 0)), "of the stages that are open")
-      : fact("Time", duration(status.seconds), "from first to last, pauses count"),
+    fact("Finished trials", `${trials - sum("waiting") - sum("running")} of ${trials}`,
+      others || `in ${plural(status.stages.length, "stage")}`),
+    bestFact(status),
+    ...(status.objective ? [] : [testFact(status.final)]),
+    timeFact(status),
   ];
 }
 
-function fact(name, number, more) {
-  const told = [el("dd", { className: "number" }, number), el("dd", { className: "soft" }, more)];
-  return el("div", {}, el("dt", {}, name), ...told);
+function bestFact({ winner, objective }) {
+  if (winner?.confirmed) {
+    const { mean, high, n } = winner.confirmed;
+    return fact(`${objective ? "Value" : "Accuracy"} on fresh seeds`, formatValue(mean),
+      `± ${formatValue(high - mean)}, 95 % interval over ${n}`);
+  }
+  return fact(objective ? "Best value" : "Best validation accuracy", winner ? formatValue(winner.value) : "–",
+    winner ? `trial ${winner.number} of ${winner.stage}` : "no trial has completed");
 }
 
-/** Return what stands in the campaign's way, as a sentence or two; null where nothing does. */
-function troubleOf(status) {
-  const empty = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
-  if (!empty) return null;
-  const why = status.objective ? ". The table below has the reasons; mend the function"
-    : ": its learning rates are too high. Lower the upper bound of eta";
-  return `No trial of ${empty.name} completed (${counted(empty)})${why}, and start under another name.`;
+function testFact(final) {
+  return fact("Test accuracy", final ? formatPercent(final.test_accuracy) : "–",
+    final ? `measured once, after ${plural(final.epochs, "epoch")}` : "measured after the final training");
 }
 
-function complain(now) {
-  Object.assign(troubles, now);
-  const sentence = troubles.drawing ?? troubles.campaign;
-  at.problem.hidden = !sentence;
-  tell(at.problem, sentence ?? "");
+function timeFact({ state, stages, seconds }) {
+  const left = stages.map((stage) => stage.seconds_left).filter((estimate) => estimate != null);
+  return state === "running" && left.length
+    ? fact("Time left", formatDuration(left.reduce((a, b) => a + b, 0)), "in the stages that have started")
+    : fact("Time", formatDuration(seconds), "from start to end, including pauses");
 }
 
-/** Tell a screen reader how far the campaign is, now and then. */
-function speak(status) {
-  if (status.state === "running" && performance.now() - spoken < SPEAK_MS) return;
-  spoken = performance.now();
-  const open = status.stages.findLast((stage) => stage.study_id != null);
-  const best = status.winner ? `; best ${valued(status.winner.value)}` : "";
-  tell(at.said, `${STATES[status.state]}: ${open ? `${open.name}, ${counted(open)}` : "no stage is open"}${best}`);
+function fact(name, number, comment) {
+  const values = [el("dd", { className: "number" }, number), el("dd", { className: "muted" }, comment)];
+  return el("div", {}, el("dt", {}, name), ...values);
+}
+
+/** Return why the campaign cannot continue and the remedy, as text; null if it can. */
+function problemOf(status) {
+  const failed = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
+  if (!failed) return null;
+  const remedy = status.objective ? "The table below has the reasons. Fix the objective"
+    : "Its learning rates are too high. Lower the upper bound of eta";
+  return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy} and start under another name.`;
+}
+
+function showProblem(changes) {
+  Object.assign(problems, changes);
+  const sentence = problems.drawing ?? problems.campaign;
+  elements.problem.hidden = !sentence;
+  setText(elements.problem, sentence ?? "");
+}
+
+/** Announce the progress to screen readers, but not too often. */
+function announce(status) {
+  if (status.state === "running" && performance.now() - announcedAt < ANNOUNCE_MS) return;
+  announcedAt = performance.now();
+  const newest = status.stages.findLast((stage) => stage.study_id != null);
+  const best = status.winner ? `; best ${formatValue(status.winner.value)}` : "";
+  const progress = newest ? `${newest.name}, ${countsOf(newest)}` : "no stage has started";
+  setText(elements.announcement, `${STATE_LABELS[status.state]}: ${progress}${best}`);
 }
 
 function drawLosses() {
-  tell(at["losses-of"], table.isBest() ? "The three best trials of each stage; tick others in the table below."
-    : `${plural(table.drawn().length, "chosen trial")}, ticked in the table below.`);
-  const chosen = table.drawn().flatMap(([study, number]) => [["study", study], ["number", number]]);
-  return draw.losses(table.isBest() ? [] : chosen);
+  const selected = table.selected();
+  setText(elements["losses-caption"], table.isDefault()
+    ? "The three best trials of each stage. Tick others in the table below."
+    : `The ${plural(selected.length, "trial")} ticked in the table below.`);
+  return draw.losses(table.isDefault() ? [] : selected.flatMap(([study, number]) => [["study", study], ["number", number]]));
 }
 
-async function reported(work) {
+/** Wait for a drawing; show its error, or remove the error of the last drawing. */
+async function showErrors(drawing) {
   try {
-    await work;
-    complain({ drawing: null });
+    await drawing;
+    showProblem({ drawing: null });
   } catch (error) {
-    complain({ drawing: error.message });
+    showProblem({ drawing: error.message });
   }
 }
 
-const refresh = unhurried(async () => {
-  await reported(Promise.all([drawMap(), draw.best(), drawLosses(), table.refresh()]));
-  if (!listening && at.map.on) {
-    listening = true;
-    [at.map, at["best-so-far"]].forEach((place) => onTrial(place, table.toggle));
+const refresh = throttled(async () => {
+  await showErrors(Promise.all([drawMap(), draw.best(), drawLosses(), table.refresh()]));
+  if (!clickable && elements.map.on) { // Plotly adds `on` with the first drawing
+    clickable = true;
+    [elements.map, elements["best-so-far"]].forEach((plot) => onTrialClick(plot, table.toggle));
   }
 });
 
-/** Return a function that runs another one at a time and once in a while, and once more if called meanwhile. */
-function unhurried(work) {
+/** Return a function that runs `work` at most once at a time and once in REDRAW_MS, and again if called meanwhile. */
+function throttled(work) {
   let busy = false, again = false;
   return async function run() {
     again = busy;
@@ -154,41 +177,41 @@ function unhurried(work) {
     setTimeout(() => {
       busy = false;
       if (again) run();
-    }, LEAST_MS);
+    }, REDRAW_MS);
   };
 }
 
-/** Hear of the campaign until the page is left or hidden: a browser keeps few connections to one server. */
-function listen() {
+/** Receive events until the page is left or hidden: a browser opens few connections to one server. */
+function connect() {
   if (source || document.hidden) return;
   source = new EventSource(`${api}/events`);
   source.addEventListener("status", (event) => {
-    live("live", "live");
+    showConnection("live", "live");
     show(JSON.parse(event.data));
     refresh();
   });
   source.addEventListener("error", () => {
-    live("lost", "connection lost, trying again");
-    if (source?.readyState === EventSource.CLOSED) { // refused, not cut: the browser does not try again by itself
-      stop();
-      reported(ask(api));
-      setTimeout(listen, RETRY_MS);
+    showConnection("lost", "connection lost, trying again");
+    if (source?.readyState === EventSource.CLOSED) { // the server refused: the browser does not connect again
+      disconnect();
+      showErrors(fetchJson(api));
+      setTimeout(connect, RECONNECT_MS);
     }
   });
 }
 
-function stop() {
+function disconnect() {
   source?.close();
   source = null;
 }
 
-function live(is, text) {
-  at.live.dataset.is = is;
-  tell(at.live, text);
+function showConnection(state, text) {
+  elements.live.dataset.state = state;
+  setText(elements.live, text);
 }
 
-document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
-addEventListener("pagehide", stop);
-addEventListener("pageshow", listen);
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", connect);
 document.addEventListener("theme", () => source && refresh());
-listen();
+connect();

@@ -1,37 +1,37 @@
 /** The list of campaigns in the storage. */
 
-import { ask, duration, el, plural, STATES, tell } from "./page.js";
+import { el, fetchJson, formatDuration, plural, setText, STATE_LABELS } from "./shared.js";
 
-const EVERY_MS = 5000;
-const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((part) => [part.id, part]));
+const REFRESH_MS = 5000;
+const elements = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 let shown = "";
 
-function card(campaign) {
-  const sum = (kind) => campaign.stages.reduce((all, stage) => all + stage[kind], 0);
-  const ended = sum("trials") - sum("waiting") - sum("running");
+function campaignCard(campaign) {
+  const sum = (kind) => campaign.stages.reduce((total, stage) => total + stage[kind], 0);
+  const finished = sum("trials") - sum("waiting") - sum("running");
   const link = el("a", { href: `/campaigns/${encodeURIComponent(campaign.campaign)}` }, campaign.campaign);
   return el("li", { className: "card" },
     el("div", { className: "headline" }, el("h2", {}, link),
-      el("span", { className: "chip", data: { is: campaign.state } }, STATES[campaign.state])),
-    el("p", {}, `${ended} of ${plural(sum("trials"), "trial")} ended, ${duration(campaign.seconds)}`),
-    el("p", { className: "soft" }, campaign.stages.map((stage) => stage.name).join(" → ")));
+      el("span", { className: "chip", data: { state: campaign.state } }, STATE_LABELS[campaign.state])),
+    el("p", {}, `${finished} of ${plural(sum("trials"), "trial")} finished, ${formatDuration(campaign.seconds)}`),
+    el("p", { className: "muted" }, campaign.stages.map((stage) => stage.name).join(" → ")));
 }
 
 async function refresh() {
   try {
-    const { campaigns, problems } = await ask("/api/v1/campaigns");
-    at.problem.hidden = true;
-    at.none.hidden = campaigns.length > 0;
-    at.problems.hidden = !problems.length;
-    at.problems.replaceChildren(...problems.map((problem) => el("li", {}, problem)));
-    const now = JSON.stringify(campaigns);
-    if (now !== shown) at.campaigns.replaceChildren(...campaigns.map(card));
-    shown = now;
+    const { campaigns, problems } = await fetchJson("/api/v1/campaigns");
+    elements.problem.hidden = true;
+    elements.none.hidden = campaigns.length > 0;
+    elements.problems.hidden = !problems.length;
+    elements.problems.replaceChildren(...problems.map((problem) => el("li", {}, problem)));
+    const current = JSON.stringify(campaigns);
+    if (current !== shown) elements.campaigns.replaceChildren(...campaigns.map(campaignCard));
+    shown = current;
   } catch (error) {
-    at.problem.hidden = false;
-    tell(at.problem, error.message);
+    elements.problem.hidden = false;
+    setText(elements.problem, error.message);
   }
 }
 
-setInterval(() => document.hidden || refresh(), EVERY_MS);
+setInterval(() => document.hidden || refresh(), REFRESH_MS);
 refresh();

@@ -1,28 +1,29 @@
-/** The figures: Plotly's, made by the server, drawn anew in place. */
+/** The figures: the server makes them for Plotly, which updates them in place. */
 
-import { ask, el } from "./page.js";
+import { el, fetchJson } from "./shared.js";
 /* global Plotly */
 
-const touch = matchMedia("(pointer: coarse)"); // a finger scrolls the page; it must not be caught by a plot's zoom
+const touch = matchMedia("(pointer: coarse)"); // a finger scrolls the page, so a plot must not zoom under it
 const narrow = matchMedia("(max-width: 44rem)");
 
 /**
- * Return a function that draws a figure into an element, from an address with the theme added; each call draws what is
- * true now. Zoom and hidden traces stay. Where the server has nothing to draw, `empty` stands instead.
+ * Return a function that fetches a figure and draws it into an element. The function takes further query parameters.
+ *
+ * Zoom and hidden traces stay as they are. If the figure has no points, the text `empty` takes its place.
  */
-export function figureIn(place, address, empty) {
-  const told = el("p", { className: "empty", hidden: true }, empty);
-  place.after(told);
-  let turn = 0;
-  return async function draw(more = []) {
-    const mine = ++turn;
-    const query = new URLSearchParams([["theme", document.documentElement.dataset.theme], ...more]);
-    const figure = await ask(`${address}?${query}`);
-    if (mine !== turn) return; // asked again meanwhile
-    const bare = figure.data.every((trace) => trace.x.length === 0);
-    told.hidden = !bare;
-    place.classList.toggle("bare", bare);
-    await Plotly.react(place, ...fitted(figure), {
+export function figureIn(container, address, empty) {
+  const notice = el("p", { className: "empty", hidden: true }, empty);
+  container.after(notice);
+  let newest = 0;
+  return async function draw(parameters = []) {
+    const request = ++newest;
+    const query = new URLSearchParams([["theme", document.documentElement.dataset.theme], ...parameters]);
+    const figure = await fetchJson(`${address}?${query}`);
+    if (request !== newest) return; // a newer request is under way
+    const isEmpty = figure.data.every((trace) => trace.x.length === 0);
+    notice.hidden = !isEmpty;
+    container.classList.toggle("no-data", isEmpty);
+    await Plotly.react(container, ...fitted(figure), {
       responsive: true, displaylogo: false, displayModeBar: touch.matches ? false : "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     });
@@ -30,16 +31,16 @@ export function figureIn(place, address, empty) {
 }
 
 /** Call a function with the study and number of each trial that is clicked in a figure. */
-export function onTrial(place, chosen) {
-  place.on("plotly_click", ({ points }) => {
+export function onTrialClick(container, callback) {
+  container.on("plotly_click", ({ points }) => {
     const [study, number] = points[0].customdata ?? [];
-    if (study !== undefined) chosen(study, number);
+    if (study !== undefined) callback(study, number);
   });
 }
 
-/** Fit a layout to the screen: on a phone there is room for few words beside the points. */
+/** Return a figure's data and layout, fitted to the screen: a phone has little room for text. */
 function fitted({ data, layout }) {
-  const axes = [layout.xaxis, layout.yaxis].map((axis) => axis?.title?.text).join(); // other axes have no such zoom
+  const axes = [layout.xaxis, layout.yaxis].map((axis) => axis?.title?.text).join(); // a zoom holds for its axes only
   const fit = { uirevision: axes, autosize: true, dragmode: touch.matches ? false : "zoom" };
   if (!narrow.matches) return [data, { ...layout, ...fit }];
   const bars = data.map((trace) => trace.marker?.colorbar).filter(Boolean);

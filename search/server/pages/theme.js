@@ -1,48 +1,48 @@
-/* Light or dark: as the system is set, until this page is told otherwise. Runs before the first paint. */
+/* The theme, light or dark: the system's until the user chooses another. Runs before the first paint. */
 "use strict";
 (() => {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const other = { light: "dark", dark: "light" };
+  const opposite = { light: "dark", dark: "light" };
 
-  function kept() {
+  function savedTheme() {
     try {
       return localStorage.getItem("theme");
-    } catch { // storage is off: the choice then lasts as long as the page
+    } catch { // storage is disabled: the choice lasts as long as the page
       return null;
     }
   }
 
-  function keep(theme) {
+  function saveTheme(theme) {
     try {
       localStorage.setItem("theme", theme);
-    } catch { /* as above */ }
+    } catch { /* storage is disabled */ }
   }
 
-  function chosen() {
-    return other[kept()] ? kept() : system.matches ? "dark" : "light";
+  function currentTheme() {
+    return opposite[savedTheme()] ? savedTheme() : system.matches ? "dark" : "light";
   }
 
-  function show(theme) {
+  function showTheme(theme) {
     root.dataset.theme = theme;
-    label();
+    labelButton();
     document.dispatchEvent(new Event("theme"));
   }
 
-  function label() {
+  function labelButton() {
     const button = document.getElementById("theme");
     button.textContent = root.dataset.theme === "dark" ? "Light" : "Dark";
     button.setAttribute("aria-label", `${button.textContent} theme`);
   }
 
-  root.dataset.theme = chosen();
-  system.addEventListener("change", () => show(chosen()));
+  root.dataset.theme = currentTheme();
+  system.addEventListener("change", () => showTheme(currentTheme()));
   document.addEventListener("DOMContentLoaded", () => {
-    label();
+    labelButton();
     document.getElementById("theme").addEventListener("click", () => {
-      const next = other[root.dataset.theme];
-      keep(next);
-      show(next);
+      const theme = opposite[root.dataset.theme];
+      saveTheme(theme);
+      showTheme(theme);
     });
   });
 })();

@@ -1,115 +1,118 @@
-/** The winner: its point, what its value is worth, its final training, and the commands to go on with. */
+/** The winner's card: its point, its value, the finalists, the final training, and commands for what to do next. */
 
-import { duration, el, percent, plural, points, quantity, valued } from "./page.js";
+import { el, formatDifference, formatDuration, formatParameter, formatPercent, formatValue, plural } from "./shared.js";
 
-/** Return what stands in the winner's card. */
-export function winnerOf(status) {
-  const point = status.winner ? pointOf(status) : [noneYet(status)];
-  return [...point, ...finalistsOf(status), ...finalOf(status.final),
-    ...status.trainings.flatMap((training) => finalOf(training, `Trained from its export: trial ${training.number} of ${training.study}`)), ...commandsOf(status)];
+/** Return the elements of the winner's card. */
+export function winnerCard(status) {
+  const winner = status.winner ? winnerOf(status) : [noWinner(status)];
+  const trainings = status.trainings.flatMap((training) =>
+    trainingOf(training, `Training of trial ${training.number} of ${training.study} from its export`));
+  const final = status.final ? trainingOf(status.final, "Final training") : [];
+  return [...winner, ...finalistsOf(status), ...final, ...trainings, ...commandsOf(status)];
 }
 
-function noneYet(status) {
-  const ended = status.confirm ? status.confirm.verdict : "No trial completed, so nothing won.";
-  const waits = status.state === "failed" || status.confirm ? ended : "No trial has completed yet.";
-  return el("p", { className: "soft" }, waits);
+function noWinner(status) {
+  const failed = status.state === "failed" ? "No trial completed, so there is no winner." : "No trial has completed yet.";
+  return el("p", { className: "muted" }, status.confirm?.verdict ?? failed);
 }
 
-function pointOf(status) {
+function winnerOf(status) {
   const { winner } = status;
   const searched = status.stages.filter((stage) => !stage.finalists);
   const completed = searched.reduce((sum, stage) => sum + stage.completed, 0);
-  const from = status.stages.find((stage) => stage.name === winner.stage);
-  const trial = el("a", { href: `${from.dashboard}/trials?numbers=${winner.number}` },
+  const stage = status.stages.find((stage) => stage.name === winner.stage);
+  const trial = el("a", { href: `${stage.dashboard}/trials?numbers=${winner.number}` },
     `trial ${winner.number} of ${winner.stage}`);
-  const point = status.searched.map(({ name, symbol }) => el("span", {}, `${symbol} = ${quantity(winner.params[name])}`));
+  const point = status.searched.map(({ name, symbol }) => el("span", {}, `${symbol} = ${formatParameter(winner.params[name])}`));
   return [
     el("p", { className: "point" }, ...point),
-    el("p", {}, `${valued(winner.value)}${onImages(status)}, `, trial, `, seed ${winner.seed}.`),
-    el("p", { className: "soft" }, status.confirm ? status.confirm.verdict : completed > 1
-      ? `It is the highest of ${completed} values, hence an optimistic one.` : "It is the only value so far."),
+    el("p", {}, `${formatValue(winner.value)}${imagesOf(status)}, `, trial, `, seed ${winner.seed}.`),
+    el("p", { className: "muted" }, status.confirm ? status.confirm.verdict : completed > 1
+      ? `It is the highest of ${completed} values, and therefore optimistic.` : "It is the only value so far."),
   ];
 }
 
-function onImages({ objective, winner, validation_images: images }) {
+function imagesOf({ objective, winner, validation_images: images }) {
   return objective ? "" : ` on the validation images${errorOf(winner.value, images)}`;
 }
 
-/** Return one standard error of an accuracy over so many images, where that is known. */
+/** Return the standard error of an accuracy as text; "" if the number of images is unknown. */
 function errorOf(accuracy, images) {
   if (!images) return "";
-  const error = percent(Math.sqrt(accuracy * (1 - accuracy) / images), 1);
+  const error = formatPercent(Math.sqrt(accuracy * (1 - accuracy) / images), 1);
   return ` (± ${error}, one standard error of ${images.toLocaleString("en")} images)`;
 }
 
-/** Return the finalists' table: what each came to on fresh seeds, and how often it would be the best. */
+/** Return the finalists' table: the mean of each on fresh seeds, and how often it would be the best. */
 function finalistsOf({ confirm, objective }) {
   if (!confirm) return [];
   const cell = (text) => el("td", { className: "number" }, text);
   const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
     el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`),
-    cell(confirmed ? `${valued(confirmed.mean)} ± ${points(confirmed.high - confirmed.mean)}` : "failed"),
-    cell(percent(best, 0)));
+    cell(confirmed ? `${formatValue(confirmed.mean)} ± ${formatDifference(confirmed.high - confirmed.mean)}` : "failed"),
+    cell(formatPercent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
-  const head = ["finalist", objective ? "value" : "accuracy", "best"].map((name, i) => el("th", { scope: "col", className: i ? "number" : "" }, name));
+  const headings = ["finalist", objective ? "value" : "accuracy", "best"].map((name, i) =>
+    el("th", { scope: "col", className: i ? "number" : "" }, name));
+  const caption = `${objective ? "Value" : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
+    + "interval, and how often it is the best when the seeds are resampled";
   return [
-    el("h3", {}, "Trained again"),
-    el("table", {}, el("caption", {}, `${objective ? "Value" : "Validation accuracy"} on ${seeds}, the same for all: mean, 95 % interval, and how `
-      + "often it is the best when the seeds are drawn anew"),
-    el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...confirm.finalists.map(row))),
-    ...(confirm.optimism === null ? [] : [el("p", { className: "soft" },
+    el("h3", {}, "Finalists"),
+    el("table", {}, el("caption", {}, caption),
+      el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...confirm.finalists.map(row))),
+    ...(confirm.optimism === null ? [] : [el("p", { className: "muted" },
       `The search’s best value was ${confirm.optimism < 0 ? "too low" : "too high"} by `
-      + `${points(Math.abs(confirm.optimism))}${objective ? "" : " points"}.`)]),
+      + `${formatDifference(Math.abs(confirm.optimism))}${objective ? "" : " points"}.`)]),
   ];
 }
 
-function finalOf(final, title = "Final training") {
-  if (!final) return [];
+function trainingOf(training, title) {
   const row = (name, accuracy) =>
-    el("tr", {}, el("th", { scope: "row" }, name), el("td", { className: "number" }, percent(accuracy)));
+    el("tr", {}, el("th", { scope: "row" }, name), el("td", { className: "number" }, formatPercent(accuracy)));
+  const { epochs, seeds, seconds, reproduction, test } = training;
   return [
     el("h3", {}, title),
-    el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")}, ${plural(final.seeds.length, "seed")}, in `
-      + `${duration(final.seconds)}; accuracies`),
-      el("tbody", {}, row("training images", final.train_accuracy),
-        ...(final.on_validation ? [] : [row("validation images", final.validation_accuracy)]),
-        row("test images, used once at its end", final.test_accuracy),
-        ...(final.test ? [row("test images, all seeds together", final.ensemble_accuracy)] : []))),
-    el("p", { className: "soft" }, (final.test ? `Of the test images the mean of ${final.test.n} seeds, `
-      + `${percent(final.test.low)} to ${percent(final.test.high)} (95 %). ` : "")
-      + (final.reproduction.exact ? "The trial’s values were reproduced to the bit."
-        : `The trial’s values were reproduced to within ${(100 * final.reproduction.difference).toFixed(2)} points.`)),
+    el("table", {}, el("caption", {}, `Accuracies after ${plural(epochs, "epoch")}; ${plural(seeds.length, "seed")}, `
+      + `trained in ${formatDuration(seconds)}`),
+      el("tbody", {}, row("training images", training.train_accuracy),
+        ...(training.on_validation ? [] : [row("validation images", training.validation_accuracy)]),
+        row("test images, used once, at the end", training.test_accuracy),
+        ...(test ? [row("test images, ensemble of all seeds", training.ensemble_accuracy)] : []))),
+    el("p", { className: "muted" }, (test ? `The 95 % interval of the test accuracy over ${test.n} seeds is `
+      + `${formatPercent(test.low)} to ${formatPercent(test.high)}. ` : "")
+      + (reproduction.exact ? "The trial’s values were reproduced to the bit."
+        : `The trial’s values were reproduced to within ${(100 * reproduction.difference).toFixed(2)} points.`)),
   ];
 }
 
 function commandsOf(status) {
   const name = /^[\w.-]+$/.test(status.campaign) ? status.campaign : `'${status.campaign.replaceAll("'", "'\\''")}'`;
   const commands = {
-    running: { "Help it from another terminal": `coarsefine worker ${name}` },
-    interrupted: { "Take it to its end; give its file, if it is no preset": `coarsefine run ${name}` },
-    failed: { "See how its trials ended": `coarsefine status ${name}` },
+    running: { "Add a worker from another terminal": `coarsefine worker ${name}` },
+    interrupted: { "Finish the search; give its file if it is no preset": `coarsefine run ${name}` },
+    failed: { "Show how its trials ended": `coarsefine status ${name}` },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
-      ...(status.objective ? {} : { "Write the winner into one file, to train it elsewhere": `coarsefine export ${name}` }),
-      "Tell its story in one file that opens anywhere": `coarsefine report ${name}`,
-      "As JSON, for a script": `coarsefine best ${name} --json`,
+      ...(status.objective ? {} : { "Export the winner to a file, to train it elsewhere": `coarsefine export ${name}` }),
+      "Write a report as one HTML file": `coarsefine report ${name}`,
+      "Print the best trials as JSON, for a script": `coarsefine best ${name} --json`,
     },
   }[status.state];
-  return [el("h3", {}, "Go on"), ...Object.entries(commands).map(([what, text]) => command(what, text))];
+  return [el("h3", {}, "Next steps"), ...Object.entries(commands).map(([purpose, text]) => commandOf(purpose, text))];
 }
 
-function command(what, text) {
+function commandOf(purpose, text) {
   const code = el("code", {}, text);
   const copy = el("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
   copy.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
       copy.textContent = "Copied";
-    } catch { // without HTTPS browsers let only this machine's own pages copy
+    } catch { // browsers allow copying only over HTTPS or from this machine
       getSelection().selectAllChildren(code);
       copy.textContent = "Selected";
     }
     setTimeout(() => { copy.textContent = "Copy"; }, 2000);
   });
-  return el("div", {}, el("p", { className: "soft" }, what), el("div", { className: "command" }, code, copy));
+  return el("div", {}, el("p", { className: "muted" }, purpose), el("div", { className: "command" }, code, copy));
 }

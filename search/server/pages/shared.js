@@ -1,0 +1,73 @@
+/** What all pages use: making elements, formatting numbers, requests. Data becomes text, never markup. */
+
+/** Make an element with properties, `data-` attributes and children. Strings among the children stay text. */
+export function el(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "data") Object.assign(element.dataset, value);
+    else if (name.startsWith("aria-") || name === "role" || name === "scope") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Set an element's text if it differs, so that screen readers do not read an unchanged text again. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export const formatPercent = (share, digits = 2) => `${(100 * share).toFixed(digits)}\u00a0%`;
+let inPercent = true;
+
+/** Format values as percentages, or as plain numbers if they come from a user's objective. */
+export function setPercent(now) {
+  inPercent = now;
+}
+
+/** Format a trial's value. */
+export const formatValue = (value) => inPercent ? formatPercent(value) : String(Number(value.toPrecision(5)));
+/** Format a difference of two trials' values, in percentage points without a unit if they are percentages. */
+export const formatDifference = (value) => inPercent ? (100 * value).toFixed(2) : formatValue(value);
+
+export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+/** Format a hyperparameter: 0.0286, 1.5 × 10⁻⁴, 10⁸, 0, rbf. */
+export function formatParameter(value, digits = 4) {
+  const size = Math.abs(value);
+  if (typeof value !== "number" || value === 0) return String(value);
+  if (size >= 0.001 && size < 1e5) return String(Number(value.toPrecision(digits)));
+  const [mantissa, exponent] = value.toExponential(digits - 1).split("e").map(Number);
+  const power = [...String(exponent)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+  return mantissa === 1 ? `10${power}` : `${mantissa}\u00a0×\u00a010${power}`;
+}
+
+/** Format seconds: 8 s, 4 min 36 s, 2 h 5 min. */
+export function formatDuration(seconds) {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${seconds < 10 ? Number(seconds.toFixed(1)) : whole}\u00a0s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}\u00a0min ${whole % 60}\u00a0s`;
+  return `${Math.floor(whole / 3600)}\u00a0h ${Math.floor((whole % 3600) / 60)}\u00a0min`;
+}
+
+/** Return the JSON at an address; throw an `Error` whose message is a sentence for people. */
+export async function fetchJson(address) {
+  let response;
+  try {
+    response = await fetch(address, { headers: { accept: "application/json" } });
+  } catch {
+    throw new Error("The server does not answer. Is coarsefine serve still running?");
+  }
+  if (response.ok) return response.json();
+  if (response.status === 401) throw new Error("Your sign-in has expired. Reload this page to sign in again.");
+  const body = await response.json().catch(() => ({}));
+  const detail = typeof body.detail === "string" ? body.detail : null;
+  throw new Error(detail ?? `The server answered ${response.status} to ${address}.`);
+}
+
+export const STATE_LABELS = {
+  running: "training",
+  interrupted: "not finished, no worker is training",
+  failed: "failed",
+  done: "done",
+};
