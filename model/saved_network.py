@@ -1,6 +1,5 @@
 """Trained networks to and from disk: plain arrays in one `.npz`, nothing pickled."""
 
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
+from coarsefine.model.files import atomic_file
 from coarsefine.model.network import Floats, Parameters, forward
 
 _CHUNK = 1000
@@ -58,21 +58,13 @@ class Network:
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
 
     def save(self, path: Path) -> None:
-        """Write the file whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}-new-{os.getpid()}")
+        """Write the file atomically; raise `OSError` where that fails."""
         arrays = {name: getattr(self.theta, name) for name in Parameters.names()}
-        try:
-            with new.open("wb") as file:
-                np.savez(
-                    file, allow_pickle=False, **arrays, mean=self.mean, scale=np.array(self.scale),
-                    shape=np.array(self.shape, np.int64), classes=np.array(self.classes),
-                )  # fmt: skip
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        with atomic_file(path) as file:
+            np.savez(
+                file, allow_pickle=False, **arrays, mean=self.mean, scale=np.array(self.scale),
+                shape=np.array(self.shape, np.int64), classes=np.array(self.classes),
+            )  # fmt: skip
 
     @classmethod
     def load(cls, path: Path) -> Self:

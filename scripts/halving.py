@@ -21,7 +21,7 @@ from coarsefine import Campaign, run
 from coarsefine.search.campaign.schema import Narrow
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 _EPOCHS = 10
 

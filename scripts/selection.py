@@ -22,7 +22,7 @@ from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, choose_finalists, judge
 from coarsefine.search.results.study import find_studies, point_of, value_of, verdict_of
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,26 +8,21 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-import psutil
 
 from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
 from coarsefine.model.datasets.split import NORMALISATION, Dataset, Kept
 from coarsefine.model.errors import CacheError
+from coarsefine.model.files import remove_leftovers, temporary_file
 
 VARIABLE = "COARSEFINE_CACHE"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_ABANDONED_SECONDS = 3600
-"""Writing takes seconds: an unfinished file older than this is nobody's, though its process number is in use again."""
 
 
 def cache_folder() -> Path:
@@ -83,8 +78,8 @@ def reopen(kept: Kept) -> Dataset | None:
 
 def _keep(dataset: Dataset, path: Path) -> Dataset:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
-    with _unfinished(path) as new:
+    remove_leftovers(path.parent)
+    with temporary_file(path) as new:
         write_mapped(new, dataset)
         ours = open_mapped(new)  # what can be read back is what was meant
         try:
@@ -93,29 +88,6 @@ def _keep(dataset: Dataset, path: Path) -> Dataset:
             new.replace(path)
     assert ours.kept is not None, "what is mapped is kept"  # noqa: S101
     return replace(ours, kept=replace(ours.kept, path=path))
-
-
-@contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
-    new = path.with_name(f"{path.name}-{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        yield new
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left; a file that cannot be removed, such as another user's, stays."""
-    for leftover in folder.glob("*.data-*-*.part"):
-        with suppress(OSError):
-            if _is_abandoned(leftover):
-                leftover.unlink()
-
-
-def _is_abandoned(unfinished: Path) -> bool:
-    pid = unfinished.name.rsplit("-", 2)[1]
-    age = time.time() - unfinished.stat().st_mtime
-    return age > _ABANDONED_SECONDS or (pid.isdigit() and not psutil.pid_exists(int(pid)))
 
 
 def _told(folder: Path, dataset: Dataset, error: OSError | CacheError) -> str:

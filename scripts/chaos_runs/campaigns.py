@@ -18,7 +18,7 @@ import psutil
 from chaos_runs.places import Place
 from coarsefine import Campaign, run
 from coarsefine.search.results.study import find_studies
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 _HEAD = (
     "name = 'chaos'\nseed = {seed}\n[data]\ndataset = 'digits'\n"

@@ -14,7 +14,7 @@ from typing import Any
 
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.results import study as studies
-from coarsefine.search.storage import lease_queue
+from coarsefine.search.storage import study_writer
 from coarsefine.search.storage.optuna_storage import Storage
 
 
@@ -62,7 +62,7 @@ def _around_writing(*, before: bool) -> None:
 
 
 def _during_writing() -> None:
-    opening, write = Storage.open_study, lease_queue.write_slots
+    opening, write = Storage.open_study, study_writer.write_slots
     now: list[str] = []
 
     def open_study(storage: Storage, name: str, *rest: Any) -> None:
@@ -77,7 +77,7 @@ def _during_writing() -> None:
         write(connection, study, space, slots)
 
     Storage.open_study = open_study
-    lease_queue.write_slots = write_slots
+    study_writer.write_slots = write_slots
 
 
 def _around_final(*, during: bool) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 from chaos_runs.findings import Plan, Row
 from chaos_runs.trivial import ProcessResult, Trivial, at_once, open_stage, timed, worker_of
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 _RACERS, _WORKERS = 16, 4
 _STACKS = (8, 1)
@@ -41,7 +41,7 @@ def race(plan: Plan, database: str) -> list[Row]:
 def _claim_all(barrier: Any, location: Location, study: int, trials: int, stack: int, workers: int) -> ProcessResult:
     storage = open_storage(location, writing=True)
     result = ProcessResult(0.0)
-    storage.claim = timed(storage.claim, result.claims)  # type: ignore[method-assign]
+    storage.queue.claim = timed(storage.queue.claim, result.claims)  # type: ignore[method-assign]
     worker = worker_of(storage, study, trials, Trivial(), stack, workers)
     worker.on_claimed = result.numbers.extend
     barrier.wait(120)

@@ -12,7 +12,8 @@ from chaos_runs.places import Place
 from coarsefine.search.campaign.dimension import LogUniform
 from coarsefine.search.campaign.halving import NO_HALVING
 from coarsefine.search.campaign.space import Point, Space
-from coarsefine.search.storage.optuna_storage import Storage, create_storage
+from coarsefine.search.storage.opening import create_storage
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import Checkpoints, State
 from coarsefine.search.training.objective import EpochReport

@@ -14,7 +14,8 @@ from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
 from chaos_runs.trivial import Trivial, open_stage, worker_of
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.optuna_storage import Storage, open_storage
+from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record
 
 _SLOTS, _HELD, _EPOCHS = 8, 4, 6
@@ -84,7 +85,7 @@ def _be_zombie(location: Location, study: int, epoch: int, queue: Any) -> None:
                 os.kill(os.getpid(), signal.SIGSTOP)
 
     storage = open_storage(location, writing=True, lease_seconds=_LEASE_SECONDS)
-    record, renew = storage.record, storage.renew
+    record, renew = storage.queue.record, storage.queue.renew
 
     def renewed() -> None:
         with renewing:
@@ -95,7 +96,7 @@ def _be_zombie(location: Location, study: int, epoch: int, queue: Any) -> None:
         refused.extend(lost)
         return lost
 
-    storage.record, storage.renew = noting, renewed  # type: ignore[method-assign]
+    storage.queue.record, storage.queue.renew = noting, renewed  # type: ignore[method-assign]
     worker_of(storage, study, _SLOTS, Trivial(_ZOMBIES, _EPOCHS, after), _HELD, workers=_SLOTS // _HELD).work()
     queue.put(len(refused))
 
@@ -105,7 +106,7 @@ def _inherit(heir: Storage, study: int) -> list[Claim]:
     claims: list[Claim] = []
 
     def inherited() -> bool:
-        claims.extend(heir.claim(study, _SLOTS))
+        claims.extend(heir.queue.claim(study, _SLOTS))
         return any(claim.attempt > 1 for claim in claims)
 
     until(inherited, 60)
@@ -115,7 +116,7 @@ def _inherit(heir: Storage, study: int) -> list[Claim]:
 def _end(heir: Storage, claims: list[Claim]) -> list[Claim]:
     steps = dict.fromkeys(range(1, _EPOCHS + 1), _HEIRS)
     attrs = {"train_loss": [_HEIRS], "validation_loss": [_HEIRS]}
-    return heir.record([Record(claim, steps, _HEIRS, attrs, TrialState.COMPLETE) for claim in claims], claims)
+    return heir.queue.record([Record(claim, steps, _HEIRS, attrs, TrialState.COMPLETE) for claim in claims], claims)
 
 
 def _written(place: Place, study: int, claims: list[Claim]) -> list[str]:

@@ -10,7 +10,8 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.results.study import find_studies, open_study
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import Storage, create_storage
+from coarsefine.search.storage.opening import create_storage
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record
 from coarsefine.search.training.identity import fingerprint
 from coarsefine.search.training.images import load_images
@@ -57,8 +58,8 @@ def _open(storage: Storage, campaign: Campaign, place: int, images: Dataset) -> 
 def _end(storage: Storage, campaign: Campaign, place: int) -> None:
     study = find_studies(storage, campaign.name)[campaign.study_name(campaign.stage[place])]
     drawn = random.Random(place)  # noqa: S311
-    while claims := storage.claim(study.id, _AT_ONCE):
-        storage.record([_record(claim, drawn) for claim in claims], claims)
+    while claims := storage.queue.claim(study.id, _AT_ONCE):
+        storage.queue.record([_record(claim, drawn) for claim in claims], claims)
 
 
 def _record(claim: Claim, drawn: random.Random) -> Record:

@@ -13,7 +13,7 @@ from coarsefine.search.network.train import final_settings_for, train
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import Study, find_studies
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 from reproduction.plan import NARROWED, Plan
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from coarsefine.search.errors import WorkersFailed
 from coarsefine.search.files import write_atomic
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import create_storage
+from coarsefine.search.storage.opening import create_storage
 from reproduction import campaigns, evidence
 from reproduction.plan import FIXED, HIDDEN, NARROWED, PRESET, Plan
 

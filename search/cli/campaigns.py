@@ -57,7 +57,7 @@ def run(
     from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.optuna_storage import storage_exists
+    from coarsefine.search.storage.opening import storage_exists
     from coarsefine.search.terminal import status_tables
 
     wanted, location = Campaign.load(campaign), locate(storage)

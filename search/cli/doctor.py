@@ -19,7 +19,7 @@ from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import campaign_names
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.optuna_storage import open_storage, server_version, storage_exists
+from coarsefine.search.storage.opening import open_storage, server_version, storage_exists
 from coarsefine.search.training import checkpoints
 from coarsefine.search.training.images import VARIABLE, read_images
 

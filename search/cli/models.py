@@ -48,7 +48,7 @@ def export(
     from coarsefine.search.network.export import export_trial, export_winner, trial_of, winner_of, write_export
     from coarsefine.search.results.status import read_studies
     from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.optuna_storage import open_storage
+    from coarsefine.search.storage.opening import open_storage
 
     if form != "file" and output is not None:
         raise UsageError(f"--as {form} goes to stdout: --output {output} is not used. Leave it out.")

@@ -15,7 +15,7 @@ def read(storage: str, campaign: str | None) -> "Status":
     """Return how a campaign stands; of the only one where none is named."""
     from coarsefine.search.results.status import read_status
     from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.optuna_storage import open_storage
+    from coarsefine.search.storage.opening import open_storage
 
     opened = open_storage(locate(storage))
     try:

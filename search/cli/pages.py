@@ -28,7 +28,7 @@ def report(
     """Write the story of a campaign as one HTML file that opens offline."""
     from coarsefine.search.report import write_report
     from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.optuna_storage import open_storage
+    from coarsefine.search.storage.opening import open_storage
     from coarsefine.search.terminal import status_tables
 
     opened = open_storage(locate(storage))

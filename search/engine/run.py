@@ -18,7 +18,7 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import Status, read_status, status_of
 from coarsefine.search.results.study import find_studies, refuse_empty
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import create_storage, open_storage, storage_exists
+from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.workload import load_workload
 
@@ -75,7 +75,7 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.fingerprint()})
-        status = status_of(campaign.name, location.shown, studies, storage.count_training) if studies else None
+        status = status_of(campaign.name, location.shown, studies, storage.queries.count_training) if studies else None
     return status if status is not None and status.state == "done" else None
 
 

@@ -29,7 +29,8 @@ from coarsefine.search.results.study import (
     refuse_empty,
 )
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import Storage, open_storage
+from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoints
 from coarsefine.search.training.identity import fingerprint, refuse_other
@@ -118,13 +119,14 @@ class StageLoop:
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         progress = StageProgress(self.storage, study, self.campaign, stage, self.found.get(study.name))
-        status = status_of(self.campaign.name, self.storage.location.shown, studies, self.storage.count_training)
+        location, queries = self.storage.location, self.storage.queries
+        status = status_of(self.campaign.name, location.shown, studies, queries.count_training)
         self.observer.on_stage_opened(status, progress)
         return progress
 
     def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:
         """Report the progress of a stage until the workers of a pool have taken it to its end."""
-        while self.storage.count_unfinished(study.id):
+        while self.storage.queries.count_unfinished(study.id):
             if self.stop():
                 raise Interrupted("Stopped while workers train.")
             pool.wait(_WATCH_SECONDS)
@@ -136,7 +138,7 @@ class StageLoop:
         worker = self._worker(stage, study, progress)
         worker.work()
         waiting = False
-        while left := self.storage.count_unfinished(study.id):
+        while left := self.storage.queries.count_unfinished(study.id):
             if not waiting:
                 self.observer.on_message(f"Another process trains {left} slots of {study.name}: waiting for it.")
                 waiting = True

@@ -25,11 +25,11 @@ def train_winner(loop: StageLoop) -> None:
     study_id = loop.open(loop.campaign.stages[-1])[0].id
     waiting = False
     while read_final(loop.studies()) is None:
-        if loop.storage.acquire_once(study_id):
+        if loop.storage.once.acquire(study_id):
             try:
                 _train_and_record(loop, study_id)
             finally:
-                loop.storage.release_once(study_id)
+                loop.storage.once.release(study_id)
             continue
         if not waiting:
             loop.observer.on_message("Another process trains the winner: waiting for it.")
@@ -66,7 +66,7 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
         nonlocal renewed
         if time.monotonic() > renewed + loop.storage.lease_seconds / 4:
             renewed = time.monotonic()
-            if not loop.storage.acquire_once(study_id):
+            if not loop.storage.once.acquire(study_id):
                 raise StorageError("Another process took over the final training while this one was suspended.")
         observer.on_final_epoch(epoch, settings.epochs, accuracy)
 

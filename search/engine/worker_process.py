@@ -25,7 +25,7 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.workload import load_workload
 
 

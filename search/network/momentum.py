@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from coarsefine.model import Hyperparameters, Report, TrainingSettings, train
 from coarsefine.model.datasets import Dataset
-from coarsefine.search.storage import location
+from coarsefine.search.storage.error_messages import disk_errors
 
 RHOS = (0.0, 0.5, 0.9, 0.99)
 
@@ -72,6 +72,6 @@ def write_figure(curves: list[Curve], title: str, path: Path) -> None:
         figure.add_scatter(x=epochs, y=losses, mode="lines", name=f"ρ = {curve.rho:g}")
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="training loss", type="log")
-    with location.disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(figure.to_html(include_plotlyjs=True), "utf-8")

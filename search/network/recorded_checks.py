@@ -18,7 +18,7 @@ from coarsefine.search.network import momentum
 from coarsefine.search.results.status import read_studies
 from coarsefine.search.results.study import Study, campaign_of
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import images_attr, refuse_other, versions
 from coarsefine.search.training.images import load_images
 

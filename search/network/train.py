@@ -21,7 +21,7 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import read_final, training_key
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.optuna_storage import open_storage, storage_exists
+from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.training.images import load_images
 
 

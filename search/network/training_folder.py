@@ -12,16 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from coarsefine.model import Network
+from coarsefine.model.files import remove_leftovers
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.errors import UsageError
-from coarsefine.search.files import (
-    Arrays,
-    read_checksummed,
-    remove_leftovers,
-    unwritable,
-    write_atomic,
-    write_checksummed,
-)
+from coarsefine.search.files import Arrays, read_checksummed, unwritable, write_atomic, write_checksummed
 from coarsefine.search.network.export import text_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.model_card import card_of

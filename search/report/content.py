@@ -203,7 +203,7 @@ def read_story(storage: Storage, name: str | None) -> Story:
     Raises `UsageError` for a campaign that the storage does not hold, `CampaignError` for one that is none of ours.
     """
     name, studies = read_studies(storage, name)
-    status = status_of(name, storage.location.shown, studies, storage.count_training)
+    status = status_of(name, storage.location.shown, studies, storage.queries.count_training)
     first = next(iter(studies.values()))
     campaign, images = campaign_of(studies), Images.of(first)
     stages = tuple(

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.results.study import Study, point_of
-from coarsefine.search.storage.optuna_storage import Progress, Storage
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import FinishedTrial
+from coarsefine.search.storage.study_queries import Progress
 
 _WINDOW_SECONDS = 60.0
 """How far back a rate looks."""
@@ -56,10 +57,10 @@ class StageProgress:
 
     def snapshot(self) -> StageSnapshot:
         """Ask the storage how the stage stands: two short questions, and a third where trials ended."""
-        progress = self._storage.progress(self._id)
+        progress = self._storage.queries.progress(self._id)
         new: tuple[FinishedTrial, ...] = ()
         if progress.ended != len(self._endings):
-            found = self._storage.finished_trials(self._id, self._first_open())
+            found = self._storage.queries.finished_trials(self._id, self._first_open())
             new = tuple(ending for ending in found if ending.number not in self._endings)
             self._endings.update({ending.number: ending for ending in new})
         trained = progress.epochs + sum(ending.epochs for ending in self._endings.values())

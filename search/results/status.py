@@ -151,7 +151,7 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` for a campaign that the storage does not hold.
     """
     name, studies = read_studies(storage, name)
-    return status_of(name, storage.location.shown, studies, storage.count_training)
+    return status_of(name, storage.location.shown, studies, storage.queries.count_training)
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:

@@ -20,7 +20,7 @@ from coarsefine.search.server.snapshot_cache import SnapshotCache
 from coarsefine.search.server.snapshots import SnapshotReader
 from coarsefine.search.server.trial_reader import CachingStorage
 from coarsefine.search.storage.location import Location, read_only
-from coarsefine.search.storage.optuna_storage import check_storage
+from coarsefine.search.storage.opening import check_storage
 
 _OWN_PATHS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
 

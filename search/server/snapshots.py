@@ -128,7 +128,9 @@ class SnapshotReader:
         return self._slots[study_id]
 
     def _count_training(self, study_id: int) -> int:
-        return self._storage.count_training(study_id) if sa.inspect(self._storage.engine).has_table(lease.name) else 0
+        if not sa.inspect(self._storage.engine).has_table(lease.name):
+            return 0
+        return self._storage.queries.count_training(study_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the queue must say differently to SQLite and PostgreSQL: the clock, an upsert, the start of a transaction."""
+"""Where SQLite and PostgreSQL differ: the clock, upserts, the start of a transaction, connection options."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from coarsefine.search.storage.location import Location
 
 BUSY_SECONDS = 60
-"""How long a connection to SQLite waits for another's write before it gives up."""
+"""How long a connection to SQLite waits for another one's write before it gives up."""
 _STUCK_SECONDS = 60
-"""How long PostgreSQL lets a stopped process keep others from the rows it has locked."""
+"""How long PostgreSQL lets a stopped process keep its rows locked."""
 
 
 class Now(FunctionElement[float]):
@@ -49,7 +49,7 @@ def _compile_clock(element: Now | Utc, compiler: Any, **_: Any) -> str:
 
 @cache
 def upsert(backend: str, table: sa.Table, unique: tuple[str, ...], replaced: tuple[str, ...]) -> sa.Insert:
-    """Return the statement that inserts rows, and replaces columns of those that are there; built once."""
+    """Return a statement that inserts rows, or replaces these columns of rows that exist. It is built once."""
     statement = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
     return statement.on_conflict_do_update(
         index_elements=unique, set_={name: statement.excluded[name] for name in replaced}
@@ -57,20 +57,20 @@ def upsert(backend: str, table: sa.Table, unique: tuple[str, ...], replaced: tup
 
 
 def insert_once(backend: str, table: sa.Table, unique: str, row: dict[str, Any]) -> sa.Insert:
-    """Return the statement that inserts a row unless there is one, and waits for who is just inserting it."""
+    """Return a statement that inserts a row unless it exists, and waits for a transaction that is inserting it."""
     statement = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
     return statement.values(row).on_conflict_do_nothing(index_elements=[unique])
 
 
 @contextmanager
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction that may write, and commit it unless it fails."""
+    """Open a transaction for writing; commit it, or roll it back if an exception is raised."""
     if engine.dialect.name == "postgresql":
         with engine.begin() as connection:
             yield connection
         return
     # AUTOCOMMIT keeps SQLite's driver from opening a transaction of its own, which would start as a reader and
-    # fail on its first write if anyone else wrote in between.
+    # fail on its first write if another process wrote in between.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -82,14 +82,14 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def engine_options(location: Location) -> dict[str, Any]:
-    """Return what `create_engine` is told beside the URL."""
+    """Return the keyword arguments for `create_engine`."""
     if location.kind == "sqlite":
         return {"connect_args": {"timeout": BUSY_SECONDS}}
     given = sa.make_url(location.url).query
     stuck = f"-c idle_in_transaction_session_timeout={1000 * _STUCK_SECONDS}"
     settings = [stuck, "-c default_transaction_read_only=on"] if location.read_only else [stuck]
     options = {
-        # Without these a cut cable is noticed after two hours.
+        # Without these a broken network connection is noticed only after two hours.
         "connect_timeout": "10",
         "keepalives_idle": "20",
         "tcp_user_timeout": "30000",

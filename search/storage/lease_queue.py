@@ -1,242 +1,153 @@
-"""The queue's moves: each is a part of one transaction, which `optuna_storage` opens, fences and repeats if it is cut.
+"""The queue of slots: workers claim, record, renew and release them, and each slot is trained to its end exactly once.
 
-On PostgreSQL rows are locked in one order, leases before trials and by rising ids, and what another holds is skipped
-wherever it can be; so no two moves wait for each other.
+A claimed slot is RUNNING under a lease with an owner and an attempt number. Each step is one transaction. A record
+counts only under the lease it was claimed with, and the database's clock decides when a lease expires. A slot whose
+lease expired, or whose process is gone from this machine, can be claimed again. A transaction whose connection was cut
+is tried again as a whole: done twice, it leaves the same rows.
+
+On PostgreSQL rows are locked in one order, leases before trials and by rising ids, and rows that others have locked are
+skipped wherever possible, so that no two transactions wait for each other.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.space import Point
+from coarsefine.search.storage.database import Database
+from coarsefine.search.storage.dead_workers import take_back_slots
 from coarsefine.search.storage.dialect import Now, Utc, upsert
-from coarsefine.search.storage.parameters import parameter_rows, with_points
-from coarsefine.search.storage.slots import Claim, Owner, Record, Slot, is_gone
-from coarsefine.search.storage.tables import (
-    FINITE_STEP,
-    FINITE_VALUE,
-    FREE,
-    FREE_AMONG,
-    HELD,
-    HOLDERS,
-    LEFT_BEHIND,
-    REMEMBER,
-    RENEW,
-    STRAY,
-    attrs,
-    lease,
-    params,
-    rows_of,
-    steps,
-    trials,
-    values,
+from coarsefine.search.storage.free_slots import Companions, lock_free_slots
+from coarsefine.search.storage.lease_owner import Owner
+from coarsefine.search.storage.slots import Claim, Record, Slot
+from coarsefine.search.storage.study_writer import return_slots, write_records
+from coarsefine.search.storage.tables import lease, trials
+
+_HELD = (
+    sa.select(lease.c.trial_id, lease.c.attempt)
+    .join(trials, trials.c.trial_id == lease.c.trial_id)
+    .where(lease.c.owner == sa.bindparam("me"), trials.c.state == TrialState.RUNNING)
+    .order_by(lease.c.trial_id)
+    .with_for_update(of=lease)
 )
+"""The leases of a worker, locked in order, so that nobody takes the worker for dead while it records."""
 
-Companions = Callable[[int], Sequence[int]]
-"""Tells, of the first free slot's number, the numbers that go well with it: its own, and others."""
-_MOST_DEATHS = 3
-"""Attempts without neighbours that killed their worker, all in one epoch, before a slot FAILs."""
-_MOST_ALONE = 5
-"""The same, in whatever epochs, since the slot came farthest."""
+_RENEW = sa.update(lease).where(lease.c.owner == sa.bindparam("me")).values(expires=Now() + sa.bindparam("seconds"))
 
 
-def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
-    """Write a stage's slots as WAITING trials."""
-    waiting = [{"number": slot.number, "study_id": study, "state": TrialState.WAITING} for slot in slots]
-    connection.execute(trials.insert(), waiting)
-    written = connection.execute(sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study))
-    ids = {row.number: row.trial_id for row in written}
-    # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
-    connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
-    connection.execute(params.insert(), parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
-    seeds = [row for slot in slots for row in rows_of({"seed": slot.seed}, trial_id=ids[slot.number])]
-    connection.execute(attrs.insert(), seeds)
-    if connection.dialect.name == "postgresql":  # plans claims by what it thinks is there, and would learn it late
-        connection.exec_driver_sql(f"ANALYZE {trials.name}, {params.name}, {attrs.name}")
+class LeaseQueue:
+    """The queue of a storage, as one worker uses it: `owner` holds leases, which last `lease_seconds`."""
+
+    def __init__(self, database: Database, owner: Owner, lease_seconds: float) -> None:
+        self._database, self.owner, self.lease_seconds = database, owner, lease_seconds
+        self._held: dict[int, int] = {}
+        """The attempt of each claim this worker knows of, by trial."""
+
+    def claim(self, study_id: int, n: int, companions: Companions | None = None) -> list[Claim]:
+        """Claim up to n slots of a study, lowest numbers first: waiting ones, and those whose worker is gone.
+
+        With `companions`, claim only the slots it returns for the first free slot. After two worker deaths a slot is
+        claimed alone; after three more it FAILs, with the deaths as its `reason`.
+        """
+
+        def take(connection: sa.Connection, retried: bool) -> list[Claim]:
+            if retried:  # slots may be leased to us without our knowing: nobody would train them
+                leased = self._lock_leases(connection)
+                return_slots(connection, sorted(leased.keys() - self._held.keys()))
+            take_back_slots(connection, self.owner)
+            return self._lease(connection, lock_free_slots(connection, study_id, n, companions))
+
+        claims = self._database.transact_retried(take)
+        self._held.update({claim.trial_id: claim.attempt for claim in claims})
+        return claims
+
+    def mark_training(self, claims: Sequence[Claim]) -> None:
+        """Note which claimed slots this worker trains now; its others wait.
+
+        Freshly claimed slots are noted already. If a worker dies, only the slots in training are suspected.
+        """
+        ids = [claim.trial_id for claim in claims]
+        self._database.transact(lambda connection: self._mark_training(connection, ids))
+
+    def record(self, records: Sequence[Record], holding: Sequence[Claim]) -> list[Claim]:
+        """Record the progress and ends of slots and renew all leases; return the claims that were lost meanwhile.
+
+        Records of lost claims are discarded: their slots belong to another worker now.
+        """
+
+        def write(connection: sa.Connection, retried: bool) -> list[Claim]:
+            held = self._lock_leases(connection)
+            lost = [claim for claim in holding if held.get(claim.trial_id) != claim.attempt]
+            if retried:  # this very record may have ended them
+                lost = [claim for claim in lost if claim.trial_id not in _finished(connection, lost)]
+            kept = [r for r in records if held.get(r.claim.trial_id) == r.claim.attempt]
+            write_records(connection, kept)
+            if len(held) > sum(record.state.is_finished() for record in kept):
+                self._renew(connection)
+            return lost
+
+        lost = self._database.transact_retried(write)
+        self._forget([*lost, *(record.claim for record in records if record.state.is_finished())])
+        return lost
+
+    def renew(self) -> None:
+        """Renew all leases of this worker: they last their full time from now on."""
+
+        def extend(connection: sa.Connection) -> None:
+            if self._lock_leases(connection):
+                self._renew(connection)
+
+        self._database.transact(extend)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give slots back to be claimed again, with nothing recorded."""
+
+        def give_back(connection: sa.Connection) -> None:
+            held = self._lock_leases(connection)
+            return_slots(connection, [c.trial_id for c in claims if held.get(c.trial_id) == c.attempt])
+
+        if claims:
+            self._database.transact(give_back)
+            self._forget(claims)
+
+    def _lease(self, connection: sa.Connection, free: Sequence[tuple[sa.Row[Any], Point]]) -> list[Claim]:
+        """Lease locked free slots, which this worker trains next: its other slots wait."""
+        if not free:
+            return []
+        self._mark_training(connection, [])
+        running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
+        ids = [row.trial_id for row, _ in free]
+        connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
+        holder = {**self.owner.columns(), "training": 1}
+        leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in free]
+        replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started", "training")
+        statement = upsert(self._database.backend, lease, ("trial_id",), replaced)
+        connection.execute(statement.values(expires=Now() + self.lease_seconds), leases)
+        return [
+            Claim(row.trial_id, row.attempts + 1, Slot(row.number, point, json.loads(row.value_json)), row.deaths)
+            for row, point in free
+        ]
+
+    def _lock_leases(self, connection: sa.Connection) -> dict[int, int]:
+        """Return the attempt of each lease of this worker, by trial; they stay locked until the transaction ends."""
+        return {row.trial_id: row.attempt for row in connection.execute(_HELD, {"me": self.owner.id})}
+
+    def _renew(self, connection: sa.Connection) -> None:
+        connection.execute(_RENEW, {"me": self.owner.id, "seconds": self.lease_seconds})
+
+    def _mark_training(self, connection: sa.Connection, ids: Sequence[int]) -> None:
+        chosen = sa.case((lease.c.trial_id.in_(ids), 1), else_=0)
+        connection.execute(lease.update().where(lease.c.owner == self.owner.id).values(training=chosen))
+
+    def _forget(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            self._held.pop(claim.trial_id, None)
 
 
-def take(
-    connection: sa.Connection, study: int, n: int, companions: Companions | None, owner: Owner, seconds: float
-) -> list[Claim]:
-    """Lease up to n free slots to a worker, lowest numbers first; a slot that workers died with comes alone.
-
-    They are what it trains next: what it holds beside them waits.
-    """
-    found = _free(connection, study, n, companions)
-    if not found and _bring_back_strays(connection, study):
-        found = _free(connection, study, n, companions)
-    if not found:
-        return []
-    if found[0][0].alone:
-        found = found[:1]
-    train(connection, owner, [])
-    ids = [row.trial_id for row, _ in found]
-    running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
-    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
-    holder: dict[str, Any] = {"owner": owner.id, "host": owner.host, "machine": owner.machine, "pid": owner.pid}
-    holder |= {"started": owner.started, "training": 1}
-    leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in found]
-    replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started", "training")
-    statement = upsert(connection.dialect.name, lease, ("trial_id",), replaced)
-    connection.execute(statement.values(expires=Now() + seconds), leases)
-    return [
-        Claim(row.trial_id, row.attempts + 1, Slot(row.number, point, json.loads(row.value_json)), row.deaths)
-        for row, point in found
-    ]
-
-
-def _free(
-    connection: sa.Connection, study: int, n: int, companions: Companions | None
-) -> list[tuple[sa.Row[Any], Point]]:
-    if companions is None:
-        return with_points(connection.execute(FREE, {"study": study, "n": n}))
-    first = with_points(connection.execute(FREE, {"study": study, "n": 1}))
-    if not first or first[0][0].alone:
-        return first
-    numbers = companions(first[0][0].number)  # this one, which is locked for us, among them
-    return with_points(connection.execute(FREE_AMONG, {"study": study, "n": n, "numbers": list(numbers)}))
-
-
-def _bring_back_strays(connection: sa.Connection, study: int) -> bool:
-    """Let slots wait again that a `study.ask()` set RUNNING: nobody else would end them. Tell whether there are any."""
-    seeming = connection.scalars(STRAY, {"study": study}).all()
-    leased = set(connection.scalars(sa.select(lease.c.trial_id).where(lease.c.trial_id.in_(seeming))))
-    strays = [trial_id for trial_id in seeming if trial_id not in leased]
-    give_back(connection, strays)
-    return bool(strays)
-
-
-def held_by(connection: sa.Connection, owner: Owner) -> dict[int, int]:
-    """Return the attempt of each lease a worker holds, by trial; others are kept from them while this lasts."""
-    return {row.trial_id: row.attempt for row in connection.execute(HELD, {"me": owner.id})}
-
-
-def renew(connection: sa.Connection, owner: Owner, seconds: float) -> None:
-    """Let every lease of a worker last from now on."""
-    connection.execute(RENEW, {"me": owner.id, "seconds": seconds})
-
-
-def train(connection: sa.Connection, owner: Owner, ids: Sequence[int]) -> None:
-    """Note which of its slots a worker trains now: should it die, these alone may have killed it."""
-    chosen = sa.case((lease.c.trial_id.in_(ids), 1), else_=0)
-    connection.execute(lease.update().where(lease.c.owner == owner.id).values(training=chosen))
-
-
-def write(connection: sa.Connection, records: Sequence[Record]) -> None:
-    """Write the records of a stack, each table in one statement; written twice, they are the same."""
-    backend = connection.dialect.name
-    epochs = [
-        {"trial_id": r.claim.trial_id, "step": epoch, "intermediate_value": v, "intermediate_value_type": FINITE_STEP}
-        for r in records
-        for epoch, v in r.steps.items()
-    ]
-    if epochs:
-        replaced = ("intermediate_value", "intermediate_value_type")
-        connection.execute(upsert(backend, steps, ("trial_id", "step"), replaced), epochs)
-    kept = [row for record in records for row in rows_of(record.attrs, trial_id=record.claim.trial_id)]
-    if kept:
-        connection.execute(upsert(backend, attrs, ("trial_id", "key"), ("value_json",)), kept)
-    _end(connection, [record for record in records if record.state.is_finished()])
-
-
-def _end(connection: sa.Connection, records: Sequence[Record]) -> None:
-    scores = [
-        {"trial_id": r.claim.trial_id, "objective": 0, "value": r.value, "value_type": FINITE_VALUE}
-        for r in records
-        if r.state is not TrialState.FAIL
-    ]
-    if scores:
-        unique, replaced = ("trial_id", "objective"), ("value", "value_type")
-        connection.execute(upsert(connection.dialect.name, values, unique, replaced), scores)
-    for state in sorted({record.state for record in records}):
-        end_trials(connection, [record.claim.trial_id for record in records if record.state is state], state)
-
-
-def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:
-    """End trials, and the leases on them."""
-    ended = {"state": state, "datetime_complete": Utc()}
-    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(ended))
-    connection.execute(lease.delete().where(lease.c.trial_id.in_(ids)))
-
-
-def give_back(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Let slots wait again, unrecorded; the number of their attempts stays, so that no old one can record."""
-    if not ids:
-        return
-    _forget_epochs(connection, ids)
-    waiting = {"state": TrialState.WAITING, "datetime_start": None}
-    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(waiting))
-    connection.execute(lease.update().where(lease.c.trial_id.in_(ids)).values(owner="", expires=0.0))
-
-
-def _forget_epochs(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Remove what unfinished attempts recorded: the next repeats it to the bit, or has it from a checkpoint."""
-    if ids:
-        connection.execute(steps.delete().where(steps.c.trial_id.in_(ids)))
-        connection.execute(attrs.delete().where(attrs.c.trial_id.in_(ids), attrs.c.key != "seed"))
-
-
-def reap(connection: sa.Connection, me: Owner) -> None:
-    """Take back what workers held that are gone, or let their leases run out; FAIL what has killed too many."""
-    others = [row for row in connection.execute(HOLDERS) if row.owner != me.id]
-    gone = [row.owner for row in others if is_gone(row.owner, row.machine, row.pid, row.started)]
-    late = [row.owner for row in others if row.late]
-    if not gone and not late:
-        return
-    left = connection.execute(LEFT_BEHIND, {"gone": gone, "late": late}).all()
-    # Trials that somebody ended by other means, in a dashboard for one, have nothing to come back to.
-    ended = [row.trial_id for row in left if row.state is not TrialState.RUNNING]
-    connection.execute(lease.delete().where(lease.c.trial_id.in_(ended)))
-    running = [row for row in left if row.state is TrialState.RUNNING]
-    give_back(connection, [row.trial_id for row in running if not row.training])
-    _mourn(connection, [row for row in running if row.training])
-
-
-def _mourn(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> None:
-    stories = {row.trial_id: [*json.loads(row.story), _death(row)] for row in left}
-    guilty = {trial_id for trial_id, story in stories.items() if _is_guilty(story)}
-    reasons = [row for i in sorted(guilty) for row in rows_of({"reason": _reason(stories[i])}, trial_id=i)]
-    if reasons:
-        statement = upsert(connection.dialect.name, attrs, ("trial_id", "key"), ("value_json",))
-        connection.execute(statement, reasons)
-        end_trials(connection, sorted(guilty), TrialState.FAIL)
-    innocent = sorted(stories.keys() - guilty)
-    give_back(connection, innocent)
-    if innocent:
-        kept = [{"id": i, "number": len(stories[i]), "told": json.dumps(stories[i])} for i in innocent]
-        connection.execute(REMEMBER, kept)
-
-
-def _death(row: sa.Row[Any]) -> dict[str, Any]:
-    noticed = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    return {
-        "host": row.host,
-        "pid": row.pid,
-        "noticed": noticed,
-        "epoch": row.reached + 1,
-        "alone": row.company == 1,
-    }
-
-
-def _is_guilty(story: Sequence[dict[str, Any]]) -> bool:
-    """Tell whether a slot is to be blamed for the deaths of its workers.
-
-    Only deaths count with which nothing else was in training. And since a slot trains to the same bits each time, one
-    that kills its worker does it in the same epoch: a death in an epoch that another attempt came through was no fault
-    of the slot. Some deaths keep to no epoch, such as those for want of memory: of those, more are needed, and all
-    since the slot came farthest, for one that goes on from checkpoint to checkpoint gets to its end, however often its
-    machine is taken.
-    """
-    furthest = max(death["epoch"] for death in story)
-    since = next(place for place, death in enumerate(story) if death["epoch"] == furthest)
-    alone = [death["epoch"] for death in story[since:] if death["alone"]]
-    return alone.count(furthest) >= _MOST_DEATHS or len(alone) >= _MOST_ALONE
-
-
-def _reason(story: Collection[dict[str, Any]]) -> str:
-    told = "; ".join(f"{d['host']} process {d['pid']} in epoch {d['epoch']}, {d['noticed']} UTC" for d in story)
-    return f"killed its worker {len(story)} times: {told}"
+def _finished(connection: sa.Connection, claims: Sequence[Claim]) -> set[int]:
+    ids = [claim.trial_id for claim in claims]
+    found = connection.execute(sa.select(trials.c.trial_id, trials.c.state).where(trials.c.trial_id.in_(ids)))
+    return {row.trial_id for row in found if row.state.is_finished()}

@@ -1,4 +1,4 @@
-"""Points as Optuna keeps them: a row for each parameter, with its distribution."""
+"""Points as Optuna stores them: a row for each parameter, with its distribution."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def distribution_of(dimension: Dimension) -> BaseDistribution:
 
 
 def parameter_rows(points: Mapping[int, Point], space: Space) -> list[dict[str, Any]]:
-    """Return the rows of points of a space, by their trials' ids; those of a point in the order of the space."""
+    """Return the rows for points of a space, given by trial id; the rows of a point are in the order of the space."""
     distributions = {name: distribution_of(dimension) for name, dimension in space.items()}
     forms = {name: distribution_to_json(distribution) for name, distribution in distributions.items()}
     return [
@@ -47,7 +47,7 @@ def parameter_rows(points: Mapping[int, Point], space: Space) -> list[dict[str, 
 
 
 def with_points(rows: Iterable[sa.Row[Any]]) -> list[tuple[sa.Row[Any], Point]]:
-    """Put rows of one trial, each with one of its parameters, together: the first of them, and the point."""
+    """Return the first row and the point of each trial, from rows that each hold one of its parameters."""
     groups = (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.number))
     return [(group[0], Point(tuple((row.param_name, _value(row)) for row in group))) for group in groups]
 

@@ -1,4 +1,4 @@
-"""What to do when a database server goes away: try the whole transaction again, for a minute."""
+"""Trying a whole transaction again, for a minute, when the connection to the database server is cut."""
 
 import itertools
 import random
@@ -12,29 +12,29 @@ from optuna.exceptions import StorageInternalError
 from coarsefine.search.errors import StorageError
 
 PATIENCE_SECONDS = 60.0
-"""How long a transaction is tried again: a server restarts in less."""
+"""How long a transaction is tried again. A server restarts in less."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
 
 _PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
-"""Codes of PostgreSQL: not serialisable, deadlock, too many connections, cancelled, idle in a transaction too long."""
+"""PostgreSQL codes: not serialisable, deadlock, too many connections, cancelled, idle in a transaction too long."""
 
 _LASTING = ("authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host")
-"""Words of a connection that was refused for good: libpq gives no codes."""
+"""Words in the error of a connection that will not succeed later either; libpq gives no codes."""
 
 _T = TypeVar("_T")
 
 
 def persist(work: Callable[[bool], _T]) -> _T:
-    """Return what the work returns, trying again with growing, jittered waits while its connection is cut.
+    """Do the work and return its result, again with growing, jittered waits while its connection is cut.
 
-    The work hears whether it was tried before: it may have been committed then, and only the answer lost.
+    The work receives whether it was tried before: it may have been committed then, with only the answer lost.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     for tries in itertools.count():
         try:
             return work(tries > 0)
         except (sa.exc.SQLAlchemyError, StorageInternalError, StorageError) as error:
-            # Jitter, so that a hundred workers do not come back to a server in the same moment.
+            # Jitter, so that a hundred workers do not return to a server at the same moment.
             wait = min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311
             if not is_passing(error) or time.monotonic() + wait > deadline:
                 raise
@@ -43,7 +43,7 @@ def persist(work: Callable[[bool], _T]) -> _T:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether an error comes from a connection that was cut or could not be made, or from a lost race."""
+    """Return whether an error comes from a cut or refused connection or a lost race, so that a retry can succeed."""
     return any(_is_cut(link) for link in _chain(error))
 
 
@@ -53,7 +53,7 @@ def _is_cut(error: BaseException) -> bool:
     code = getattr(error.orig, "sqlstate", None)
     if code is not None:
         return error.connection_invalidated or code in _PASSING or code.startswith(("08", "57P"))
-    # Without a code the server was not reached. SQLite has no codes, and nothing of its kind passes.
+    # Without a code the server was not reached. SQLite has no codes, and its errors do not pass by themselves.
     of_psycopg = type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
     return error.connection_invalidated or (of_psycopg and not any(words in str(error.orig) for words in _LASTING))
 

@@ -102,7 +102,7 @@ class Recorder:
             return
         self._last_flush = time.monotonic()
         records = [slot.record() for slot in news]
-        lost = {claim.slot.number for claim in self.storage.record(records, self.claims(self.slots))}
+        lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
         ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
         self.checkpoints.forget(number for number in ended if self.slots[number].saved)
         self._drop(ended | lost)
@@ -130,7 +130,7 @@ class Recorder:
         """Release all held slots, so that any worker can claim them again."""
         claims = self.claims(self.slots)
         self._drop(set(self.slots))
-        self.storage.release(claims)
+        self.storage.queue.release(claims)
 
     def _drop(self, numbers: Collection[int]) -> None:
         self.scheduler.drop(set(numbers))

@@ -94,20 +94,20 @@ class Worker:
     def _decide_rungs(self) -> None:
         """Prune the losers of each parked stack whose whole cohort has reached its rung."""
         for stack in list(self.scheduler.parked):
-            losers = self.scheduler.decide_rung(stack, self.storage.values_after(self.study_id, stack.epoch))
+            losers = self.scheduler.decide_rung(stack, self.storage.queries.values_after(self.study_id, stack.epoch))
             for number, reason in (losers or {}).items():
                 self.recorder.slots[number].end(TrialState.PRUNED, reason)
         self.recorder.flush()
 
     def _announced(self, survivors: Stack) -> Stack:
         """Return a stack of survivors, after recording that this worker trains these slots now, and no others."""
-        self.storage.train(self.recorder.claims(survivors.numbers))
+        self.storage.queue.mark_training(self.recorder.claims(survivors.numbers))
         return survivors
 
     def _claim(self) -> list[Claim]:
         """Claim slots that can train together."""
         companions = self.groups.companions if len(self.groups.shares) > 1 else None
-        return self.storage.claim(self.study_id, self.groups.largest_share, companions)
+        return self.storage.queue.claim(self.study_id, self.groups.largest_share, companions)
 
     def _start(self, claims: Sequence[Claim]) -> None:
         """Make stacks of claimed slots, each from its last checkpoint on this machine.
@@ -154,7 +154,7 @@ def _renewed_leases(storage: Storage) -> Iterator[None]:
     def renew() -> None:
         while not finished.wait(storage.lease_seconds / 4):
             with suppress(StorageError):  # the worker meets the same error when it records
-                storage.renew()
+                storage.queue.renew()
 
     thread = threading.Thread(target=renew, name="renews leases", daemon=True)
     thread.start()

@@ -439,7 +439,7 @@ def expected() -> str:
 def size_of_part(folder: Path) -> int:
     """Return the size of the file being written, -1 if there is none."""
     try:
-        return max((path.stat().st_size for path in folder.glob("*.part")), default=-1)
+        return max((path.stat().st_size for path in folder.glob("*.data-new-*")), default=-1)
     except OSError:  # it was renamed between the two
         return -1
 

@@ -10,7 +10,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.cli import main
 from coarsefine.search.engine.run import run
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import create_storage, open_storage
+from coarsefine.search.storage.opening import create_storage, open_storage
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
 from coarsefine.search.results.study import find_studies, open_study
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import create_storage
+from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
 
 ATTRS = {
@@ -31,8 +31,8 @@ def make_paper(path):
     for stage in campaign.stage:
         open_study(storage, campaign, stage, None, {"config": campaign.fingerprint(), **ATTRS})
         study = find_studies(storage, campaign.name)[campaign.study_name(stage)]
-        claims = storage.claim(study.id, stage.trials)
-        storage.record([_record(claim, campaign.epochs_of(stage), rng) for claim in claims], claims)
+        claims = storage.queue.claim(study.id, stage.trials)
+        storage.queue.record([_record(claim, campaign.epochs_of(stage), rng) for claim in claims], claims)
     storage.set_study_attrs(study.id, {"final": FINAL.as_attr()})
     storage.close()
 

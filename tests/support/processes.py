@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from stored import ended
 
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import create_storage
+from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
 
 
@@ -94,8 +94,8 @@ def race(address, slots, space, barrier, told):
     study = storage.get_study_id_from_name("small/race")
     barrier.wait(60)
     done = []
-    while claims := storage.claim(study, 4):
-        storage.record([Record(claim, {1: 0.5}, 0.5, {}, TrialState.COMPLETE) for claim in claims], claims)
+    while claims := storage.queue.claim(study, 4):
+        storage.queue.record([Record(claim, {1: 0.5}, 0.5, {}, TrialState.COMPLETE) for claim in claims], claims)
         done += [claim.slot.number for claim in claims]
     storage.close()
     told.put(done)

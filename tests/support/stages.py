@@ -37,8 +37,8 @@ def states(storage, study):
 def finish(storage, study, n):
     """Claim and complete slots until there are none; return their numbers, claim by claim."""
     done = []
-    while claims := storage.claim(study, n):
-        storage.record([ended(claim) for claim in claims], claims)
+    while claims := storage.queue.claim(study, n):
+        storage.queue.record([ended(claim) for claim in claims], claims)
         done.append(numbers(claims))
     return done
 

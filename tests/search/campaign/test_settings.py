@@ -22,7 +22,7 @@ from coarsefine.search.campaign.space import Point
 from coarsefine.search.report.writer import write_report
 from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import NetworkObjective
 from coarsefine.search.training.scheduler import SlotGroups

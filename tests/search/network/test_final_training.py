@@ -22,7 +22,7 @@ from coarsefine.search.engine.run import run
 from coarsefine.search.files import read_checksummed
 from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 SLOW = ("--epochs", "4000", "--seeds", "3")
 KILLS = 10

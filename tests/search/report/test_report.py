@@ -26,7 +26,7 @@ from coarsefine.search.report.importance import Importance, importance_in
 from coarsefine.search.report.published_values import reported_for
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 PAPER = {
     "Table 1": ["3.04e-04", "1.00e-03", "5.26e-08", "6.43e-10"],

@@ -13,7 +13,7 @@ from serving import serving
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.location import read_only
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 
 API = "/api/v1/campaigns"
 SCRIPT = "<script>alert(1)</script>"

@@ -16,10 +16,11 @@ from stages import SPACE, ended, finish, going, numbers, open_stage, planned, st
 
 from coarsefine.search.campaign.dimension import Choice, Integer, Uniform
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.storage import optuna_storage as storage_module
+from coarsefine.search.storage import database
+from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import open_storage
-from coarsefine.search.storage.slots import Owner, Slot
+from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.storage.slots import Slot
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def test_slots_come_in_order_with_point_and_seed(opened):
     """Slots are claimed lowest numbers first, each once, as they were planned; after the last there is none."""
     first, second = opened(), opened()
     study = open_stage(first, 5)
-    claims = [*first.claim(study, 2), *second.claim(study, 2), *first.claim(study, 9)]
+    claims = [*first.queue.claim(study, 2), *second.queue.claim(study, 2), *first.queue.claim(study, 9)]
     assert [claim.slot for claim in claims] == planned(5)
     assert {claim.attempt for claim in claims} == {1}
-    assert second.claim(study, 9) == []
-    assert first.count_training(study) == 5
+    assert second.queue.claim(study, 9) == []
+    assert first.queries.count_training(study) == 5
 
 
 def test_slots_that_go_together_are_claimed_together(opened):
@@ -47,11 +48,11 @@ def test_slots_that_go_together_are_claimed_together(opened):
     def like(number):
         return range(number, 7, 2)
 
-    assert numbers(first.claim(study, 2, like)) == [0, 2]
-    assert numbers(second.claim(study, 9, like)) == [1, 3, 5]
-    assert numbers(second.claim(study, 9, lambda _: [0, 2, 4])) == [4]
-    assert numbers(first.claim(study, 9)) == [6]
-    assert first.claim(study, 9, like) == []
+    assert numbers(first.queue.claim(study, 2, like)) == [0, 2]
+    assert numbers(second.queue.claim(study, 9, like)) == [1, 3, 5]
+    assert numbers(second.queue.claim(study, 9, lambda _: [0, 2, 4])) == [4]
+    assert numbers(first.queue.claim(study, 9)) == [6]
+    assert first.queue.claim(study, 9, like) == []
 
 
 def test_slot_that_is_suspected_comes_alone_among_its_like(opened, dying):
@@ -59,10 +60,10 @@ def test_slot_that_is_suspected_comes_alone_among_its_like(opened, dying):
     storage = opened()
     study = open_stage(storage, 4)
     for _ in range(2):
-        dying().claim(study, 2, lambda _: [1, 2])
-    assert numbers(storage.claim(study, 4, lambda number: [number, 3])) == [1]
-    assert numbers(storage.claim(study, 4, lambda number: [number, 3])) == [2]
-    assert numbers(storage.claim(study, 4, lambda number: [number, 3])) == [0, 3]
+        dying().queue.claim(study, 2, lambda _: [1, 2])
+    assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [1]
+    assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [2]
+    assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [0, 3]
 
 
 def test_points_of_any_kind_are_optunas(opened):
@@ -74,10 +75,10 @@ def test_points_of_any_kind_are_optunas(opened):
     slots = [Slot(number, space.point(place), number) for number, place in enumerate(shares)]
     storage.open_study("small/any", {"campaign": "small"}, space, slots)
     study = storage.get_study_id_from_name("small/any")
-    claims = storage.claim(study, 2)
+    claims = storage.queue.claim(study, 2)
     assert [claim.slot for claim in claims] == slots
-    storage.record([ended(claim) for claim in claims], claims)
-    assert [ending.point for ending in storage.finished_trials(study)] == [slot.point for slot in slots]
+    storage.queue.record([ended(claim) for claim in claims], claims)
+    assert [ending.point for ending in storage.queries.finished_trials(study)] == [slot.point for slot in slots]
     best = optuna.load_study(study_name="small/any", storage=storage)
     assert best.best_params == slots[1].point.as_dict()
     assert [list(trial.params) for trial in best.trials] == [["x", "m", "k", "b"]] * 2
@@ -88,10 +89,10 @@ def test_recorded_epochs_and_ends_are_optunas(opened):
     """What is recorded reads as Optuna's: values by epoch, attributes, states, and times in order."""
     storage = opened()
     study = open_stage(storage, 3)
-    claims = storage.claim(study, 3)
-    assert storage.record([going(claim, 1) for claim in claims], claims) == []
+    claims = storage.queue.claim(study, 3)
+    assert storage.queue.record([going(claim, 1) for claim in claims], claims) == []
     ends = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
-    assert storage.record([ended(claim, state) for claim, state in zip(claims, ends, strict=True)], claims) == []
+    assert storage.queue.record([ended(claim, state) for claim, state in zip(claims, ends, strict=True)], claims) == []
     trials = storage.get_all_trials(study)
     assert [trial.state for trial in trials] == ends
     assert [trial.value for trial in trials] == [0.0, 0.1, None]
@@ -99,14 +100,14 @@ def test_recorded_epochs_and_ends_are_optunas(opened):
         assert trial.intermediate_values == {1: trial.number / 20, 2: trial.number / 10}
         assert trial.user_attrs == {"seed": 1000 + trial.number, "train_loss": [1.0, 0.5]}
         assert trial.datetime_start <= trial.datetime_complete
-    assert storage.count_training(study) == 0
+    assert storage.queries.count_training(study) == 0
 
 
 def test_stage_is_opened_once(opened):
     """A stage that exists is not opened again: its slots stay as they are."""
     storage = opened()
     study = open_stage(storage, 3)
-    (claim, *_) = storage.claim(study, 1)
+    (claim, *_) = storage.queue.claim(study, 1)
     storage.open_study("small/coarse", {"campaign": "other"}, SPACE, planned(7))
     assert states(storage, study) == ["RUNNING", "WAITING", "WAITING"]
     assert storage.get_study_user_attrs(study) == {"campaign": "small"}
@@ -117,15 +118,15 @@ def test_released_slots_wait_as_if_never_begun(opened):
     """What is given back waits without its epochs, is claimed again, and no older claim on it can record."""
     first, second = opened(), opened()
     study = open_stage(first, 2)
-    claims = first.claim(study, 2)
-    first.record([going(claim, 1, 2) for claim in claims], claims)
-    first.release(claims)
+    claims = first.queue.claim(study, 2)
+    first.queue.record([going(claim, 1, 2) for claim in claims], claims)
+    first.queue.release(claims)
     assert states(first, study) == ["WAITING", "WAITING"]
     for trial in first.get_all_trials(study):
         assert (trial.intermediate_values, set(trial.user_attrs), trial.datetime_start) == ({}, {"seed"}, None)
-    again = second.claim(study, 2)
+    again = second.queue.claim(study, 2)
     assert [(claim.slot, claim.attempt) for claim in again] == [(slot, 2) for slot in planned(2)]
-    assert first.record([ended(claim) for claim in claims], claims) == claims
+    assert first.queue.record([ended(claim) for claim in claims], claims) == claims
     assert states(first, study) == ["RUNNING", "RUNNING"]
 
 
@@ -134,9 +135,9 @@ def test_releases_are_no_deaths(opened):
     storage = opened()
     study = open_stage(storage, 3)
     for _ in range(5):
-        claims = storage.claim(study, 3)
+        claims = storage.queue.claim(study, 3)
         assert numbers(claims) == [0, 1, 2]
-        storage.release(claims)
+        storage.queue.release(claims)
     assert states(storage, study) == ["WAITING"] * 3
 
 
@@ -144,14 +145,14 @@ def test_late_writer_is_refused(opened, dying):
     """A worker whose lease ran out, and whose slot went to another, can neither record nor release."""
     late, other = dying(), opened()
     study = open_stage(late, 2)
-    claims = late.claim(study, 2)
-    assert late.record([going(claim, 1) for claim in claims], claims) == []
-    taken = other.claim(study, 2)
+    claims = late.queue.claim(study, 2)
+    assert late.queue.record([going(claim, 1) for claim in claims], claims) == []
+    taken = other.queue.claim(study, 2)
     assert numbers(taken) == [0, 1]
-    assert late.record([ended(claim) for claim in claims], claims) == claims
-    late.release(claims)
+    assert late.queue.record([ended(claim) for claim in claims], claims) == claims
+    late.queue.release(claims)
     assert states(other, study) == ["RUNNING", "RUNNING"]
-    assert other.record([ended(claim) for claim in taken], taken) == []
+    assert other.queue.record([ended(claim) for claim in taken], taken) == []
     assert states(other, study) == ["COMPLETE", "COMPLETE"]
 
 
@@ -159,9 +160,9 @@ def test_late_writer_whose_slot_nobody_took_goes_on(dying):
     """A lease that ran out is still its worker's as long as nobody else asked: nothing computed is thrown away."""
     late = dying()
     study = open_stage(late, 1)
-    claims = late.claim(study, 1)
-    assert late.count_training(study) == 0
-    assert late.record([ended(claim) for claim in claims], claims) == []
+    claims = late.queue.claim(study, 1)
+    assert late.queries.count_training(study) == 0
+    assert late.queue.record([ended(claim) for claim in claims], claims) == []
     assert states(late, study) == ["COMPLETE"]
 
 
@@ -169,22 +170,22 @@ def test_renewed_lease_is_nobody_elses(opened, dying):
     """A record renews what its worker holds, so that others find nothing free."""
     late, other = dying(), opened()
     study = open_stage(late, 2)
-    claims = late.claim(study, 2)
-    late.lease_seconds = 60.0
-    late.record([going(claims[0], 1)], claims)
-    assert other.claim(study, 2) == []
-    assert late.record([], claims) == []
+    claims = late.queue.claim(study, 2)
+    late.queue.lease_seconds = 60.0
+    late.queue.record([going(claims[0], 1)], claims)
+    assert other.queue.claim(study, 2) == []
+    assert late.queue.record([], claims) == []
 
 
 STOPPED = """
 import pickle, sys
-from coarsefine.search.storage.optuna_storage import open_storage
+from coarsefine.search.storage.opening import open_storage
 location, study = pickle.load(sys.stdin.buffer)
 storage = open_storage(location, writing=True, lease_seconds=-1.0)
-claims = storage.claim(study, 2)
+claims = storage.queue.claim(study, 2)
 print(len(claims), flush=True)
 sys.stdin.buffer.read()
-print(len(storage.record([], claims)), flush=True)
+print(len(storage.queue.record([], claims)), flush=True)
 """
 
 
@@ -197,9 +198,9 @@ def test_stopped_past_its_lease_then_awake(opened, location):
     process.stdin.flush()
     assert int(process.stdout.readline()) == 2
     process.send_signal(signal.SIGSTOP)
-    taken = other.claim(study, 2)
+    taken = other.queue.claim(study, 2)
     assert numbers(taken) == [0, 1]
-    assert other.record([ended(taken[0])], taken) == []
+    assert other.queue.record([ended(taken[0])], taken) == []
     process.send_signal(signal.SIGCONT)
     told, _ = process.communicate(timeout=60)
     assert int(told) == 2
@@ -212,19 +213,19 @@ def test_slot_of_a_process_that_is_gone_comes_back_at_once(opened):
     study = open_stage(dead, 3)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    dead.owner = Owner(pid=process.pid)
-    assert len(dead.claim(study, 2)) == 2
-    assert dead.count_training(study) == 0
-    assert numbers(other.claim(study, 3)) == [0, 1, 2]
+    dead.queue.owner = Owner(pid=process.pid)
+    assert len(dead.queue.claim(study, 2)) == 2
+    assert dead.queries.count_training(study) == 0
+    assert numbers(other.queue.claim(study, 3)) == [0, 1, 2]
 
 
 def test_process_of_another_machine_is_not_taken_for_dead(opened):
     """A process number says nothing of another machine, even one of the same host name: its lease must run out."""
     away, other = opened(), opened()
     study = open_stage(away, 2)
-    away.owner = Owner(machine="another kernel", pid=2**22 - 1)
+    away.queue.owner = Owner(machine="another kernel", pid=2**22 - 1)
     away.claim(study, 1)
-    assert numbers(other.claim(study, 2)) == [1]
+    assert numbers(other.queue.claim(study, 2)) == [1]
 
 
 def test_slot_that_kills_its_worker_fails_and_its_neighbours_do_not(opened, dying):
@@ -249,7 +250,7 @@ def die_with(worker, study, epochs):
     claims = worker.claim(study, 1)
     if claims and epochs:
         worker.record([going(claim, *range(1, epochs + 1)) for claim in claims], [])
-        worker.lease_seconds = -1.0
+        worker.queue.lease_seconds = -1.0
     return bool(claims)
 
 
@@ -262,7 +263,7 @@ def test_death_in_an_epoch_that_another_attempt_passed_is_not_the_slots_fault(op
     """Three deaths in the furthest epoch fail a slot, not three anywhere; five that came no further do."""
     study = open_stage(opened(), 1)
     assert all(die_with(dying(), study, reached) for reached in epochs)
-    last = opened().claim(study, 1)
+    last = opened().queue.claim(study, 1)
     assert numbers(last) == ([0] if epochs == [1, 2, 3, 4, 5, 6] else [])
     assert states(opened(), study) == ["RUNNING" if last else "FAIL"]
 
@@ -272,11 +273,11 @@ def test_deaths_are_those_of_one_study(opened, dying):
     storage = opened()
     study = open_stage(storage, 2)
     for _ in range(2):
-        dying().claim(study, 2)
-    storage.claim(study, 2)
+        dying().queue.claim(study, 2)
+    storage.queue.claim(study, 2)
     storage.delete_study(study)
     again = open_stage(storage, 2, "small/other")
-    claims = storage.claim(again, 2)
+    claims = storage.queue.claim(again, 2)
     assert [(claim.slot.number, claim.attempt) for claim in claims] == [(0, 1), (1, 1)]
 
 
@@ -308,30 +309,30 @@ def test_slots_of_a_storage_that_was_closed_come_back(opened):
     """Where a run ended without its database, and could give nothing back, the next in the same process goes on."""
     first, second = opened(), opened()
     study = open_stage(first, 2)
-    assert len(first.claim(study, 2)) == 2
-    assert second.claim(study, 2) == []
+    assert len(first.queue.claim(study, 2)) == 2
+    assert second.queue.claim(study, 2) == []
     first.close()
-    assert second.count_training(study) == 0
-    assert numbers(second.claim(study, 2)) == [0, 1]
+    assert second.queries.count_training(study) == 0
+    assert numbers(second.queue.claim(study, 2)) == [0, 1]
 
 
 def test_trial_that_somebody_ended_is_left_alone(opened, dying):
     """A slot that was ended in a dashboard meanwhile stays as it was ended, and nothing of its lease is left."""
     storage = opened()
     study = open_stage(storage, 2)
-    claims = dying().claim(study, 2)
+    claims = dying().queue.claim(study, 2)
     storage.set_trial_state_values(claims[0].trial_id, TrialState.COMPLETE, [0.75])
-    assert numbers(opened().claim(study, 2)) == [1]
+    assert numbers(opened().queue.claim(study, 2)) == [1]
     assert storage.get_all_trials(study)[0].value == 0.75
     mine = opened()
-    (held,) = mine.claim(open_stage(storage, 1, "small/other"), 1)
+    (held,) = mine.queue.claim(open_stage(storage, 1, "small/other"), 1)
     storage.set_trial_state_values(held.trial_id, TrialState.FAIL)
-    assert mine.record([ended(held)], [held]) == [held]
+    assert mine.queue.record([ended(held)], [held]) == [held]
 
 
 def lose_answers(monkeypatch, times):
     """Let transactions be committed and their answers be lost, as when a server dies just then."""
-    real, left = storage_module.transaction, iter(range(times))
+    real, left = database.transaction, iter(range(times))
 
     @contextmanager
     def losing(engine):
@@ -340,19 +341,19 @@ def lose_answers(monkeypatch, times):
         if next(left, None) is not None:
             raise sa.exc.OperationalError("COMMIT", {}, Exception("gone"), connection_invalidated=True)
 
-    monkeypatch.setattr(storage_module, "transaction", losing)
+    monkeypatch.setattr(database, "transaction", losing)
 
 
 def test_lost_answer_loses_no_slot(opened, monkeypatch):
     """Slots whose claim was committed without an answer come back to the same worker, and no others are held."""
     storage = opened()
     study = open_stage(storage, 5)
-    before = storage.claim(study, 1)
+    before = storage.queue.claim(study, 1)
     lose_answers(monkeypatch, 2)
-    claims = storage.claim(study, 2)
+    claims = storage.queue.claim(study, 2)
     assert numbers(claims) == [1, 2]
     assert states(storage, study) == ["RUNNING"] * 3 + ["WAITING"] * 2
-    assert storage.record([ended(claim) for claim in claims], [*before, *claims]) == []
+    assert storage.queue.record([ended(claim) for claim in claims], [*before, *claims]) == []
 
 
 def test_lost_answer_repeats_nothing(opened, monkeypatch):
@@ -361,13 +362,13 @@ def test_lost_answer_repeats_nothing(opened, monkeypatch):
     lose_answers(monkeypatch, 1)
     study = open_stage(storage, 3)
     assert states(storage, study) == ["WAITING"] * 3
-    claims = storage.claim(study, 3)
+    claims = storage.queue.claim(study, 3)
     lose_answers(monkeypatch, 1)
-    assert storage.record([going(claim, 1) for claim in claims], claims) == []
+    assert storage.queue.record([going(claim, 1) for claim in claims], claims) == []
     lose_answers(monkeypatch, 1)
-    assert storage.record([ended(claim) for claim in claims[:2]], claims) == []
+    assert storage.queue.record([ended(claim) for claim in claims[:2]], claims) == []
     lose_answers(monkeypatch, 1)
-    storage.release(claims[2:])
+    storage.queue.release(claims[2:])
     assert states(storage, study) == ["COMPLETE", "COMPLETE", "WAITING"]
     assert [trial.value for trial in storage.get_all_trials(study)] == [0.0, 0.1, None]
 
@@ -376,11 +377,11 @@ def test_unpickled_storage_is_another_worker(opened):
     """A storage sent to another process is a worker of its own there, which holds nothing of the sender's."""
     storage = opened()
     study = open_stage(storage, 2)
-    claims = storage.claim(study, 1)
+    claims = storage.queue.claim(study, 1)
     other = pickle.loads(pickle.dumps(storage))  # noqa: S301 - our own
     assert other.owner.id != storage.owner.id
-    other.release(claims)
-    assert numbers(other.claim(study, 2)) == [1]
+    other.queue.release(claims)
+    assert numbers(other.queue.claim(study, 2)) == [1]
     other.close()
 
 

@@ -20,7 +20,7 @@ from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, worst
 from coarsefine.search.storage import lease_queue, retry
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.optuna_storage import create_storage, open_storage
+from coarsefine.search.storage.opening import create_storage, open_storage
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'coarsefine' AND datname = current_database()"
 LONG = {"model": {"epochs": 40}}
@@ -84,14 +84,14 @@ def test_connections_cut_amid_a_stage(expected, new_database):
 @pytest.mark.usefixtures("folder")
 def test_connection_cut_amid_a_transaction(expected, new_database, monkeypatch):
     """A connection that ends in the middle of a record leaves nothing of it; the record is written again whole."""
-    real, cut = lease_queue.write, []
+    real, cut = lease_queue.write_records, []
 
     def cutting(connection, records):
         if not cut:
             cut.append(cut_connections(new_database))
         real(connection, records)
 
-    monkeypatch.setattr(lease_queue, "write", cutting)
+    monkeypatch.setattr(lease_queue, "write_records", cutting)
     run(Campaign.load("small.toml"), new_database)
     assert cut[0] >= 1
     assert table(new_database) == expected

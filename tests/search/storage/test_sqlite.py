@@ -15,7 +15,7 @@ from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.storage import backups, sqlite
 from coarsefine.search.storage.location import at_file, locate
-from coarsefine.search.storage.optuna_storage import create_storage
+from coarsefine.search.storage.opening import create_storage
 
 Mount = collections.namedtuple("Mount", "mountpoint fstype")
 
@@ -132,6 +132,6 @@ def test_file_of_an_earlier_build_is_told(made_file, tmp_path):
     shutil.copy(made_file, path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE lease DROP COLUMN story")
-    with pytest.raises(StorageError, match="'lease' is of an earlier Coarsefine") as error:
+    with pytest.raises(StorageError, match="'lease' was made by an earlier Coarsefine") as error:
         create_storage(locate(path))
     assert error.value.exit_code == 5

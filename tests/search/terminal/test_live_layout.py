@@ -142,8 +142,8 @@ def test_stage_is_followed_over_all_workers(opened, small):
     one, two = opened(), opened()
     stage = small.stage[0]
     study_id = opened_study(one, small, stage).id
-    first = one.claim(study_id, 2)
-    one.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
+    first = one.queue.claim(study_id, 2)
+    one.queue.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
     study = find_studies(two, "small")["small/coarse"]
     following = StageProgress(two, study, small, stage, before=study)
     assert [e.number for e in following.endings] == [0]
@@ -151,11 +151,11 @@ def test_stage_is_followed_over_all_workers(opened, small):
     assert (snapshot.new, snapshot.trained, snapshot.left) == ((), 3, 24)
     assert (snapshot.progress.ended, snapshot.progress.running, snapshot.progress.workers) == (1, 1, 1)
 
-    second = two.claim(study_id, 4)
-    one.record([going(first[1], 1, 2)], first[1:])
+    second = two.queue.claim(study_id, 4)
+    one.queue.record([going(first[1], 1, 2)], first[1:])
     pruned, failed = end(second[1], TrialState.PRUNED, 0.5, 1), end(second[0], TrialState.FAIL, None, 1)
-    two.record([pruned], second)
-    two.record([failed], [second[0], *second[2:]])
+    two.queue.record([pruned], second)
+    two.queue.record([failed], [second[0], *second[2:]])
     snapshot = following.snapshot()
     assert [(e.number, e.state.name, e.value, e.epochs, e.diverged) for e in snapshot.new] == [
         (3, "PRUNED", 0.5, 1, False),
@@ -205,8 +205,8 @@ def opened_study(storage, campaign, stage):
 
 
 def end_next(storage, study, value):
-    claims = storage.claim(study.id, 1)
-    storage.record([end(claims[0], TrialState.COMPLETE, value, 3)], claims)
+    claims = storage.queue.claim(study.id, 1)
+    storage.queue.record([end(claims[0], TrialState.COMPLETE, value, 3)], claims)
 
 
 def end(claim, state, value, epochs):

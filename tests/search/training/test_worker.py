@@ -17,7 +17,8 @@ from stages import open_stage, planned, states
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.errors import Interrupted
-from coarsefine.search.storage.slots import Owner, Slot, is_gone
+from coarsefine.search.storage.lease_owner import Owner, is_gone
+from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.tables import lease
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
 from coarsefine.search.training.objective import EpochReport
@@ -96,7 +97,7 @@ def test_epoch_may_take_longer_than_a_lease(opened, working):
     def amid_epoch(_):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
-            tries.append(other.claim(study, 4))
+            tries.append(other.queue.claim(study, 4))
             time.sleep(0.02)
 
     working(mine, study, ToyObjective(1, amid_epoch), 4).work()
@@ -116,10 +117,10 @@ def test_storage_that_was_closed_holds_nothing(opened):
     """Where a run in this process ended without its database, the next in the same process takes its slots at once."""
     first, second = opened(), opened()
     study = open_stage(first, 3)
-    first.claim(study, 2)
-    assert len(second.claim(study, 3)) == 1
+    first.queue.claim(study, 2)
+    assert len(second.queue.claim(study, 3)) == 1
     first.close()
-    assert len(second.claim(study, 3)) == 2
+    assert len(second.queue.claim(study, 3)) == 2
 
 
 @pytest.mark.parametrize("held", ["parked", "survived"])
@@ -241,8 +242,8 @@ def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
     """Several slots that two workers died with are trained one by one, while others wait at the rung, to the end."""
     storage, trained = opened(), []
     study = open_stage(storage, 12)
-    suspects = storage.claim(study, 3)
-    storage.release(suspects)
+    suspects = storage.queue.claim(study, 3)
+    storage.queue.release(suspects)
     with storage.engine.begin() as connection:
         connection.execute(sa.update(lease).values(deaths=2))
 

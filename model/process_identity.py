@@ -1,0 +1,44 @@
+"""Which process on which machine: identities that outlast reused process numbers, cloned hosts and set clocks."""
+
+import socket
+import uuid
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+
+@cache
+def machine_id() -> str:
+    """Return an identity of the place where process numbers are counted: this start of the kernel, this container.
+
+    A host name is not enough: cloned machines share theirs, and a living process would be taken for a dead one.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return f"{socket.gethostname()} {uuid.getnode():x}"
+
+
+def start_time(pid: int) -> float:
+    """Return when a process started: on Linux in clock ticks since the kernel started, which nobody can set.
+
+    With times of day, a living process would seem to be another one after the clock is set. Raises
+    `psutil.NoSuchProcess`.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return float(fields[19])
+    except OSError:  # gone, or not Linux
+        return psutil.Process(pid).create_time()
+
+
+def is_running(pid: int, started: float) -> bool:
+    """Return whether the process of this machine that started then still runs; a zombie does not."""
+    try:
+        return abs(start_time(pid) - started) < 1 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # another user's process: it runs
+        return True

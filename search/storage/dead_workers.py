@@ -1,0 +1,123 @@
+"""What happens to the slots of dead workers: they wait again, and one that keeps killing its workers FAILs."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from coarsefine.search.storage.dialect import Now, upsert
+from coarsefine.search.storage.lease_owner import Owner, is_gone
+from coarsefine.search.storage.study_writer import end_trials, return_slots
+from coarsefine.search.storage.tables import attrs, lease, rows_of, steps, trials
+
+_DEATHS_IN_ONE_EPOCH = 3
+"""Workers that a slot trained alone may kill in one epoch before it FAILs."""
+_DEATHS_ALONE = 5
+"""Workers that a slot trained alone may kill in any epochs, since it came furthest, before it FAILs."""
+
+_HOLDERS = (
+    sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+    .add_columns((sa.func.max(lease.c.expires) < Now()).label("late"))
+    .where(lease.c.owner != "")
+    .group_by(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+)
+"""The owners of leases, and whether the last lease of each has expired."""
+
+
+def _left_behind() -> sa.Select[Any]:
+    others = lease.alias()
+    same_stack = (others.c.owner == lease.c.owner) & (others.c.training == 1)
+    company = sa.select(sa.func.count()).where(same_stack).scalar_subquery()
+    reached = sa.func.coalesce(
+        sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == lease.c.trial_id).scalar_subquery(), 0
+    )
+    gone = lease.c.owner.in_(sa.bindparam("gone", expanding=True))
+    late = lease.c.owner.in_(sa.bindparam("late", expanding=True)) & (lease.c.expires < Now())
+    return (
+        sa.select(lease, trials.c.state, company.label("company"), reached.label("reached"))
+        .join(trials, trials.c.trial_id == lease.c.trial_id)
+        .where(gone | late)
+        .order_by(lease.c.trial_id)
+        .with_for_update(of=lease, skip_locked=True)
+    )
+
+
+_LEFT_BEHIND = _left_behind()
+"""The leases of workers that are gone or count as gone, with the last recorded epochs.
+
+Locked rows are skipped: a late worker that is renewing its lease right now keeps it.
+"""
+
+_REMEMBER = (
+    sa.update(lease)
+    .where(lease.c.trial_id == sa.bindparam("id"))
+    .values(deaths=sa.bindparam("number"), story=sa.bindparam("history"))
+)
+"""Store how many workers died with a slot, and how, in its lease, which has no owner then."""
+
+
+def take_back_slots(connection: sa.Connection, me: Owner) -> None:
+    """Let the slots of dead workers, and of workers whose leases expired, wait again; FAIL those that killed too many.
+
+    A trial that somebody ended by other means, for example in a dashboard, stays ended and loses its lease.
+    """
+    others = [row for row in connection.execute(_HOLDERS) if row.owner != me.id]
+    gone = [row.owner for row in others if is_gone(row.owner, row.machine, row.pid, row.started)]
+    late = [row.owner for row in others if row.late]
+    if not gone and not late:
+        return
+    left = connection.execute(_LEFT_BEHIND, {"gone": gone, "late": late}).all()
+    ended = [row.trial_id for row in left if row.state is not TrialState.RUNNING]
+    connection.execute(lease.delete().where(lease.c.trial_id.in_(ended)))
+    running = [row for row in left if row.state is TrialState.RUNNING]
+    return_slots(connection, [row.trial_id for row in running if not row.training])
+    _count_deaths(connection, [row for row in running if row.training])
+
+
+def _count_deaths(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> None:
+    """Add a death to the history of each slot that was in training; FAIL the guilty slots, return the others."""
+    deaths = {row.trial_id: [*json.loads(row.story), _death(row)] for row in left}
+    guilty = {trial_id for trial_id, history in deaths.items() if _is_guilty(history)}
+    reasons = [row for i in sorted(guilty) for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
+    if reasons:
+        statement = upsert(connection.dialect.name, attrs, ("trial_id", "key"), ("value_json",))
+        connection.execute(statement, reasons)
+        end_trials(connection, sorted(guilty), TrialState.FAIL)
+    innocent = sorted(deaths.keys() - guilty)
+    return_slots(connection, innocent)
+    if innocent:
+        kept = [{"id": i, "number": len(deaths[i]), "history": json.dumps(deaths[i])} for i in innocent]
+        connection.execute(_REMEMBER, kept)
+
+
+def _death(row: sa.Row[Any]) -> dict[str, Any]:
+    noticed = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return {
+        "host": row.host,
+        "pid": row.pid,
+        "noticed": noticed,
+        "epoch": row.reached + 1,
+        "alone": row.company == 1,
+    }
+
+
+def _is_guilty(deaths: Sequence[dict[str, Any]]) -> bool:
+    """Return whether a slot is to blame for the deaths of its workers.
+
+    Only deaths while the slot was trained alone count. A slot trains to the same bits each time, so a slot that kills
+    its worker does so in the same epoch; when another attempt came through that epoch, the slot was not at fault. Some
+    deaths keep to no epoch, such as those from lack of memory. More of these are needed, and all since the slot came
+    furthest: a slot that continues from checkpoint to checkpoint reaches its end, however often its machine is taken.
+    """
+    furthest = max(death["epoch"] for death in deaths)
+    since = next(place for place, death in enumerate(deaths) if death["epoch"] == furthest)
+    alone = [death["epoch"] for death in deaths[since:] if death["alone"]]
+    return alone.count(furthest) >= _DEATHS_IN_ONE_EPOCH or len(alone) >= _DEATHS_ALONE
+
+
+def _reason(deaths: Collection[dict[str, Any]]) -> str:
+    places = "; ".join(f"{d['host']} process {d['pid']} in epoch {d['epoch']}, {d['noticed']} UTC" for d in deaths)
+    return f"killed its worker {len(deaths)} times: {places}"

@@ -1,0 +1,104 @@
+"""Finding the free slots of a study: WAITING trials, locked for the transaction that claims them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from coarsefine.search.campaign.space import Point
+from coarsefine.search.storage.parameters import with_points
+from coarsefine.search.storage.study_writer import return_slots
+from coarsefine.search.storage.tables import IS_SLOT, attr_of, attrs, lease, params, trials
+
+Companions = Callable[[int], Sequence[int]]
+"""Return the numbers of the slots to claim together with the first free slot, itself included, given its number."""
+
+_SUSPECT_DEATHS = 2
+"""After as many worker deaths a slot is trained alone, so that it cannot harm others."""
+
+
+def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
+    """Return the free trials of a study, locked: those to train alone first, then by their numbers.
+
+    A trial that is no slot has a higher number than all slots, and takes no slot's place.
+    """
+    deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
+    alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0)
+    return (
+        sa.select(
+            trials.c.trial_id,
+            trials.c.number,
+            sa.func.coalesce(lease.c.attempt, 0).label("attempts"),
+            deaths,
+            alone.label("alone"),
+        )
+        .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, *among)
+        .order_by(alone.desc(), trials.c.number)
+        .limit(sa.bindparam("n"))
+        .with_for_update(of=trials, skip_locked=True)
+        .subquery()
+    )
+
+
+def _with_slots(waiting: sa.Subquery) -> sa.Select[Any]:
+    """Return free slots with their points and seeds, a row for each parameter: one query instead of three."""
+    return (
+        sa.select(waiting, params.c.param_name, params.c.param_value, params.c.distribution_json, attrs.c.value_json)
+        .join(params, params.c.trial_id == waiting.c.trial_id)
+        .join(attrs, attr_of(waiting, attrs, "seed"))
+        .order_by(waiting.c.alone.desc(), waiting.c.number, params.c.param_id)
+    )
+
+
+_FREE = _with_slots(_waiting())
+_FREE_AMONG = _with_slots(_waiting(trials.c.number.in_(sa.bindparam("numbers", expanding=True))))
+"""The free slots among given numbers."""
+
+_STRAY = (
+    sa.select(trials.c.trial_id)
+    .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
+    .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING)
+    .where(lease.c.trial_id.is_(None), IS_SLOT)
+    .order_by(trials.c.trial_id)
+    .with_for_update(of=trials, skip_locked=True)
+)
+"""Slots that seem to be RUNNING without a lease; only a second query shows whether they are.
+
+PostgreSQL reads a locked row again, but its lease as it was when the statement began.
+"""
+
+
+def lock_free_slots(
+    connection: sa.Connection, study: int, n: int, companions: Companions | None
+) -> list[tuple[sa.Row[Any], Point]]:
+    """Return up to n free slots with their points, lowest numbers first; a slot that workers died with comes alone.
+
+    If none is free, slots that `study.ask()` set RUNNING wait again first: nobody else would end them.
+    """
+    found = _free_slots(connection, study, n, companions)
+    if not found and _return_strays(connection, study):
+        found = _free_slots(connection, study, n, companions)
+    return found[:1] if found and found[0][0].alone else found
+
+
+def _free_slots(
+    connection: sa.Connection, study: int, n: int, companions: Companions | None
+) -> list[tuple[sa.Row[Any], Point]]:
+    if companions is None:
+        return with_points(connection.execute(_FREE, {"study": study, "n": n}))
+    first = with_points(connection.execute(_FREE, {"study": study, "n": 1}))
+    if not first or first[0][0].alone:
+        return first
+    numbers = companions(first[0][0].number)  # the first is among them: it is locked for us already
+    return with_points(connection.execute(_FREE_AMONG, {"study": study, "n": n, "numbers": list(numbers)}))
+
+
+def _return_strays(connection: sa.Connection, study: int) -> bool:
+    """Let slots that are RUNNING without a lease wait again; return whether there are any."""
+    seeming = connection.scalars(_STRAY, {"study": study}).all()
+    leased = set(connection.scalars(sa.select(lease.c.trial_id).where(lease.c.trial_id.in_(seeming))))
+    strays = [trial_id for trial_id in seeming if trial_id not in leased]
+    return_slots(connection, strays)
+    return bool(strays)

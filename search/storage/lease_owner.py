@@ -1,0 +1,39 @@
+"""The owner of a lease: a process, and whether it still runs."""
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from coarsefine.model.process_identity import is_running, machine_id, start_time
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that holds leases, distinguished from a later process with the same number."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    host: str = field(default_factory=socket.gethostname)
+    machine: str = field(default_factory=machine_id)
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=lambda: start_time(os.getpid()))
+
+    def columns(self) -> dict[str, Any]:
+        """Return the owner as columns of the lease table."""
+        return {
+            "owner": self.id, "host": self.host, "machine": self.machine, "pid": self.pid, "started": self.started,
+        }  # fmt: skip
+
+    def leave(self) -> None:
+        """Count as gone though the process still runs: its storage is closed, so it records nothing more."""
+        _left.add(self.id)
+
+
+_left: set[str] = set()
+"""Owners of this process that have closed their storage."""
+
+
+def is_gone(owner: str, machine: str, pid: int, started: float) -> bool:
+    """Return whether an owner of leases is known to be gone; nothing is known of another machine's processes."""
+    return owner in _left or (machine == machine_id() and not is_running(pid, started))

@@ -1,0 +1,120 @@
+"""Opening and creating storages: a database is checked before it is used, and its tables are created once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
+
+from coarsefine.search.errors import StorageError
+from coarsefine.search.storage import sqlite
+from coarsefine.search.storage.dialect import engine_options, transaction
+from coarsefine.search.storage.error_messages import database_errors
+from coarsefine.search.storage.location import Location, at_file
+from coarsefine.search.storage.optuna_storage import LEASE_SECONDS, Storage
+from coarsefine.search.storage.retry import persist
+from coarsefine.search.storage.tables import NEEDED, lease
+
+_CREATING_TABLES = 0x_C0A2_5EF1
+"""Key of the PostgreSQL advisory lock that the process that creates the tables holds."""
+
+
+def storage_exists(location: Location) -> bool:
+    """Return whether a location holds studies, or something in their place."""
+    if location.kind == "sqlite":
+        return location.file.exists()
+    with _connected(location) as connection:
+        return _has_tables(connection)
+
+
+def check_storage(location: Location, *, writing: bool) -> None:
+    """Raise `StorageError` unless a location holds studies that can be read, and written with `writing`."""
+    if location.kind == "sqlite":
+        sqlite.check(location.file, writing=writing)
+    elif not storage_exists(location):
+        raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
+
+
+def server_version(location: Location) -> str:
+    """Return the version of a PostgreSQL server; raise `StorageError` where it cannot be reached."""
+    with _connected(location) as connection:
+        return str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+
+
+def open_storage(
+    location: Location,
+    *,
+    writing: bool = False,
+    patient: bool = False,
+    checked: bool = False,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Storage:
+    """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's.
+
+    `patient` waits for a server that is restarting. It is for workers that join a running campaign; a first look at an
+    address, which may be wrong, should fail at once. `checked` skips the check that the tables fit this Optuna.
+    """
+
+    def open_it(_: bool) -> Storage:
+        check_storage(location, writing=writing)
+        return Storage(location, checked=checked, lease_seconds=lease_seconds)
+
+    return persist(open_it) if patient else open_it(False)
+
+
+def create_storage(location: Location) -> Storage:
+    """Open a storage for writing, and create its file and tables if there are none.
+
+    Only the process that starts the workers calls this. Raises `StorageError` where that cannot be done.
+    """
+    storage = _create_file(location) if location.kind == "sqlite" else _create_tables(location)
+    try:
+        _create_lease_table(storage)
+    except BaseException:
+        storage.close()
+        raise
+    return storage
+
+
+def _create_file(location: Location) -> Storage:
+    path = location.file
+    sqlite.file_system(path)
+    if not path.exists():
+        with sqlite.new_file(path) as unfinished:
+            Storage(at_file(unfinished), new=True).close()
+            sqlite.set_journal(unfinished)
+    sqlite.check(path, writing=True)
+    sqlite.leave_unsafe_journal(path)  # before a connection of our own is in its way
+    return Storage(location)
+
+
+def _create_tables(location: Location) -> Storage:
+    with _connected(location) as connection:
+        # Others wait here until the connection is closed, which also happens when this process dies.
+        connection.execute(sa.select(sa.func.pg_advisory_lock(_CREATING_TABLES)))
+        with _connected(location) as other:
+            new = not _has_tables(other)
+        return Storage(location, new=new)
+
+
+def _create_lease_table(storage: Storage) -> None:
+    with storage.guarded(), transaction(storage.engine) as connection:
+        connection.execute(CreateTable(lease, if_not_exists=True))
+        found = {column["name"] for column in sa.inspect(connection).get_columns(lease.name)}
+    if not found >= set(lease.c.keys()):
+        raise StorageError(
+            f"{storage.location}: its table 'lease' was made by an earlier Coarsefine. Start with another --storage."
+        )
+
+
+def _has_tables(connection: sa.Connection) -> bool:
+    return set(sa.inspect(connection).get_table_names()) >= NEEDED
+
+
+@contextmanager
+def _connected(location: Location) -> Iterator[sa.Connection]:
+    """Connect to a PostgreSQL server."""
+    with database_errors(location):
+        engine = sa.create_engine(location.url, poolclass=sa.NullPool, **engine_options(location))
+        with engine.connect() as connection:
+            yield connection

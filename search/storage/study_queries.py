@@ -1,0 +1,138 @@
+"""Queries about a study while it is trained: its progress, its finished trials, and what is left to train."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from coarsefine.search.storage.database import Database, Row
+from coarsefine.search.storage.dialect import Now
+from coarsefine.search.storage.lease_owner import is_gone
+from coarsefine.search.storage.parameters import with_points
+from coarsefine.search.storage.slots import FinishedTrial
+from coarsefine.search.storage.tables import IS_SLOT, attr_of, attrs, lease, params, steps, trials, values
+
+
+def _progress() -> sa.Select[Any]:
+    def recorded(what: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.select(what).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
+
+    running = trials.c.state == TrialState.RUNNING
+    epochs = sa.case((running, recorded(sa.func.count())), else_=0)
+    leading = sa.case((running, recorded(sa.func.max(steps.c.intermediate_value))))
+    return (
+        sa.select(trials.c.state, sa.func.count().label("trials"))
+        .add_columns(sa.func.sum(epochs).label("epochs"), sa.func.max(leading).label("leading"))
+        .where(trials.c.study_id == sa.bindparam("study"), IS_SLOT)
+        .group_by(trials.c.state)
+    )
+
+
+_PROGRESS = _progress()
+"""The number of slots in each state; for RUNNING slots, the epochs recorded and the highest accuracy."""
+
+
+def _finished_trials() -> sa.Select[Any]:
+    reason = attrs.alias()
+    reached = sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
+    return (
+        sa.select(trials.c.number, trials.c.state, values.c.value, reason.c.value_json.label("reason"))
+        .add_columns(params.c.param_name, params.c.param_value, params.c.distribution_json)
+        .add_columns(sa.func.coalesce(reached, 0).label("epochs"))
+        .join(params, params.c.trial_id == trials.c.trial_id)
+        .outerjoin(values, values.c.trial_id == trials.c.trial_id)
+        .outerjoin(reason, attr_of(trials, reason, "reason"))
+        .where(trials.c.study_id == sa.bindparam("study"), trials.c.number >= sa.bindparam("low"), IS_SLOT)
+        .where(trials.c.state.in_([state for state in TrialState if state.is_finished()]))
+        .order_by(trials.c.datetime_complete, trials.c.number, params.c.param_id)
+    )
+
+
+_FINISHED_TRIALS = _finished_trials()
+"""The finished slots from a number on, in the order they finished; a row for each parameter."""
+
+_TRAINERS = (
+    sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started, sa.func.count().label("slots"))
+    .join(trials, trials.c.trial_id == lease.c.trial_id)
+    .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
+    .group_by(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+)
+"""The owners of leases on RUNNING slots that have not expired, and how many each holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the training of a study has come."""
+
+    trials: int
+    ended: int
+    running: int
+    epochs: int
+    """Epochs recorded for the RUNNING trials."""
+    leading: float | None
+    """The highest accuracy of any of these epochs."""
+    workers: int
+    """Workers that hold slots of the study and are not known to be gone."""
+
+
+class StudyQueries:
+    """Reads what the pages, the terminal and the workers ask about a study. Trials without a seed are not counted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def progress(self, study_id: int) -> Progress:
+        """Return how far the training of a study has come."""
+        rows = self._database.read(_PROGRESS, study=study_id)
+        counts = {row.state: row.trials for row in rows}
+        return Progress(
+            trials=sum(counts.values()),
+            ended=sum(count for state, count in counts.items() if state.is_finished()),
+            running=counts.get(TrialState.RUNNING, 0),
+            epochs=sum(int(row.epochs) for row in rows),
+            leading=next((row.leading for row in rows if row.leading is not None), None),
+            workers=len(self._trainers(study_id)),
+        )
+
+    def finished_trials(self, study_id: int, low: int = 0) -> list[FinishedTrial]:
+        """Return the finished slots numbered `low` or higher, in the order they finished."""
+        return [
+            FinishedTrial(
+                row.number, point, row.state, row.value, row.epochs,
+                json.loads(row.reason) if row.reason is not None else None,
+            )
+            for row, point in with_points(self._database.read(_FINISHED_TRIALS, study=study_id, low=low))
+        ]  # fmt: skip
+
+    def values_after(self, study_id: int, epoch: int) -> dict[int, float]:
+        """Return the accuracy of each slot after an epoch, by number; −∞ for slots that ended before that epoch.
+
+        Slots that may still reach the epoch are left out.
+        """
+        reached = (steps.c.trial_id == trials.c.trial_id) & (steps.c.step == epoch)
+        query = sa.select(trials.c.number, trials.c.state, steps.c.intermediate_value)
+        found = query.where(trials.c.study_id == study_id).outerjoin_from(trials, steps, reached)
+        return {
+            number: -math.inf if value is None else value
+            for number, state, value in self._database.read(found)
+            if value is not None or state.is_finished()
+        }
+
+    def count_unfinished(self, study_id: int) -> int:
+        """Return the number of slots that have not ended."""
+        unfinished = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+        ours = (trials.c.study_id == study_id) & IS_SLOT
+        count: int = self._database.read(sa.select(sa.func.count()).where(ours, unfinished))[0][0]
+        return count
+
+    def count_training(self, study_id: int) -> int:
+        """Return the number of slots in training now: RUNNING under a lease whose owner is not known to be gone."""
+        return sum(row.slots for row in self._trainers(study_id))
+
+    def _trainers(self, study_id: int) -> Sequence[Row]:
+        owners = self._database.read(_TRAINERS, study=study_id)
+        return [row for row in owners if not is_gone(row.owner, row.machine, row.pid, row.started)]

@@ -1,0 +1,115 @@
+"""Writing the rows of a study, its slots and their trials, each as part of a transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from coarsefine.search.campaign.space import Space
+from coarsefine.search.storage.dialect import Utc, insert_once, upsert
+from coarsefine.search.storage.parameters import parameter_rows
+from coarsefine.search.storage.slots import Record, Slot
+from coarsefine.search.storage.tables import (
+    FINITE_STEP,
+    FINITE_VALUE,
+    attrs,
+    directions,
+    lease,
+    params,
+    rows_of,
+    steps,
+    studies,
+    study_attrs,
+    study_system_attrs,
+    trials,
+    values,
+)
+
+
+def write_study(
+    connection: sa.Connection,
+    name: str,
+    user_attrs: Mapping[str, Any],
+    space: Space,
+    slots: Sequence[Slot],
+    system_attrs: Mapping[str, Any],
+) -> None:
+    """Write a study, its attributes and all its slots; do nothing if the study exists."""
+    once = insert_once(connection.dialect.name, studies, "study_name", {"study_name": name})
+    study = connection.scalars(once.returning(studies.c.study_id)).one_or_none()
+    if study is None:
+        return
+    direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
+    connection.execute(directions.insert(), [direction])
+    optunas = {"study:metric_names": ["validation accuracy"], **system_attrs}
+    connection.execute(study_system_attrs.insert(), rows_of(optunas, study_id=study))
+    connection.execute(study_attrs.insert(), rows_of(user_attrs, study_id=study))
+    write_slots(connection, study, space, slots)
+
+
+def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
+    """Write a stage's slots as WAITING trials."""
+    waiting = [{"number": slot.number, "study_id": study, "state": TrialState.WAITING} for slot in slots]
+    connection.execute(trials.insert(), waiting)
+    written = connection.execute(sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study))
+    ids = {row.number: row.trial_id for row in written}
+    # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
+    connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
+    connection.execute(params.insert(), parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
+    seeds = [row for slot in slots for row in rows_of({"seed": slot.seed}, trial_id=ids[slot.number])]
+    connection.execute(attrs.insert(), seeds)
+    if connection.dialect.name == "postgresql":  # its planner needs statistics now, and would collect them too late
+        connection.exec_driver_sql(f"ANALYZE {trials.name}, {params.name}, {attrs.name}")
+
+
+def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
+    """Write the records of a stack, each table in one statement; written twice, the rows are the same."""
+    backend = connection.dialect.name
+    epochs = [
+        {"trial_id": r.claim.trial_id, "step": epoch, "intermediate_value": v, "intermediate_value_type": FINITE_STEP}
+        for r in records
+        for epoch, v in r.steps.items()
+    ]
+    if epochs:
+        replaced = ("intermediate_value", "intermediate_value_type")
+        connection.execute(upsert(backend, steps, ("trial_id", "step"), replaced), epochs)
+    kept = [row for record in records for row in rows_of(record.attrs, trial_id=record.claim.trial_id)]
+    if kept:
+        connection.execute(upsert(backend, attrs, ("trial_id", "key"), ("value_json",)), kept)
+    _end(connection, [record for record in records if record.state.is_finished()])
+
+
+def _end(connection: sa.Connection, records: Sequence[Record]) -> None:
+    scores = [
+        {"trial_id": r.claim.trial_id, "objective": 0, "value": r.value, "value_type": FINITE_VALUE}
+        for r in records
+        if r.state is not TrialState.FAIL
+    ]
+    if scores:
+        unique, replaced = ("trial_id", "objective"), ("value", "value_type")
+        connection.execute(upsert(connection.dialect.name, values, unique, replaced), scores)
+    for state in sorted({record.state for record in records}):
+        end_trials(connection, [record.claim.trial_id for record in records if record.state is state], state)
+
+
+def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:
+    """End trials in a state, and delete their leases."""
+    ended = {"state": state, "datetime_complete": Utc()}
+    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(ended))
+    connection.execute(lease.delete().where(lease.c.trial_id.in_(ids)))
+
+
+def return_slots(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Let slots wait again with nothing recorded; the number of attempts stays, so that no old attempt can record.
+
+    Recorded epochs are deleted: the next attempt repeats them to the bit, or has them from a checkpoint.
+    """
+    if not ids:
+        return
+    connection.execute(steps.delete().where(steps.c.trial_id.in_(ids)))
+    connection.execute(attrs.delete().where(attrs.c.trial_id.in_(ids), attrs.c.key != "seed"))
+    waiting = {"state": TrialState.WAITING, "datetime_start": None}
+    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(waiting))
+    connection.execute(lease.update().where(lease.c.trial_id.in_(ids)).values(owner="", expires=0.0))
