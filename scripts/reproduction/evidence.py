@@ -102,7 +102,7 @@ def _train(plan: Plan, group: Sequence[Named], way: Variation, seed: int, data: 
     model = plan.model
     trials = [Hyperparameters(n.eta, n.lam, seed, model.rho, model.decay) for n in group]
     epochs = plan.epochs(group[0].epochs)
-    chosen = replace(model.settings(epochs, seed), order=way.order)
+    chosen = replace(model.training_settings(epochs, seed), order=way.order)
     training = Training.start(trials, chosen, data)
     if way.spread is not None:
         _draw_smaller(training, way.spread)

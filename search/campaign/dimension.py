@@ -25,11 +25,11 @@ class _Bounded:
         return cls(min(values), max(values))
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Return the bounds as people read them."""
         return f"{self.low:.4g} to {self.high:.4g}"
 
-    def holds(self, value: Value) -> bool:
+    def contains(self, value: Value) -> bool:
         """Tell whether a value lies in the range, bounds included."""
         return isinstance(value, float | int) and self.low <= value <= self.high
 
@@ -157,7 +157,7 @@ class Integer:
         return (LogUniform if self.log else Uniform)(self.low - half, self.high + half)
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Return the bounds as people read them."""
         return f"{self.low} to {self.high}" + (f" by {self.step}" if self.step > 1 else "")
 
@@ -166,7 +166,7 @@ class Integer:
         place = math.floor((self.cells.at(share) - self.low) / self.step + 0.5)
         return min(max(self.low + self.step * place, self.low), self.high)
 
-    def holds(self, value: Value) -> bool:
+    def contains(self, value: Value) -> bool:
         """Tell whether a value is one of the numbers."""
         return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
@@ -209,7 +209,7 @@ class Choice:
         return cls(tuple(dict.fromkeys(values)))
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Return the options as people read them."""
         return f"one of {', '.join(map(str, self.options))}" if len(self.options) > 1 else f"{self.options[0]}"
 
@@ -217,7 +217,7 @@ class Choice:
         """Return the option at a share (0 to 1) of the way through all, in their order."""
         return self.options[min(int(share * len(self.options)), len(self.options) - 1)]
 
-    def holds(self, value: Value) -> bool:
+    def contains(self, value: Value) -> bool:
         """Tell whether a value is one of the options."""
         return value in self.options
 

@@ -1,86 +1,100 @@
-"""The sections of a campaign file, each refused with one sentence where it is wrong in itself."""
+"""What a campaign file may contain. Each section refuses impossible values in one sentence."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from coarsefine.model.datasets import Selection
-from coarsefine.model.hyperparameters import TrainingSettings
+from coarsefine.model import TrainingSettings
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.fields import (
-    Batch,
+    BatchName,
+    BatchRange,
     BatchSize,
     Decay,
+    DecayRange,
+    Epochs,
     Eta,
+    EtaRange,
+    FunctionName,
     Hidden,
+    HiddenRange,
     Lam,
+    LamRange,
     Name,
     Ranges,
     Rho,
-    Width,
+    RhoRange,
+    Seed,
+    Stack,
+    Timeout,
 )
 from coarsefine.search.campaign.narrowing import Rule
-from coarsefine.search.campaign.ranges import SETTINGS
+from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Sampler
+
+if TYPE_CHECKING:
+    from coarsefine.model.datasets import Selection
 
 CONFIRM = "confirm"
 _HALF = 2.0
 
 
 class Section(BaseModel):
-    """A table of a campaign file: nothing but its fields, each of its own type, and never changed."""
+    """A table of a campaign file. It takes its own fields only, converts no types and never changes."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(Section):
-    """`[data]`: which images. The batches matter for `cifar10` alone."""
+    """`[data]`: the images. Only `cifar10` uses the names of batches."""
 
     dataset: Literal["digits", "cifar10"]
-    train: list[Batch] = ["data_batch_1", "data_batch_3"]
-    validation: Batch = "data_batch_2"
+    train: list[BatchName] = ["data_batch_1", "data_batch_3"]
+    validation: BatchName = "data_batch_2"
     validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    test: Batch = "test_batch"
+    test: BatchName = "test_batch"
     held_out: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
-    def _held_out_of_batches(self) -> Self:
+    def _check_held_out(self) -> Self:
         if self.held_out and self.dataset == "digits":
-            raise ValueError("held_out is of CIFAR-10's training images: the digits have a split of their own")
+            raise ValueError("held_out is of CIFAR-10's training images: the digits have a fixed split")
         return self
 
-    def selection(self) -> Selection:
-        """Return the CIFAR-10 batches."""
+    def selection(self) -> "Selection":
+        """Return the selection of CIFAR-10 batches."""
+        from coarsefine.model.datasets import Selection  # noqa: PLC0415 - datasets are slow to import
+
         return Selection(tuple(self.train), self.validation, self.validation_images, self.test, self.held_out)
 
 
 class Model(Section):
-    """`[model]`: the network and its training, the same for every trial but for what the stages search."""
+    """`[model]`: the network and its training; the value of every setting that no stage searches."""
 
-    eta: Annotated[float | None, Field(gt=0)] = None
-    lam: Annotated[float | None, Field(ge=0, alias="lambda")] = None
-    hidden: Annotated[int, Field(ge=1, le=100_000)] = 50
-    batch: Annotated[int, Field(ge=1)] = 100
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    eta: Eta | None = None
+    lam: Annotated[Lam | None, Field(alias="lambda")] = None
+    hidden: Hidden = 50
+    batch: BatchSize = 100
+    epochs: Epochs = 10
+    rho: Rho = 0.9
+    decay: Decay = 0.95
     order: Literal["shuffled", "fixed"] = "shuffled"
     precision: Literal["float32", "float64"] = "float32"
     mirror: bool = False
 
-    def settings(self, epochs: int, order_seed: int) -> TrainingSettings:
-        """Return what trainings of so many epochs, with this seed of their mini-batches, have in common."""
+    def training_settings(self, epochs: int, order_seed: int) -> TrainingSettings:
+        """Return the settings that all trials of a stack share."""
         return TrainingSettings(self.hidden, self.batch, epochs, self.order, order_seed, self.precision, self.mirror)
 
     @property
     def fixed(self) -> dict[str, Value]:
-        """Return the settings that it gives, of those that can be searched."""
-        given = self.model_dump(by_alias=True, include={*SETTINGS, "lam"}, exclude_none=True)
-        return {name: given[name] for name in SETTINGS if name in given}
+        """Return the values it gives of the settings that can be searched."""
+        given = self.model_dump(by_alias=True, include={*NETWORK_SETTINGS, "lam"}, exclude_none=True)
+        return {name: given[name] for name in NETWORK_SETTINGS if name in given}
 
 
 class Narrow(Section):
-    """`[stage.narrow]`: how a stage's ranges come from its parent's best trials."""
+    """`[stage.narrow]`: how to derive a stage's ranges from its parent's best trials."""
 
     top: Annotated[int, Field(ge=1)] = 5
     margin: Annotated[float, Field(ge=0, le=10)] = 0.25
@@ -93,38 +107,38 @@ class Narrow(Section):
 
 
 class Stage(Section):
-    """`[[stage]]`: one study. Its ranges are given, or narrowed from its parent.
+    """`[[stage]]`: one study, with ranges of its own or ranges narrowed from its parent.
 
-    Those of the network's settings have names of their own (`eta`, `lambda` …), those of an objective are its `space`.
+    The network's settings are fields of their own (`eta`, `lambda` …); the parameters of an objective are its `space`.
     """
 
     name: Name
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
-    eta: Eta | None = None
-    lam: Annotated[Lam | None, Field(alias="lambda")] = None
-    rho: Rho | None = None
-    decay: Decay | None = None
-    hidden: Hidden | None = None
-    batch: BatchSize | None = None
+    eta: EtaRange | None = None
+    lam: Annotated[LamRange | None, Field(alias="lambda")] = None
+    rho: RhoRange | None = None
+    decay: DecayRange | None = None
+    hidden: HiddenRange | None = None
+    batch: BatchRange | None = None
     space: Ranges | None = None
     narrow: Narrow | None = None
     parent: str | None = None
     carry: Annotated[int, Field(ge=0)] = 0
     sampler: Sampler = "random"
-    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    stack: Width = "auto"
+    epochs: Epochs | None = None
+    stack: Stack = "auto"
     pruner: Literal["none", "halving"] = "none"
     rungs: list[Annotated[int, Field(ge=1)]] | None = None
     factor: Annotated[float, Field(gt=1, le=100)] = _HALF
 
     @model_validator(mode="after")
-    def _one_source_of_ranges(self) -> Self:
+    def _check_fields_together(self) -> Self:
         if bool(self.given) == (self.narrow is not None):
             raise ValueError("give either ranges, such as eta = [0.001, 0.3], or [stage.narrow]")
-        if self.space is not None and self._settings:
+        if self.space is not None and self._network_ranges:
             raise ValueError("give ranges of the network's settings, or the space of an objective, not both")
         if self.pruner == "none" and (self.rungs is not None or self.factor != _HALF):
-            raise ValueError('rungs and factor are of pruner = "halving": give that too, or remove them')
+            raise ValueError('rungs and factor are of pruner = "halving": add that, or remove them')
         if self.rungs is not None and (not self.rungs or self.rungs != sorted(set(self.rungs))):
             raise ValueError(f"rungs = {self.rungs} must be epochs in rising order, at least one")
         if self.carry > self.trials:
@@ -133,22 +147,22 @@ class Stage(Section):
 
     @property
     def given(self) -> dict[str, Dimension]:
-        """Return the ranges that the campaign gives the stage, none where it is narrowed."""
-        return self._settings if self.space is None else self.space
+        """Return the ranges that the campaign gives this stage; empty if it is narrowed."""
+        return self._network_ranges if self.space is None else self.space
 
     @property
-    def _settings(self) -> dict[str, Dimension]:
+    def _network_ranges(self) -> dict[str, Dimension]:
         own = (self.eta, self.lam, self.rho, self.decay, self.hidden, self.batch)
-        return {name: dimension for name, dimension in zip(SETTINGS, own, strict=True) if dimension is not None}
+        return {name: dimension for name, dimension in zip(NETWORK_SETTINGS, own, strict=True) if dimension is not None}
 
 
 class Confirm(Section):
-    """`[confirm]`: the last stage, in which the best settings of all others are trained again on fresh seeds."""
+    """`[confirm]`: the last stage, which trains the best settings of all others again on new seeds."""
 
     top: Annotated[int, Field(ge=1, le=100)] = 6
     seeds: Annotated[int, Field(ge=2, le=1000)] = 6
     near: Annotated[float, Field(ge=0, le=1)] = 0.05
-    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    epochs: Epochs | None = None
 
     @property
     def name(self) -> str:
@@ -157,7 +171,7 @@ class Confirm(Section):
 
     @property
     def trials(self) -> int:
-        """Return how many slots it has at most: fewer where fewer settings came out of the search."""
+        """Return the largest number of slots; there are fewer if the search finds fewer different settings."""
         return self.top * self.seeds
 
 
@@ -168,7 +182,104 @@ AnyStage = Stage | Confirm
 class FinalSettings(Section):
     """`[final]`: the long training of the winner, once for each seed."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    epochs: Epochs = 30
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
-    decay: Annotated[float | None, Field(gt=0, le=1)] = None
+    decay: Decay | None = None
     on_validation: bool = False
+
+
+class CampaignSchema(Section):
+    """A campaign file as a whole, and the checks across its sections."""
+
+    name: Name
+    description: str = ""
+    seed: Seed = 0
+    objective: FunctionName | None = None
+    epochs: Epochs | None = None
+    timeout: Timeout | None = None
+    data: Data | None = None
+    model: Model | None = None
+    stage: Annotated[list[Stage], Field(min_length=1)]
+    confirm: Confirm | None = None
+    final: FinalSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_defaults(cls, given: Any) -> Any:
+        """Add the sections that a network's campaign leaves out."""
+        if not isinstance(given, dict) or given.get("objective") is not None:
+            return given
+        return given | {name: {} for name in ("model", "final") if given.get(name) is None}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.objective is None:
+            self._check_network()
+        else:
+            self._check_objective()
+        if self.confirm and any(stage.name == CONFIRM for stage in self.stage):
+            raise ValueError(f"a stage is named '{CONFIRM}', which is the name of [confirm]: give it another name")
+        for index, stage in enumerate(self.stage):
+            self._check_place(index, stage, [s.name for s in self.stage[:index]])
+            self._check_rungs(stage)
+        self._check_sources()
+        return self
+
+    @property
+    def usual_epochs(self) -> int:
+        """Return the epochs of a trial in stages that give no number of their own."""
+        return (self.model.epochs if self.model else self.epochs) or 1
+
+    def _check_network(self) -> None:
+        if self.data is None:
+            raise ValueError("'data' is missing: add it, or the `objective` that is searched instead of a network")
+        if self.epochs is not None or self.timeout is not None:
+            raise ValueError("epochs and timeout are of an objective: the network's epochs go into [model]")
+        if (stage := next((s for s in self.stage if s.space is not None), None)) is not None:
+            raise ValueError(
+                f"stage '{stage.name}': a space is of an objective; the network's settings are given by their "
+                "names, such as eta = [0.001, 0.3]"
+            )
+
+    def _check_objective(self) -> None:
+        of_network = [f"[{name}]" for name in ("data", "model", "final") if getattr(self, name) is not None]
+        if of_network:
+            raise ValueError(f"{' and '.join(of_network)} go with the network, not with an objective: remove them")
+        for stage in self.stage:
+            if stage.space is None and (given := ", ".join(stage.given)):
+                raise ValueError(f"stage '{stage.name}': an objective's parameters, {given}, go into its space")
+
+    @staticmethod
+    def _check_place(index: int, stage: Stage, earlier: list[str]) -> None:
+        if stage.name in earlier:
+            raise ValueError(f"two stages are named '{stage.name}': give each its own name")
+        if stage.parent is not None and stage.parent not in earlier:
+            known = ", ".join(earlier) or "none, it is the first"
+            raise ValueError(f"stage '{stage.name}': parent = '{stage.parent}' is no earlier stage (earlier: {known})")
+        if index == 0 and (stage.narrow or stage.carry):
+            raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
+
+    def _check_rungs(self, stage: Stage) -> None:
+        last = stage.epochs or self.usual_epochs
+        if stage.rungs is not None and stage.rungs[-1] >= last:
+            raise ValueError(f"stage '{stage.name}': rungs = {stage.rungs} must lie before its last epoch, {last}")
+        if self.objective is not None and stage.pruner == "halving" and last == 1:
+            raise ValueError(
+                f"stage '{stage.name}': halving needs more than one epoch: give `epochs`, the number of reports that "
+                "the objective makes"
+            )
+
+    def _check_sources(self) -> None:
+        """Check that every setting has a value or a range in the first stage."""
+        searched = self.stage[0].given
+        for name in ("eta", "lambda"):
+            if self.model is not None and name not in searched and name not in self.model.fixed:
+                raise ValueError(
+                    f"{name} is neither searched nor fixed: give its range in the first stage, or its value in [model]"
+                )
+        for stage in self.stage[1:]:
+            if new := [name for name in stage.given if name not in searched]:
+                raise ValueError(
+                    f"stage '{stage.name}' searches {', '.join(new)}, and the first stage does not: give a range "
+                    f"there, too{', or leave it to [model]' * (self.model is not None)}"
+                )

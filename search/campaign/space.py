@@ -60,9 +60,9 @@ class Space(_Named[Dimension]):
         """Map a point of the unit cube into the space."""
         return Point(tuple((name, of.at(share)) for (name, of), share in zip(self.pairs, shares, strict=True)))
 
-    def holds(self, point: Point) -> bool:
+    def contains(self, point: Point) -> bool:
         """Tell whether a point lies in the space."""
-        return point.keys() == self.keys() and all(self[name].holds(value) for name, value in point.items())
+        return point.keys() == self.keys() and all(self[name].contains(value) for name, value in point.items())
 
     def near(self, one: Point, other: Point, within: float) -> bool:
         """Tell whether two points are nearly the same: in decades, in shares of a linear range, else the very same."""

@@ -118,7 +118,7 @@ class Verdict:
         return plain.candidate.value - plain.confirmed.mean if plain.confirmed else None
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Return the verdict in a sentence."""
         if self.winner is None:
             return "No finalist held on every seed."
@@ -135,7 +135,7 @@ class Verdict:
             "finalists": [finalist.as_dict() for finalist in self.finalists],
             "tied": [{"study": f.candidate.study, "number": f.candidate.number} for f in self.tied],
             "optimism": self.optimism,
-            "verdict": self.words,
+            "verdict": self.summary,
         }
 
 

@@ -144,7 +144,7 @@ def _dots(
     """Return trials as dots. `meta` is the trace's name without the number of points drawn."""
     drawn = thinned(trials, lambda pair: accuracy_of(pair[1]) or 0.0)
     hover = "%{customdata[0]} trial %{customdata[1]}<br>%{customdata[3]}<br>%{customdata[2]}<extra></extra>"
-    settings = [escape(labels.setting(point_of(trial))) for _, trial in drawn]
+    settings = [escape(labels.point_text(point_of(trial))) for _, trial in drawn]
     return go.Scatter(
         x=[x.of(trial) for _, trial in drawn], y=[y.of(trial) for _, trial in drawn], mode="markers", meta=name,
         name=legend_name(name, len(drawn), len(trials)), marker={**(scale.of(drawn) if scale else {}), **marker},

@@ -143,15 +143,16 @@ def presets(
     as_json: Json = False,
 ) -> None:
     """List the campaigns that ship with Coarsefine."""
-    from coarsefine.search.campaign.campaign import preset_text
-    from coarsefine.search.campaign.campaign import presets as all_presets
+    from coarsefine.search.campaign.campaign import Campaign
+    from coarsefine.search.campaign.presets import preset_names, preset_text
     from coarsefine.search.terminal import status_tables
 
     if name is not None:
         text = preset_text(name)
         print_json({"preset": name, "toml": text}) if as_json else sys.stdout.write(text)
         return
-    rows = [(c.name, [s.trials for s in c.stages], c.description) for c in all_presets()]
+    campaigns = map(Campaign.load, preset_names())
+    rows = [(c.name, [s.trials for s in c.stages], c.description) for c in campaigns]
     if as_json:
         print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return

@@ -46,7 +46,7 @@ def require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
         return
     if verdict is not None:
         raise NothingCompleted(
-            f"{verdict.words} Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign "
+            f"{verdict.summary} Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign "
             "under another name."
         )
     endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())

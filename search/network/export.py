@@ -98,7 +98,7 @@ def _digest(payload: Mapping[str, Any]) -> str:
 
 def digest_of(campaign: Campaign) -> str:
     """Return the digest of the settings that must not change once a campaign has started."""
-    return hashlib.sha256(json.dumps(campaign.fingerprint(), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(campaign.as_stored(), sort_keys=True).encode()).hexdigest()
 
 
 def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
@@ -117,7 +117,7 @@ def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]
     verdict = verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     if winner is None:
-        reason = verdict.words if verdict else "no trial completed"
+        reason = verdict.summary if verdict else "no trial completed"
         raise UsageError(f"{campaign.name} has no winner ({reason}): name a trial with --trial STUDY#NUMBER.")
     return studies[winner.study], winner.trial.number, verdict
 
@@ -183,11 +183,11 @@ def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Map
 
 def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:
     stage = next(stage for stage in campaign.stages if campaign.study_name(stage) == study.name)
-    settings = campaign.settings(stage)
+    settings = campaign.training_settings(stage)
     # A finalist's seed also draws its mini-batches: see `NetworkObjective.own_order`.
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
     return {
-        **campaign.setting(point_of(trial)), "epochs": settings.epochs, "order": settings.order,
+        **campaign.settings_at(point_of(trial)), "epochs": settings.epochs, "order": settings.order,
         "order_seed": order_seed, "precision": settings.precision, "mirror": settings.mirror,
     }  # fmt: skip
 

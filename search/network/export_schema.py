@@ -81,7 +81,7 @@ class Ancestor(_Part):
     @model_validator(mode="after")
     def _space_is_valid(self) -> Self:
         try:
-            labels.ranges(Space.from_dict(self.space))  # also fails if a bound is not a number
+            labels.space_text(Space.from_dict(self.space))  # also fails if a bound is not a number
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ValueError(f"its space is invalid: {error}") from error
         return self

@@ -95,7 +95,7 @@ def _cells(finalist: Finalist) -> Sequence[str]:
     behind = finalist.behind
     return (
         f"{finalist.study} #{finalist.number}",
-        labels.setting(Point.of(finalist.params)),
+        labels.point_text(Point.of(finalist.params)),
         f"{finalist.value:.2%}",
         _interval(finalist.confirmed) if finalist.confirmed else "failed on a seed",
         f"{100 * behind.mean:.2f} points ({100 * behind.low:.2f} to {100 * behind.high:.2f})" if behind else "–",
@@ -109,7 +109,7 @@ def _origin(export: Export, final: FinalResult) -> Iterator[str]:
     yield "| stage | trials | completed | ranges |"
     yield "|---|---|---|---|"
     for stage in export.lineage:
-        ranges = labels.ranges(Space.from_dict(stage.space))
+        ranges = labels.space_text(Space.from_dict(stage.space))
         rule = f" ({stage.rule})" if stage.rule else ""
         yield f"| {stage.stage} | {stage.trials} | {stage.completed} | {ranges}{rule} |"
     yield ""

@@ -95,7 +95,7 @@ def study_momentum(
 ) -> tuple[list[momentum.Curve], dict[str, Any]]:
     """Train the network with each ρ, and return the curves and the JSON form of the study."""
     model = subject.model
-    settings = model.settings(epochs, seed)
+    settings = model.training_settings(epochs, seed)
     curves = momentum.train_with_each_rho(data, settings, eta=eta, decay=model.decay, seed=seed, on_epoch=on_epoch)
     chosen = {"dataset": data.name, "hidden": model.hidden, "batch": model.batch, "decay": model.decay}
     drawn = {"eta": eta, "lambda": 0.0, "epochs": epochs, "seed": seed}

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coarsefine.search.campaign.campaign import Campaign, preset_names
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.storage.location import Location
 
 _CHECK = ("images", "sample", "seed")
@@ -47,7 +48,7 @@ def as_toml(campaign: Campaign) -> str:
     """Return a campaign file from which the same campaign is read."""
     lines: list[str] = []
     sections: list[str] = []
-    for key, value in campaign.fingerprint().items():
+    for key, value in campaign.as_stored().items():
         if isinstance(value, dict):
             sections += ["", f"[{key}]", *_pairs(value)]
         elif isinstance(value, list):
@@ -73,8 +74,8 @@ def _value(value: Any) -> str:
 
 def _preset_of(campaign: Campaign) -> str | None:
     """Return the name of the preset that this campaign is, to the seed."""
-    asked = campaign.fingerprint()
-    return next((name for name in preset_names() if Campaign.load(name).fingerprint() == asked), None)
+    asked = campaign.as_stored()
+    return next((name for name in preset_names() if Campaign.load(name).as_stored() == asked), None)
 
 
 def _option(location: Location) -> str:

@@ -119,7 +119,7 @@ def _loss_figure(stage: StageStory, place: int, trial: Trial, accuracy: Accuracy
     lines = {"training": attrs.get("train_loss", []), "validation": attrs.get("validation_loss", [])}
     return Figure(
         f"loss-{stage.place + 1}-{place + 1}", _sized(charts.curves(lines, "loss"), 280),
-        f"Trial {trial.number}: {labels.setting(trial.point)}, seed {trial.seed}; "
+        f"Trial {trial.number}: {labels.point_text(trial.point)}, seed {trial.seed}; "
         f"{with_error(accuracy)}.{reported}",
         f"Training and validation loss of trial {trial.number} of {stage.plan.name} over "
         f"{len(lines['training'])} epochs: {_from_to(lines)}.", f"stage-{stage.place + 1}", lines,
@@ -218,7 +218,7 @@ def _share_range(plots: Sequence[go.Figure]) -> None:
 
 def _ranges(stage: StageStory) -> str:
     assert stage.status.space is not None, "a study has ranges"  # noqa: S101
-    return labels.ranges(stage.status.space)
+    return labels.space_text(stage.status.space)
 
 
 def _from_to(lines: Curves) -> str:

@@ -58,7 +58,7 @@ def _environment() -> Environment:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False}
     for word in ("number", "scientific", "percent", "points", "with_error", "spread", "interval", "duration"):
         environment.filters[word] = getattr(formatting, word)
-    for word in ("symbol", "quantities", "nouns", "setting", "ranges", "kinds"):
+    for word in ("symbol", "quantities", "nouns", "point_text", "space_text", "space_kinds"):
         environment.filters[word] = getattr(hyperparameters, word)
     return environment
 

@@ -46,4 +46,4 @@ def reported_for(campaign: Campaign) -> Reported | None:
 
 
 def _settings(campaign: Campaign) -> dict[str, Any]:
-    return {key: value for key, value in campaign.fingerprint().items() if key not in _FREE}
+    return {key: value for key, value in campaign.as_stored().items() if key not in _FREE}

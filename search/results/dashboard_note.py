@@ -20,7 +20,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
     ends = f", halving after epochs {', '.join(map(str, halving.rungs))}" if halving.rungs else ""
     space = Space.from_dict(attrs["space"])
     told = {
-        "Ranges": f"{labels.ranges(space)}, {labels.kinds(space)}; {attrs['ranges']}",
+        "Ranges": f"{labels.space_text(space)}, {labels.space_kinds(space)}; {attrs['ranges']}",
         "Parent": f"[{attrs['parent']}](/dashboard/studies/{parent_id})" if parent_id is not None else None,
         "Narrowed from": f"the parent's trials {_listed(attrs['narrowed_from'])}" if "narrowed_from" in attrs else None,
         "Rule": attrs.get("rule"),
@@ -39,7 +39,7 @@ def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequ
     """Return the note of the study in which finalists are trained again."""
     k = len(finalists)
     told = {
-        f"Finalist {place + 1}": f"{labels.setting(one.point)}: trial {one.number} of {one.study}, "
+        f"Finalist {place + 1}": f"{labels.point_text(one.point)}: trial {one.number} of {one.study}, "
         f"trained again in trials {_listed([r * k + place for r in range(len(seeds))])}"
         for place, one in enumerate(finalists)
     }

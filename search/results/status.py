@@ -8,7 +8,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.metric import ACCURACY, Metric, metric_for
-from coarsefine.search.campaign.ranges import SETTINGS
+from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Finalist, Verdict
@@ -264,7 +264,7 @@ def planned_stages(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _ranges(stage: dict[str, Any]) -> dict[str, Any]:
     """Return the ranges that a stage's configuration gives."""
-    return stage.get("space") or {name: stage[name] for name in SETTINGS if stage.get(name)}
+    return stage.get("space") or {name: stage[name] for name in NETWORK_SETTINGS if stage.get(name)}
 
 
 def _stage(

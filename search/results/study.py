@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import around
 from coarsefine.search.campaign.narrowing import describe, narrow
-from coarsefine.search.campaign.ranges import ENDED
+from coarsefine.search.campaign.network_settings import NEVER_WIDENED
 from coarsefine.search.campaign.schema import Stage
 from coarsefine.search.campaign.space import Point, Space, draw
 from coarsefine.search.campaign.validation_errors import sentence
@@ -242,7 +242,7 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
     if stage.narrow is None or parent is None:
         return bounds, {"ranges": "given by the campaign"}
     winners = _best_of(parent, stage.narrow.top, stage)
-    held = ENDED if campaign.objective is None else frozenset()
+    held = NEVER_WIDENED if campaign.objective is None else frozenset()
     narrowed = narrow([point_of(trial) for trial in winners], stage.narrow.rule(), bounds, held)
     return narrowed.space, {
         "ranges": "narrowed from the parent's best trials",
@@ -263,7 +263,7 @@ def _draw_slots(
     points = draw(space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0)))
     best = _best_of(parent, stage.carry, stage) if parent and stage.carry else []
     # A carried point outside the child's ranges would be no trial of this study: Optuna holds trials to their ranges.
-    inside = [trial for trial in best if space.holds(point_of(trial))]
+    inside = [trial for trial in best if space.contains(point_of(trial))]
     points[: len(inside)] = [point_of(trial) for trial in inside]
     slots = [Slot(number, point, _seed(campaign, index, number)) for number, point in enumerate(points)]
     return slots, [{"number": number, "from": trial.number} for number, trial in enumerate(inside)]

@@ -154,7 +154,7 @@ def _check_points(name: str, attrs: Mapping[str, Any]) -> None:
     if list(space) != list(first["space"] or ()):
         raise InvalidStudy(f"The study {name} searches {', '.join(space)}, which is not what its campaign searches.")
     try:
-        sound = all(space.holds(Candidate.from_dict(told).point) for told in attrs.get("finalists") or ())
+        sound = all(space.contains(Candidate.from_dict(told).point) for told in attrs.get("finalists") or ())
     except (KeyError, AttributeError, TypeError):
         sound = False
     if not sound:
@@ -168,7 +168,7 @@ def is_slot(trial: FrozenTrial) -> bool:
 
 def is_valid(slot: FrozenTrial, space: Space) -> bool:
     """Tell whether a slot holds what Coarsefine writes: a point of its study's space, seed, losses, at last a value."""
-    if not space.holds(point_of(slot)):
+    if not space.contains(point_of(slot)):
         return False
     try:
         _SLOT.validate_python(slot.user_attrs)

@@ -73,7 +73,7 @@ def _facts(scene: Scene) -> list[Text]:
     else:
         stage, ending = scene.best
         best.append(how(ending, scene.metric), "bold green")
-        best.append(f"  {labels.in_columns(ending.point)}  trial {ending.number} of {stage}")
+        best.append(f"  {labels.point_columns(ending.point)}  trial {ending.number} of {stage}")
     return [best, Text(f" now   {scene.running}"), Text(f" rate  {_pace(scene.rate, scene.epochs_per_trial)}")]
 
 
@@ -220,4 +220,4 @@ def _entry(stage: str, ending: FinishedTrial, scene: Scene) -> Text:
     shown = Text(stage)
     shown.truncate(_MOST_NAME // 2, overflow="ellipsis", pad=True)
     told = how(ending, scene.metric) + ("  best so far" if is_best else "")
-    return Text.assemble(shown, f" {ending.number:>4}  {labels.in_columns(ending.point)}  ", (told, style))
+    return Text.assemble(shown, f" {ending.number:>4}  {labels.point_columns(ending.point)}  ", (told, style))

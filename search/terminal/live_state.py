@@ -161,4 +161,4 @@ def _told(kinds: Counter[str]) -> str:
 
 
 def _ranges(space: Space | None) -> str:
-    return labels.ranges(space) if space else ""
+    return labels.space_text(space) if space else ""

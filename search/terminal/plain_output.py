@@ -60,7 +60,7 @@ class Lines(Talking):
             return
         width = len(str(trials))
         for count, ending in enumerate(snapshot.new, before + 1):
-            trial = f"trial {ending.number:<{width}}  {labels.in_columns(ending.point)}"
+            trial = f"trial {ending.number:<{width}}  {labels.point_columns(ending.point)}"
             told = how(ending, stage.campaign.metric)
             self.on_message(f"{stage.stage} {count:>{width}}/{trials}  {trial}  {told}")
 
@@ -94,4 +94,4 @@ def _summary(new: tuple[FinishedTrial, ...], stage: StageProgress) -> str:
     best = best_of(stage.endings)
     if best is None:
         return f"{told}; none completed yet"
-    return f"{told}; best {how(best, stage.campaign.metric)}, trial {best.number}, {labels.setting(best.point)}"
+    return f"{told}; best {how(best, stage.campaign.metric)}, trial {best.number}, {labels.point_text(best.point)}"

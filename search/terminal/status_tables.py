@@ -39,7 +39,7 @@ def ranges(stage: StageStatus) -> str:
         return "ranges not known before its parent ends"
     pressed = stage.attrs.get("pressed")
     beyond = f" (the parent's best press against {', '.join(pressed)})" if pressed else ""
-    return f"{labels.ranges(stage.space)}{beyond}"
+    return f"{labels.space_text(stage.space)}{beyond}"
 
 
 def counts(stage: StageStatus) -> str:
@@ -77,12 +77,12 @@ def print_winner(status: Status) -> None:
         return
     trial, metric = status.winner.trial, status.metric
     out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, "
-              f"{labels.setting(trial.point)}, {metric.name} {metric.text(trial.value)}")  # fmt: skip
+              f"{labels.point_text(trial.point)}, {metric.name} {metric.text(trial.value)}")  # fmt: skip
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""
         out.print(f"  the highest of {status.winner.chosen_from} values, hence an optimistic one{unlike}")
         return
-    out.print(f"  {status.verdict.words}")
+    out.print(f"  {status.verdict.summary}")
     if (optimism := status.verdict.optimism) is not None:
         out.print(f"  the search's best value was optimistic by {metric.difference(optimism)}")
 

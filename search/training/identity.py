@@ -24,7 +24,7 @@ _LIBRARIES = ("coarsefine", "numpy", "scipy")
 
 def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
     """Return the study attributes that identify a campaign and what it trains."""
-    known = {"config": campaign.fingerprint(), "versions": versions()}
+    known = {"config": campaign.as_stored(), "versions": versions()}
     if isinstance(workload, Function):
         return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
     return {**known, "data": images_attr(workload)}

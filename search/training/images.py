@@ -42,7 +42,7 @@ def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: 
 def check_batches(campaign: Campaign, data: Dataset) -> None:
     """Raise `CampaignError` for a mini-batch larger than the number of training images."""
     images = len(data.train.y)
-    for where, batch in campaign.batches():
+    for where, batch in campaign.largest_batches():
         if batch > images:
             raise CampaignError(
                 f"{where} batch = {batch} is larger than the {images} training images of {data.name}: make it smaller."

@@ -57,4 +57,6 @@ def objective_of(
         epochs, timeout = campaign.epochs_of(stage), campaign.timeout or _TIMEOUT
         return UserObjective(workload, CallOptions(epochs, timeout, stop, observer.on_detail, observer.on_warning))
     # In the confirmation a slot's seed draws the mini-batches, too; the finalists of one seed train together.
-    return NetworkObjective(campaign.settings(stage), campaign.network.fixed, workload, isinstance(stage, Confirm))
+    return NetworkObjective(
+        campaign.training_settings(stage), campaign.network.fixed, workload, isinstance(stage, Confirm)
+    )

@@ -29,7 +29,7 @@ def make_paper(path):
     rng = np.random.default_rng(1)
     storage = create_storage(locate(path))
     for stage in campaign.stage:
-        open_study(storage, campaign, stage, None, {"config": campaign.fingerprint(), **ATTRS})
+        open_study(storage, campaign, stage, None, {"config": campaign.as_stored(), **ATTRS})
         study = find_studies(storage, campaign.name)[campaign.study_name(stage)]
         claims = storage.queue.claim(study.id, stage.trials)
         storage.queue.record([_record(claim, campaign.epochs_of(stage), rng) for claim in claims], claims)

@@ -13,7 +13,7 @@ import pytest
 from commands import coarsefine
 
 from coarsefine import Campaign
-from coarsefine.search.campaign.campaign import preset_text
+from coarsefine.search.campaign.presets import preset_text
 
 
 @pytest.fixture(scope="module")

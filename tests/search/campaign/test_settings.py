@@ -17,7 +17,7 @@ from stored import table
 from coarsefine import Campaign, Interrupted, run
 from coarsefine.model import TrainingSettings
 from coarsefine.model.datasets import load_digits
-from coarsefine.search.campaign.labels import setting
+from coarsefine.search.campaign.labels import point_text
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.report.writer import write_report
 from coarsefine.search.results.status import read_status
@@ -166,10 +166,10 @@ def test_report_tells_every_setting(calm):
     page = (calm / "report.html").read_text("utf-8")
     assert "the learning rate η, the momentum ρ, the number of hidden units and the size of the mini-batches" in page
     assert "log-uniform η, uniform ρ, integer hidden, choice batch" in page
-    assert setting(status.winner.trial.point) in page
+    assert point_text(status.winner.trial.point) in page
     told = html.unescape(re.search(r"<summary>The settings</summary><pre><code>(.*?)</code></pre>", page, re.DOTALL)[1])
     again = Campaign.model_validate(tomllib.loads(told))
-    assert again.fingerprint() == Campaign.load(calm / "small.toml").fingerprint()
+    assert again.as_stored() == Campaign.load(calm / "small.toml").as_stored()
 
 
 def test_server_tells_every_setting(calm):

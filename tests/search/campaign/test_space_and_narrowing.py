@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import distribution_to_json, json_to_distribution
 
-from coarsefine.search.campaign.campaign import presets
+from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform, around
 from coarsefine.search.campaign.narrowing import Rule, describe, narrow
+from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.space import Point, Space, draw
 from coarsefine.search.storage.parameters import distribution_of
 
@@ -40,7 +41,7 @@ def won(draw_one):
 @given(dimensions, shares)
 def test_every_share_lies_in_its_dimension(dimension, share):
     """Mapping into a dimension never leaves it, rounding included."""
-    assert dimension.holds(dimension.at(share))
+    assert dimension.contains(dimension.at(share))
 
 
 @given(dimensions)
@@ -95,7 +96,7 @@ def test_draws_are_keyed_by_position(sampler, n):
 
 def test_presets_draw_the_points_they_always_drew():
     """To the bit, a preset's points are low·(high/low)^u, for u of NumPy's generator: two numbers a point, in order."""
-    for campaign in presets():
+    for campaign in map(Campaign.load, preset_names()):
         for index, stage in enumerate(campaign.stage):
             eta, lam = campaign.bounds_of(stage).values()
             seed = np.random.SeedSequence(campaign.seed, spawn_key=(index, 0))
@@ -159,7 +160,7 @@ def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
         assert found.low - slack <= min(values)
         assert max(values) <= found.high + slack
         if isinstance(bound, Integer):
-            assert all(found.holds(value) for value in values)
+            assert all(found.contains(value) for value in values)
             assert (found.low - bound.low) % bound.step == 0
         else:
             assert found.low < found.high

@@ -75,7 +75,7 @@ def test_clear_winner():
     assert verdict.winner.candidate.number == 0
     assert verdict.tied == ()
     assert verdict.winner.probability == 1.0
-    assert "clear winner" in verdict.words
+    assert "clear winner" in verdict.summary
 
 
 def test_tie_is_broken_by_the_simplest_that_is_close():
@@ -88,7 +88,7 @@ def test_tie_is_broken_by_the_simplest_that_is_close():
     assert [f.candidate.number for f in verdict.tied] == [0, 1, 2]
     assert verdict.close == 2
     assert verdict.winner.candidate.number == 1
-    assert "tie among 3 of 4" in verdict.words
+    assert "tie among 3 of 4" in verdict.summary
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_simplest_is_told_by_what_was_searched(points, taken, rule):
     candidates = [Candidate("s", n, Point.of(point), 0.8) for n, point in enumerate(points)]
     verdict = judge(candidates, [[0.80, 0.84, 0.79, 0.83], [0.81, 0.82, 0.80, 0.82]], seed=0)
     assert verdict.winner.candidate.number == taken
-    assert rule in verdict.words
+    assert rule in verdict.summary
 
 
 def test_finalist_that_fails_on_a_seed_does_not_win():
@@ -120,7 +120,7 @@ def test_finalist_that_fails_on_a_seed_does_not_win():
     nobody = judge(spread(2), [[0.9, None], [None, 0.5]], seed=0)
     assert nobody.winner is None
     assert nobody.optimism is None
-    assert nobody.words == "No finalist held on every seed."
+    assert nobody.summary == "No finalist held on every seed."
 
 
 def test_optimism_of_the_plain_best():
@@ -206,7 +206,7 @@ def test_number_of_workers_changes_no_verdict(tmp_path, calm, workers):
     answer = coarsefine("run", "small.toml", "--workers", workers, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == calm[1]
-    assert calm[0].verdict.words in answer.stdout
+    assert calm[0].verdict.summary in answer.stdout
 
 
 def test_killed_amid_the_confirmation(tmp_path, calm):

@@ -88,8 +88,8 @@ def test_child_is_narrowed_from_and_carries_the_parents_best(undisturbed):
     for trial in coarse.best:
         assert fine.space["eta"].low <= trial.point["eta"] <= fine.space["eta"].high
     for trial in study.trials:
-        assert fine.space["eta"].holds(trial.params["eta"])
-        assert fine.space["lambda"].holds(trial.params["lambda"])
+        assert fine.space["eta"].contains(trial.params["eta"])
+        assert fine.space["lambda"].contains(trial.params["lambda"])
 
 
 @pytest.mark.parametrize("width", [1, 3, 9])
@@ -165,8 +165,8 @@ def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
 def test_campaign_is_had_back_from_its_fingerprint(name):
     """What a study keeps of its campaign is enough to go on with it, on a machine that has no file of it."""
     campaign = Campaign.load(name)
-    again = Campaign.model_validate(json.loads(json.dumps(campaign.fingerprint())))
-    assert again.fingerprint() == campaign.fingerprint()
+    again = Campaign.model_validate(json.loads(json.dumps(campaign.as_stored())))
+    assert again.as_stored() == campaign.as_stored()
 
 
 def test_two_campaigns_share_a_storage(undisturbed, tmp_path):

@@ -177,7 +177,7 @@ def test_report_says_how_to_make_it_again(small_done, small_page, tmp_path):
     campaign = Campaign.load(small_done / "small.toml")
     assert as_toml(campaign) in small_page.text
     (tmp_path / "again.toml").write_text(as_toml(campaign), "utf-8")
-    assert Campaign.load(tmp_path / "again.toml").fingerprint() == campaign.fingerprint()
+    assert Campaign.load(tmp_path / "again.toml").as_stored() == campaign.as_stored()
 
 
 @pytest.mark.parametrize("preset", ["digits", "paper", "cifar10"])
@@ -185,7 +185,7 @@ def test_written_settings_are_the_campaigns(tmp_path, preset):
     """Every kind of setting survives the way into a campaign file and back."""
     campaign = Campaign.load(preset)
     (tmp_path / "again.toml").write_text(as_toml(campaign), "utf-8")
-    assert Campaign.load(tmp_path / "again.toml").fingerprint() == campaign.fingerprint()
+    assert Campaign.load(tmp_path / "again.toml").as_stored() == campaign.as_stored()
 
 
 def test_checks_are_told_when_they_were_run(small_done, small_page):
@@ -566,13 +566,13 @@ def test_finalists_and_the_verdict_on_them(tmp_path):
     assert "trainings of the finalists have completed" in half_way.text
     verdict = run(campaign, tmp_path / "studies.db").verdict
     page = report(tmp_path / "studies.db", tmp_path / "small.html")
-    assert verdict.words in page.text
+    assert verdict.summary in page.text
     for finalist in verdict.finalists:
         mean = finalist.confirmed
         told = f"{100 * mean.mean:.2f} ± {100 * (mean.high - mean.mean):.2f}"
         name = f"{finalist.candidate.study.rpartition('/')[2]} {finalist.candidate.number}"
         assert any(row[0] == name and told in row for row in page.rows)
-    assert Campaign.model_validate(tomllib.loads(as_toml(campaign))).fingerprint() == campaign.fingerprint()
+    assert Campaign.model_validate(tomllib.loads(as_toml(campaign))).as_stored() == campaign.as_stored()
 
 
 def confirmed(path):

@@ -199,7 +199,7 @@ def opened_study(storage, campaign, stage):
     study_id = open_stage(storage, 9, f"small/{stage.name}")
     space = {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}
     storage.set_study_attrs(
-        study_id, {"config": campaign.fingerprint(), "stage": stage.name, "parent": None, "space": space}
+        study_id, {"config": campaign.as_stored(), "stage": stage.name, "parent": None, "space": space}
     )
     return find_studies(storage, "small")[f"small/{stage.name}"]
 
