@@ -1,14 +1,28 @@
 """Transactions on a database: its errors get a remedy, and a transaction whose connection was cut is tried again."""
 
-from collections.abc import Callable, Sequence
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
 
+from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.dialect import transaction
 from coarsefine.search.storage.error_messages import database_errors
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.retry import persist
+
+PATIENCE_SECONDS = 60.0
+"""How long a transaction is tried again. A server restarts in less."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
+
+_PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
+"""PostgreSQL codes: not serialisable, deadlock, too many connections, cancelled, idle in a transaction too long."""
+
+_LASTING = ("authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host")
+"""Words in the error of a connection that will not succeed later either; libpq gives no codes."""
 
 _T = TypeVar("_T")
 Row = sa.Row[*tuple[Any, ...]]
@@ -47,3 +61,44 @@ class Database:
         """Do the work, again if the connection is cut; the work receives whether it was tried before."""
         with database_errors(self._location):
             return persist(work)
+
+
+def persist(work: Callable[[bool], _T]) -> _T:
+    """Do the work and return its result, again with growing, jittered waits while its connection is cut.
+
+    The work receives whether it was tried before: it may have been committed then, with only the answer lost.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for tries in itertools.count():
+        try:
+            return work(tries > 0)
+        except (sa.exc.SQLAlchemyError, StorageInternalError, StorageError) as error:
+            # Jitter, so that a hundred workers do not return to a server at the same moment.
+            wait = min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311
+            if not _is_passing(error) or time.monotonic() + wait > deadline:
+                raise
+        time.sleep(wait)
+    raise AssertionError("counting never ends")
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Return whether an error comes from a cut or refused connection or a lost race, so that a retry can succeed."""
+    return any(_is_cut(link) for link in _chain(error))
+
+
+def _is_cut(error: BaseException) -> bool:
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return error.connection_invalidated or code in _PASSING or code.startswith(("08", "57P"))
+    # Without a code the server was not reached. SQLite has no codes, and its errors do not pass by themselves.
+    of_psycopg = type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
+    return error.connection_invalidated or (of_psycopg and not any(words in str(error.orig) for words in _LASTING))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__

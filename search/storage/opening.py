@@ -8,11 +8,11 @@ from sqlalchemy.schema import CreateTable
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
+from coarsefine.search.storage.database import persist
 from coarsefine.search.storage.dialect import engine_options, transaction
 from coarsefine.search.storage.error_messages import database_errors
 from coarsefine.search.storage.location import Location, at_file
 from coarsefine.search.storage.optuna_storage import LEASE_SECONDS, Storage
-from coarsefine.search.storage.retry import persist
 from coarsefine.search.storage.tables import NEEDED, lease
 
 _CREATING_TABLES = 0x_C0A2_5EF1

@@ -166,7 +166,7 @@ def test_name_of_64_characters_is_fine(cli, tmp_path):
         (("run", "paper", "--data", "."), 4, "lacks data_batch_1, data_batch_3, data_batch_2, test_batch"),
         (("run", "digits", "--storage", "mysql://u:secret@h/d"), 2, "not supported"),
         (("run", "digits", "--storage", "nothing://"), 2, "storage"),
-        (("run", "digits", "--storage", ""), 2, "is no path"),
+        (("run", "digits", "--storage", ""), 2, "is not a path"),
         (("run", "digits", "--storage", "missing/folder/s.db"), 5, "missing/folder"),
         (("status",), 5, "start a campaign with `coarsefine run`"),
         (("best", "digits"), 5, "start a campaign with `coarsefine run`"),
@@ -187,7 +187,7 @@ def test_bad_argument_is_refused(cli, tmp_path, arguments, code, told):
 @pytest.mark.parametrize("command", ["run", "status", "best"])
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "is empty (0 bytes)"), (b"not a database at all", "is no SQLite file"), ("zeroed", "damaged")],
+    [(b"", "is empty (0 bytes)"), (b"not a database at all", "is not a SQLite file"), ("zeroed", "damaged")],
     ids=["empty", "text", "damaged"],
 )
 def test_damaged_storage_is_refused_and_kept(cli, tmp_path, small_file, command, content, told):
@@ -231,7 +231,7 @@ def test_unreadable_storage_is_refused(tmp_path, small_file, command):
     )
     assert answer.returncode == 5
     assert f"{path}: Permission denied" in answer.stderr
-    assert "Give yourself the right" in answer.stderr
+    assert "Grant yourself read and write access" in answer.stderr
     assert one_sentence(answer.stderr)
 
 

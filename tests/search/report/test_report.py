@@ -326,7 +326,7 @@ def test_report_that_cannot_be_written_is_told(tmp_path, cli):
     for place in ("folder", "file/report.html"):
         code, out, err = cli("report", "--output", place)
         assert (code, out) == (5, "")
-        assert re.fullmatch(rf"{place} cannot be written: .*\. Free some space, or name another place.*\.\n", err)
+        assert re.fullmatch(rf"{place} cannot be written: .*\. Free some space, or choose another place.*\.\n", err)
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 

@@ -18,7 +18,7 @@ from stored import table
 
 from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, worst
-from coarsefine.search.storage import lease_queue, retry
+from coarsefine.search.storage import database, lease_queue
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage, open_storage
 
@@ -102,7 +102,7 @@ def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
     """After a minute, here a moment, of trying, the cause is told with exit 5, and a later run goes on."""
     if os.environ.get(postgres.VARIABLE):
         pytest.skip("the server that the environment names is not ours to stop")
-    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
     campaign = Campaign.load("small.toml")
     with pytest.raises(StorageError, match="Connection refused") as error:
         run(campaign, new_database, observer=Disturbing(own_server.stop))
@@ -121,7 +121,7 @@ def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
         waited.set()
         time.sleep(seconds)
 
-    monkeypatch.setattr(retry, "time", SimpleNamespace(sleep=sleeping, monotonic=time.monotonic))
+    monkeypatch.setattr(database, "time", SimpleNamespace(sleep=sleeping, monotonic=time.monotonic))
     with postgres.database(own_server.url("postgres")) as url:
         create_storage(locate(url)).close()
         own_server.stop()
@@ -159,7 +159,7 @@ def test_unreachable_database_is_told_without_its_password(secret, wrong, cause,
     findings = examine(location, None)
     assert worst(findings) == 5
     patient = partial(open_storage, patient=True)  # waits for a server, not for another password
-    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
     for open_it in (open_storage, create_storage, patient):
         with pytest.raises(StorageError, match=cause) as error:
             open_it(location)
@@ -224,7 +224,7 @@ def test_user_who_may_not_make_tables_is_told(new_database):
     name = make_url(new_database).database
     postgres.execute(new_database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
     try:
-        with pytest.raises(StorageError, match=r"permission denied for schema public.*Let the database's owner"):
+        with pytest.raises(StorageError, match=r"permission denied for schema public.*Ask the database's owner"):
             create_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False)))
     finally:
         postgres.execute(new_database, f"DROP ROLE {name}")
