@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from coarsefine.search.storage.dialect import Now, upsert
 from coarsefine.search.storage.lease_owner import Owner, is_gone
 from coarsefine.search.storage.study_writer import end_trials, return_slots
-from coarsefine.search.storage.tables import attrs, lease, rows_of, steps, trials
+from coarsefine.search.storage.tables import HOLDER, attrs, lease, rows_of, steps, trials
 
 _DEATHS_IN_ONE_EPOCH = 3
 """Workers that a slot trained alone may kill in one epoch before it FAILs."""
@@ -19,10 +19,10 @@ _DEATHS_ALONE = 5
 """Workers that a slot trained alone may kill in any epochs, since it came furthest, before it FAILs."""
 
 _HOLDERS = (
-    sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+    sa.select(*HOLDER)
     .add_columns((sa.func.max(lease.c.expires) < Now()).label("late"))
     .where(lease.c.owner != "")
-    .group_by(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+    .group_by(*HOLDER)
 )
 """The owners of leases, and whether the last lease of each has expired."""
 
@@ -95,13 +95,8 @@ def _count_deaths(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> Non
 
 def _death(row: sa.Row[Any]) -> dict[str, Any]:
     noticed = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    return {
-        "host": row.host,
-        "pid": row.pid,
-        "noticed": noticed,
-        "epoch": row.reached + 1,
-        "alone": row.company == 1,
-    }
+    alone, epoch = row.company == 1, row.reached + 1
+    return {"host": row.host, "pid": row.pid, "noticed": noticed, "epoch": epoch, "alone": alone}
 
 
 def _is_guilty(deaths: Sequence[dict[str, Any]]) -> bool:

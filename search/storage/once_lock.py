@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from coarsefine.search.storage.database import Database
 from coarsefine.search.storage.dialect import Now, insert_once
 from coarsefine.search.storage.lease_owner import Owner, is_gone
-from coarsefine.search.storage.tables import lease
+from coarsefine.search.storage.tables import HOLDER, lease
 
 
 class OnceLock:
@@ -19,18 +19,19 @@ class OnceLock:
 
         A lock whose lease has expired, or whose process is gone from this machine, is taken over.
         """
-        key = lease.c.trial_id == -study_id  # ids of trials are positive
-        owner = self._owner
+        key, owner = lease.c.trial_id == -study_id, self._owner  # ids of trials are positive
         ours = {**owner.columns(), "attempt": 1, "expires": Now() + self._seconds}
-        holder_of = sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
-        locked = holder_of.add_columns((lease.c.expires < Now()).label("late")).where(key).with_for_update()
+        locked = sa.select(*HOLDER, (lease.c.expires < Now()).label("late")).where(key).with_for_update()
 
         def take(connection: sa.Connection) -> bool:
             row = {"trial_id": -study_id, **ours}
             connection.execute(insert_once(self._database.backend, lease, "trial_id", row))
-            holder = connection.execute(locked).one()
-            others = holder.owner != owner.id
-            if others and not holder.late and not is_gone(holder.owner, holder.machine, holder.pid, holder.started):
+            held = connection.execute(locked).one()
+            if (
+                held.owner != owner.id
+                and not held.late
+                and not is_gone(held.owner, held.machine, held.pid, held.started)
+            ):
                 return False
             connection.execute(lease.update().where(key).values(ours))
             return True

@@ -14,7 +14,7 @@ from coarsefine.search.storage.dialect import Now
 from coarsefine.search.storage.lease_owner import is_gone
 from coarsefine.search.storage.parameters import with_points
 from coarsefine.search.storage.slots import FinishedTrial
-from coarsefine.search.storage.tables import IS_SLOT, attr_of, attrs, lease, params, steps, trials, values
+from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attr_of, attrs, lease, params, steps, trials, values
 
 
 def _progress() -> sa.Select[Any]:
@@ -56,10 +56,10 @@ _FINISHED_TRIALS = _finished_trials()
 """The finished slots from a number on, in the order they finished; a row for each parameter."""
 
 _TRAINERS = (
-    sa.select(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started, sa.func.count().label("slots"))
+    sa.select(*HOLDER, sa.func.count().label("slots"))
     .join(trials, trials.c.trial_id == lease.c.trial_id)
     .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
-    .group_by(lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+    .group_by(*HOLDER)
 )
 """The owners of leases on RUNNING slots that have not expired, and how many each holds."""
 
@@ -80,7 +80,7 @@ class Progress:
 
 
 class StudyQueries:
-    """Reads what the pages, the terminal and the workers ask about a study. Trials without a seed are not counted."""
+    """Answers the questions of pages, terminal and workers about a study."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -36,6 +36,9 @@ lease = sa.Table(
 )
 """Which process may record which slot, and until when; a row is deleted when its slot has ended."""
 
+HOLDER = (lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
+"""The columns of a lease that identify the process that holds it."""
+
 IS_SLOT = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed")
 """Whether a trial is a slot: a trial that somebody enqueued, for example, has no seed."""
 
