@@ -58,7 +58,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove the temporary files that dead processes left in a folder, with `name` only those of that file.
+    """Remove the temporary files that dead processes left in a folder, or with `name` only those for that file.
 
     Files of running processes and of other machines stay until they are old. So does a file that cannot be removed,
     for example another user's.

@@ -15,8 +15,7 @@ from coarsefine.search.errors import StorageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _DIGEST_BYTES = 32
-_PAYLOAD, _ARRAY = "told", "array_"
-"""Names in the file."""
+_PAYLOAD, _ARRAY = "told", "array_"  # names in the file
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -56,7 +55,7 @@ def read_checksummed(path: Path) -> tuple[dict[str, Any], Arrays] | None:
         return None
     digest, saved = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(saved).digest() != digest:
-        raise ValueError(f"{path} is not whole")
+        raise ValueError(f"{path} is damaged")
     with np.load(io.BytesIO(saved), allow_pickle=False) as arrays:
         named = {name.removeprefix(_ARRAY): arrays[name] for name in arrays.files if name != _PAYLOAD}
         return json.loads(str(arrays[_PAYLOAD])), named

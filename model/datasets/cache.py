@@ -61,7 +61,7 @@ def cached(
     try:
         return _keep(dataset, path)
     except (OSError, CacheError) as error:
-        say(_told(folder, dataset, error))
+        say(_not_kept(folder, dataset, error))
         return dataset
 
 
@@ -90,7 +90,7 @@ def _keep(dataset: Dataset, path: Path) -> Dataset:
     return replace(ours, kept=replace(ours.kept, path=path))
 
 
-def _told(folder: Path, dataset: Dataset, error: OSError | CacheError) -> str:
+def _not_kept(folder: Path, dataset: Dataset, error: OSError | CacheError) -> str:
     cause, remedy = str(error).rstrip("."), f"Name another folder in {VARIABLE}."
     if isinstance(error, OSError):
         cause = error.strerror or cause

@@ -15,7 +15,7 @@ _PATIENCE_SECONDS = 60
 def back_up(path: Path, label: str) -> Path:
     """Copy a live database, as one transaction sees it, into its folder of backups; return the copy.
 
-    Other processes can read meanwhile; those that write wait for the copy. Only the newest five backups are kept.
+    Other processes can read meanwhile; writers wait for the copy. Only the newest five backups are kept.
 
     Raises `StorageError` where there is no room, and leaves the database and older backups as they were.
     """

@@ -60,7 +60,7 @@ _REMEMBER = (
 
 
 def take_back_slots(connection: sa.Connection, me: Owner) -> None:
-    """Let the slots of dead workers, and of workers whose leases expired, wait again; FAIL those that killed too many.
+    """Let the slots of dead workers and expired leases wait again; FAIL the slots that killed too many workers.
 
     A trial that somebody ended by other means, for example in a dashboard, stays ended and loses its lease.
     """
@@ -103,9 +103,9 @@ def _is_guilty(deaths: Sequence[dict[str, Any]]) -> bool:
     """Return whether a slot is to blame for the deaths of its workers.
 
     Only deaths while the slot was trained alone count. A slot trains to the same bits each time, so a slot that kills
-    its worker does so in the same epoch; when another attempt came through that epoch, the slot was not at fault. Some
-    deaths keep to no epoch, such as those from lack of memory. More of these are needed, and all since the slot came
-    furthest: a slot that continues from checkpoint to checkpoint reaches its end, however often its machine is taken.
+    its worker does so in the same epoch; if another attempt came through that epoch, the slot was not at fault. Deaths
+    from lack of memory, for example, come in any epoch. More of them are needed, all since the slot came furthest: a
+    slot that continues from checkpoint to checkpoint reaches its end, however often its machine is taken away.
     """
     furthest = max(death["epoch"] for death in deaths)
     since = next(place for place, death in enumerate(deaths) if death["epoch"] == furthest)

@@ -19,7 +19,7 @@ _SUSPECT_DEATHS = 2
 
 
 def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
-    """Return the free trials of a study, locked: those to train alone first, then by their numbers.
+    """Return the free trials of a study, locked: suspects, which train alone, come first, then the lowest numbers.
 
     A trial that is no slot has a higher number than all slots, and takes no slot's place.
     """

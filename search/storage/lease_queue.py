@@ -47,7 +47,7 @@ class LeaseQueue:
         """The attempt of each claim this worker knows of, by trial."""
 
     def claim(self, study_id: int, n: int, companions: Companions | None = None) -> list[Claim]:
-        """Claim up to n slots of a study, lowest numbers first: waiting ones, and those whose worker is gone.
+        """Claim up to n slots of a study, lowest numbers first: waiting slots, and slots whose worker is gone.
 
         With `companions`, claim only the slots it returns for the first free slot. After two worker deaths a slot is
         claimed alone; after three more it FAILs, with the deaths as its `reason`.

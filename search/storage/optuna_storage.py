@@ -1,4 +1,4 @@
-"""Optuna's storage on SQLite or PostgreSQL, with the lease queue beside it in the same database.
+"""Optuna's storage on SQLite or PostgreSQL, with the lease queue in the same database.
 
 A slot *is* an Optuna trial, stored as WAITING, so every study opens with `optuna.load_study`.
 """
@@ -35,7 +35,7 @@ _PER_PROCESS = ("owner", "database", "queue", "once", "queries")
 class Storage(RDBStorage):
     """A storage opened by one process, which owns its leases. Use `open_storage` or `create_storage` to make one.
 
-    `queue` claims and records slots, `once` locks what is done once for a study, `queries` reads a study's progress.
+    `queue` claims and records slots, `once` locks work that is done once for a study, `queries` reads a study.
     """
 
     def __init__(

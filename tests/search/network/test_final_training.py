@@ -264,7 +264,7 @@ def test_checkpoint_that_is_torn_is_told(export):
     wait_until(lambda: read_whole(checkpoint))
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
-    assert "is not whole: the final training starts over" in told
+    assert "is damaged: the final training starts over" in told
 
 
 def read_whole(path):
