@@ -1,1 +1,1 @@
-"""What is searched: the campaign file, its spaces, and the pure rules for them."""
+"""What is searched: campaign files, their spaces, and the pure rules of the search."""

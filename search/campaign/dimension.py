@@ -1,4 +1,4 @@
-"""Dimensions: what one hyperparameter may be, and how evenly spread shares are mapped into it. Pure functions."""
+"""Dimensions: the possible values of one hyperparameter, drawn by mapping the unit interval to them. Pure functions."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 
 Value = float | int | str | bool
 Axis = Literal["log", "linear"]
-_TENFOLD = 10
+_DECADE = 10
 _ROUNDING = 1e-9
-"""Of a step: what falls so near to the border between two whole numbers is of the side that was meant."""
+"""Tolerance, in steps, for a bound that rounding moved across the border between two whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +21,22 @@ class _Bounded:
 
     @classmethod
     def around(cls, values: Sequence[float]) -> Self:
-        """Return the least range that holds all values; its width may be zero."""
+        """Return the smallest range that contains all values; its width may be zero."""
         return cls(min(values), max(values))
 
     @property
     def text(self) -> str:
-        """Return the bounds as people read them."""
+        """Return the bounds for people."""
         return f"{self.low:.4g} to {self.high:.4g}"
 
     def contains(self, value: Value) -> bool:
-        """Tell whether a value lies in the range, bounds included."""
+        """Return whether a value lies in the range, bounds included."""
         return isinstance(value, float | int) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class LogUniform(_Bounded):
-    """Positive bounds, low < high; each decade between them is as likely."""
+    """Positive bounds, low < high; all decades between them are equally likely."""
 
     kind: ClassVar[str] = "log-uniform"
     axis: ClassVar[Axis] = "log"
@@ -52,20 +52,20 @@ class LogUniform(_Bounded):
         return min(max(value, self.low), self.high)
 
     def near(self, one: Any, other: Any, within: float) -> bool:
-        """Tell whether two values lie within so many decades of each other."""
+        """Return whether two values are at most `within` decades apart."""
         return abs(math.log10(one / other)) <= within
 
-    def of_width(self, width: float) -> Self:
-        """Return a range of this width in decades around the same middle."""
+    def with_width(self, width: float) -> Self:
+        """Return a range with this width in decades and the same middle."""
         spare = 10 ** ((width - self.width) / 2)
         return type(self)(self.low / spare, self.high * spare)
 
-    def least(self, width: float) -> float:
-        """Return the width that is meant by a least width of so many decades: just that."""
+    def least_width(self, width: float) -> float:
+        """Return the width in decades that a rule's least width stands for: the same number."""
         return width
 
     def low_end(self, width: float) -> Self:
-        """Return the part of this width that begins at the low bound."""
+        """Return the part of this width that starts at the low bound."""
         return type(self)(self.low, min(self.low * 10**width, self.high))
 
     def high_end(self, width: float) -> Self:
@@ -73,13 +73,13 @@ class LogUniform(_Bounded):
         return type(self)(max(self.high / 10**width, self.low), self.high)
 
     def as_json(self) -> Any:
-        """Return the form of campaign files, of the JSON output and of the study's attributes."""
+        """Return the form used in campaign files, JSON output and study attributes."""
         return [self.low, self.high]
 
 
 @dataclass(frozen=True, slots=True)
 class Uniform(_Bounded):
-    """Bounds, low < high; all between them is as likely."""
+    """Bounds, low < high; all values between them are equally likely."""
 
     kind: ClassVar[str] = "uniform"
     axis: ClassVar[Axis] = "linear"
@@ -94,20 +94,20 @@ class Uniform(_Bounded):
         return min(max(self.low + share * self.width, self.low), self.high)
 
     def near(self, one: Any, other: Any, within: float) -> bool:
-        """Tell whether two values lie within such a share of this range's width of each other."""
+        """Return whether two values are at most a share `within` of this range's width apart."""
         return bool(abs(one - other) <= within * self.width)
 
-    def of_width(self, width: float) -> Self:
-        """Return a range of this width around the same middle."""
+    def with_width(self, width: float) -> Self:
+        """Return a range with this width and the same middle."""
         spare = (width - self.width) / 2
         return type(self)(self.low - spare, self.high + spare)
 
-    def least(self, width: float) -> float:
-        """Return the width that is meant by a least width within this range: such a share of it."""
+    def least_width(self, width: float) -> float:
+        """Return the width that a rule's least width stands for: that share of this range's width."""
         return width * self.width
 
     def low_end(self, width: float) -> Self:
-        """Return the part of this width that begins at the low bound."""
+        """Return the part of this width that starts at the low bound."""
         return type(self)(self.low, min(self.low + width, self.high))
 
     def high_end(self, width: float) -> Self:
@@ -115,7 +115,7 @@ class Uniform(_Bounded):
         return type(self)(max(self.high - width, self.low), self.high)
 
     def as_json(self) -> Any:
-        """Return the form of campaign files, of the JSON output and of the study's attributes."""
+        """Return the form used in campaign files, JSON output and study attributes."""
         return {"uniform": [self.low, self.high]}
 
 
@@ -125,9 +125,10 @@ Interval = LogUniform | Uniform
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """Whole numbers from low to high, both included, a step apart; as likely each, or, with `log`, each decade.
+    """Whole numbers from low to high, both included, one step apart.
 
-    A whole number stands for its cell, the real numbers that are rounded to it. With `log`, the step is 1.
+    All numbers are equally likely or, with `log`, all decades; then the step is 1. Each number stands for a cell, the
+    real numbers that are rounded to it.
     """
 
     low: int
@@ -137,17 +138,17 @@ class Integer:
 
     @classmethod
     def around(cls, values: Sequence[int], *, log: bool = False) -> Self:
-        """Return the least range that holds all values."""
+        """Return the smallest range that contains all values."""
         return cls(min(values), max(values), log=log)
 
     @property
     def kind(self) -> str:
-        """Return what it is, in words."""
+        """Return the kind of dimension, in words."""
         return "integer, log-uniform" if self.log else "integer"
 
     @property
     def axis(self) -> Axis:
-        """Return how an axis shows it."""
+        """Return the scale of an axis that shows it."""
         return "log" if self.log else "linear"
 
     @property
@@ -158,37 +159,37 @@ class Integer:
 
     @property
     def text(self) -> str:
-        """Return the bounds as people read them."""
+        """Return the bounds for people."""
         return f"{self.low} to {self.high}" + (f" by {self.step}" if self.step > 1 else "")
 
     def at(self, share: float) -> int:
-        """Return the number in whose cell the point lies at a share (0 to 1) of the way through all cells."""
+        """Return the number whose cell contains the point at a share (0 to 1) of the way through all cells."""
         place = math.floor((self.cells.at(share) - self.low) / self.step + 0.5)
         return min(max(self.low + self.step * place, self.low), self.high)
 
     def contains(self, value: Value) -> bool:
-        """Tell whether a value is one of the numbers."""
+        """Return whether a value is one of the numbers."""
         return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
-    def near(self, one: Value, other: Value, within: float) -> bool:  # noqa: ARG002 - as of all dimensions
-        """Tell whether two values are the same."""
+    def near(self, one: Value, other: Value, within: float) -> bool:  # noqa: ARG002 - the signature of all dimensions
+        """Return whether two values are the same."""
         return one == other
 
-    def touched(self, cells: Interval) -> Self:
-        """Return the numbers whose cells a range touches; where it reaches beyond these, beyond, with the same step."""
+    def touching(self, cells: Interval) -> Self:
+        """Return the numbers whose cells a range touches, continued with the same step beyond the present bounds."""
         first = math.floor((cells.low - self.low) / self.step + 0.5 + _ROUNDING)
         last = max(first, math.ceil((cells.high - self.low) / self.step - 0.5 - _ROUNDING))
         low, high = (self.low + self.step * place for place in (first, last))
         return type(self)(max(low, 1) if self.log else low, high, self.step, self.log)
 
     def as_json(self) -> Any:
-        """Return the form of campaign files, of the JSON output and of the study's attributes."""
+        """Return the form used in campaign files, JSON output and study attributes."""
         return {"integer": [self.low, self.high]} | ({"log": True} if self.log else {"step": self.step})
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of some values, all different, each as likely."""
+    """One of several different values, all equally likely."""
 
     options: tuple[Value, ...]
 
@@ -196,41 +197,41 @@ class Choice:
 
     @property
     def axis(self) -> Axis | None:
-        """Return how an axis shows it, if its options are numbers: by powers where they differ more than tenfold."""
+        """Return the scale of an axis that shows it: logarithmic over more than a decade; None for other options."""
         numbers = [option for option in self.options if type(option) in {int, float}]
         if len(numbers) < len(self.options):
             return None
         low, high = float(min(numbers)), float(max(numbers))
-        return "log" if 0 < _TENFOLD * low < high else "linear"
+        return "log" if 0 < _DECADE * low < high else "linear"
 
     @classmethod
     def around(cls, values: Sequence[Value]) -> Self:
-        """Return the choice among these values, in the order in which they come first."""
+        """Return the choice among these values, in order of first appearance."""
         return cls(tuple(dict.fromkeys(values)))
 
     @property
     def text(self) -> str:
-        """Return the options as people read them."""
+        """Return the options for people."""
         return f"one of {', '.join(map(str, self.options))}" if len(self.options) > 1 else f"{self.options[0]}"
 
     def at(self, share: float) -> Value:
-        """Return the option at a share (0 to 1) of the way through all, in their order."""
+        """Return the option at a share (0 to 1) of the way through all options."""
         return self.options[min(int(share * len(self.options)), len(self.options) - 1)]
 
     def contains(self, value: Value) -> bool:
-        """Tell whether a value is one of the options."""
+        """Return whether a value is one of the options."""
         return value in self.options
 
-    def near(self, one: Value, other: Value, within: float) -> bool:  # noqa: ARG002 - as of all dimensions
-        """Tell whether two values are the same."""
+    def near(self, one: Value, other: Value, within: float) -> bool:  # noqa: ARG002 - the signature of all dimensions
+        """Return whether two values are the same."""
         return one == other
 
-    def of(self, values: Sequence[Value]) -> Self:
-        """Return the options that are among some values, in their order."""
+    def restricted_to(self, values: Sequence[Value]) -> Self:
+        """Return the options that are among some values, in the order of the options."""
         return type(self)(tuple(option for option in self.options if option in values))
 
     def as_json(self) -> Any:
-        """Return the form of campaign files, of the JSON output and of the study's attributes."""
+        """Return the form used in campaign files, JSON output and study attributes."""
         return {"choice": list(self.options)}
 
 
@@ -238,7 +239,7 @@ Dimension = LogUniform | Uniform | Integer | Choice
 
 
 def from_json(form: Any) -> Dimension:
-    """Read what `as_json` returned, unchecked; raise `ValueError` for a form that is none of these."""
+    """Read what `as_json` returned, without checking its numbers; raise `ValueError` for any other form."""
     match form:
         case [low, high]:
             return LogUniform(low, high)
@@ -252,7 +253,7 @@ def from_json(form: Any) -> Dimension:
 
 
 def around(dimensions: Sequence[Dimension], values: Sequence[Any]) -> Dimension:
-    """Return the least dimension that holds values drawn from some; of dimensions of several kinds, a choice."""
+    """Return the smallest dimension that contains values drawn from several; a choice if these differ in kind."""
     first = dimensions[0]
     if any(type(dimension) is not type(first) for dimension in dimensions):
         return Choice.around(values)

@@ -1,4 +1,4 @@
-"""How a campaign's values are read: a network's are accuracies, those of a user's function are numbers of its own."""
+"""How to read the values of trials: a network's are accuracies, an objective's are numbers of its own."""
 
 import math
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ _MOST_DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What trials are judged by."""
+    """The name of a campaign's values, and how they are written."""
 
     name: str
-    """In a word, as over a column."""
+    """One word, as the heading of a column."""
     is_share: bool
-    """Whether it is read in percent."""
+    """Whether values are fractions, written in percent."""
 
     def text(self, value: float) -> str:
-        """Return a value by itself."""
+        """Return a value with its unit."""
         return f"{self.number(value)} %" if self.is_share else self.number(value)
 
     def number(self, value: float) -> str:
-        """Return a value, where the unit is said elsewhere."""
+        """Return a value without its unit."""
         return f"{100 * value:.2f}" if self.is_share else f"{value:.5g}"
 
     def difference(self, value: float) -> str:
-        """Return a difference of values."""
+        """Return a difference of values with its unit."""
         return f"{self.number(value)} points" if self.is_share else f"{value:.2g}"
 
     def spread(self, estimate: Estimate) -> str:
-        """Return a mean with half its interval, of which two digits count."""
+        """Return a mean ± half the width of its interval, the latter with two significant digits."""
         half = estimate.high - estimate.mean
         if self.is_share:
             return f"{self.number(estimate.mean)} ± {self.number(half)}"
@@ -48,5 +48,5 @@ VALUE = Metric("value", is_share=False)
 
 
 def metric_for(objective: str | None) -> Metric:
-    """Return what the trials of a campaign with this objective are judged by; None is the network."""
+    """Return the metric of campaigns with this objective; None stands for the network."""
     return ACCURACY if objective is None else VALUE

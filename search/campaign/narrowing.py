@@ -1,8 +1,8 @@
-"""Narrowing: from the best trials of one stage to the space of the next. Pure functions.
+"""Narrowing: deriving the space of a stage from the best trials of its parent. Pure functions.
 
-For each range, in log space where it is log-uniform: the bounding box of the winners, a margin on both sides, at least
-a given width, and never past the bounds the user set, unless the campaign lets it widen. Whole numbers are narrowed as
-the range of their cells, and a choice to what winners chose.
+Each range becomes the bounding box of the winners plus a margin on both sides. It has at least a given width, and does
+not leave the bounds that the user set unless the campaign lets it widen. Log-uniform ranges are narrowed in log space,
+whole numbers as the range of their cells, and a choice to the options that winners have.
 """
 
 import math
@@ -16,36 +16,36 @@ from coarsefine.search.campaign.space import Point, Space
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How far a stage closes in on the winners of its parent."""
+    """How closely a stage's space surrounds the winners of its parent."""
 
     top: int
-    """How many of the parent's best trials count as winners."""
+    """Number of the parent's best trials that count as winners."""
     margin: float
-    """Room left on either side of their box, as a share of its width."""
+    """Space added on either side of their box, as a share of its width."""
     least: float
-    """Least width: of a log-uniform range in decades, of a linear one as a share of the range the user set."""
+    """Least width: in decades for a log-uniform range, as a share of the user's range for a linear one."""
     widen: bool
-    """Whether a range may leave the bounds the user set, where winners press against them."""
+    """Whether a range may leave the user's bounds if winners press against them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """The next space, and the bounds of the user's that winners pressed against (`"eta high"`, `"lambda low"`)."""
+    """A narrowed space, and the user's bounds that winners pressed against (`"eta high"`, `"lambda low"`)."""
 
     space: Space
     pressed: tuple[str, ...]
 
 
-def narrow(winners: Sequence[Point], rule: Rule, bounds: Space, held: Collection[str] = ()) -> Narrowed:
-    """Return the space around the winners, within the bounds. At least one winner is needed.
+def narrow(winners: Sequence[Point], rule: Rule, bounds: Space, never_widened: Collection[str] = ()) -> Narrowed:
+    """Return the space around the winners, of which there is at least one.
 
-    The dimensions `held` do not leave their bounds, though the rule widens others.
+    The dimensions `never_widened` stay within their bounds even if the rule widens others.
     """
     dimensions: dict[str, Dimension] = {}
     pressed: list[str] = []
     for name, bound in bounds.items():
         values = [winner[name] for winner in winners]
-        dimensions[name], sides = _narrow_one(values, rule, bound, widen=rule.widen and name not in held)
+        dimensions[name], sides = _narrow_one(values, rule, bound, widen=rule.widen and name not in never_widened)
         pressed += [f"{name} {side}" for side in sides]
     return Narrowed(Space.of(dimensions), tuple(pressed))
 
@@ -54,20 +54,20 @@ def _narrow_one(
     values: Sequence[Any], rule: Rule, bound: Dimension, *, widen: bool
 ) -> tuple[Dimension, Sequence[str]]:  # fmt: skip
     if isinstance(bound, Choice):
-        return bound.of(values), ()
+        return bound.restricted_to(values), ()
     if isinstance(bound, Integer):
         box = Integer(min(values), max(values), bound.step, bound.log).cells
         cells, pressed = _narrow_interval(box, rule, bound.cells, widen=widen)
-        return bound.touched(cells), pressed
+        return bound.touching(cells), pressed
     return _narrow_interval(bound.around(values), rule, bound, widen=widen)
 
 
 def _narrow_interval(box: Interval, rule: Rule, bound: Interval, *, widen: bool) -> tuple[Interval, list[str]]:
-    """Narrow a range to the winners' box; both are of the same kind."""
+    """Narrow a range to the winners' box, which is of the same kind."""
     width = box.width * (1 + 2 * rule.margin)
-    # The least width alone may reach over a bound that no winner is near.
-    pressed = _pressed(box.of_width(width), bound)
-    wanted = box.of_width(max(width, bound.least(rule.least)))
+    # Compared before the least width applies, which may cross a bound that no winner is near.
+    pressed = _pressed(box.with_width(width), bound)
+    wanted = box.with_width(max(width, bound.least_width(rule.least)))
     return wanted if widen and pressed else _within(wanted, bound), pressed
 
 
@@ -77,7 +77,7 @@ def _pressed(wanted: Interval, bound: Interval) -> list[str]:
 
 
 def _within(wanted: Interval, bound: Interval) -> Interval:
-    """Move the range inside the bound where its width fits, and cut it where it does not."""
+    """Move the range inside the bound; return the bound if the range is as wide or wider."""
     if wanted.width >= bound.width:
         return bound
     if wanted.low < bound.low:
@@ -88,11 +88,11 @@ def _within(wanted: Interval, bound: Interval) -> Interval:
 
 
 def describe(rule: Rule, bounds: Space) -> str:
-    """Return the rule in words, as far as it concerns the dimensions there are."""
+    """Return the rule in words, as far as it concerns these dimensions."""
     decades = f"{rule.least:g} decades" if not math.isclose(rule.least, 1) else "one decade"
     widths = {"log": decades, "linear": f"{min(rule.least, 1):.0%} of a linear range"}
     axes = {bound.axis for bound in bounds.values() if not isinstance(bound, Choice)}
-    told = [width for axis, width in widths.items() if axis in axes]
-    least = f", at least {' and '.join(told)}" if told else ""
+    applying = [width for axis, width in widths.items() if axis in axes]
+    least = f", at least {' and '.join(applying)}" if applying else ""
     beyond = ", may leave the bounds set" if rule.widen else ""
     return f"box of the {rule.top} best, {rule.margin:.0%} margin{least}{beyond}"

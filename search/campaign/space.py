@@ -1,4 +1,4 @@
-"""Spaces: what a stage draws from, by the names of the hyperparameters, and points drawn from it. Pure functions."""
+"""Spaces, one dimension for each searched hyperparameter, and points drawn from them. Pure functions."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,20 +15,20 @@ _T = TypeVar("_T", bound=Value | Dimension)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Named(Mapping[str, _T]):
-    """A mapping that nobody can change, in the order it was made; equal to any other of the same content."""
+class _FrozenMapping(Mapping[str, _T]):
+    """An immutable mapping that keeps its order; it equals every mapping of the same content."""
 
     pairs: tuple[tuple[str, _T], ...]
 
     @classmethod
-    def of(cls, named: Mapping[str, _T]) -> Self:
-        """Return what a mapping holds."""
-        return cls(tuple(named.items()))
+    def of(cls, mapping: Mapping[str, _T]) -> Self:
+        """Copy a mapping."""
+        return cls(tuple(mapping.items()))
 
     def __getitem__(self, name: str) -> _T:
-        for known, found in self.pairs:
-            if known == name:
-                return found
+        for key, value in self.pairs:
+            if key == name:
+                return value
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -41,17 +41,17 @@ class _Named(Mapping[str, _T]):
         return hash(frozenset(self.pairs))
 
 
-class Point(_Named[Value]):
-    """One setting of the searched hyperparameters, in the order of the space."""
+class Point(_FrozenMapping[Value]):
+    """A value for each searched hyperparameter, in the order of the space."""
 
     __slots__ = ()
 
     def as_dict(self) -> dict[str, Value]:
-        """Return the form of the JSON output."""
+        """Return the form used in JSON output."""
         return dict(self.pairs)
 
 
-class Space(_Named[Dimension]):
+class Space(_FrozenMapping[Dimension]):
     """The product of its dimensions."""
 
     __slots__ = ()
@@ -61,32 +61,32 @@ class Space(_Named[Dimension]):
         return Point(tuple((name, of.at(share)) for (name, of), share in zip(self.pairs, shares, strict=True)))
 
     def contains(self, point: Point) -> bool:
-        """Tell whether a point lies in the space."""
+        """Return whether a point lies in the space."""
         return point.keys() == self.keys() and all(self[name].contains(value) for name, value in point.items())
 
     def near(self, one: Point, other: Point, within: float) -> bool:
-        """Tell whether two points are nearly the same: in decades, in shares of a linear range, else the very same."""
+        """Return whether two points are near each other in every dimension."""
         return all(dimension.near(one[name], other[name], within) for name, dimension in self.items())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the form of the JSON output and of the study's attributes."""
+        """Return the form used in JSON output and study attributes."""
         return {name: dimension.as_json() for name, dimension in self.items()}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` wrote."""
-        return cls.of({name: from_json(form) for name, form in told.items()})
+    def from_dict(cls, forms: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` returned; raise `ValueError` for a form that is no range."""
+        return cls.of({name: from_json(form) for name, form in forms.items()})
 
 
 def draw(space: Space, sampler: Sampler, n: int, seed: np.random.SeedSequence) -> list[Point]:
-    """Draw n points; the first k are the same for every n ≥ k."""
+    """Draw n points. The first k of them do not depend on n."""
     rng = np.random.default_rng(seed)
     unit = rng.random((n, len(space))) if sampler == "random" else _sobol(n, len(space), rng)
     return [space.point(shares) for shares in unit.tolist()]
 
 
 def _sobol(n: int, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    from scipy.stats import qmc  # noqa: PLC0415 - a second to import, needed by few
+    from scipy.stats import qmc  # noqa: PLC0415 - slow to import, rarely needed
 
-    # A Sobol sequence is balanced over powers of two: the first n of the next power.
+    # Sobol points are balanced in powers of two: draw the next power and keep the first n.
     return qmc.Sobol(d=d, scramble=True, rng=rng).random_base2(math.ceil(math.log2(n)) if n > 1 else 0)[:n]

@@ -1,4 +1,4 @@
-"""One clear sentence out of pydantic's errors: where, what was found there, what to write instead."""
+"""One sentence for the errors of pydantic: the place, the value found, and the remedy."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from pydantic_core import ErrorDetails
 
 
 def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Return the first thing wrong in a sentence, and how many more there are."""
+    """Return the first error as a sentence, and the number of further errors."""
     first, *others = error.errors(include_url=False)
-    more = f" ({len(others)} more to mend after this.)" if others else ""
-    return f"{_complaint(first, schema)}{more}"
+    more = f" ({len(others)} more to correct after this.)" if others else ""
+    return f"{_describe(first, schema)}{more}"
 
 
-def _complaint(detail: ErrorDetails, schema: type[BaseModel]) -> str:
+def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:
     *parents, last = detail["loc"] or ("",)
     where = _place(parents)
     match detail["type"]:
@@ -25,7 +25,7 @@ def _complaint(detail: ErrorDetails, schema: type[BaseModel]) -> str:
         case _ if not detail["loc"]:
             return f"{_reason(detail)}."
     place = _place(detail["loc"])
-    if isinstance(detail["input"], dict):  # the error concerns a section as a whole
+    if isinstance(detail["input"], dict):  # an error of a whole section
         return f"{place}: {_reason(detail)}."
     return f"{place} = {_shown(detail['input'])}: {_reason(detail)}."
 
@@ -33,23 +33,23 @@ def _complaint(detail: ErrorDetails, schema: type[BaseModel]) -> str:
 def _reason(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    words = {
+    reasons = {
         "int_type": "must be a whole number",
         "int_from_float": "must be a whole number",
         "model_type": "must be a section with keys of its own, such as narrow = { top = 8 }",
     }
-    return words.get(detail["type"], detail["msg"].replace("Input should be", "must be"))
+    return reasons.get(detail["type"], detail["msg"].replace("Input should be", "must be"))
 
 
 def _place(loc: Any) -> str:
     """Return `stage 2, eta` for ("stage", 1, "eta")."""
-    words: list[str] = []
+    names: list[str] = []
     for part in loc:
         if isinstance(part, int):
-            words[-1] += f" {part + 1}"
+            names[-1] += f" {part + 1}"
         else:
-            words.append(str(part))
-    return ", ".join(words)
+            names.append(str(part))
+    return ", ".join(names)
 
 
 def _known(schema: type[BaseModel], parents: Any) -> str:

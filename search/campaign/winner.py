@@ -1,11 +1,11 @@
-"""The winner of a campaign, earned: its finalists, trained again on fresh seeds, and compared. Pure functions.
+"""Choosing the winner of a campaign among finalists that are trained again on new seeds. Pure functions.
 
-The highest of many noisy values is chosen by chance as much as by merit. So the best settings of all search stages are
-trained again, each on the same seeds (the same initial weights and mini-batches for all of them), and what counts is
-how they differ, seed by seed. The intervals are of the seeds: the validation images are the same for all.
+The highest of many noisy values owes as much to chance as to merit. So the best settings of all search stages are
+trained again, all on the same seeds (the same initial weights and mini-batches), and their differences are compared
+seed by seed. The intervals account for the seeds only: the validation images are the same for all finalists.
 
-Of finalists that cannot be told from the leader, the simplest within one standard error of it is taken (the rule of
-Breiman, Friedman, Olshen & Stone 1984 for pruning trees, here on paired differences).
+The winner is the simplest finalist within one standard error of the leader (the rule of Breiman, Friedman, Olshen &
+Stone 1984 for pruning trees, here applied to paired differences).
 """
 
 import math
@@ -19,11 +19,11 @@ import numpy.typing as npt
 from coarsefine.search.campaign.space import Point, Space
 
 CONFIDENCE = 0.95
-_SIMPLER = {"hidden": (-1, "the fewest hidden units"), "lambda": (1, "the largest λ"), "eta": (-1, "the smallest η")}
-"""What makes a network the simpler one, what counts most first: more of it or less, and in words."""
-_DRAWS = 10_000
+_SIMPLICITY = {"hidden": (-1, "the fewest hidden units"), "lambda": (1, "the largest λ"), "eta": (-1, "the smallest η")}
+"""What makes a network simpler, in order of importance: the sign to sort a setting by, and the rule in words."""
+_BOOTSTRAP_SAMPLES = 10_000
 Values = Sequence[float | None]
-"""A finalist's validation accuracies, one for each seed; None where it failed or has not ended."""
+"""A finalist's values by seed; None if the trial failed or has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +34,22 @@ class Candidate:
     number: int
     point: Point
     value: float
-    """Its validation accuracy in the search: of a finalist an optimistic one, since it was chosen for it."""
+    """Its value in the search. A finalist's is optimistic, because the finalist was chosen by it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, also that of the study's attribute."""
+        """Return the form used in JSON output and study attributes."""
         return {"study": self.study, "number": self.number, "params": self.point.as_dict(), "value": self.value}
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> "Candidate":
-        """Read what `as_dict` wrote, of an earlier Coarsefine too: then there was nothing but η and λ."""
-        params = told.get("params") or {name: told[name] for name in ("eta", "lambda")}
-        return cls(told["study"], told["number"], Point.of(params), told["value"])
+    def from_dict(cls, form: dict[str, Any]) -> "Candidate":
+        """Read what `as_dict` returned, or its form in early versions, which searched only η and λ."""
+        params = form.get("params") or {name: form[name] for name in ("eta", "lambda")}
+        return cls(form["study"], form["number"], Point.of(params), form["value"])
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over seeds, with its confidence interval (Student's t)."""
+    """A mean over n seeds with its confidence interval (Student's t)."""
 
     mean: float
     error: float
@@ -60,8 +60,8 @@ class Estimate:
 
     @classmethod
     def of(cls, values: npt.NDArray[np.float64]) -> "Estimate":
-        """Take it of two values or more."""
-        from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second to import, needed by few
+        """Estimate the mean of two values or more."""
+        from scipy.special import stdtrit  # noqa: PLC0415 - slow to import, rarely needed
 
         mean, n = float(values.mean()), len(values)
         error = float(values.std(ddof=1)) / math.sqrt(n)
@@ -75,17 +75,17 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A candidate after it was trained again."""
+    """A candidate that was trained again on every seed."""
 
     candidate: Candidate
     values: tuple[float | None, ...]
-    """By seed."""
+    """Values by seed."""
     confirmed: Estimate | None
-    """None where it failed on a seed."""
+    """Mean value over the seeds; None if it failed on one."""
     behind: Estimate | None
-    """How far the leader is ahead, seed by seed; None of the leader itself."""
+    """Mean difference to the leader, seed by seed; None for the leader itself."""
     probability: float
-    """That it is the best of all: how often it is when the seeds are drawn anew (paired bootstrap)."""
+    """Probability that it is the best of all (paired bootstrap over the seeds)."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -100,34 +100,34 @@ class Finalist:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Who won, and how surely."""
+    """The winner among the finalists, and how certain the choice is."""
 
     finalists: tuple[Finalist, ...]
-    """The best mean first; those that failed on a seed last."""
+    """Finalists by mean value, the best first; finalists that failed on a seed last."""
     winner: Finalist | None
-    """None where each failed on some seed."""
+    """None if every finalist failed on a seed."""
     tied: tuple[Finalist, ...]
-    """Those whose interval of the difference to the leader holds zero, it among them; empty where it won clearly."""
+    """The leader and all whose difference to it may be zero, by the interval; empty if the leader wins clearly."""
     close: int
-    """How many of them are within one standard error of the leader, it included."""
+    """Number of finalists within one standard error of the leader, including it."""
 
     @property
     def optimism(self) -> float | None:
-        """Return by how much the search's best value was above what came out when it was trained again."""
-        plain = max(self.finalists, key=lambda f: f.candidate.value)
-        return plain.candidate.value - plain.confirmed.mean if plain.confirmed else None
+        """Return the best value of the search less the mean of the same settings on the new seeds."""
+        best = max(self.finalists, key=lambda f: f.candidate.value)
+        return best.candidate.value - best.confirmed.mean if best.confirmed else None
 
     @property
     def summary(self) -> str:
-        """Return the verdict in a sentence."""
+        """Return the verdict as a sentence."""
         if self.winner is None:
             return "No finalist held on every seed."
         if not self.tied:
             return "A clear winner: every other finalist is behind on these seeds by more than chance."
         rule = _rule([finalist.candidate.point for finalist in self.finalists])
-        taken = f"of the {self.close} within one standard error of the leader, {rule}"
+        choice = f"of the {self.close} within one standard error of the leader, {rule}"
         tie = f"A tie among {len(self.tied)} of {len(self.finalists)}, which these seeds cannot tell apart"
-        return f"{tie}; taken: {taken}."
+        return f"{tie}; taken: {choice}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -140,10 +140,10 @@ class Verdict:
 
 
 def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bounds: Space) -> list[Candidate]:
-    """Return the best `top` settings; of settings nearly the same, the better one.
+    """Return the best `top` candidates, leaving out any that is nearly the same as a better one.
 
-    They are, if `near` one another in all: in decades of a log-uniform range, in a share of a linear one of the bounds,
-    and else the very same. Of equal values the earlier one counts as the better.
+    Two are nearly the same if all their settings are at most `near` apart: in decades for a log-uniform range, as a
+    share of the bounds for a linear one; other settings must be equal. Of equal values the earlier counts as better.
     """
     chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.value):
@@ -153,34 +153,36 @@ def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bou
 
 
 def judge(candidates: Sequence[Candidate], values: Sequence[Values], seed: int) -> Verdict:
-    """Return the verdict on finalists with their values by seed; `seed` draws the bootstrap."""
-    steady = [place for place, of_one in enumerate(values) if None not in of_one]
-    table = np.array([values[place] for place in steady], dtype=np.float64)
-    probabilities = dict(zip(steady, _probabilities(table, seed), strict=True))
-    leader = steady[int(table.mean(axis=1).argmax())] if steady else None
+    """Return the verdict on candidates, given their values by seed. `seed` draws the bootstrap samples."""
+    complete = [place for place, own in enumerate(values) if None not in own]
+    table = np.array([values[place] for place in complete], dtype=np.float64)
+    probabilities = dict(zip(complete, _probabilities(table, seed), strict=True))
+    leader = complete[int(table.mean(axis=1).argmax())] if complete else None
     finalists = [
-        _finalist(candidate, tuple(of_one), _row(values, leader, place), probabilities.get(place, 0.0))
-        for place, (candidate, of_one) in enumerate(zip(candidates, values, strict=True))
+        _finalist(candidate, tuple(own), _compared_with(values, leader, place), probabilities.get(place, 0.0))
+        for place, (candidate, own) in enumerate(zip(candidates, values, strict=True))
     ]
     ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
-    level = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
-    close = [f for f in level if f.behind is None or f.behind.mean <= f.behind.error]
-    winner = max(close, key=lambda f: _simplicity(f.candidate.point), default=None)  # of equals, the best mean
-    return Verdict(tuple(ranked), winner, tuple(level) if len(level) > 1 else (), len(close))
+    tied = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
+    close = [f for f in tied if f.behind is None or f.behind.mean <= f.behind.error]
+    winner = max(
+        close, key=lambda f: _simplicity_of(f.candidate.point), default=None
+    )  # the first of equals has the best mean
+    return Verdict(tuple(ranked), winner, tuple(tied) if len(tied) > 1 else (), len(close))
 
 
-def _simplicity(point: Point) -> list[float]:
-    """Return by what points of one space are compared: the higher, the simpler the network."""
-    return [sign * float(point[name]) for name, (sign, _) in _SIMPLER.items() if name in point]
+def _simplicity_of(point: Point) -> list[float]:
+    """Return the sort key of a point; among points of one space, a higher key is a simpler network."""
+    return [sign * float(point[name]) for name, (sign, _) in _SIMPLICITY.items() if name in point]
 
 
 def _rule(points: Sequence[Point]) -> str:
-    told = [words for name, (_, words) in _SIMPLER.items() if name in points[0]]
-    return f"that of {', then of '.join(told)}, as the simplest" if told else "that of the best mean"
+    rules = [words for name, (_, words) in _SIMPLICITY.items() if name in points[0]]
+    return f"that of {', then of '.join(rules)}, as the simplest" if rules else "that of the best mean"
 
 
-def _row(values: Sequence[Values], leader: int | None, place: int) -> Values | None:
-    """Return the leader's values, for whoever is not the leader."""
+def _compared_with(values: Sequence[Values], leader: int | None, place: int) -> Values | None:
+    """Return the leader's values to compare a finalist with; None for the leader itself."""
     return None if leader is None or place == leader else values[leader]
 
 
@@ -193,11 +195,11 @@ def _finalist(candidate: Candidate, values: tuple[float | None, ...], ahead: Val
 
 
 def _probabilities(table: npt.NDArray[np.float64], seed: int) -> list[float]:
-    """Return how often each row has the highest mean when the columns are drawn anew; equal ones share."""
+    """Return how often each row has the highest mean in bootstrap samples of the columns; equal rows share."""
     if not table.size:
         return []
     seeds = table.shape[1]
-    drawn = np.random.default_rng(seed).integers(0, seeds, size=(_DRAWS, seeds))
+    drawn = np.random.default_rng(seed).integers(0, seeds, size=(_BOOTSTRAP_SAMPLES, seeds))
     means = table[:, drawn].mean(axis=2)
     best = np.isclose(means, means.max(axis=0), rtol=0, atol=1e-12)
     shares: list[float] = (best / best.sum(axis=0)).mean(axis=1).tolist()

@@ -164,7 +164,7 @@ def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
             assert (found.low - bound.low) % bound.step == 0
         else:
             assert found.low < found.high
-            assert found.width >= min(bound.least(rule.least), bound.width) * (1 - 1e-6) - 1e-9
+            assert found.width >= min(bound.least_width(rule.least), bound.width) * (1 - 1e-6) - 1e-9
         if not rule.widen:
             assert bound.low <= found.low
             assert found.high <= bound.high
@@ -174,7 +174,7 @@ def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
 def test_what_is_held_keeps_its_bounds(given_won, rule):
     """A dimension that has an end of its own keeps its bounds, though the rule widens."""
     space, winners = given_won
-    for name, found in narrow(winners, rule, space, held=set(space)).space.items():
+    for name, found in narrow(winners, rule, space, never_widened=set(space)).space.items():
         if not isinstance(found, Choice):
             assert space[name].low <= found.low
             assert found.high <= space[name].high
