@@ -165,9 +165,8 @@ def judge(candidates: Sequence[Candidate], values: Sequence[Values], seed: int) 
     ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
     tied = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
     close = [f for f in tied if f.behind is None or f.behind.mean <= f.behind.error]
-    winner = max(
-        close, key=lambda f: _simplicity_of(f.candidate.point), default=None
-    )  # the first of equals has the best mean
+    # Of equally simple ones `max` returns the first, which has the best mean.
+    winner = max(close, key=lambda f: _simplicity_of(f.candidate.point), default=None)
     return Verdict(tuple(ranked), winner, tuple(tied) if len(tied) > 1 else (), len(close))
 
 
