@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import postgres
+import processes
 import pytest
 from hypothesis import settings
 from wanted import want
@@ -33,6 +34,13 @@ def _password_of_the_tests():
         if not os.environ.get(postgres.VARIABLE):
             patch.setenv("PGPASSWORD", postgres.PASSWORD)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _processes_of_the_test():
+    """End the processes that a test started, also where it failed: they would slow down and disturb its neighbours."""
+    yield
+    processes.end_all()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ _HALVING = {
     "name": "small",
     "seed": 5,
     "data": {"dataset": "digits"},
-    "model": {"hidden": 50, "batch": 5, "epochs": 12},
+    "model": {"hidden": 50, "batch": 20, "epochs": 12},
     "stage": [
         {
             "name": "coarse", "trials": 12, "eta": [0.001, 1.0], "lambda": [1e-6, 0.01],
@@ -64,7 +64,7 @@ _OBJECTIVE = {
 _BASES = {"small": _SMALL, "halving": _HALVING, "wide": _WIDE, "objective": _OBJECTIVE}
 DIVERGING = {"coarse": {"eta": [1e5, 1e6]}}
 """Changes of the stages after which every trial of the first diverges."""
-LONG = {"model": {"epochs": 40, "batch": 10}, "stage": {"coarse": {"stack": 2}, "fine": {"stack": 2}}}
+LONG = {"model": {"epochs": 25, "batch": 10}, "stage": {"coarse": {"stack": 2}, "fine": {"stack": 2}}}
 """Changes after which the small campaign takes seconds: time for a signal to arrive in its midst."""
 
 

@@ -16,12 +16,83 @@ from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
 
+PATIENCE = 240
+"""Seconds that a test waits for what takes one or two on an idle machine; the test's own limit comes soon after."""
+_started = []
+
+
+def start_command(*command, cwd, **options):
+    """Start a program with pipes for its output; `end_all` ends it where the test does not."""
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    _started.append(subprocess.Popen(list(map(str, command)), cwd=cwd, **piped, **options))
+    return _started[-1]
+
 
 def start(folder, *arguments, **options):
-    """Start a run of the folder's small.toml, in one process unless told otherwise."""
-    command = [sys.executable, "-m", "coarsefine", "run", "small.toml", *(arguments or ("--workers", "1"))]
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, **piped, **options)
+    """Start a run of the folder's small.toml, in one process if no arguments are given."""
+    arguments = ("run", "small.toml", *(arguments or ("--workers", "1")))
+    return start_command(sys.executable, "-m", "coarsefine", *arguments, cwd=folder, **options)
+
+
+def start_pausing(folder, question):
+    """Start a run that stops itself by SIGSTOP when it asks for the nth time whether to stop, and return it stopped.
+
+    A run asks before each stack and after each epoch, so that the moment is the same on the busiest machine.
+    """
+    process = start_command(sys.executable, "-c", _PAUSING, question, cwd=folder)
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    return process
+
+
+_PAUSING = """
+import itertools, os, signal, sys
+from coarsefine import Campaign, run
+question, asked = int(sys.argv[1]), itertools.count(1)
+stop = lambda: next(asked) == question and os.kill(os.getpid(), signal.SIGSTOP)
+run(Campaign.load("small.toml"), "studies.db", stop=stop)
+"""
+
+
+def start_dying(folder, moment):
+    """Start a run that kills itself: before or after its new file comes to its place, or in its first stack."""
+    return start_command(sys.executable, "-c", _DYING, moment, cwd=folder)
+
+
+_DYING = """
+import itertools, os, signal, sys
+from coarsefine import Campaign, run
+moment, link, asked = sys.argv[1], os.link, itertools.count(1)
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def link_and_die(new, path):
+    moment == "file filled" and die()
+    link(new, path)
+    moment == "file made" and die()
+if moment.startswith("file"):
+    os.link = link_and_die
+run(Campaign.load("small.toml"), "studies.db", stop=lambda: next(asked) == 20 and die())
+"""
+
+
+def end_all():
+    """Kill every process that was started here and still runs, with its children; close its pipes."""
+    for process in _started:
+        if process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
+            process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdout, process.stderr)):
+            pipe.close()
+    _started.clear()
+
+
+def end_of(process):
+    """Wait for a process; return its exit code and what it wrote on stderr."""
+    _, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, err
 
 
 def dead():
@@ -39,7 +110,7 @@ def finish(folder):
 
 def signal_once(process, kind, reached):
     """Send a signal as soon as `reached` says so; return whether it came before the end."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None:
         assert time.monotonic() < deadline, "the run neither ended nor came so far"
         if reached():
@@ -50,8 +121,8 @@ def signal_once(process, kind, reached):
 
 
 def wait_until(reached):
-    """Return once `reached` says so; fail where it does not within two minutes."""
-    deadline = time.monotonic() + 120
+    """Return once `reached` says so; fail where it does not."""
+    deadline = time.monotonic() + PATIENCE
     while not reached():
         assert time.monotonic() < deadline, "it did not come so far"
         time.sleep(0.005)
@@ -82,17 +153,17 @@ def kill_again_and_again(folder, *, processes, kills):
         victim.communicate()
         running.append(start(folder))
     for process in running:
-        process.communicate(timeout=200)
+        process.communicate(timeout=PATIENCE)
     return killed
 
 
 def race(address, slots, space, barrier, told):
     """Make everything that is not there, together with others, and claim and complete slots; tell their numbers."""
-    barrier.wait(60)
+    barrier.wait(PATIENCE)
     storage = create_storage(locate(address))
     storage.open_study("small/race", {}, space, slots)
     study = storage.get_study_id_from_name("small/race")
-    barrier.wait(60)
+    barrier.wait(PATIENCE)
     done = []
     while claims := storage.queue.claim(study, 4):
         storage.queue.record([Record(claim, {1: 0.5}, 0.5, {}, TrialState.COMPLETE) for claim in claims], claims)

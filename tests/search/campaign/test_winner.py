@@ -199,11 +199,10 @@ def test_a_seed_draws_its_own_mini_batches(calm):
     assert len(losses) == 12
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_number_of_workers_changes_no_verdict(tmp_path, calm, workers):
-    """Two and four workers confirm what one confirms, to the bit."""
+def test_number_of_workers_changes_no_verdict(tmp_path, calm):
+    """Three workers confirm what one confirms, to the bit."""
     folder = write_campaign(tmp_path, **CONFIRMED)
-    answer = coarsefine("run", "small.toml", "--workers", workers, cwd=folder)
+    answer = coarsefine("run", "small.toml", "--workers", 3, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == calm[1]
     assert calm[0].verdict.summary in answer.stdout

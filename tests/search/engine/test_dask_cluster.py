@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from campaigns import LONG, write_campaign
 from commands import coarsefine, coarsefine_process
-from processes import start, wait_until
+from processes import end_of, start, wait_until
 from stored import epochs_recorded, table
 
 from coarsefine import Campaign, run
@@ -66,8 +66,8 @@ def test_killed_process_of_the_cluster_loses_nothing(cluster, tmp_path, expected
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     workers[0].kill()  # the nanny: its worker process ends with it
-    _, told = process.communicate(timeout=200)
-    assert process.returncode == 0, told
+    code, told = end_of(process)
+    assert code == 0, told
     assert table(folder / "studies.db") == expected
 
 
@@ -78,8 +78,8 @@ def test_interrupted_run_stops_the_clusters_workers(cluster, tmp_path, expected)
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
+    code, told = end_of(process)
+    assert code == 130, told
     answer = coarsefine_process("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == expected

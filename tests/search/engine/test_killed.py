@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine, coarsefine_process
-from processes import finish, signal_once, start
-from stored import counted, ended, epochs_recorded, slots, table
+from processes import end_of, finish, kill_again_and_again, signal_once, start, start_dying
+from stored import counted, epochs_recorded, table
 
 from coarsefine import Campaign, run
 
@@ -38,37 +38,20 @@ def check_same(folder, expected):
 
 def test_killed_again_and_again_finishes_with_the_same_bits(folder, expected):
     """kill -9 again and again: the same command, repeated, ends with the trials of one calm run."""
-    kills = 0
-    for _ in range(60):
-        before = ended(folder)
-        process = start(folder)
-        # At least one more trial must end before the next kill, or no run would get anywhere.
-        kills += signal_once(process, signal.SIGKILL, lambda before=before: ended(folder) > before)
-        process.communicate()
-        if process.returncode == 0:
-            break
-    assert process.returncode == 0
-    assert kills >= 2
+    assert kill_again_and_again(folder, processes=1, kills=3) >= 2
+    finish(folder)
     check_same(folder, expected)
 
 
-@pytest.mark.parametrize(
-    "moment", ["file begun", "file made", "slots written", "amid the first stack", "weights written"]
-)
+@pytest.mark.parametrize("moment", ["file filled", "file made", "during the first stack"])
 def test_killed_at_a_delicate_moment(folder, expected, moment):
-    """kill -9 while the file, the slots, the first stack or the weights are written loses and repeats nothing."""
-    path = folder / "studies.db"
-    reached = {
-        "file begun": lambda: any(folder.glob("studies.db-new-*")),
-        "file made": path.exists,
-        "slots written": lambda: slots(folder) > 0,
-        "amid the first stack": lambda: epochs_recorded(folder) > 4,
-        "weights written": lambda: any(folder.glob("trained/*")),
-    }[moment]
-    process = start(folder)
-    assert signal_once(process, signal.SIGKILL, reached)
-    process.communicate()
+    """kill -9 before and after the file comes to its place, and in the first stack, loses and repeats nothing."""
+    process = start_dying(folder, moment)
+    assert end_of(process)[0] == -signal.SIGKILL
+    assert (folder / "studies.db").exists() == (moment != "file filled")
     finish(folder)
+    for second_name in folder.glob("studies.db-new-*") if moment == "file made" else ():
+        second_name.unlink()
     check_same(folder, expected)
 
 
@@ -77,8 +60,8 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
     """Ctrl-C and SIGTERM end a run with exit 130, no trial RUNNING, and the command that resumes printed last."""
     process = start(folder)
     assert signal_once(process, kind, lambda: epochs_recorded(folder) > 4)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    code, told = end_of(process)
+    assert code == 130
     last = told.strip().splitlines()[-1]
     assert last.endswith("-m coarsefine run small.toml --workers 1")
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
@@ -91,9 +74,9 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
 def test_two_runs_at_once_share_the_slots(folder, expected):
     """The same campaign run twice at the same time trains each slot, and the winner, once between them."""
     processes = [start(folder), start(folder)]
-    told = [process.communicate(timeout=200)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
-    assert sum("Final training of the winner" in text for text in told) == 1
+    ends = [end_of(process) for process in processes]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert sum("Final training of the winner" in text for _, text in ends) == 1
     check_same(folder, expected)
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from campaigns import LONG, write_campaign
 from commands import coarsefine, coarsefine_process
-from processes import start, wait_until
+from processes import PATIENCE, end_of, start, wait_until
 from sqlalchemy import make_url
 from stored import table
 
@@ -37,7 +37,7 @@ def ended(url):
 
 def test_killed_workers_lose_nothing(folder, expected, new_database):
     """Runs killed again and again on PostgreSQL end with the trials and values of one calm run on SQLite."""
-    for _ in range(4):
+    for _ in range(2):
         before = ended(new_database)
         process = start(folder, "--workers", "2", "--storage", new_database)
         wait_until(lambda before=before: ended(new_database) > before)
@@ -56,8 +56,8 @@ def test_server_that_restarts_amid_a_stage(folder, expected, own_server):
         wait_until(lambda: ended(url) > 2)
         own_server.stop()
         own_server.start()
-        _, told = process.communicate(timeout=200)
-        assert process.returncode == 0, told
+        code, told = end_of(process)
+        assert code == 0, told
         assert table(url) == expected
 
 
@@ -71,7 +71,7 @@ def test_password_is_seen_nowhere(folder, new_database, monkeypatch):
     typed = psutil.Process(process.pid).cmdline()
     children = [child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)]
     lines = [" ".join(command) for command in children if command != typed]
-    out, told = process.communicate(timeout=200)
+    out, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, told
     seen = [out, told, *lines, *(path.read_text("utf-8") for path in folder.glob("*logs/small/*.log"))]
     assert len(seen) >= 2 + len(lines) + 2, "both workers have a log"

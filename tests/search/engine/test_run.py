@@ -92,9 +92,9 @@ def test_child_is_narrowed_from_and_carries_the_parents_best(undisturbed):
         assert fine.space["lambda"].contains(trial.params["lambda"])
 
 
-@pytest.mark.parametrize("width", [1, 3, 9])
+@pytest.mark.parametrize("width", [1, 9])
 def test_stack_width_changes_no_bit(undisturbed, tmp_path, width):
-    """Trained one at a time, by threes or all at once, every trial has the same values at every epoch."""
+    """Trained one at a time or all at once, every trial has the same values at every epoch."""
     campaign, path, _ = undisturbed
     stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
     run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
@@ -107,7 +107,7 @@ def stop_at(question):
     return lambda: next(asked) >= question
 
 
-@pytest.mark.parametrize("question", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19])
+@pytest.mark.parametrize("question", [1, 2, 5, 8, 13, 17, 19])
 def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, question):
     """Stopped at any moment, a run leaves no trial running; resumed, it has the trials and values of one run."""
     campaign, path, status = undisturbed

@@ -1,5 +1,6 @@
 """Halving: who is pruned follows from the values alone, whatever the number of workers, the stacks, the kills."""
 
+import itertools
 import signal
 from collections import Counter
 
@@ -8,8 +9,8 @@ from campaigns import write_campaign
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from processes import finish, kill_again_and_again, signal_once, start
-from stored import counted, epochs_recorded, table
+from processes import end_of, finish, kill_again_and_again, start, start_pausing
+from stored import counted, table
 
 from coarsefine import Campaign, Interrupted, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving, cohort_of, survivors
@@ -82,16 +83,16 @@ def test_pruned_trials_are_optunas(undisturbed):
     assert all(row[3][2] >= after_two[5] for row in coarse if len(row[3]) > 2)
 
 
-@pytest.mark.parametrize("width", [1, 4, 12])
+@pytest.mark.parametrize("width", [1, 12])
 def test_stack_width_does_not_change_who_is_pruned(undisturbed, tmp_path, width):
-    """Trained one at a time, by fours or all at once, the same trials are pruned, with the same values."""
+    """Trained one at a time or all at once, the same trials are pruned, with the same values."""
     campaign, rows = undisturbed
     stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
     run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
     assert table(tmp_path / "other.db") == rows
 
 
-@pytest.mark.parametrize("questions", [4, 9, 14, 22, 30])
+@pytest.mark.parametrize("questions", [4, 14, 30])
 def test_stopped_amid_halving_and_resumed(undisturbed, tmp_path, questions):
     """Stopped with stacks parked at a rung, a run resumes to the same pruned trials and values."""
     campaign, rows = undisturbed
@@ -106,7 +107,7 @@ def test_two_workers_and_kills_prune_the_same(undisturbed, tmp_path):
     """Two processes at once, both killed at random again and again, end with the same pruned trials and values."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
-    assert kill_again_and_again(folder, processes=2, kills=4) == 4
+    assert kill_again_and_again(folder, processes=2, kills=3) >= 2
     finish(folder)
     assert table(folder / "studies.db") == rows
 
@@ -117,8 +118,8 @@ def test_two_undisturbed_workers_prune_the_same(undisturbed, tmp_path):
     folder = write_campaign(tmp_path, "halving")
     processes = [start(folder), start(folder)]
     for process in processes:
-        _, told = process.communicate(timeout=200)
-        assert process.returncode == 0, told
+        code, told = end_of(process)
+        assert code == 0, told
     assert table(folder / "studies.db") == rows
 
 
@@ -126,12 +127,16 @@ def test_worker_that_dies_with_parked_slots_holds_nobody_up(undisturbed, tmp_pat
     """Where one of two workers is killed, the other takes its slots over, and the rung is decided all the same."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
-    first, second = start(folder), start(folder)
-    both_at_a_rung = "SELECT count(DISTINCT l.pid) FROM lease l JOIN trial_intermediate_values v USING (trial_id)"
-    assert signal_once(
-        first, signal.SIGKILL, lambda: epochs_recorded(folder) > 0 and counted(folder, both_at_a_rung) == 2
-    )
-    first.communicate()
-    _, told = second.communicate(timeout=200)
-    assert second.returncode == 0, told
+    first = start_pausing(folder, question=4)  # its first stack has come to the rung and is parked there
+    parked = "SELECT count(*) FROM lease l JOIN trial_intermediate_values v USING (trial_id) WHERE step = 2"
+    questions = itertools.count(1)
+
+    def kill_first():
+        if next(questions) == 6:  # the second has brought its own stacks to the rung
+            assert counted(folder, parked) >= 4
+            first.kill()
+            first.wait()
+
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=kill_first)
+    assert first.returncode == -signal.SIGKILL
     assert table(folder / "studies.db") == rows
