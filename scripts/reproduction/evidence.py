@@ -12,9 +12,9 @@ from coarsefine.model import Evaluation, Hyperparameters, Training, evaluate
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.hyperparameters import Order
 from coarsefine.search.network.recorded_checks import Subject, check_gradients, study_momentum
-from coarsefine.search.report.published_values import Reported, reported_for
+from coarsefine.search.report.published_values import PublishedValues, published_values_for
 from coarsefine.search.training.images import load_images
-from reproduction.plan import ETA, RHOS_EPOCHS, Plan
+from reproduction.plan import ETA, Plan
 
 _IMAGES, _SAMPLE, _QUICK_SAMPLE = 20, 1000, 50
 """Gradient check: images in the cost, and coordinates of each tensor."""
@@ -51,20 +51,21 @@ class Named:
     """The validation accuracy that the report states for its search; None for the final training."""
 
 
-def the_report() -> Reported:
+def the_report() -> PublishedValues:
     """Return the report's numbers."""
-    found = reported_for(Campaign.load("paper"))
+    found = published_values_for(Campaign.load("paper"))
     assert found is not None, "the preset `paper` is the report's"  # noqa: S101
     return found
 
 
 def named_settings() -> list[Named]:
     """Return the settings of the report's Figures 2 to 8, with the epochs in their captions."""
-    report, captions = the_report(), {"coarse": 10, "fine": 15}
+    report = the_report()
     searched = [
-        Named(best["where"], best["eta"], best["lambda"], epochs, best["accuracy"])
-        for stage, epochs in captions.items()
-        for best in report.best_of(stage)
+        Named(best["where"], best["eta"], best["lambda"], stage["figure_epochs"], best["accuracy"])
+        for stage in report.stage
+        if "figure_epochs" in stage
+        for best in stage["best"]
     ]
     final = report.final
     return [*searched, Named("Figure 8", final["eta"], final["lambda"], final["epochs"], None)]
@@ -84,7 +85,7 @@ def check(plan: Plan, seed: int) -> dict[str, Any]:
 
 def momentum(plan: Plan, seed: int) -> dict[str, Any]:
     """Train with each ρ."""
-    subject, epochs = Subject(plan.data, plan.model), plan.epochs(RHOS_EPOCHS)
+    subject, epochs = Subject(plan.data, plan.model), plan.epochs(the_report().momentum["epochs"])
     _, outcome = study_momentum(subject, images_of(plan), eta=ETA, epochs=epochs, seed=seed, on_epoch=lambda _: None)
     return outcome
 

@@ -48,6 +48,7 @@ def _gradients(found: Findings) -> str:
 
 
 def _momentum(curves: Sequence[Momentum]) -> str:
+    published = the_report().momentum
     rows = [
         (f"{c.rho:g}", f"{c.loss.mean:.4f} ± {c.loss.half:.4f}", _epochs(c.arrives), mean_of(c.accuracy))
         for c in curves
@@ -57,7 +58,7 @@ def _momentum(curves: Sequence[Momentum]) -> str:
         "Figure 1: momentum",
         picture("Training loss over the epochs for four ρ, mean and range over the seeds", MOMENTUM),
         table(columns, rows),
-        f"The report: {the_report().momentum['told']}",
+        f"The report: {published['epochs']} epochs, {published['text']}",
         f"Ours: {_faster(curves)} {_better(curves)}",
     )
 

@@ -15,10 +15,8 @@ from coarsefine.search.campaign.schema import (
     Stage,
 )
 
-RHOS_EPOCHS = 200
-"""Learning rate of the report's Figure 1."""
 ETA = 0.01
-"""Epochs of Figure 1: the report states none, so the default of `coarsefine momentum` is used."""
+"""Learning rate of Figure 1. The report states none, so this is the default of `coarsefine momentum`."""
 FIXED, NARROWED, PRESET, HIDDEN = "fixed", "narrowed", "preset", "hidden"
 HIDDEN_UNITS = (25, 100, 25)
 """Lowest, highest and step of the hidden units where they are a third parameter; the report has 50."""

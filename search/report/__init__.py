@@ -1,5 +1,5 @@
-"""The report of a campaign: one HTML file that opens offline, and its figures as images."""
+"""The report of a campaign: one HTML file that opens offline, and its figures as PNG files."""
 
-from coarsefine.search.report.writer import Written, write_report
+from coarsefine.search.report.writer import WrittenReport, write_report
 
-__all__ = ["Written", "write_report"]
+__all__ = ["WrittenReport", "write_report"]

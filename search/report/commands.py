@@ -1,4 +1,4 @@
-"""The commands that make a campaign, and what is missing of its report, again."""
+"""The commands that repeat a campaign, and those that add what its report lacks."""
 
 import json
 import shlex
@@ -10,34 +10,35 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.storage.location import Location
 
-_CHECK = ("images", "sample", "seed")
+_GRADIENT_CHECK = ("images", "sample", "seed")
 _MOMENTUM = ("eta", "epochs", "seed")
-"""Options that the outcome follows from, by the names they are recorded under."""
+"""Options that determine a result, by the names under which they are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Commands for a shell, and the campaign file they need, if it is no preset."""
+    """Shell commands, and the campaign file that they need."""
 
     run: str
     gradient_check: str
     momentum: str
     report: str
     toml: str | None
+    """None if the campaign is a preset."""
 
 
 def commands_for(
     campaign: Campaign, location: Location, check: Mapping[str, Any] | None, study: Mapping[str, Any] | None
 ) -> Commands:
-    """Return the commands that lead to this report; gradient check and momentum study as they were recorded."""
+    """Return the commands that lead to a report, with the options of the recorded gradient check and momentum study."""
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
-    where = _option(location)
+    where = _storage_option(location)
     data = " --data cifar-10-binary.tar.gz" if campaign.data and campaign.data.dataset == "cifar10" else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
     return Commands(
         run=f"coarsefine run {source}{where}{data}",
-        gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _CHECK)}",
+        gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _GRADIENT_CHECK)}",
         momentum=f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
         report=f"coarsefine report {name}{where}",
         toml=None if preset else as_toml(campaign),
@@ -45,7 +46,7 @@ def commands_for(
 
 
 def as_toml(campaign: Campaign) -> str:
-    """Return a campaign file from which the same campaign is read."""
+    """Return a campaign file that gives the same campaign when it is read."""
     lines: list[str] = []
     sections: list[str] = []
     for key, value in campaign.as_stored().items():
@@ -69,16 +70,16 @@ def _pairs(section: dict[str, Any]) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{ {', '.join(_pairs(value))} }}"
-    return json.dumps(value, ensure_ascii=False)  # what JSON and TOML write alike
+    return json.dumps(value, ensure_ascii=False)  # JSON and TOML write these values alike
 
 
 def _preset_of(campaign: Campaign) -> str | None:
-    """Return the name of the preset that this campaign is, to the seed."""
-    asked = campaign.as_stored()
-    return next((name for name in preset_names() if Campaign.load(name).as_stored() == asked), None)
+    """Return the preset with the same settings and seed, or None."""
+    settings = campaign.as_stored()
+    return next((name for name in preset_names() if Campaign.load(name).as_stored() == settings), None)
 
 
-def _option(location: Location) -> str:
-    """Return the storage as an option; of a file its name alone: the reader has other folders."""
+def _storage_option(location: Location) -> str:
+    """Return the storage as an option. A path is shortened to its name, since the reader has other folders."""
     shown = location.path.name if location.path else location.shown
     return "" if shown == "studies.db" else f" --storage {shlex.quote(shown)}"

@@ -5,16 +5,16 @@ from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.winner import Estimate
 
 _NARROW = "\u202f"
-"""A space at which no line breaks."""
+"""A narrow space at which no line breaks."""
 
 
 def number(value: Value) -> str:
-    """Return a number to four digits, and as it is what is none, or whole."""
+    """Return a float with four digits, and any other value as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def scientific(value: float | None) -> str:
-    """Return a number as mantissa and power."""
+    """Return a number in scientific notation."""
     return f"{value:.2e}" if value is not None else "none checked"
 
 
@@ -45,7 +45,7 @@ def interval(accuracy: Accuracy) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a time in seconds, in minutes and seconds, or in hours and minutes."""
     if seconds < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

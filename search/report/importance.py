@@ -1,4 +1,4 @@
-"""How much of a stage's outcome goes with each searched setting, by Optuna's measure, and what chance would give."""
+"""How much each hyperparameter matters in a stage, by Optuna's measure, and what chance alone would give."""
 
 import random
 import statistics
@@ -12,36 +12,36 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.results.study import Study, value_of
 
-_LEAST = 20
-"""Completed trials: the measure looks at the best tenth of them, and one trial is no tenth."""
+_LEAST_TRIALS = 20
+"""Fewest completed trials. The measure compares the best tenth with the others, which takes two trials or more."""
 _SHUFFLES = (40, 200)
-"""At least and at most. A shuffle of many trials takes long, and chance gives them little."""
+"""Fewest and most shuffles. With more trials a shuffle takes longer, and fewer are needed."""
 _SHUFFLED_TRIALS = 100_000
-"""Within these bounds, so many in all."""
+"""Number of trials in all shuffles together, within these bounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The share of one setting."""
+    """The share of one hyperparameter."""
 
     name: str
     share: float
     by_chance: tuple[float, float]
-    """Where it lies in 95 % of shuffles, in which values go with no point."""
+    """Range of the share in 95 % of shuffles, in which the values are assigned to the points at random."""
 
     @property
-    def told_from_chance(self) -> bool:
-        """Tell whether the share lies outside of what chance gives."""
+    def differs_from_chance(self) -> bool:
+        """Return whether the share lies outside the range that chance gives."""
         return not self.by_chance[0] <= self.share <= self.by_chance[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """The shares of all settings in a stage; together they are one."""
+    """The shares of all hyperparameters in a stage, which add up to one."""
 
     stage: str
     n: int
-    """Completed trials."""
+    """Number of completed trials."""
     parts: tuple[Part, ...]
     shuffles: int
 
@@ -50,33 +50,41 @@ def importance_in(study: Study) -> Importance | str:
     """Return the importance by PED-ANOVA, Optuna's default, or a sentence that says why there is none."""
     stage = study.attrs["stage"]
     if len(study.space) == 1:
-        return f"Stage {stage}: one setting alone was searched, and all goes with it."
+        return f"Stage {stage}: only one hyperparameter was searched."
     completed = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
     values = [value_of(trial) for trial in completed]
-    if len(completed) < _LEAST:
-        return f"Stage {stage}: with {len(completed)} completed trials it cannot be told; that takes {_LEAST} or more."
+    if len(completed) < _LEAST_TRIALS:
+        return (
+            f"Stage {stage}: importance takes at least {_LEAST_TRIALS} completed trials, and there are "
+            f"{len(completed)}."
+        )
     if len(set(values)) == 1:
-        return f"Stage {stage}: all trials have the same accuracy, so that nothing can be told."
+        return f"Stage {stage}: all trials have the same accuracy, so importance cannot be computed."
     fewest, most = _SHUFFLES
     shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // len(completed)))
     with _quiet():
         copy = optuna.create_study(direction="maximize")
         copy.add_trials([_bare(trial) for trial in completed])
         shares, by_chance = _shares(copy, values), _by_chance(copy, values, shuffles)
-        parts = tuple(Part(name, shares[name], by_chance[name]) for name in study.space)
-        return Importance(stage, len(completed), parts, shuffles)
+    parts = tuple(Part(name, shares[name], by_chance[name]) for name in study.space)
+    return Importance(stage, len(completed), parts, shuffles)
 
 
 def _by_chance(study: optuna.Study, values: Sequence[float], shuffles: int) -> dict[str, tuple[float, float]]:
-    rng = random.Random(0)  # noqa: S311 - shuffles, no secret
-    found = [_shares(study, rng.sample(values, len(values))) for _ in range(shuffles)]
-    cuts = {name: statistics.quantiles([one[name] for one in found], n=40, method="inclusive") for name in found[0]}
-    return {name: (of_one[0], of_one[-1]) for name, of_one in cuts.items()}
+    rng = random.Random(0)  # noqa: S311 - nothing depends on its secrecy
+    shuffled = [_shares(study, rng.sample(values, len(values))) for _ in range(shuffles)]
+    return {name: _middle([shares[name] for shares in shuffled]) for name in shuffled[0]}
+
+
+def _middle(shares: Sequence[float]) -> tuple[float, float]:
+    """Return the range of the middle 95 %."""
+    cuts = statistics.quantiles(shares, n=40, method="inclusive")
+    return cuts[0], cuts[-1]
 
 
 def _shares(study: optuna.Study, values: Sequence[float]) -> dict[str, float]:
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    # It takes lower targets for the better ones, and warns of it.
+    # The evaluator takes lower targets as better, and warns of it.
     return optuna.importance.get_param_importances(
         study, evaluator=evaluator, target=lambda trial: -values[trial.number]
     )
@@ -88,7 +96,7 @@ def _bare(trial: FrozenTrial) -> FrozenTrial:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna from telling of a study in memory, and from its warning about targets."""
+    """Suppress Optuna's message about the study in memory and its warning about targets."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

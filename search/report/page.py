@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks for nothing: scripts, figures and numbers are in it."""
+"""Renders a report as one HTML file that contains all its scripts, figures and numbers, and requests nothing."""
 
 import base64
 import hashlib
@@ -14,11 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from coarsefine.search.campaign import labels as hyperparameters
+from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.accuracy import Accuracy
 from coarsefine.search.report import formatting
 from coarsefine.search.report.commands import commands_for
-from coarsefine.search.report.content import Story
+from coarsefine.search.report.content import Content
 from coarsefine.search.report.figures import Figure
 from coarsefine.search.report.importance import Importance
 
@@ -26,23 +26,23 @@ _DATASETS = {"digits": "8×8 handwritten digits", "cifar10": "CIFAR-10"}
 _FOLDER = files("coarsefine.search.report") / "templates"
 
 
-def render(story: Story, figures: Sequence[Figure]) -> str:
-    """Return the whole page.
+def render(content: Content, figures: Sequence[Figure]) -> str:
+    """Return the page.
 
-    What comes out of the storage is escaped, as text or as JSON; on top of that, the page's policy lets no script run
-    but its own two, known by their hashes, and no request leave.
+    Everything from the storage is escaped, as text or as JSON. In addition, the page's content security policy allows
+    only its own two scripts, by their hashes, and no requests.
     """
     scripts = [_script(get_plotlyjs()), _script((_FOLDER / "report.js").read_text("utf-8"))]
-    page = "report.html.j2" if story.images else "function.html.j2"
+    page = "report.html.j2" if content.images else "function.html.j2"
     return _environment().get_template(page).render(
-        story=story,
-        status=_shareable(story),
-        dataset=_DATASETS[story.campaign.data.dataset] if story.campaign.data else "",
-        figures={section: [_drawn(f) for f in figures if f.section == section] for section in _sections(figures)},
-        commands=commands_for(story.campaign, story.location, story.gradient_check, story.momentum),
+        content=content,
+        status=_shareable_status(content),
+        dataset=_DATASETS[content.campaign.data.dataset] if content.campaign.data else "",
+        figures={section: [_data_of(f) for f in figures if f.section == section] for section in _sections(figures)},
+        commands=commands_for(content.campaign, content.location, content.gradient_check, content.momentum),
         accuracy=Accuracy,
-        importances=[i for i in story.importances if isinstance(i, Importance)],
-        no_importance=[i for i in story.importances if isinstance(i, str)],
+        importances=[i for i in content.importances if isinstance(i, Importance)],
+        no_importance=[i for i in content.importances if isinstance(i, str)],
         scripts=scripts,
         policy=" ".join(hash_ for _, hash_ in scripts),
         style=Markup((_FOLDER / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
@@ -56,15 +56,15 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False}
-    for word in ("number", "scientific", "percent", "points", "with_error", "spread", "interval", "duration"):
-        environment.filters[word] = getattr(formatting, word)
-    for word in ("symbol", "quantities", "nouns", "point_text", "space_text", "space_kinds"):
-        environment.filters[word] = getattr(hyperparameters, word)
+    for name in ("number", "scientific", "percent", "points", "with_error", "spread", "interval", "duration"):
+        environment.filters[name] = getattr(formatting, name)
+    for name in ("symbol", "quantities", "nouns", "point_text", "space_text", "space_kinds"):
+        environment.filters[name] = getattr(labels, name)
     return environment
 
 
 def _script(text: str) -> tuple[Markup, str]:
-    """Return a script, and the source expression that allows it."""
+    """Return a script, and the source expression of the policy that allows it."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Markup(text), f"'sha256-{digest}'"  # noqa: S704 - Plotly's or our own
 
@@ -73,30 +73,30 @@ def _sections(figures: Sequence[Figure]) -> set[str]:
     return {figure.section for figure in figures}
 
 
-def _drawn(figure: Figure) -> dict[str, Any]:
-    """Return what the page needs of a figure: its traces once, its layout for light and for dark."""
-    light, dark = (json.loads(figure.inked(theme).to_json()) for theme in ("light", "dark"))
+def _data_of(figure: Figure) -> dict[str, Any]:
+    """Return a figure's data for the page: its traces once, and its layouts for light and dark pages."""
+    light, dark = (json.loads(figure.themed(theme).to_json()) for theme in ("light", "dark"))
     return {
         "id": figure.id,
         "caption": figure.caption,
         "alt": figure.alt,
         "height": figure.plot.layout.height,
-        "curves": figure.curves,
+        "lines": figure.lines,
         "plot": {"data": light["data"], "layout": {"light": light["layout"], "dark": dark["layout"]}},
     }
 
 
-def _shareable(story: Story) -> dict[str, Any]:
-    """Return the JSON of `status` without what tells of the writer's machine: a report is made to be handed on."""
-    told = story.status.as_dict()
-    del told["storage"]
-    for training in (*([told["final"]] if told["final"] else []), *told["trainings"]):
+def _shareable_status(content: Content) -> dict[str, Any]:
+    """Return the JSON of `status` without paths on the writer's machine, since a report is made to be shared."""
+    status = content.status.as_dict()
+    del status["storage"]
+    for training in (*([status["final"]] if status["final"] else []), *status["trainings"]):
         del training["folder"]
-    return told
+    return status
 
 
 def _made() -> dict[str, str]:
-    """Return when, by what and on which kind of machine the report is written."""
+    """Return when and with what the report is written."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("coarsefine", "optuna", "numpy", "plotly"))
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -1,4 +1,4 @@
-"""The numbers of a published report, beside those of the preset that reproduces it."""
+"""The numbers of a published report that a preset reproduces, for a comparison with a campaign's own."""
 
 import tomllib
 from collections.abc import Mapping
@@ -8,13 +8,14 @@ from typing import Any
 
 from coarsefine.search.campaign.campaign import Campaign
 
+_FOLDER = files("coarsefine.search.report") / "published"
 _FREE = ("name", "seed")
-"""What may differ from the preset: a campaign of other draws is still the report's."""
+"""Settings that may differ from the preset's: a campaign with another seed still reproduces the report."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
-    """What a report says, by its parts; each part names `where` it is said there."""
+class PublishedValues:
+    """The numbers of a published report. Each part has a `where`, its place in that report."""
 
     preset: str
     source: str
@@ -25,23 +26,22 @@ class Reported:
     stage: tuple[Mapping[str, Any], ...]
 
     def best_of(self, stage: str) -> list[Mapping[str, Any]]:
-        """Return the best settings that the report lists of a stage, best first."""
-        return [best for told in self.stage if told["name"] == stage for best in told["best"]]
+        """Return the best hyperparameters that the report lists for a stage, best first."""
+        return [best for published in self.stage if published["name"] == stage for best in published["best"]]
 
     def note_on(self, stage: str) -> str | None:
-        """Return what there is to say about the report's own account of a stage."""
-        return next((told.get("note") for told in self.stage if told["name"] == stage), None)
+        """Return a note on the report's account of a stage, or None."""
+        return next((published.get("note") for published in self.stage if published["name"] == stage), None)
 
 
-def reported_for(campaign: Campaign) -> Reported | None:
-    """Return the report that a campaign reproduces: same data, network, stages, ranges and final training."""
-    asked = _settings(campaign)
-    folder = files("coarsefine.search.campaign") / "presets" / "reported"
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+def published_values_for(campaign: Campaign) -> PublishedValues | None:
+    """Return the report that a campaign reproduces: one with the same data, network, stages and final training."""
+    settings = _settings(campaign)
+    for entry in sorted(_FOLDER.iterdir(), key=lambda entry: entry.name):
         preset = entry.name.removesuffix(".toml")
-        if _settings(Campaign.load(preset)) == asked:
-            told = tomllib.loads(entry.read_text("utf-8"))
-            return Reported(preset=preset, **{**told, "stage": tuple(told["stage"])})
+        if _settings(Campaign.load(preset)) == settings:
+            values = tomllib.loads(entry.read_text("utf-8"))
+            return PublishedValues(preset=preset, **{**values, "stage": tuple(values["stage"])})
     return None
 
 

@@ -1,21 +1,26 @@
-"""Writes a report whole or not at all, and its figures as images."""
+"""Writes a report as one HTML file, and its figures as PNG files."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
+
 from coarsefine.search.errors import UsageError
 from coarsefine.search.files import unwritable, write_atomic
-from coarsefine.search.report.content import Story, read_story
+from coarsefine.search.report.content import Content, read_content
 from coarsefine.search.report.figures import Figure, all_figures
 from coarsefine.search.report.page import render
 from coarsefine.search.storage.optuna_storage import Storage
 
+_PNG_WIDTH, _PNG_SCALE = 900, 2
+"""Width in the layout's pixels, and pixels of the image for each of them: enough for print."""
+
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What was written, and what the report lacks because it was never measured."""
+class WrittenReport:
+    """The files that were written, and the parts that the report lacks because they were not measured."""
 
     campaign: str
     report: str
@@ -31,43 +36,69 @@ class Written:
 
 def write_report(
     storage: Storage, campaign: str | None, output: Path | None = None, png: Path | None = None
-) -> Written:
-    """Write the report of a campaign into one HTML file, and its figures into a folder if one is given.
+) -> WrittenReport:
+    """Write the report of a campaign as an HTML file and, into the folder `png` if given, its figures.
 
-    Without `output` it goes to `reports/CAMPAIGN.html` beside the studies. An older one is replaced once the new one is
-    whole.
+    `output` is by default `reports/CAMPAIGN.html` next to the studies. An existing report is replaced atomically.
 
-    Raises `UsageError` for a campaign that the storage does not hold, and, once the page is written, where images
-    cannot be drawn; `StorageError` where a file cannot be written.
+    Raises `UsageError` if the storage does not hold the campaign or, after the report is written, if the figures cannot
+    be drawn, and `StorageError` if a file cannot be written.
     """
-    story = read_story(storage, campaign)
-    figures = all_figures(story)
-    path = output or storage.location.output_folder("reports") / f"{story.campaign.name}.html"
-    page = render(story, figures).encode()
+    content = read_content(storage, campaign)
+    figures = all_figures(content)
+    path = output or storage.location.output_folder("reports") / f"{content.campaign.name}.html"
+    page = render(content, figures).encode()
     write_atomic(path, page)
-    images = _draw(figures, png, path) if png else ()
+    images = _write_images(figures, png, path) if png else ()
     names = tuple(figure.id for figure in figures)
-    return Written(story.campaign.name, str(path), len(page), names, images, tuple(_missing(story)))
+    return WrittenReport(content.campaign.name, str(path), len(page), names, images, tuple(_missing(content)))
 
 
-def _missing(story: Story) -> list[str]:
-    if story.images is None:  # a function of the user's has none of these
+def _missing(content: Content) -> list[str]:
+    if content.images is None:  # a user's function has none of these parts
         return []
-    there = {
-        "gradient_check": story.gradient_check is not None,
-        "momentum": story.momentum is not None,
-        "final": story.status.final is not None,
+    parts = {
+        "gradient_check": content.gradient_check,
+        "momentum": content.momentum,
+        "final": content.status.final,
     }
-    return [name for name, found in there.items() if not found]
+    return [name for name, part in parts.items() if part is None]
 
 
-def _draw(figures: Sequence[Figure], folder: Path, report: Path) -> tuple[str, ...]:
-    from coarsefine.search.report.png import draw  # noqa: PLC0415 - an extra, and a browser
-
+def _write_images(figures: Sequence[Figure], folder: Path, report: Path) -> tuple[str, ...]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return tuple(map(str, draw(figures, folder)))
+        return tuple(map(str, _draw(figures, folder)))
     except UsageError as error:
-        raise UsageError(f"The report {report} is written, its images are not: {error}") from error
+        raise UsageError(f"The report {report} is written, but its images are not: {error}") from error
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def _draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
+    """Draw each figure into `ID.png` with kaleido and an installed Chromium, and return the files.
+
+    Raises `UsageError` if kaleido or a browser for it is missing.
+    """
+    try:
+        import kaleido  # noqa: PLC0415 - an extra, needed only here
+        from choreographer.errors import BrowserFailedError, ChromeNotFoundError  # noqa: PLC0415 - comes with kaleido
+    except ImportError as error:
+        raise UsageError("PNG files need kaleido: install coarsefine[png], or leave out --png.") from error
+    paths = [folder / f"{figure.id}.png" for figure in figures]
+    requests = [{"fig": _on_white(f), "path": p, "opts": _size(f)} for f, p in zip(figures, paths, strict=True)]
+    try:
+        kaleido.write_fig_from_object_sync(requests, cancel_on_error=True, kopts={"mathjax": False})
+    except (ChromeNotFoundError, BrowserFailedError) as error:
+        raise UsageError(
+            "PNG files need Chromium or Chrome: install one, name its program in BROWSER_PATH, or leave out --png."
+        ) from error
+    return paths
+
+
+def _on_white(figure: Figure) -> go.Figure:
+    return figure.themed("light").update_layout(paper_bgcolor="white", plot_bgcolor="white")
+
+
+def _size(figure: Figure) -> dict[str, float]:
+    return {"width": _PNG_WIDTH, "height": figure.plot.layout.height, "scale": _PNG_SCALE}

@@ -23,7 +23,7 @@ from coarsefine.search.cli import main
 from coarsefine.search.report import write_report
 from coarsefine.search.report.commands import as_toml
 from coarsefine.search.report.importance import Importance, importance_in
-from coarsefine.search.report.published_values import reported_for
+from coarsefine.search.report.published_values import published_values_for
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
@@ -215,7 +215,7 @@ def test_check_is_recorded_for_a_campaign_that_is_there_alone(small_done, cli, m
         2,
         f"{small_done / 'studies.db'} has no campaign 'large': name one of those it has (small).\n",
     )
-    told = "The campaign 'small' brings its own images: leave --dataset digits out.\n"
+    told = "The campaign 'small' has its own images: leave out --dataset digits.\n"
     assert cli("momentum", "--campaign", "small", "--dataset", "digits")[::2] == (2, told)
 
 
@@ -250,16 +250,16 @@ def test_paper_report_has_the_papers_numbers_beside(paper_page):
 
 def _named_in_caption(page, where):
     """Return the rows of tables whose caption names a place of the report."""
-    return [" ".join(row) for row in page.rows] if f"beside {where} of the report" in page.text else []
+    return [" ".join(row) for row in page.rows] if f"compared with {where} of the published report" in page.text else []
 
 
 def test_paper_numbers_stand_beside_the_paper_campaign_alone(small_page):
     """Another seed is still the report's campaign; other ranges, trials or data are not."""
     paper = Campaign.load("paper")
-    assert reported_for(paper.model_copy(update={"seed": 1, "name": "mine"})).preset == "paper"
+    assert published_values_for(paper.model_copy(update={"seed": 1, "name": "mine"})).preset == "paper"
     fewer = [paper.stage[0].model_copy(update={"trials": 49}), *paper.stage[1:]]
-    assert reported_for(paper.model_copy(update={"stage": fewer})) is None
-    assert reported_for(Campaign.load("cifar10")) is None
+    assert published_values_for(paper.model_copy(update={"stage": fewer})) is None
+    assert published_values_for(Campaign.load("cifar10")) is None
     assert "44.08" not in small_page.text
 
 
@@ -273,9 +273,9 @@ def test_unfinished_campaign_gets_an_honest_report(small, tmp_path):
     ended = sum(trial.state.is_finished() for trial in load(tmp_path / "studies.db")["small/coarse"].trials)
     assert 0 < ended < 9
     assert f"{ended} of its 15 trials have ended" in page.text
-    assert "coarsefine run small.toml goes on with it" in page.text
+    assert "coarsefine run small.toml resumes it" in page.text
     assert "This stage has not opened yet. 6 trials of 3 epochs are planned" in page.text
-    assert "The final training has not been done" in page.text
+    assert "The final training has not run yet" in page.text
 
 
 def test_campaign_without_a_completed_trial_gets_an_honest_report(small_copy, tmp_path):
@@ -290,9 +290,9 @@ def test_campaign_without_a_completed_trial_gets_an_honest_report(small_copy, tm
     )
     page = report(small_copy, tmp_path / "small.html")
     lowest = min(trial.params["eta"] for trial in load(small_copy)["small/coarse"].trials)
-    assert "No trial has completed: of 15 that ended, none has an accuracy" in page.text
-    assert "so that the search cannot go on" in page.text
-    assert f"9 trials ended without a value; the lowest η of them is {lowest:.4g}" in page.text
+    assert "No trial has completed: none of the 15 that ended has an accuracy" in page.text
+    assert "so the search cannot continue" in page.text
+    assert f"9 trials ended without a value. The lowest η among them is {lowest:.4g}." in page.text
     assert "diverged in epoch 2: training loss inf" in page.text
 
 
@@ -490,7 +490,7 @@ def test_images_without_a_browser_are_told(tmp_path, cli, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nowhere"))
     code, _, err = cli("report", "--png", "figures")
     assert code == 2
-    assert "small.html is written, its images are not: PNG files need Chromium or Chrome: install one" in err
+    assert "small.html is written, but its images are not: PNG files need Chromium or Chrome: install one" in err
     assert (tmp_path / "reports" / "small.html").exists()
 
 
@@ -500,7 +500,7 @@ def test_images_without_kaleido_are_told(tmp_path, cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "kaleido", None)
     code, _, err = cli("report", "--png", "figures")
     assert code == 2
-    assert "its images are not: PNG files need kaleido: install coarsefine[png], or leave --png out." in err
+    assert "its images are not: PNG files need kaleido: install coarsefine[png], or leave out --png." in err
     assert (tmp_path / "reports" / "small.html").exists()
 
 
@@ -546,14 +546,14 @@ def test_importance_finds_the_parameter_that_matters(paper_file, tmp_path):
     assert isinstance(found, Importance)
     eta, lam = found.parts
     assert (eta.name, lam.name) == ("eta", "lambda")
-    assert eta.told_from_chance
+    assert eta.differs_from_chance
     assert eta.share > 0.9
     assert eta.share + lam.share == pytest.approx(1)
 
 
 def test_importance_of_few_trials_is_left_out(small_page):
     """Where a stage has too few trials a sentence stands in the place of the figure."""
-    assert "Stage coarse: with 9 completed trials it cannot be told; that takes 20 or more." in small_page.text
+    assert "Stage coarse: importance takes at least 20 completed trials, and there are 9." in small_page.text
 
 
 def test_finalists_and_the_verdict_on_them(tmp_path):
