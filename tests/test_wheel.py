@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from small_campaign import table
+from stored import table
 
 ROOT = Path(__file__).parents[1]
 PROJECT = {

@@ -1,6 +1,6 @@
-"""The commands: each parses, calls one function, and prints what it returns.
+"""The commands: each parses its arguments, calls one function, and prints what it returns.
 
-Heavy imports wait until a command needs them, so that `--help` answers at once.
+Commands import what they need when they run, so that `--help` loads nothing of it.
 """
 
 import errno
@@ -8,19 +8,18 @@ import os
 import sys
 from typing import NoReturn
 
-from coarsefine.search.cli import campaigns, checks, models, pages  # the commands register themselves, in this order
+from coarsefine.search.cli import campaigns, checks, models, pages  # in the order of the help page
 from coarsefine.search.cli.options import app
 from coarsefine.search.cli.output import say
 from coarsefine.search.errors import SearchError
 
 __all__ = ["app", "campaigns", "checks", "main", "models", "pages"]
 
-
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 def main() -> None:
-    """Run the command line; an error of the user's ends in one sentence on stderr and its exit code."""
+    """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
     try:
         try:
             app()
@@ -30,10 +29,10 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # `coarsefine best | head`: the reader has what it wanted
+    except BrokenPipeError:  # `coarsefine best | head`: the reader has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # the disk to which the output goes may be full
-        if error.errno not in _DISK:
+    except OSError as error:  # stdout may be a file on a full disk
+        if error.errno not in _DISK_ERRORS:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"The output cannot be written: {error.strerror}.", 5)

@@ -1,4 +1,4 @@
-"""Commands that check: the gradients, the momentum, the machine."""
+"""Commands that check gradients, momentum and the machine: `gradcheck`, `momentum` and `doctor`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coarsefine.search.cli.options import (
-    Beside,
     Data,
     Dataset,
     Json,
+    RecordWith,
     Storage,
     app,
 )
@@ -19,31 +19,40 @@ from coarsefine.search.cli.output import print_json, say
 if TYPE_CHECKING:
     from coarsefine.search.cli.doctor import Finding
 
+_CURVE_COLUMNS = {
+    "rho": "ρ",
+    "epochs": "epochs",
+    "train_loss": "training loss",
+    "validation_loss": "validation loss",
+    "validation_accuracy": "accuracy",
+    "best_validation_accuracy": "best accuracy",
+}
+
 
 @app.command(epilog="Examples: `coarsefine gradcheck` · `coarsefine gradcheck --campaign paper --data FOLDER --json`")
 def gradcheck(
     dataset: Dataset = None,
-    campaign: Beside = None,
+    campaign: RecordWith = None,
     storage: Storage = "studies.db",
     data: Data = None,
-    images: Annotated[int, typer.Option(min=1, help="How many training images the cost is over.")] = 20,
-    sample: Annotated[int, typer.Option(min=1, help="Most coordinates to check of each tensor.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the network and the coordinates.")] = 0,
+    images: Annotated[int, typer.Option(min=1, help="Number of training images in the cost.")] = 20,
+    sample: Annotated[int, typer.Option(min=1, help="Largest number of coordinates to check in each tensor.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the network and of the chosen coordinates.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Compare analytic with numerical gradients in float64 (the paper's Table 1)."""
     from coarsefine.search.network.recorded_checks import GRADIENT_CHECK, Subject, check_gradients
-    from coarsefine.search.terminal import status_tables
+    from coarsefine.search.terminal.console import print_rows
 
     subject = Subject.find(dataset, campaign, storage)
     check = check_gradients(subject, subject.load_images(data, say), images=images, sample=sample, seed=seed)
-    _tell_recorded(subject.record(GRADIENT_CHECK, check))
+    _report_recorded(subject.record(GRADIENT_CHECK, check))
     errors = {tensor["tensor"]: tensor["relative_error"] for tensor in check["tensors"]}
     if as_json:
         print_json(errors)
         return
     rows = [(t["tensor"], _scientific(errors[t["tensor"]]), t["checked"], t["kinks"]) for t in check["tensors"]]
-    status_tables.print_table(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
+    print_rows(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
 
 
 @app.command(
@@ -51,45 +60,38 @@ def gradcheck(
 )
 def momentum(
     dataset: Dataset = None,
-    campaign: Beside = None,
+    campaign: RecordWith = None,
     storage: Storage = "studies.db",
     data: Data = None,
-    eta: Annotated[float, typer.Option(min=1e-12, max=1e12, help="Learning rate of the first epoch.")] = 0.01,
-    epochs: Annotated[int, typer.Option(min=1)] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Draws initial weights and mini-batches.")] = 0,
-    figure: Annotated[Path, typer.Option(help="Where the figure goes.")] = Path("figures/momentum.html"),
+    eta: Annotated[float, typer.Option(min=1e-12, max=1e12, help="Learning rate in the first epoch.")] = 0.01,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the initial weights and mini-batches.")] = 0,
+    figure: Annotated[Path, typer.Option(help="Path of the figure.")] = Path("figures/momentum.html"),
     as_json: Json = False,
 ) -> None:
     """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
     from coarsefine.search.network.momentum import write_figure
     from coarsefine.search.network.recorded_checks import MOMENTUM, Subject, study_momentum
-    from coarsefine.search.terminal import status_tables
+    from coarsefine.search.terminal.console import print_line, print_rows
 
     subject = Subject.find(dataset, campaign, storage)
     loaded = subject.load_images(data, say)
-    curves, study = study_momentum(subject, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=_every(20, epochs))
-    _tell_recorded(subject.record(MOMENTUM, study))
-    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay {study['decay']:g}", figure)
-    told = study["curves"]
-    if as_json:
-        print_json({"dataset": study["dataset"], "eta": eta, "figure": str(figure), "curves": told})
-        return
-    columns = (
-        "rho",
-        "epochs",
-        "train_loss",
-        "validation_loss",
-        "validation_accuracy",
-        "best_validation_accuracy",
+    curves, study = study_momentum(
+        subject, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=_print_every(20, epochs)
     )
-    rows = [[f"{curve[key]:.4g}" for key in columns] for curve in told]
-    status_tables.print_table(("ρ", "epochs", "training loss", "validation loss", "accuracy", "best accuracy"), rows)
-    status_tables.out.print(f"Figure: {figure}", markup=False)
+    _report_recorded(subject.record(MOMENTUM, study))
+    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay {study['decay']:g}", figure)
+    if as_json:
+        print_json({"dataset": study["dataset"], "eta": eta, "figure": str(figure), "curves": study["curves"]})
+        return
+    rows = [[f"{curve[key]:.4g}" for key in _CURVE_COLUMNS] for curve in study["curves"]]
+    print_rows(_CURVE_COLUMNS.values(), rows)
+    print_line(f"Figure: {figure}")
 
 
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
 def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = False) -> None:
-    """Tell whether this machine, its data and its storage are fit."""
+    """Check whether this machine, its data and its storage are ready for a search."""
     from coarsefine.search.cli.doctor import examine, worst
     from coarsefine.search.storage.location import locate
 
@@ -101,7 +103,7 @@ def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = F
     raise typer.Exit(worst(findings))
 
 
-def _tell_recorded(study: str | None) -> None:
+def _report_recorded(study: str | None) -> None:
     if study is not None:
         say(f"Recorded with {study}, for `coarsefine report`.")
 
@@ -110,7 +112,7 @@ def _scientific(error: float | None) -> str:
     return f"{error:.2e}" if error is not None else "none checked"
 
 
-def _every(step: int, last: int) -> Callable[[int], None]:
+def _print_every(step: int, last: int) -> Callable[[int], None]:
     def on_epoch(epoch: int) -> None:
         if epoch % step == 0 or epoch == last:
             say(f"epoch {epoch} of {last}")
@@ -119,9 +121,9 @@ def _every(step: int, last: int) -> Callable[[int], None]:
 
 
 def _print_findings(findings: "list[Finding]") -> None:
-    from coarsefine.search.terminal.status_tables import out
+    from coarsefine.search.terminal.console import out, print_line
 
     marks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "unfit": "[red]unfit[/red]"}
     for finding in findings:
         out.print(f"{marks[finding.verdict]}  {finding.check}: ", end="")
-        out.print(finding.found, markup=False)
+        print_line(finding.found)

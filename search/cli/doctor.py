@@ -1,4 +1,4 @@
-"""Whether this machine, its data and its storage are fit for a search, told before it starts."""
+"""Check, before a search starts, whether this machine, its data and its storage are ready for it."""
 
 import os
 import platform
@@ -28,12 +28,12 @@ _ENOUGH_BYTES = 200 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     check: str
     verdict: Literal["ok", "note", "unfit"]
     found: str
-    """What was seen, and where it is not well, what to do."""
+    """What was found, and what to do about it unless it is ok."""
     exit_code: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Finding:
 
 
 def examine(storage: Location, data: Path | None) -> list[Finding]:
-    """Look at everything a search relies on; nothing is created or changed."""
+    """Check everything that a search relies on; create and change nothing."""
     return [
         Finding(
             "python",
@@ -50,10 +50,10 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
             f"{platform.python_version()}, {_versions('coarsefine', 'numpy', 'scipy', 'optuna')}",
         ),
         _processor(),
-        *(_around_file(storage.file) if storage.kind == "sqlite" else [_server(storage)]),
+        *(_file_findings(storage.file) if storage.kind == "sqlite" else [_server(storage)]),
         _space(storage.folder),
-        _tried("storage", lambda: _campaigns(storage)),
-        _tried("digits", lambda: read_images(Data(dataset="digits"), None).description),
+        _attempt("storage", lambda: _campaigns(storage)),
+        _attempt("digits", lambda: read_images(Data(dataset="digits"), None).description),
         _cifar10(data),
         _cache(cache_folder()),
     ]
@@ -69,12 +69,12 @@ def _processor() -> Finding:
     return Finding("processor", "ok" if blas else "note", found)
 
 
-def _around_file(path: Path) -> list[Finding]:
-    return [_sqlite(), _tried("file system", lambda: sqlite.file_system(path) or "of unknown kind")]
+def _file_findings(path: Path) -> list[Finding]:
+    return [_sqlite(), _attempt("file system", lambda: sqlite.file_system(path) or "of unknown kind")]
 
 
 def _server(location: Location) -> Finding:
-    return _tried("postgresql", lambda: f"{location} answers, version {server_version(location)}")
+    return _attempt("postgresql", lambda: f"{location} answers, version {server_version(location)}")
 
 
 def _sqlite() -> Finding:
@@ -87,8 +87,10 @@ def _sqlite() -> Finding:
 
 def _space(folder: Path) -> Finding:
     free = shutil.disk_usage(_existing(folder)).free
-    told = f"{free / 2**30:.1f} GiB free in {folder}"
-    return Finding("disk", "ok", told) if free >= _ENOUGH_BYTES else Finding("disk", "unfit", f"{told}: make room.", 5)
+    found = f"{free / 2**30:.1f} GiB free in {folder}"
+    return (
+        Finding("disk", "ok", found) if free >= _ENOUGH_BYTES else Finding("disk", "unfit", f"{found}: make room.", 5)
+    )
 
 
 def _existing(folder: Path) -> Path:
@@ -107,14 +109,14 @@ def _campaigns(location: Location) -> str:
 
 def _cifar10(data: Path | None) -> Finding:
     if data is None and not os.environ.get(VARIABLE):
-        told = f"no --data and no {VARIABLE}: a campaign on it will look in its cache, then download 170 MB"
-        return Finding("cifar10", "note", told)
-    return _tried("cifar10", lambda: read_images(Data(dataset="cifar10"), data).description)
+        found = f"no --data and no {VARIABLE}: a campaign on it will look in its cache, then download 170 MB"
+        return Finding("cifar10", "note", found)
+    return _attempt("cifar10", lambda: read_images(Data(dataset="cifar10"), data).description)
 
 
 def _cache(folder: Path) -> Finding:
     try:
-        found = f"{folder} {_held(folder)}"
+        found = f"{folder} {_contents(folder)}"
     except OSError as error:
         return Finding("cache", "note", f"{folder}: {error.strerror}; {_WITHOUT_CACHE}")
     if not os.access(folder if folder.exists() else _existing(folder), os.W_OK | os.X_OK):
@@ -125,7 +127,7 @@ def _cache(folder: Path) -> Finding:
 _WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
 
 
-def _held(folder: Path) -> str:
+def _contents(folder: Path) -> str:
     if not folder.exists():
         return "is not there yet; the first run makes it"
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
@@ -134,14 +136,14 @@ def _held(folder: Path) -> str:
     return f"holds {len(sizes)} files, {sum(sizes) / 2**20:,.0f} MiB{weights}; what is deleted from it is made again"
 
 
-def _tried(check: str, look: Callable[[], str]) -> Finding:
+def _attempt(check: str, find: Callable[[], str]) -> Finding:
     try:
-        return Finding(check, "ok", look())
+        return Finding(check, "ok", find())
     except (SearchError, DataError) as error:
         return Finding(check, "unfit", str(error), error.exit_code)
 
 
 def worst(findings: list[Finding]) -> int:
-    """Return the exit code: that of the first thing unfit, else 0."""
+    """Return the exit code of the first finding that is unfit, or 0."""
     codes: Iterator[int] = (finding.exit_code for finding in findings if finding.verdict == "unfit")
     return next(codes, 0)

@@ -1,4 +1,4 @@
-"""Commands that carry a winner to its end: export it, train it, use what was trained."""
+"""Commands for a winner: `export` it, `train` it to the end, and `predict` with the trained network."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coarsefine.search.cli.options import Data, Json, Named, Storage, app
+from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, app
 from coarsefine.search.cli.output import print_json, program, same_command, say, storage_option
 
 if TYPE_CHECKING:
@@ -25,25 +25,27 @@ _LIKELIEST = 3
     "`eval $(coarsefine export digits --as env)`"
 )
 def export(
-    campaign: Named = None,
+    campaign: CampaignName = None,
     storage: Storage = "studies.db",
     trial: Annotated[
-        str | None, typer.Option(metavar="STUDY#NUMBER", help="Any trial with a value. Default: the winner.")
+        str | None, typer.Option(metavar="STUDY#NUMBER", help="Trial to export. Default: the winner.")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Default: exports/CAMPAIGN.json beside the studies, of a named trial CAMPAIGN-STAGE-NUMBER.json.",
+            help="Default: next to the studies, exports/CAMPAIGN.json, or CAMPAIGN-STAGE-NUMBER.json with --trial.",
         ),
     ] = None,
     form: Annotated[
         Literal["file", "params", "env"],
-        typer.Option("--as", help="The whole file; or on stdout the parameters alone, as JSON or for a shell."),
+        typer.Option(
+            "--as", help="Write the whole file, or print only the parameters: as JSON, or as environment variables."
+        ),
     ] = "file",
     as_json: Json = False,
 ) -> None:
-    """Write a campaign's winner into one JSON file: all that its training follows from, and what speaks for it."""
+    """Write a campaign's winner to a JSON file, with all that its training depends on and why it was chosen."""
     from coarsefine.search.errors import UsageError
     from coarsefine.search.network.export import export_trial, export_winner, trial_of, winner_of, write_export
     from coarsefine.search.results.status import read_studies
@@ -74,48 +76,52 @@ def export(
     epilog="Examples: `coarsefine train exports/digits.json --seeds 8` · `coarsefine train mine.json --epochs 60`"
 )
 def train(
-    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="The file that `coarsefine export` wrote.")],
+    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="File written by `coarsefine export`.")],
     storage: Storage = "studies.db",
     data: Data = None,
-    epochs: Annotated[int | None, typer.Option(help="Default: the campaign's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs. Default: the campaign's.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="So many networks at once, as one stack. Default: the campaign's.")
+        int | None, typer.Option(help="Number of networks to train together. Default: the campaign's.")
     ] = None,
     decay: Annotated[float | None, typer.Option(help="Factor on η after each epoch. Default: the campaign's.")] = None,
     on_validation: Annotated[
         bool | None,
         typer.Option(
-            "--on-validation/--not-on-validation", help="Train on validation images, too.", show_default=False
+            "--on-validation/--not-on-validation", help="Also train on validation images.", show_default=False
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Default: one of its own under trained/ beside the studies.")
+        Path | None, typer.Option(metavar="FOLDER", help="Default: a new folder in trained/ next to the studies.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Reproduce an exported trial, train it to the end, and measure it once on test images; resume what was left."""
+    """Reproduce an exported trial, train it to the end, and measure it once on test images; resume if interrupted."""
     from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.errors import Interrupted
     from coarsefine.search.network.export import read_export
     from coarsefine.search.network.train import final_settings_for
     from coarsefine.search.network.train import train as train_export
     from coarsefine.search.terminal import status_tables
-    from coarsefine.search.terminal.plain_output import Lines
+    from coarsefine.search.terminal.plain_output import PlainOutput
 
     found = read_export(export)
     final_settings = final_settings_for(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
     try:
         with Interrupts() as stop:
             final, study = train_export(
-                found, final_settings, storage, data=data, output=output, observer=Lines(verbose=False), stop=stop
+                found, final_settings, storage, data=data, output=output, observer=PlainOutput(verbose=False), stop=stop
             )
     except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"Interrupted. To go on from the last checkpoint: {same_command(storage)}") from error
+        raise Interrupted(f"Interrupted. To resume from the last checkpoint: {same_command(storage)}") from error
     if as_json:
         print_json({**final.as_dict(), "recorded": study})
         return
     status_tables.print_final(final)
-    where = f"with {study}, for `status` and `report`" if study else "in its folder alone: no such campaign is at hand"
+    where = (
+        f"with {study}, for `status` and `report`"
+        if study
+        else "only in its folder: the storage does not hold this campaign"
+    )
     say(f"Recorded {where}.")
 
 
@@ -123,20 +129,21 @@ def train(
     epilog="Examples: `coarsefine predict trained/mine cat.png` · `coarsefine predict trained/mine --split test --json`"
 )
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder of a final training, or its model.npz.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a final training, or its model.npz.")],
     images: Annotated[list[Path] | None, typer.Argument(metavar="IMAGES...", help="Image files.")] = None,
     split: Annotated[
-        Literal["train", "validation", "test"] | None, typer.Option(help="Images of its campaign, in place of files.")
+        Literal["train", "validation", "test"] | None,
+        typer.Option(help="Use these images of its campaign instead of files."),
     ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Tell the probabilities of the classes for images."""
+    """Print the probability of each class for images."""
     from coarsefine.search.errors import UsageError
     from coarsefine.search.network.predict import predict_files, predict_split
 
     if (split is None) == (not images):
-        raise UsageError("Give image files, or --split train, validation or test: one of the two.")
+        raise UsageError("Give either image files or --split train, validation or test: one of the two.")
     if split is None and data is not None:
         raise UsageError(f"Image files need no --data: {data} is not used. Leave it out.")
     found = predict_split(model, split, data, say) if split is not None else predict_files(model, images or [])
@@ -149,22 +156,22 @@ def predict(
 
 
 def _print_images(found: "Prediction") -> None:
-    from coarsefine.search.terminal.status_tables import percent, print_table
+    from coarsefine.search.terminal.console import percent, print_rows
 
     rows = []
     for name, row in zip(found.names, found.probabilities, strict=True):
         best = row.argsort()[::-1][:_LIKELIEST]
         rows.append((name, *(f"{found.classes[k]} {percent(row[k])}" for k in best)))
-    print_table(("image", "likeliest", "then", "then")[: len(rows[0])], rows)
+    print_rows(("image", "likeliest", "then", "then")[: len(rows[0])], rows)
 
 
 def _print_classes(found: "Prediction") -> None:
-    from coarsefine.search.terminal.status_tables import out, percent, print_table
+    from coarsefine.search.terminal.console import percent, print_line, print_rows
 
     shares = [(name, found.accuracy_of(label)) for label, name in enumerate(found.classes)]
-    print_table(("class", "right"), [(name, percent(share)) for name, share in shares if share is not None])
+    print_rows(("class", "right"), [(name, percent(share)) for name, share in shares if share is not None])
     assert found.accuracy is not None, "labels of a split are known"  # noqa: S101
-    out.print(f"{percent(found.accuracy)} of {len(found.names):,} images are right.", markup=False)
+    print_line(f"{percent(found.accuracy)} of {len(found.names):,} images are right.")
 
 
 def _print_params(params: Mapping[str, Any], form: str) -> None:
@@ -175,7 +182,7 @@ def _print_params(params: Mapping[str, Any], form: str) -> None:
 
 
 def _variables(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return parameters as environment variables: numbers to the last bit."""
+    """Return parameters as names and values of environment variables; numbers keep every bit."""
     for name, value in params.items():
-        told = value if isinstance(value, str) else json.dumps(value)
-        yield f"COARSEFINE_{re.sub('[^A-Z0-9]', '_', name.upper())}", told
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield f"COARSEFINE_{re.sub('[^A-Z0-9]', '_', name.upper())}", text

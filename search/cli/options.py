@@ -1,4 +1,4 @@
-"""The command line's frame, and the options that commands share."""
+"""The Typer application, and the options that commands share."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,33 +11,40 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Staged random search for the learning rate η and the L2 weight λ, every trial exactly once.",
+    help="Staged hyperparameter search on Optuna: every planned trial is trained exactly once.",
     epilog="Examples: `coarsefine run digits` · `coarsefine status digits --json`",
 )
 
 Storage = Annotated[
     str,
-    typer.Option(metavar="FILE|URL", help="The studies: a SQLite file, or postgresql+psycopg://USER@HOST/DATABASE."),
+    typer.Option(
+        metavar="FILE|URL", help="Where the studies are: a SQLite file, or postgresql+psycopg://USER@HOST/DATABASE."
+    ),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="CIFAR-10: the archive, or the folder of its files. Default: COARSEFINE_DATA."),
+    typer.Option(metavar="PATH", help="Archive of CIFAR-10, or folder with its files. Default: COARSEFINE_DATA."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Talk = Annotated[
+Verbosity = Annotated[
     bool | None,
     typer.Option(
         "--verbose/--quiet",
-        help="Tell also what each worker claims, resumes and records; or say nothing on stderr but errors.",
+        help="Also print what each worker claims, resumes and records; or print only warnings and errors.",
         show_default=False,
     ),
 ]
-Named = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="Name of a campaign in the storage.")]
-Dataset = Annotated[
-    Literal["digits", "cifar10"] | None, typer.Option(help="Whose images. Default: the campaign's, else the digits.")
-]
-Beside = Annotated[
+CampaignName = Annotated[
     str | None,
-    typer.Option("--campaign", metavar="CAMPAIGN", help="Take this campaign's images and network, and record the "
-                 "outcome with it, for its report."),
+    typer.Argument(
+        metavar="[CAMPAIGN]", help="Name of a campaign in the storage. May be left out if it is the only one."
+    ),
+]
+Dataset = Annotated[
+    Literal["digits", "cifar10"] | None, typer.Option(help="Images to use. Default: the campaign's, or digits.")
+]
+RecordWith = Annotated[
+    str | None,
+    typer.Option("--campaign", metavar="CAMPAIGN", help="Use the images and the network of this campaign, and "
+                 "record the result with it, for its report."),
 ]  # fmt: skip

@@ -1,9 +1,10 @@
-"""What commands have in common: reading a campaign, printing, and command lines that one may paste."""
+"""Helpers of several commands: reading a campaign, printing, and command lines to paste."""
 
 import json
 import shlex
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,13 @@ if TYPE_CHECKING:
 
 
 def read(storage: str, campaign: str | None) -> "Status":
-    """Return how a campaign stands; of the only one where none is named."""
+    """Return the status of a campaign, or of the storage's only one if no name is given."""
     from coarsefine.search.results.status import read_status
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import open_storage
 
-    opened = open_storage(locate(storage))
-    try:
+    with closing(open_storage(locate(storage))) as opened:
         return read_status(opened, campaign)
-    finally:
-        opened.close()
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -31,30 +29,30 @@ def print_json(value: dict[str, Any]) -> None:
 
 def say(sentence: str) -> None:
     """Print a sentence on stderr."""
-    from coarsefine.search.terminal.status_tables import err
+    from coarsefine.search.terminal.console import print_message
 
-    err.print(sentence, markup=False)
+    print_message(sentence)
 
 
 def same_command(storage: str) -> str:
-    """Return the command line that was typed, without a password."""
-    return f"{program()} {shlex.join(word.replace(storage, _plain(storage)) for word in sys.argv[1:])}"
+    """Return the command line as it was typed, without the password in its storage."""
+    return f"{program()} {shlex.join(word.replace(storage, _without_password(storage)) for word in sys.argv[1:])}"
 
 
 def storage_option(storage: str) -> str:
-    """Return the option that names the storage, where one is needed."""
-    return "" if storage == "studies.db" else f" --storage {shlex.quote(_plain(storage))}"
+    """Return the `--storage` option to append to a command line; nothing for the default storage."""
+    return "" if storage == "studies.db" else f" --storage {shlex.quote(_without_password(storage))}"
 
 
-def _plain(storage: str) -> str:
-    """Return what was given as --storage, without a password: what we print ends in logs and histories."""
+def _without_password(storage: str) -> str:
+    """Return the value of `--storage` without a password, since printed lines end up in logs and shell histories."""
     from coarsefine.search.storage.location import locate
 
     return locate(storage).shown if "://" in storage else storage
 
 
 def program() -> str:
-    """Return how this program was called, so that what we print can be pasted."""
+    """Return the beginning of a command line that calls this program again."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m coarsefine"

@@ -1,1 +1,1 @@
-"""What people see in a terminal."""
+"""Everything people see in a terminal: tables, plain lines, and the live view of a run."""

@@ -65,7 +65,7 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
     last = told.strip().splitlines()[-1]
     assert last.endswith("-m coarsefine run small.toml --workers 1")
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
-    resume = last[last.index("To go on: ") + len("To go on: ") :]
+    resume = last[last.index("To resume: ") + len("To resume: ") :]
     answer = subprocess.run(["sh", "-c", resume], cwd=folder, check=False, capture_output=True, text=True)  # noqa: S607
     assert answer.returncode == 0, answer.stderr
     check_same(folder, expected)

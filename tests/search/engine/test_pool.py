@@ -142,7 +142,7 @@ def test_second_interrupt_stops_at_once(folder):
     process.send_signal(signal.SIGINT)
     code, told = end_of(process)
     assert code == 130, told
-    assert "To go on: " in told
+    assert "To resume: " in told
     assert not any(worker.is_running() for worker in workers)
 
 
@@ -222,7 +222,7 @@ def test_worker_joins_and_leaves(folder, expected):
     leaver = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     assert signal_once(leaver, signal.SIGINT, lambda: counted(folder, "SELECT count(DISTINCT pid) FROM lease") > 1)
     _, told = leaver.communicate(timeout=60)
-    assert (leaver.returncode, "Left; the slots went back." in told) == (130, True), told
+    assert (leaver.returncode, "Left; the slots were given back." in told) == (130, True), told
     runner.resume()
     for running in (process, helper):
         _, told = running.communicate(timeout=200)

@@ -154,7 +154,7 @@ def test_stopped_training_says_how_to_go_on(export):
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "To go on from the last checkpoint: " in told
+    assert "To resume from the last checkpoint: " in told
     assert "train small.json --output out" in told
     other = coarsefine("train", "small.json", "--output", "out", cwd=export.parent)
     assert other.returncode == 2

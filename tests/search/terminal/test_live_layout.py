@@ -21,7 +21,7 @@ from coarsefine.search.results.status import read_status
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.slots import FinishedTrial, Record
 from coarsefine.search.terminal.live_layout import draw
-from coarsefine.search.terminal.live_state import Row, Scene
+from coarsefine.search.terminal.live_state import LiveState, Row
 from coarsefine.search.terminal.live_view import LiveView
 
 
@@ -39,7 +39,7 @@ def scene_of(names, trials, seconds, rate, last):
         for name, mark in zip(names, kinds, strict=False)
     ]  # fmt: skip
     ended = tuple((names[0], e) for e in last)
-    return Scene(
+    return LiveState(
         "n" * 64, ("eta", "lambda"), tuple(rows), 0.0, 10.0, ended[0] if ended else None, ended, 1000,
         "20 trials in training", rate, 10.0,
         "coarsefine serve --storage /a/folder/of/a/very/long/name/indeed/with/studies.db",
@@ -186,7 +186,7 @@ def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
             view.on_stage_opened(read_status(storage, "small"), following)
             end_next(storage, study, 0.25)
             view.on_progress(following)
-    assert [(name, ended.value) for name, ended in drawn[-1].last] == [
+    assert [(name, ended.value) for name, ended in drawn[-1].finished] == [
         ("fine", 0.25),
         ("fine", 0.75),
         ("coarse", 0.25),

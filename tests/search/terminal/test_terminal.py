@@ -6,14 +6,14 @@ import re
 import psutil
 import pytest
 from campaigns import DIVERGING, write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 from processes import start, suspended, wait_until
 from stored import counted, epochs_recorded, table
 from terminals import COLOUR, Terminal
 
 from coarsefine import Campaign, Interrupted, run
 from coarsefine.search.results.observer import listed
-from coarsefine.search.terminal.status_tables import duration
+from coarsefine.search.terminal.console import duration
 
 ONE_BY_ONE = {"coarse": {"stack": 1}, "fine": {"stack": 1}}
 LONG = {"model": {"epochs": 20, "batch": 10}, "stage": ONE_BY_ONE}
@@ -48,7 +48,7 @@ def looked_at(terminal):
     views = []
     for lines in terminal.frames():
         assert all(len(line) <= terminal.columns for line in lines), terminal.text
-        if terminal.line_of_cursor.rstrip().endswith("the same command goes on."):
+        if terminal.line_of_cursor.rstrip().endswith("the same command resumes."):
             assert sum(bool(HEADER.match(line)) for line in lines) == 1, terminal.text
             views.append(lines)
     return views
@@ -81,7 +81,7 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
         r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 20 epochs(, the best at \d\d\.\d\d %)?)?",
         r" rate  [\d,.]+ trials/min, [\d,]+ epochs/min",
         r" last  fine +\d  η .*",
-        r" In the browser: coarsefine serve   Ctrl-C stops, the same command goes on\.",
+        r" In the browser: coarsefine serve   Ctrl-C stops; the same command resumes\.",
     ):
         assert any(re.fullmatch(line, shown) for shown in amid), "\n".join([line, *amid])
     assert ("η 0.01 to 1, λ 1e-06 to 0.01" in row(amid, "coarse")) == (columns == 200)
@@ -130,7 +130,7 @@ def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
     assert not re.search(r"[━─▶]|\^C|small  \d", terminal.text)
     told = " ".join(terminal.text.split())
     command = r"\S+ -m coarsefine run small\.toml --workers 2 --storage other\.db"
-    assert re.fullmatch(f"Interrupted; every finished trial is kept. To go on: {command}", told)
+    assert re.fullmatch(f"Interrupted; every finished trial is kept. To resume: {command}", told)
 
 
 def test_typing_amid_moves_nothing(folder, in_terminal):
@@ -169,7 +169,8 @@ def test_terminal_nobody_looks_at_gets_lines(tmp_path, in_terminal, where):
 
 def told_by(folder, *arguments, **environment):
     """Run the folder's small.toml in a pipe; return stdout, and the lines of stderr."""
-    answer = coarsefine("run", "small.toml", *arguments, cwd=folder, env=environment)
+    call = coarsefine_process if environment else coarsefine  # colours are chosen when the package is imported
+    answer = call("run", "small.toml", *arguments, cwd=folder, env=environment)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout, answer.stderr.splitlines()
 
