@@ -135,7 +135,7 @@ def simulate(world: World, rng: np.random.Generator) -> dict[str, Pick]:
         "plain best of all trainings": _pick(truths, int(values.argmax())),
         "plain best of the search": _pick(truths[:n], int(values[:n].argmax())),
         "highest mean of the finalists": _pick(truths[:n], numbers[int(again.mean(axis=1).argmax())]),
-        "the rule: simplest within an error": _pick(truths[:n], verdict.winner.candidate.number),
+        "the rule: simplest within an error": _pick(truths[:n], verdict.winner.number),
     }
 
 

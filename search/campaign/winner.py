@@ -10,133 +10,92 @@ Stone 1984 for pruning trees, here applied to paired differences).
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from coarsefine.search.campaign.json_form import JsonForm, PointField
 from coarsefine.search.campaign.space import Point, Space
 
 CONFIDENCE = 0.95
 _SIMPLICITY = {"hidden": (-1, "the fewest hidden units"), "lambda": (1, "the largest λ"), "eta": (-1, "the smallest η")}
 """What makes a network simpler, in order of importance: the sign to sort a setting by, and the rule in words."""
 _BOOTSTRAP_SAMPLES = 10_000
-Values = Sequence[float | None]
-"""A finalist's values by seed; None if the trial failed or has not ended."""
+Values = tuple[float | None, ...]
+"""A finalist's values, one for each seed; None where it failed or has not ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A completed trial of a search stage."""
+@dataclass(frozen=True)
+class TrialId(JsonForm):
+    """A trial, by the name of its study and its number there."""
 
     study: str
-    number: int
-    point: Point
-    value: float
-    """Its value in the search. A finalist's is optimistic, because the finalist was chosen by it."""
+    number: Annotated[int, Field(ge=0)]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the form used in JSON output and study attributes."""
-        return {"study": self.study, "number": self.number, "params": self.point.as_dict(), "value": self.value}
+
+@dataclass(frozen=True)
+class Candidate(TrialId):
+    """A completed trial of a search stage."""
+
+    point: PointField
+    value: Annotated[float, Field(description="in the search; a finalist's is optimistic: it was chosen by this value")]
 
     @classmethod
-    def from_dict(cls, form: dict[str, Any]) -> "Candidate":
-        """Read what `as_dict` returned, or its form in early versions, which searched only η and λ."""
-        params = form.get("params") or {name: form[name] for name in ("eta", "lambda")}
-        return cls(form["study"], form["number"], Point.of(params), form["value"])
+    def from_dict(cls, form: Any) -> Self:
+        """Read the JSON form. The first versions searched η and λ alone and stored them next to the number."""
+        if isinstance(form, dict) and not form.get("params") and {"eta", "lambda"} <= form.keys():
+            kept = {key: value for key, value in form.items() if key not in {"eta", "lambda"}}
+            form = {**kept, "params": {name: form[name] for name in ("eta", "lambda")}}
+        return super().from_dict(form)
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over n seeds with its confidence interval (Student's t)."""
+@dataclass(frozen=True)
+class Estimate(JsonForm):
+    """A mean over seeds with its standard error and its 95 % interval (Student's t)."""
 
     mean: float
     error: float
-    """Standard error of the mean."""
     low: float
     high: float
     n: int
 
     @classmethod
-    def of(cls, values: npt.NDArray[np.float64]) -> "Estimate":
-        """Estimate the mean of two values or more."""
-        from scipy.special import stdtrit  # noqa: PLC0415 - slow to import, rarely needed
+    def of(cls, values: npt.NDArray[np.float64]) -> Self:
+        """Estimate the mean of at least two values."""
+        from scipy.special import stdtrit  # noqa: PLC0415 - importing it takes 0.1 s, and few callers need it
 
         mean, n = float(values.mean()), len(values)
         error = float(values.std(ddof=1)) / math.sqrt(n)
         half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
         return cls(mean, error, mean - half, mean + half, n)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Finalist(Candidate):
+    """One of the best settings, trained again on fresh seeds that are the same for all finalists."""
+
+    values: Annotated[Values, Field(description="by seed; null where it failed")]
+    confirmed: Annotated[Estimate | None, Field(description="null if it failed on a seed")]
+    behind: Annotated[Estimate | None, Field(description="how far the leader is ahead, seed by seed")]
+    probability_best: Annotated[float, Field(ge=0, le=1, description="by a paired bootstrap over the seeds")]
 
 
-@dataclass(frozen=True, slots=True)
-class Finalist:
-    """A candidate that was trained again on every seed."""
+@dataclass(frozen=True)
+class Verdict(JsonForm):
+    """The choice among the finalists, and how certain it is."""
 
-    candidate: Candidate
-    values: tuple[float | None, ...]
-    """Values by seed."""
-    confirmed: Estimate | None
-    """Mean value over the seeds; None if it failed on one."""
-    behind: Estimate | None
-    """Mean difference to the leader, seed by seed; None for the leader itself."""
-    probability: float
-    """Probability that it is the best of all (paired bootstrap over the seeds)."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            **self.candidate.as_dict(),
-            "values": list(self.values),
-            "confirmed": self.confirmed.as_dict() if self.confirmed else None,
-            "behind": self.behind.as_dict() if self.behind else None,
-            "probability_best": self.probability,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The winner among the finalists, and how certain the choice is."""
-
-    finalists: tuple[Finalist, ...]
-    """Finalists by mean value, the best first; finalists that failed on a seed last."""
-    winner: Finalist | None
-    """None if every finalist failed on a seed."""
-    tied: tuple[Finalist, ...]
-    """The leader and all whose difference to it may be zero, by the interval; empty if the leader wins clearly."""
-    close: int
-    """Number of finalists within one standard error of the leader, including it."""
-
-    @property
-    def optimism(self) -> float | None:
-        """Return the best value of the search less the mean of the same settings on the new seeds."""
-        best = max(self.finalists, key=lambda f: f.candidate.value)
-        return best.candidate.value - best.confirmed.mean if best.confirmed else None
-
-    @property
-    def summary(self) -> str:
-        """Return the verdict as a sentence."""
-        if self.winner is None:
-            return "No finalist held on every seed."
-        if not self.tied:
-            return "A clear winner: every other finalist is behind on these seeds by more than chance."
-        rule = _rule([finalist.candidate.point for finalist in self.finalists])
-        choice = f"of the {self.close} within one standard error of the leader, {rule}"
-        tie = f"A tie among {len(self.tied)} of {len(self.finalists)}, which these seeds cannot tell apart"
-        return f"{tie}; taken: {choice}."
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "finalists": [finalist.as_dict() for finalist in self.finalists],
-            "tied": [{"study": f.candidate.study, "number": f.candidate.number} for f in self.tied],
-            "optimism": self.optimism,
-            "verdict": self.summary,
-        }
+    finalists: Annotated[tuple[Finalist, ...], Field(description="the best mean first, those that failed last")]
+    tied: Annotated[
+        tuple[TrialId, ...],
+        Field(description="the finalists that these seeds cannot tell from the leader, it included; empty if it won"),
+    ]
+    optimism: Annotated[float | None, Field(description="by how much the search's best value was too high")]
+    summary: Annotated[str, Field(alias="verdict")]
+    winner: Annotated[Finalist | None, Field(exclude=True)] = None
+    """None if every finalist failed on some seed, and in a verdict that was read from a file."""
 
 
 def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bounds: Space) -> list[Candidate]:
@@ -152,22 +111,39 @@ def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bou
     return chosen
 
 
-def judge(candidates: Sequence[Candidate], values: Sequence[Values], seed: int) -> Verdict:
-    """Return the verdict on candidates, given their values by seed. `seed` draws the bootstrap samples."""
-    complete = [place for place, own in enumerate(values) if None not in own]
-    table = np.array([values[place] for place in complete], dtype=np.float64)
-    probabilities = dict(zip(complete, _probabilities(table, seed), strict=True))
-    leader = complete[int(table.mean(axis=1).argmax())] if complete else None
+def judge(candidates: Sequence[Candidate], values: Sequence[Sequence[float | None]], seed: int) -> Verdict:
+    """Return the verdict on finalists with their values by seed, None for a failure; `seed` draws the bootstrap."""
+    steady = [place for place, own in enumerate(values) if None not in own]
+    table = np.array([values[place] for place in steady], dtype=np.float64)
+    probabilities = dict(zip(steady, _probabilities(table, seed), strict=True))
+    leader = steady[int(table.mean(axis=1).argmax())] if steady else None
     finalists = [
-        _finalist(candidate, tuple(own), _compared_with(values, leader, place), probabilities.get(place, 0.0))
+        _finalist(candidate, own, None if leader in {None, place} else values[leader], probabilities.get(place, 0.0))
         for place, (candidate, own) in enumerate(zip(candidates, values, strict=True))
     ]
     ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
-    tied = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
-    close = [f for f in tied if f.behind is None or f.behind.mean <= f.behind.error]
-    # Of equally simple ones `max` returns the first, which has the best mean.
-    winner = max(close, key=lambda f: _simplicity_of(f.candidate.point), default=None)
-    return Verdict(tuple(ranked), winner, tuple(tied) if len(tied) > 1 else (), len(close))
+    level = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
+    close = [f for f in level if f.behind is None or f.behind.mean <= f.behind.error]
+    winner = max(close, key=lambda f: _simplicity_of(f.point), default=None)  # of equals, the best mean
+    tied = level if len(level) > 1 else []
+    ids = tuple(TrialId(f.study, f.number) for f in tied)
+    return Verdict(tuple(ranked), ids, _optimism(ranked), _summary(ranked, winner, len(tied), len(close)), winner)
+
+
+def _optimism(finalists: Sequence[Finalist]) -> float | None:
+    """Return by how much the search's best value exceeds the mean of the same point on fresh seeds."""
+    best = max(finalists, key=lambda f: f.value)
+    return best.value - best.confirmed.mean if best.confirmed else None
+
+
+def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int) -> str:
+    """Return the verdict in a sentence; `close` finalists are within one standard error of the leader."""
+    if winner is None:
+        return "No finalist held on every seed."
+    if not tied:
+        return "A clear winner: every other finalist is behind on these seeds by more than chance."
+    taken = f"of the {close} within one standard error of the leader, {_rule(finalists[0].point)}"
+    return f"A tie among {tied} of {len(finalists)}, which these seeds cannot tell apart; taken: {taken}."
 
 
 def _simplicity_of(point: Point) -> list[float]:
@@ -175,22 +151,22 @@ def _simplicity_of(point: Point) -> list[float]:
     return [sign * float(point[name]) for name, (sign, _) in _SIMPLICITY.items() if name in point]
 
 
-def _rule(points: Sequence[Point]) -> str:
-    rules = [words for name, (_, words) in _SIMPLICITY.items() if name in points[0]]
-    return f"that of {', then of '.join(rules)}, as the simplest" if rules else "that of the best mean"
+def _rule(point: Point) -> str:
+    order = [words for name, (_, words) in _SIMPLICITY.items() if name in point]
+    return f"that of {', then of '.join(order)}, as the simplest" if order else "that of the best mean"
 
 
-def _compared_with(values: Sequence[Values], leader: int | None, place: int) -> Values | None:
-    """Return the leader's values to compare a finalist with; None for the leader itself."""
-    return None if leader is None or place == leader else values[leader]
-
-
-def _finalist(candidate: Candidate, values: tuple[float | None, ...], ahead: Values | None, best: float) -> Finalist:
-    if None in values:
-        return Finalist(candidate, values, None, None, best)
-    own = np.array(values, dtype=np.float64)
-    behind = None if ahead is None else Estimate.of(np.array(ahead, dtype=np.float64) - own)
-    return Finalist(candidate, values, Estimate.of(own), behind, best)
+def _finalist(
+    candidate: Candidate, values: Sequence[float | None], ahead: Sequence[float | None] | None, probability: float
+) -> Finalist:
+    """Return a finalist with its estimates; `ahead` has the leader's values, None for the leader itself."""
+    confirmed = behind = None
+    if None not in values:
+        own = np.array(values, dtype=np.float64)
+        confirmed = Estimate.of(own)
+        behind = None if ahead is None else Estimate.of(np.array(ahead, dtype=np.float64) - own)
+    found = (candidate.study, candidate.number, candidate.point, candidate.value)
+    return Finalist(*found, tuple(values), confirmed, behind, probability)
 
 
 def _probabilities(table: npt.NDArray[np.float64], seed: int) -> list[float]:

@@ -72,7 +72,7 @@ def _label(study: Study, index: int, x: Axis, y: Axis) -> dict[str, Any]:
 
 
 def _ring(studies: Sequence[Study], winner: Winner, x: Axis, y: Axis) -> go.Scatter:
-    trials = [t for s in studies if s.name == winner.study for t in s.trials if t.number == winner.trial.number]
+    trials = [t for s in studies if s.name == winner.study for t in s.trials if t.number == winner.number]
     ring = {"size": 18, "symbol": "circle-open", "color": _WINNER, "line": {"width": 3}}
     return go.Scatter(
         x=[x.of(trial) for trial in trials], y=[y.of(trial) for trial in trials],

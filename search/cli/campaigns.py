@@ -132,9 +132,7 @@ def best(campaign: CampaignName = None, storage: Storage = "studies.db", as_json
 
     found = read(storage, campaign)
     if as_json:
-        status = found.as_dict()
-        stages = [{key: stage[key] for key in ("name", "study", "best")} for stage in status["stages"]]
-        print_json({"campaign": found.campaign, "stages": stages} | {key: status[key] for key in ("winner", "confirm")})
+        print_json(found.best().as_dict())
         return
     for stage in found.stages:
         status_tables.print_stage(stage, found.metric)

@@ -63,7 +63,7 @@ def read_export(path: Path) -> Export:
     if type(version) is int and version > SCHEMA_VERSION:
         raise UsageError(f"{path} has schema version {version}, and this Coarsefine reads {SCHEMA_VERSION}: update it.")
     try:
-        export = Export.model_validate(payload)
+        export = Export.model_validate_json(json.dumps(payload))
     except ValidationError as error:
         raise UsageError(
             f"{path} is not an export as Coarsefine writes it: {sentence(error, Export)} {_EXPORT_AGAIN}"
@@ -119,7 +119,7 @@ def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]
     if winner is None:
         reason = verdict.summary if verdict else "no trial completed"
         raise UsageError(f"{campaign.name} has no winner ({reason}): name a trial with --trial STUDY#NUMBER.")
-    return studies[winner.study], winner.trial.number, verdict
+    return studies[winner.study], winner.number, verdict
 
 
 def trial_of(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
@@ -178,7 +178,7 @@ def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Map
         "versions": study.attrs["versions"],
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
     }  # fmt: skip
-    return Export.model_validate({**payload, "digest": _digest(payload)})
+    return Export.model_validate_json(json.dumps({**payload, "digest": _digest(payload)}))
 
 
 def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """The schema of an export's file, which is validated when the file is read. `export` writes and reads exports."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from coarsefine.model import Hyperparameters, TrainingSettings
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
-from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.fields import Name
+from coarsefine.search.campaign.json_form import STRICT, SpaceField
 from coarsefine.search.campaign.schema import Data, FinalSettings
-from coarsefine.search.campaign.space import Space
+from coarsefine.search.campaign.winner import Verdict
 
 SCHEMA_VERSION = 1
 """Increase this if code for the old schema cannot read the new one."""
@@ -22,7 +22,7 @@ Number = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 class Origin(_Part):
@@ -72,58 +72,11 @@ class Ancestor(_Part):
     parent: str | None
     trials: Number
     completed: Number
-    space: dict[str, Any]
+    space: SpaceField
     rule: str
     """How the ranges were narrowed to the parent's best trials; empty if they were not."""
     narrowed_from: list[Number]
     """Numbers of the parent's best trials."""
-
-    @model_validator(mode="after")
-    def _space_is_valid(self) -> Self:
-        try:
-            labels.space_text(Space.from_dict(self.space))  # also fails if a bound is not a number
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ValueError(f"its space is invalid: {error}") from error
-        return self
-
-
-class Interval(_Part):
-    """A mean over seeds, with its confidence interval."""
-
-    mean: float
-    error: float
-    low: float
-    high: float
-    n: int
-
-
-class Finalist(_Part):
-    """One of the best settings, trained again on fresh seeds."""
-
-    study: str
-    number: Number
-    params: Params
-    value: Fraction
-    values: list[Fraction | None]
-    confirmed: Interval | None
-    behind: Interval | None
-    probability_best: Fraction
-
-
-class Tied(_Part):
-    """A finalist that the seeds cannot tell from the leader."""
-
-    study: str
-    number: Number
-
-
-class Evidence(_Part):
-    """The finalists and the verdict on them."""
-
-    finalists: list[Finalist]
-    tied: list[Tied]
-    optimism: float | None
-    verdict: str
 
 
 class Images(_Part):
@@ -159,7 +112,7 @@ class Export(_Part):
     final: FinalSettings
     """The campaign's [final]: the defaults of `train`."""
     lineage: Annotated[list[Ancestor], Field(min_length=1)]
-    evidence: Evidence | None
+    evidence: Verdict | None
     """None if the campaign had no finalists, or if a user named the trial."""
     data: Images
     versions: dict[str, str]

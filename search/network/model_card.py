@@ -6,9 +6,8 @@ from statistics import fmean
 from coarsefine.model import Network
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.accuracy import Accuracy
-from coarsefine.search.campaign.space import Point, Space
-from coarsefine.search.campaign.winner import Estimate
-from coarsefine.search.network.export_schema import Evidence, Export, Finalist, Interval
+from coarsefine.search.campaign.winner import Estimate, Finalist, Verdict
+from coarsefine.search.network.export_schema import Export
 from coarsefine.search.results.final_result import FinalResult
 
 
@@ -77,17 +76,17 @@ def _choice(export: Export) -> Iterator[str]:
         yield from _finalists(export.evidence)
 
 
-def _finalists(evidence: Evidence) -> Iterator[str]:
-    yield evidence.verdict
+def _finalists(verdict: Verdict) -> Iterator[str]:
+    yield verdict.summary
     yield ""
     yield "| finalist | hyperparameters | in the search | on new seeds | behind the leader | probability of best |"
     yield "|---|---|---|---|---|---|"
-    for finalist in evidence.finalists:
+    for finalist in verdict.finalists:
         yield f"| {' | '.join(_cells(finalist))} |"
-    if evidence.optimism is not None:
-        side = "above" if evidence.optimism >= 0 else "below"
+    if verdict.optimism is not None:
+        side = "above" if verdict.optimism >= 0 else "below"
         yield ""
-        yield f"The search's best value was {100 * abs(evidence.optimism):.2f} points {side} the mean of the same"
+        yield f"The search's best value was {100 * abs(verdict.optimism):.2f} points {side} the mean of the same"
         yield "hyperparameters on new seeds."
 
 
@@ -95,7 +94,7 @@ def _cells(finalist: Finalist) -> Sequence[str]:
     behind = finalist.behind
     return (
         f"{finalist.study} #{finalist.number}",
-        labels.point_text(Point.of(finalist.params)),
+        labels.point_text(finalist.point),
         f"{finalist.value:.2%}",
         _interval(finalist.confirmed) if finalist.confirmed else "failed on a seed",
         f"{100 * behind.mean:.2f} points ({100 * behind.low:.2f} to {100 * behind.high:.2f})" if behind else "–",
@@ -109,7 +108,7 @@ def _origin(export: Export, final: FinalResult) -> Iterator[str]:
     yield "| stage | trials | completed | ranges |"
     yield "|---|---|---|---|"
     for stage in export.lineage:
-        ranges = labels.space_text(Space.from_dict(stage.space))
+        ranges = labels.space_text(stage.space)
         rule = f" ({stage.rule})" if stage.rule else ""
         yield f"| {stage.stage} | {stage.trials} | {stage.completed} | {ranges}{rule} |"
     yield ""
@@ -137,6 +136,6 @@ def _limits(final: FinalResult, network: Network) -> Iterator[str]:
     yield "- The probabilities are not calibrated, and were not tested on images from other sources."
 
 
-def _interval(estimate: Interval | Estimate) -> str:
+def _interval(estimate: Estimate) -> str:
     low, high = (100 * min(max(bound, 0), 1) for bound in (estimate.low, estimate.high))
     return f"{estimate.mean:.2%} ({low:.2f} to {high:.2f}, 95 %, n = {estimate.n})"

@@ -75,7 +75,7 @@ class TrainingFolder:
         """Return the result of a finished training, or None. Raises `UsageError` for a damaged file."""
         path = self.path / RESULT
         try:
-            return FinalResult.from_attr(json.loads(path.read_text("utf-8")))
+            return FinalResult.from_dict(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -136,7 +136,7 @@ class Content:
     def winner(self) -> Accuracy | None:
         """Return the winner's validation accuracy. Its standard error does not include that it was the highest."""
         winner = self.status.winner
-        return _accuracy(winner.trial.value, self.images) if winner and self.images else None
+        return _accuracy(winner.value, self.images) if winner and self.images else None
 
     @property
     def optimism(self) -> float:

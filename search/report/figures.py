@@ -59,7 +59,7 @@ def _of_values(content: Content) -> Iterator[Figure]:
     yield Figure(
         "best-so-far", _sized(charts.best_so_far(content.studies, metric), 380),
         "The value of each completed trial in the order they completed, and the best value so far.",
-        f"The best value so far rises to {metric.text(winner.trial.value)} over {winner.chosen_from} trials.",
+        f"The best value so far rises to {metric.text(winner.value)} over {winner.chosen_from} trials.",
         "overview",
     )  # fmt: skip
     best = [(s.plan.name, s.trial(trial.number)) for s in content.stages for trial in s.status.best]
@@ -83,7 +83,7 @@ def _overview(content: Content) -> Iterator[Figure]:
         "best-so-far", _sized(plot, 380),
         "The validation accuracy of each completed trial in the order they completed, and the best accuracy so far. "
         f"Each is measured on {content.images.validation:,} images.",
-        f"The best accuracy so far rises to {percent(winner.trial.value)} over {winner.chosen_from} completed trials.",
+        f"The best accuracy so far rises to {percent(winner.value)} over {winner.chosen_from} completed trials.",
         "overview",
     )  # fmt: skip
 

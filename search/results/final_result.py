@@ -1,47 +1,50 @@
-"""What a final training came to: accuracies of each seed, and the curves."""
+"""What a final training came to: the accuracies of each seed, and the curves."""
+# mypy: disable-error-code="prop-decorator"
+# mypy does not know that pydantic decorates properties
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, computed_field
 
 from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.winner import Estimate
 
 
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """A training epoch by epoch, the mean of its seeds: losses are mean cross-entropies, accuracies fractions."""
+@dataclass(frozen=True)
+class Curves(JsonForm):
+    """The mean of the seeds after each epoch: losses are mean cross-entropies, accuracies fractions."""
 
     train_loss: tuple[float, ...]
     """Mean over the epoch's mini-batches, each before its step."""
     validation_loss: tuple[float, ...]
-    """Empty, as the accuracy is, where validation images were trained on."""
+    """Empty, as is the accuracy, if validation images were trained on."""
     validation_accuracy: tuple[float, ...]
 
     @classmethod
-    def of(cls, history: npt.NDArray[np.float64]) -> "Curves":
-        """Take them of (epochs, seeds, 3): training loss, validation loss and accuracy; the last two may be NaN."""
+    def of(cls, history: npt.NDArray[np.float64]) -> Self:
+        """Average (epochs, seeds, 3): training loss, validation loss and accuracy; the last two may be NaN."""
         means = history.mean(axis=1).T.tolist()
         return cls(*(() if np.isnan(curve).any() else tuple(curve) for curve in means))
 
 
-@dataclass(frozen=True, slots=True)
-class Reproduction:
-    """How the exported trial came out when it was trained once more, before the final training."""
+@dataclass(frozen=True)
+class Reproduction(JsonForm):
+    """How the exported trial came out when it was trained again, before the final training."""
 
-    exact: bool
-    """Whether every epoch's validation accuracy was the recorded one, to the bit."""
-    difference: float
-    """The largest difference of an epoch's."""
-    like: bool
-    """Whether this machine rounds as that of the trial did, with the same versions: then it has to be exact."""
+    exact: Annotated[bool, Field(description="whether every epoch's validation accuracy was the same to the bit")]
+    difference: Annotated[float, Field(description="the largest difference in an epoch")]
+    like: Annotated[
+        bool, Field(description="whether the machine rounds like the trial's, with the same versions; then it is exact")
+    ]
 
     @property
     def words(self) -> str:
-        """Return it as a sentence."""
+        """Return a sentence about it."""
         if self.exact:
             return "The trial's values were reproduced to the bit."
         return (
@@ -50,75 +53,55 @@ class Reproduction:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FinalResult:
-    """A final training. Accuracies are fractions, one for each seed; it used test images once, at its end."""
+@dataclass(frozen=True)
+class FinalResult(JsonForm):
+    """A final training, measured once on test images. Accuracies are fractions; those in the singular are means."""
 
-    study: str
-    """Of the trial that was trained."""
+    study: Annotated[str, Field(description="of the trial that was trained")]
     number: int
     params: dict[str, Value]
     epochs: int
-    seeds: tuple[int, ...]
-    """Of the initial weights. All saw the same mini-batches, as one stack."""
+    seeds: Annotated[tuple[int, ...], Field(description="of the initial weights; the mini-batches are the same")]
     decay: float
-    on_validation: bool
-    """Whether validation images were trained on, too."""
-    images: tuple[int, int, int]
-    """How many were trained on, were for validation, and for the test."""
+    on_validation: Annotated[bool, Field(description="whether validation images were trained on, too")]
+    images: Annotated[tuple[int, int, int], Field(description="numbers of training, validation and test images")]
     train_accuracies: tuple[float, ...]
-    validation_accuracies: tuple[float, ...]
-    """Empty where they were trained on."""
-    test_accuracies: tuple[float, ...]
-    ensemble_accuracy: float
-    """On test images, of the mean of all seeds' probabilities."""
+    validation_accuracies: Annotated[tuple[float, ...], Field(description="empty if they were trained on")]
+    test_accuracies: Annotated[tuple[float, ...], Field(min_length=1)]
+    ensemble_accuracy: Annotated[float, Field(description="on test images, of the mean of all seeds' probabilities")]
     reproduction: Reproduction
-    export: str
-    """Digest of the export that was trained."""
-    folder: str
-    """Where network, card and curves are."""
-    made_by: str
-    """Versions and arithmetic of the machine that trained it."""
+    export: Annotated[str, Field(description="digest of the export that was trained")]
+    folder: Annotated[str, Field(description="where network, model card and curves are")]
+    made_by: Annotated[str, Field(description="versions and arithmetic of the machine that trained it")]
     seconds: float
-    ended: str
-    """When, in UTC: the moment at which test images were used."""
-    curves: Curves
+    ended: Annotated[str, Field(description="when, in UTC: the moment at which test images were used")]
+    curves: Annotated[Curves, Field(exclude=True)]
 
+    @computed_field
     @property
     def train_accuracy(self) -> float:
         """Return the mean over seeds."""
         return fmean(self.train_accuracies)
 
+    @computed_field
     @property
     def validation_accuracy(self) -> float | None:
-        """Return the mean over seeds; None where validation images were trained on."""
+        """Return the mean over seeds; None if validation images were trained on."""
         return fmean(self.validation_accuracies) if self.validation_accuracies else None
 
+    @computed_field
     @property
     def test_accuracy(self) -> float:
         """Return the mean over seeds."""
         return fmean(self.test_accuracies)
 
+    @computed_field
     @property
     def test(self) -> Estimate | None:
-        """Return that mean with its interval; None of a single seed."""
+        """Return that mean with its interval; None for a single seed."""
         return Estimate.of(np.array(self.test_accuracies)) if len(self.test_accuracies) > 1 else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, without the curves."""
-        told = self.as_attr()
-        del told["curves"]
-        means = ("train_accuracy", "validation_accuracy", "test_accuracy")
-        return {**told, **{name: getattr(self, name) for name in means}, "test": self.test and self.test.as_dict()}
-
     def as_attr(self) -> dict[str, Any]:
-        """Return the form of the study's attribute."""
-        return asdict(self)
-
-    @classmethod
-    def from_attr(cls, attr: dict[str, Any]) -> "FinalResult":
-        """Read what `as_attr` wrote."""
-        listed = ("seeds", "images", "train_accuracies", "validation_accuracies", "test_accuracies")
-        curves = Curves(**{name: tuple(values) for name, values in attr["curves"].items()})
-        told = {**attr, **{name: tuple(attr[name]) for name in listed}}
-        return cls(**{**told, "reproduction": Reproduction(**attr["reproduction"]), "curves": curves})
+        """Return the form of the study's attribute and of `final.json`: with the curves, without means."""
+        form, names = self.as_dict(), {field.name for field in fields(self)}
+        return {name: form[name] for name in form if name in names} | {"curves": self.curves.as_dict()}

@@ -3,20 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, PlainSerializer
 
-from coarsefine.search.campaign.metric import ACCURACY, Metric, metric_for
-from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
-from coarsefine.search.campaign.schema import CONFIRM
-from coarsefine.search.campaign.space import Point, Space
-from coarsefine.search.campaign.winner import Finalist, Verdict
+from coarsefine.search.campaign.campaign import Campaign, PlannedStage
+from coarsefine.search.campaign.json_form import JsonForm, PointField, SpaceField
+from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import (
     Study,
     campaign_names,
+    campaign_of,
     find_studies,
     point_of,
     value_of,
@@ -25,139 +26,136 @@ from coarsefine.search.results.study import (
 from coarsefine.search.storage.optuna_storage import Storage
 
 State = Literal["running", "interrupted", "failed", "done"]
+Seconds = Annotated[float, PlainSerializer(lambda seconds: round(seconds, 3), return_type=float)]
 _BEST = 3
 TRAINING = "training "
-"""Begins the names of attributes that hold final trainings by `train`."""
+"""Prefix of the attributes that hold final trainings by `train`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A completed trial."""
+@dataclass(frozen=True)
+class Trial(JsonForm):
+    """A completed trial; its value is an accuracy on the validation images, from 0 to 1, or what an objective gave."""
 
     number: int
-    point: Point
+    point: PointField
     value: float
     seed: int
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> "Trial":
-        """Read it from Optuna's."""
+    def of(cls, trial: FrozenTrial) -> Self:
+        """Return a trial of Optuna's."""
         return cls(trial.number, point_of(trial), value_of(trial), trial.user_attrs["seed"])
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {"number": self.number, "params": self.point.as_dict(), "value": self.value, "seed": self.seed}
 
-
-@dataclass(frozen=True, slots=True)
-class StageStatus:
-    """One stage: planned, or as its study stands."""
+@dataclass(frozen=True)
+class StageId(JsonForm):
+    """A stage and its study."""
 
     name: str
     study: str
+
+
+@dataclass(frozen=True)
+class TrialCounts(JsonForm):
+    """How many trials of a stage are planned, and how they stand."""
+
+    name: str
     trials: int
     completed: int
-    pruned: int
-    """Trials that ended early, because others of their cohort were better."""
-    diverged: int
-    """Trials that ended with a stated reason in the numbers themselves."""
-    failed: int
-    """Trials that ended without a value for another reason."""
+    pruned: Annotated[int, Field(description="ended early, because others of their cohort were better")]
+    diverged: Annotated[int, Field(description="ended because their numbers left all bounds")]
+    failed: Annotated[int, Field(description="ended without a value for another reason")]
+    waiting: int
     running: int
-    space: Space | None
-    """The ranges; unknown until a narrowed stage opens."""
-    parent: str | None
-    """Name of the parent's study."""
-    best: tuple[Trial, ...]
-    attrs: dict[str, Any]
-    """What else the study says of itself: where its ranges come from, what pressed against its bounds."""
 
     @property
-    def waiting(self) -> int:
-        """Return how many trials are still to be trained."""
-        ended = self.completed + self.pruned + self.diverged + self.failed
-        return self.trials - ended - self.running
-
-    @property
-    def is_over(self) -> bool:
+    def finished(self) -> bool:
         """Tell whether every trial has ended."""
         return not self.waiting and not self.running
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        counts = ("name", "study", "trials", "completed", "pruned", "diverged", "failed", "waiting", "running")
-        return {
-            **{key: getattr(self, key) for key in counts},
-            "space": self.space.as_dict() if self.space else None,
-            "parent": self.parent,
-            "best": [trial.as_dict() for trial in self.best],
-        }
+
+@dataclass(frozen=True)
+class BestOfStage(StageId):
+    """The best trials of a stage."""
+
+    best: tuple[Trial, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Winner:
-    """The best trial of all stages, and how many completed trials it was chosen from."""
+@dataclass(frozen=True)
+class StageStatus(TrialCounts, StageId):
+    """A stage: planned, or as its study stands."""
+
+    space: Annotated[SpaceField | None, Field(description="the ranges; null until a narrowed stage opens")]
+    parent: Annotated[str | None, Field(description="the parent's study; null until the stage opens")]
+    best: tuple[Trial, ...]
+    attrs: Annotated[dict[str, Any], Field(exclude=True)]
+    """The study's attributes: where its ranges come from, which bounds its parent's best trials press against."""
+
+
+@dataclass(frozen=True)
+class OfStage(JsonForm):
+    """Something of a stage."""
 
     stage: str
-    study: str
-    trial: Trial
-    chosen_from: int
-    confirmed: Finalist | None = None
-    """What it came to when it was trained again on fresh seeds."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        confirmed = self.confirmed.confirmed if self.confirmed else None
-        return {"stage": self.stage, **self.trial.as_dict(), "confirmed": confirmed.as_dict() if confirmed else None}
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+@dataclass(frozen=True)
+class Winner(Trial, OfStage):
+    """The best trial of all stages, or the one chosen among the finalists once they were trained again."""
+
+    confirmed: Annotated[Estimate | None, Field(description="its mean on fresh seeds")]
+    study: Annotated[str, Field(exclude=True)]
+    chosen_from: Annotated[int, Field(exclude=True)]
+    """The number of completed trials in all stages."""
+
+
+@dataclass(frozen=True)
+class BestTrials(JsonForm):
+    """The best trials of each stage, and the winner."""
+
+    campaign: str
+    stages: tuple[BestOfStage, ...]
+    winner: Winner | None
+    confirm: Verdict | None
+
+
+@dataclass(frozen=True)
+class Status(JsonForm):
     """A whole campaign."""
 
     campaign: str
     storage: str
     state: State
-    seconds: float
-    """From the start of the first trial to the end of the last, or of the final training; pauses count."""
+    seconds: Annotated[
+        Seconds, Field(description="from the start of the first trial to the end of the last, pauses included")
+    ]
     stages: tuple[StageStatus, ...]
     winner: Winner | None
-    verdict: Verdict | None
-    """On the finalists, where the campaign has such, once all were trained again."""
+    verdict: Annotated[Verdict | None, Field(alias="confirm", description="null until the finalists are trained again")]
     final: FinalResult | None
-    trainings: tuple[FinalResult, ...]
-    """Other final trainings of its trials, by `train`."""
-    metric: Metric = ACCURACY
+    trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
+    metric: Annotated[Metric, Field(exclude=True)] = ACCURACY
     """What the trials are judged by."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "campaign": self.campaign,
-            "storage": self.storage,
-            "state": self.state,
-            "seconds": round(self.seconds, 3),
-            "stages": [stage.as_dict() for stage in self.stages],
-            "winner": self.winner.as_dict() if self.winner else None,
-            "confirm": self.verdict.as_dict() if self.verdict else None,
-            "final": self.final.as_dict() if self.final else None,
-            "trainings": [training.as_dict() for training in self.trainings],
-        }
+    def best(self) -> BestTrials:
+        """Return the best trials of each stage, and the winner."""
+        stages = tuple(BestOfStage(stage.name, stage.study, stage.best) for stage in self.stages)
+        return BestTrials(self.campaign, stages, self.winner, self.verdict)
 
 
 def read_status(storage: Storage, name: str | None) -> Status:
-    """Return how a campaign stands; the only one in the storage where none is named.
+    """Return how a campaign stands; without a name, the only one in the storage.
 
-    Raises `UsageError` for a campaign that the storage does not hold.
+    Raises `UsageError` if the storage does not hold that campaign.
     """
     name, studies = read_studies(storage, name)
     return status_of(name, storage.location.shown, studies, storage.queries.count_training)
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
-    """Return the name of a campaign and its studies, at least one; of the only campaign where none is named.
+    """Return a campaign's name and its studies, at least one; without a name, those of the only one in the storage.
 
-    Raises `UsageError` for a campaign that the storage does not hold.
+    Raises `UsageError` if the storage does not hold that campaign.
     """
     known = campaign_names(storage)
     name = known[0] if name is None and len(known) == 1 else name
@@ -169,14 +167,17 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
     return name, studies
 
 
-def status_of(name: str, storage: str, studies: Mapping[str, Study], count_training: Callable[[int], int]) -> Status:
-    """Return the state of a campaign with at least one study; `count_training` counts a study's trials in training."""
-    config = next(iter(studies.values())).attrs["config"]
-    stages = tuple(_stage(name, planned, studies, count_training) for planned in planned_stages(config))
+def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
+    """Return how a campaign stands that has at least one study; `live` counts the trials in training by study id.
+
+    Raises `CampaignError` if the studies do not hold a campaign.
+    """
+    campaign = campaign_of(studies, Campaign.from_stored)
+    stages = tuple(_stage(campaign, planned, studies, live) for planned in campaign.planned_stages())
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
-    searched = config.get("objective") is not None and winner is not None and all(stage.is_over for stage in stages)
+    searched = campaign.objective is not None and winner is not None and all(stage.finished for stage in stages)
     return Status(
         campaign=name,
         storage=storage,
@@ -187,41 +188,45 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], count_train
         verdict=verdict,
         final=final,
         trainings=read_trainings(studies),
-        metric=metric_for(config.get("objective")),
+        metric=campaign.metric,
     )
 
 
 def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner | None:
-    """Return the winner by the verdict on the finalists; where there is none, the best trial of all stages so far.
+    """Return the winner by the verdict on the finalists; before there is one, the best trial of all stages so far.
 
-    Of equal values, that of the earlier stage counts, then that of the lower number. None where no trial completed, or
-    where no finalist held on every seed.
+    Of equal values, that of the earlier stage counts, then that of the lower number. Returns None if no trial has
+    completed, or if every finalist failed on some seed.
     """
     searched = [study for study in studies.values() if not study.is_confirm]
     completed = sum(study.count(TrialState.COMPLETE) for study in searched)
     if verdict is not None:
-        return _confirmed(studies, verdict.winner, completed) if verdict.winner else None
+        chosen = verdict.winner
+        if chosen is None:
+            return None
+        study = studies[chosen.study]
+        return _winner(study, study.trials[chosen.number], completed, chosen.confirmed)
     ranked = [(study, study.best(1)[0]) for study in searched if study.best(1)]
     if not ranked:
         return None
     study, trial = max(ranked, key=lambda pair: value_of(pair[1]))  # the first of equals
-    return Winner(study.attrs["stage"], study.name, Trial.of(trial), completed)
+    return _winner(study, trial, completed, None)
 
 
-def _confirmed(studies: Mapping[str, Study], finalist: Finalist, completed: int) -> Winner:
-    study = studies[finalist.candidate.study]
-    trial = Trial.of(study.trials[finalist.candidate.number])
-    return Winner(study.attrs["stage"], study.name, trial, completed, finalist)
+def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimate | None) -> Winner:
+    found = Trial.of(trial)
+    own = (found.number, found.point, found.value, found.seed)
+    return Winner(study.attrs["stage"], *own, confirmed, study.name, completed)
 
 
 def read_final(studies: Mapping[str, Study]) -> FinalResult | None:
-    """Return the final training, recorded with the study of the last stage."""
+    """Return the final training, which is recorded with the study of the last stage."""
     found = [(study, study.attrs["final"]) for study in studies.values() if "final" in study.attrs]
     return _final_of(*found[0]) if found else None
 
 
 def read_trainings(studies: Mapping[str, Study]) -> tuple[FinalResult, ...]:
-    """Return the final trainings that were recorded by `train`, each with the study of its trial."""
+    """Return the final trainings that `train` recorded with the studies of their trials, oldest first."""
     found = [
         _final_of(study, attr)
         for study in studies.values()
@@ -232,60 +237,43 @@ def read_trainings(studies: Mapping[str, Study]) -> tuple[FinalResult, ...]:
 
 
 def training_key(final: FinalResult) -> str:
-    """Return the name of the study's attribute that holds a training, which no other training has."""
+    """Return the name of the study's attribute that holds a training, different for each training."""
     settings = (final.epochs, len(final.seeds), final.decay, final.on_validation)
     return f"{TRAINING}{final.export[:12]} {' '.join(map(str, settings))}"
 
 
 def _final_of(study: Study, attr: Any) -> FinalResult:
     try:
-        return FinalResult.from_attr(attr)
-    except (KeyError, TypeError, AttributeError) as error:
+        return FinalResult.from_dict(attr)
+    except ValueError as error:
         raise CampaignError(
-            f"{study.name} has a final training as this Coarsefine does not record it ({error!r}): it is of another "
-            "version. Use that, or start anew under another name or --storage."
+            f"{study.name} has a final training that this version of Coarsefine cannot read ({error}). Use the version "
+            "that recorded it, or start again under another name or --storage."
         ) from error
 
 
-def planned_stages(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return name, trials, ranges and epochs of each stage that a campaign's configuration plans."""
-    stages = list(config["stage"])
-    bounds: dict[str, dict[str, Any]] = {}
-    for stage, before in zip(stages, [{"name": ""}, *stages], strict=False):
-        inherited = bounds.get(stage["parent"] or before["name"], {})
-        bounds[stage["name"]] = inherited | _ranges(stage)
-    told = [{**stage, "space": None if stage["narrow"] else bounds[stage["name"]]} for stage in stages]
-    if confirm := config.get("confirm"):
-        trials = confirm["top"] * confirm["seeds"]
-        told.append({"name": CONFIRM, "trials": trials, "space": None, "epochs": confirm["epochs"]})
-    usual = (config.get("model") or config).get("epochs") or 1
-    return [{**stage, "epochs": stage["epochs"] or usual} for stage in told]
-
-
-def _ranges(stage: dict[str, Any]) -> dict[str, Any]:
-    """Return the ranges that a stage's configuration gives."""
-    return stage.get("space") or {name: stage[name] for name in NETWORK_SETTINGS if stage.get(name)}
-
-
 def _stage(
-    campaign: str, planned: dict[str, Any], studies: Mapping[str, Study], count_training: Callable[[int], int]
+    campaign: Campaign, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]
 ) -> StageStatus:
-    study = studies.get(f"{campaign}/{planned['name']}")
-    if study is None:
-        space = Space.from_dict(planned["space"]) if planned["space"] else None
-        name = f"{campaign}/{planned['name']}"
-        return StageStatus(planned["name"], name, planned["trials"], 0, 0, 0, 0, 0, space, None, (), {})
+    name = f"{campaign.name}/{planned.name}"
+    study = studies.get(name, Study(0, name, {}, ()))
+    is_open = name in studies
+    counts = {
+        "completed": study.count(TrialState.COMPLETE),
+        "pruned": study.count(TrialState.PRUNED),
+        "diverged": study.diverged,
+        "failed": study.failed,
+        "running": live(study.id) if study.count(TrialState.RUNNING) else 0,
+    }
+    trials = len(study.trials) if is_open else planned.trials
     return StageStatus(
-        name=planned["name"],
-        study=study.name,
-        trials=len(study.trials),
-        completed=study.count(TrialState.COMPLETE),
-        pruned=study.count(TrialState.PRUNED),
-        diverged=study.diverged,
-        failed=study.failed,
-        running=count_training(study.id) if study.count(TrialState.RUNNING) else 0,
-        space=study.space,
-        parent=study.attrs["parent"],
+        name=planned.name,
+        study=name,
+        trials=trials,
+        **counts,
+        waiting=trials - sum(counts.values()),
+        space=study.space if is_open else planned.space,
+        parent=study.attrs.get("parent"),
         best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),
         attrs=study.attrs,
     )

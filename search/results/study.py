@@ -1,8 +1,9 @@
 """A stage as an Optuna study: drawing and writing its slots with their provenance, and reading it back."""
 
 import itertools
+import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
+from coarsefine.model.datasets import Counts
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import around
 from coarsefine.search.campaign.narrowing import describe, narrow
@@ -23,6 +25,8 @@ from coarsefine.search.errors import CampaignError, NothingCompleted
 from coarsefine.search.results.dashboard_note import confirm_note, note_attrs, stage_note
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
+
+_SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Study:
     def is_confirm(self) -> bool:
         """Tell whether it is the one in which the finalists are trained again."""
         return "finalists" in self.attrs
+
+    @property
+    def images(self) -> Counts | None:
+        """Return how many images each part has; None if an objective was searched, or if the study does not say."""
+        if "images" in self.attrs:
+            return Counts(**self.attrs["images"])
+        # Studies of earlier versions hold the numbers in a sentence only, which `coarsefine.model.datasets` wrote.
+        found = _SIZES.search(str(self.attrs.get("data", {}).get("description", "")))
+        return Counts(*(int(size.replace(",", "")) for size in found.groups())) if found else None
 
     @property
     def slots(self) -> list[Slot]:
@@ -116,15 +129,18 @@ def _read(storage: Storage, frozen: FrozenStudy) -> Study:
     return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, tuple(sorted(slots, key=lambda t: t.number)))
 
 
-def campaign_of(studies: Mapping[str, Study]) -> Campaign:
-    """Return the campaign as it was begun, of whose studies there is at least one."""
+def campaign_of(studies: Mapping[str, Study], read: Callable[[Any], Campaign] = Campaign.model_validate) -> Campaign:
+    """Return the campaign that studies store, at least one, read by a method of `Campaign`.
+
+    Raises `CampaignError` if another version of Coarsefine stored it that this one cannot read.
+    """
     study = next(iter(studies.values()))
     try:
-        return Campaign.model_validate(study.attrs["config"])
+        return read(study.attrs["config"])
     except ValidationError as error:
         raise CampaignError(
-            f"{study.name} was begun by another Coarsefine: {sentence(error, Campaign)} Use the one that began it, or "
-            "start anew under another name or --storage."
+            f"{study.name} was started by another version of Coarsefine: {sentence(error, Campaign)} Use that version, "
+            "or start again under another name or --storage."
         ) from error
 
 
@@ -225,7 +241,7 @@ def verdict_of(studies: Iterable[Study]) -> Verdict | None:
     confirming = next((study for study in studies if study.is_confirm), None)
     if confirming is None or not confirming.finished:
         return None
-    finalists = [Candidate.from_dict(told) for told in confirming.attrs["finalists"]]
+    finalists = [Candidate.from_dict(form) for form in confirming.attrs["finalists"]]
     values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirming.trials]
     k = len(finalists)
     return judge(finalists, [values[place::k] for place in range(k)], confirming.attrs["config"]["seed"])

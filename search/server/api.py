@@ -8,7 +8,9 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from fastapi.responses import StreamingResponse
 
 from coarsefine.search import charts
+from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import SearchError
+from coarsefine.search.results.status import BestTrials
 from coarsefine.search.results.study import Study
 from coarsefine.search.server import responses, schemas
 from coarsefine.search.server.dependencies import Cache
@@ -46,11 +48,11 @@ _Trials = Annotated[tuple[list[str], list[int]], Depends(_requested_trials)]
 router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 
 
-@router.get("/campaigns", response_model=schemas.Campaigns)
+@router.get("/campaigns", response_model=schemas.CampaignList)
 async def list_campaigns(request: Request, cache: Cache) -> Response:
     """List the campaigns of the storage, in the order in which they were started."""
     listed = [responses.listed(await cache.get(name)) for name in await cache.names()]
-    return _json(request, {"campaigns": listed, "problems": await cache.problems()})
+    return _json(request, schemas.CampaignList(tuple(listed), tuple(await cache.problems())))
 
 
 @router.get("/campaigns/{name}", response_model=schemas.Campaign)
@@ -59,13 +61,13 @@ async def get_campaign(request: Request, cache: Cache, name: str) -> Response:
     return _send(request, await _campaign(cache, await cache.get(name)))
 
 
-@router.get("/campaigns/{name}/best", response_model=schemas.BestOfAll)
+@router.get("/campaigns/{name}/best", response_model=BestTrials)
 async def get_best(request: Request, cache: Cache, name: str) -> Response:
     """Return the best trials of each stage, and the winner, as `coarsefine best --json` does."""
     return _json(request, responses.best(await cache.get(name)))
 
 
-@router.get("/campaigns/{name}/stages/{stage}/trials", response_model=schemas.Trials)
+@router.get("/campaigns/{name}/stages/{stage}/trials", response_model=schemas.TrialPage)
 async def list_trials(
     request: Request,
     cache: Cache,
@@ -79,14 +81,14 @@ async def list_trials(
     return _json(request, responses.trials(_study(await cache.get(name), stage), offset, limit, order))
 
 
-@router.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=schemas.TrialInFull)
+@router.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=schemas.TrialDetail)
 async def get_trial(request: Request, cache: Cache, name: str, stage: str, number: _Number) -> Response:
     """Return a trial with its accuracy and losses after each epoch."""
     study = _study(await cache.get(name), stage)
     trial = next((trial for trial in study.trials if trial.number == number), None)
     if trial is None:
         raise HTTPException(404, f"Stage '{stage}' has no trial {number}.")
-    return _json(request, responses.trial_in_full(study, trial))
+    return _json(request, responses.trial_detail(study, trial))
 
 
 @router.get("/campaigns/{name}/figures/{figure}", response_model=schemas.Figure)
@@ -167,8 +169,8 @@ def _chosen_trials(snapshot: Snapshot, studies: list[str], numbers: list[int]) -
     return [(snapshot.studies[name], by_number[name][number]) for name, number in pairs]
 
 
-def _json(request: Request, value: Any) -> Response:
-    return _send(request, TaggedBody.of(responses.to_json(value)))
+def _json(request: Request, answer: JsonForm) -> Response:
+    return _send(request, TaggedBody.of(responses.to_json(answer)))
 
 
 def _send(request: Request, body: TaggedBody) -> Response:

@@ -10,7 +10,7 @@ from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request, Response
 
 from coarsefine.search.errors import StorageError, UsageError
-from coarsefine.search.server import api, page_routes, responses
+from coarsefine.search.server import api, page_routes, responses, schemas
 from coarsefine.search.server.access import AccessPolicy
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.dashboard import make_dashboard
@@ -93,4 +93,4 @@ async def _internal_error(_: Request, __: Exception) -> Response:
 
 
 def _problem(status: int, detail: str) -> Response:
-    return Response(redact(responses.to_json({"detail": detail})), status, media_type="application/json")
+    return Response(redact(responses.to_json(schemas.Problem(detail))), status, media_type="application/json")

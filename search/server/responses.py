@@ -1,97 +1,95 @@
-"""What the server answers, made from a snapshot: the names of the command line's JSON, and what a page needs beside."""
+"""What the server answers, made from a snapshot in the forms of `schemas`."""
 
 import json
 import math
-import re
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search import charts
 from coarsefine.search.campaign import labels
-from coarsefine.search.results.status import StageStatus, planned_stages
-from coarsefine.search.results.study import Study, value_of
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.json_form import JsonForm
+from coarsefine.search.results.status import BestTrials, StageStatus
+from coarsefine.search.results.study import Study, campaign_of, point_of, value_of
+from coarsefine.search.server import schemas
 from coarsefine.search.server.snapshots import Snapshot
 
 Figure = Literal["map", "best-so-far", "losses"]
 Order = Literal["number", "best"]
 Chosen = Sequence[tuple[Study, FrozenTrial]]
 _BEST = 3
-_SIZES = re.compile(r"[\d,]+/([\d,]+)/[\d,]+ images for training, validation, test")
-"""How `coarsefine.model.datasets` describes what it loaded; the studies keep the number nowhere else."""
+_Form = TypeVar("_Form")
 
 
-def to_json(value: Any) -> bytes:
-    """Return a value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def to_json(answer: JsonForm) -> bytes:
+    """Return an answer as compact JSON."""
+    return json.dumps(answer.as_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def campaign(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a campaign as `coarsefine status --json` tells it, without the storage, with what a page needs."""
-    told = snapshot.status.as_dict()
-    del told["storage"]
-    attrs = next(iter(snapshot.studies.values())).attrs
-    config = attrs["config"]
-    planned = {stage["name"]: stage["epochs"] for stage in planned_stages(config)}
-    data = attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}"
-    sizes = _SIZES.search(data)
+def campaign(snapshot: Snapshot) -> schemas.Campaign:
+    """Return a campaign as `coarsefine status --json` prints it, with what a page needs in addition."""
     studies = list(snapshot.studies.values())
-    return {
-        **told,
-        "objective": config.get("objective"),
-        "data": data,
-        "searched": [{"name": name, "symbol": labels.symbol(name)} for name in studies[0].space],
-        "axes": [{"name": name, "title": charts.title_of(name, studies)} for name in charts.axes_of(studies)],
-        "validation_images": int(sizes[1].replace(",", "")) if sizes else None,
-        "stages": [_stage(snapshot, stage, planned[stage.name]) for stage in snapshot.status.stages],
-        "problems": list(snapshot.problems),
-        "revision": snapshot.revision,
-    }
+    plan = campaign_of(snapshot.studies, Campaign.from_stored)
+    attrs, images = studies[0].attrs, studies[0].images
+    epochs = {stage.name: stage.epochs for stage in plan.planned_stages()}
+    return _extend(
+        schemas.Campaign,
+        snapshot.status,
+        stages=tuple(_stage(snapshot, stage, epochs[stage.name]) for stage in snapshot.status.stages),
+        objective=plan.objective,
+        data=attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}",
+        searched=tuple(schemas.Searched(name, labels.symbol(name)) for name in studies[0].space),
+        axes=tuple(schemas.Axis(name, charts.title_of(name, studies)) for name in charts.axes_of(studies)),
+        validation_images=images.validation if images else None,
+        problems=snapshot.problems,
+        revision=snapshot.revision,
+    )
 
 
-def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> dict[str, Any]:
+def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> schemas.Stage:
     study = snapshot.studies.get(stage.study)
-    left = snapshot.seconds_left.get(stage.study)
-    return {
-        **stage.as_dict(),
-        "epochs": epochs,
-        "epochs_recorded": sum(len(trial.intermediate_values) for trial in study.trials) if study else 0,
-        "narrowed_from": stage.attrs.get("narrowed_from"),
-        "rule": stage.attrs.get("rule"),
-        "pressed": stage.attrs.get("pressed", []),
-        "carried": stage.attrs.get("carried", []),
-        "finalists": len(stage.attrs["finalists"]) if "finalists" in stage.attrs else None,
-        "seconds_left": None if left is None else round(left, 1),
-        "study_id": study.id if study else None,
-        "dashboard": f"/dashboard/studies/{study.id}" if study else None,
-    }
+    attrs, left = stage.attrs, snapshot.seconds_left.get(stage.study)
+    return _extend(
+        schemas.Stage,
+        stage,
+        epochs=epochs,
+        epochs_recorded=sum(len(trial.intermediate_values) for trial in study.trials) if study else 0,
+        narrowed_from=tuple(attrs["narrowed_from"]) if "narrowed_from" in attrs else None,
+        rule=attrs.get("rule"),
+        pressed=tuple(attrs.get("pressed", ())),
+        carried=tuple(schemas.Carried(pair["number"], pair["from"]) for pair in attrs.get("carried", ())),
+        finalists=len(attrs["finalists"]) if "finalists" in attrs else None,
+        seconds_left=None if left is None else round(left, 1),
+        study_id=study.id if study else None,
+        dashboard=f"/dashboard/studies/{study.id}" if study else None,
+    )
 
 
-def listed(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a campaign in a few words, for a list."""
-    counts = ("name", "trials", "completed", "pruned", "diverged", "failed", "waiting", "running")
-    return {
-        "campaign": snapshot.status.campaign,
-        "state": snapshot.status.state,
-        "seconds": round(snapshot.status.seconds, 3),
-        "stages": [{key: getattr(stage, key) for key in counts} for stage in snapshot.status.stages],
-    }
+def _extend(form: type[_Form], base: Any, **more: Any) -> _Form:
+    """Return a form that has the fields of a base and some more."""
+    return form(**{field.name: getattr(base, field.name) for field in fields(base)} | more)
 
 
-def best(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what `coarsefine best --json` tells."""
-    told = snapshot.status.as_dict()
-    stages = [{key: stage[key] for key in ("name", "study", "best")} for stage in told["stages"]]
-    return {"campaign": told["campaign"], "stages": stages, "winner": told["winner"], "confirm": told["confirm"]}
+def listed(snapshot: Snapshot) -> schemas.ListedCampaign:
+    """Return a campaign as a list shows it."""
+    status = snapshot.status
+    return schemas.ListedCampaign(status.campaign, status.state, status.seconds, status.stages)
 
 
-def trials(study: Study, offset: int, limit: int, order: Order) -> dict[str, Any]:
+def best(snapshot: Snapshot) -> BestTrials:
+    """Return what `coarsefine best --json` prints."""
+    return snapshot.status.best()
+
+
+def trials(study: Study, offset: int, limit: int, order: Order) -> schemas.TrialPage:
     """Return a page of a stage's trials: by number, or the completed ones first, best first."""
     ordered = study.trials if order == "number" else sorted(study.trials, key=_by_value)
-    page = [trial(found) for found in ordered[offset : offset + limit]]
-    return {"total": len(ordered), "offset": offset, "limit": limit, "trials": page}
+    rows = tuple(schemas.TrialRow(**_row(trial)) for trial in ordered[offset : offset + limit])
+    return schemas.TrialPage(len(ordered), offset, limit, rows)
 
 
 def _by_value(trial: FrozenTrial) -> tuple[bool, float, int]:
@@ -99,31 +97,30 @@ def _by_value(trial: FrozenTrial) -> tuple[bool, float, int]:
     return not completed, -value_of(trial) if completed else 0.0, trial.number
 
 
-def trial(found: FrozenTrial) -> dict[str, Any]:
-    """Return a trial in one row."""
-    epochs = found.intermediate_values
-    return {
-        "number": found.number,
-        "state": found.state.name,
-        "params": dict(found.params),
-        "value": _finite(found.values[0]) if found.values else None,
-        "last": _finite(epochs[max(epochs)]) if epochs else None,
-        "seed": found.user_attrs["seed"],
-        "epochs": len(epochs),
-        "reason": found.user_attrs.get("reason"),
-        "started": _utc(found.datetime_start),
-        "ended": _utc(found.datetime_complete),
-    }
-
-
-def trial_in_full(study: Study, found: FrozenTrial) -> dict[str, Any]:
+def trial_detail(study: Study, trial: FrozenTrial) -> schemas.TrialDetail:
     """Return a trial with its value and losses after each epoch."""
+    return schemas.TrialDetail(
+        study=study.name,
+        **_row(trial),
+        values=tuple(_finite(value) for _, value in sorted(trial.intermediate_values.items())),
+        train_loss=tuple(trial.user_attrs.get("train_loss", ())),
+        validation_loss=tuple(trial.user_attrs.get("validation_loss", ())),
+    )
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    epochs = trial.intermediate_values
     return {
-        "study": study.name,
-        **trial(found),
-        "values": [_finite(value) for _, value in sorted(found.intermediate_values.items())],
-        "train_loss": found.user_attrs.get("train_loss", []),
-        "validation_loss": found.user_attrs.get("validation_loss", []),
+        "number": trial.number,
+        "state": trial.state.name,
+        "point": point_of(trial),
+        "value": _finite(trial.values[0]) if trial.values else None,
+        "last": _finite(epochs[max(epochs)]) if epochs else None,
+        "seed": trial.user_attrs["seed"],
+        "epochs": len(epochs),
+        "reason": trial.user_attrs.get("reason"),
+        "started": _utc(trial.datetime_start),
+        "ended": _utc(trial.datetime_complete),
     }
 
 
@@ -134,7 +131,7 @@ def figure(
     chosen: Chosen | None = None,
     axes: tuple[str, str] | None = None,
 ) -> bytes:
-    """Return a figure as Plotly's JSON; of learning curves those chosen, or those of the best of each stage.
+    """Return a figure as Plotly's JSON; learning curves are of the chosen trials, or of the best of each stage.
 
     `axes` name what the map shows, two of `charts.axes_of`.
     """

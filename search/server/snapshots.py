@@ -9,10 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
+from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.status import Status, planned_stages, status_of
-from coarsefine.search.results.study import Study
+from coarsefine.search.results.status import Status, status_of
+from coarsefine.search.results.study import Study, campaign_of
 from coarsefine.search.results.time_left import seconds_left
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.study_index import StudyIndex, read_study_index
@@ -143,15 +144,10 @@ class _Slots:
 
 
 def _seconds_left(status: Status, studies: Mapping[str, Study]) -> dict[str, float | None]:
-    planned = {f"{status.campaign}/{stage['name']}": stage for stage in planned_stages(_config(studies))}
+    planned = campaign_of(studies, Campaign.from_stored).planned_stages()
     now = datetime.now()  # noqa: DTZ005 - Optuna's times are local and without a zone
     return {
-        stage.study: seconds_left(studies[stage.study], planned[stage.study]["epochs"], stage.running, now)
-        for stage in status.stages
+        stage.study: seconds_left(studies[stage.study], plan.epochs, stage.running, now)
+        for stage, plan in zip(status.stages, planned, strict=True)
         if stage.study in studies
     }
-
-
-def _config(studies: Mapping[str, Study]) -> dict[str, Any]:
-    config: dict[str, Any] = next(iter(studies.values())).attrs["config"]
-    return config

@@ -126,7 +126,7 @@ def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None)
     found: list[tuple[str, FinishedTrial]] = []
     if status.winner is not None:
         epochs = {s.name: campaign.epochs_of(s) for s in campaign.stage}
-        found.append((status.winner.stage, _as_finished(status.winner.trial, epochs[status.winner.stage])))
+        found.append((status.winner.stage, _as_finished(status.winner, epochs[status.winner.stage])))
     if stage is not None and not stage.is_confirm and (best := best_of(stage.endings)) is not None:
         found.append((stage.stage, best))
     return max(found, key=lambda pair: pair[1].value or 0.0, default=None)

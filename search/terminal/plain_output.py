@@ -67,7 +67,7 @@ class PlainOutput(MessagePrinter):
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Print which trial is trained to the end."""
         assert status.winner is not None, "the winner is to be trained"  # noqa: S101
-        winner = f"trial {status.winner.trial.number} of {status.winner.study}"
+        winner = f"trial {status.winner.number} of {status.winner.study}"
         seeds = f", {campaign.final_settings.seeds} seeds" if campaign.final_settings.seeds > 1 else ""
         self.on_message(f"Final training of the winner, {winner}, {campaign.final_settings.epochs} epochs{seeds}.")
 

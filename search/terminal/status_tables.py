@@ -47,7 +47,7 @@ def ranges(stage: StageStatus) -> str:
 
 def print_finalists(verdict: Verdict, metric: Metric) -> None:
     """Print each finalist's mean over the seeds with its interval, and how far it is behind the leader."""
-    names = map(labels.symbol, verdict.finalists[0].candidate.point)
+    names = map(labels.symbol, verdict.finalists[0].point)
     columns = ("finalist", *names, "search", "mean", "behind", "best")
     table = Table(*columns, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for finalist in verdict.finalists:
@@ -65,7 +65,7 @@ def print_winner(status: Status) -> None:
     """Print the winner, and how far its value can be trusted."""
     if status.winner is None:
         return
-    trial, metric = status.winner.trial, status.metric
+    trial, metric = status.winner, status.metric
     out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, "
               f"{labels.point_text(trial.point)}, {metric.name} {metric.text(trial.value)}")  # fmt: skip
     if status.verdict is None:
@@ -101,12 +101,11 @@ def _print_trials(trials: Sequence[Trial], metric: Metric) -> None:
 
 
 def _finalist_row(finalist: Finalist, metric: Metric) -> tuple[str, ...]:
-    candidate = finalist.candidate
     return (
-        f"{candidate.study.rpartition('/')[2]} {candidate.number}",
-        *labels.quantities(candidate.point),
-        metric.number(candidate.value),
+        f"{finalist.study.rpartition('/')[2]} {finalist.number}",
+        *labels.quantities(finalist.point),
+        metric.number(finalist.value),
         metric.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed",
         metric.spread(finalist.behind) if finalist.behind else "",
-        f"{finalist.probability:.0%}",
+        f"{finalist.probability_best:.0%}",
     )

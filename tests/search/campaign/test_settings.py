@@ -165,7 +165,7 @@ def test_report_tells_every_setting(calm):
     page = (calm / "report.html").read_text("utf-8")
     assert "the learning rate η, the momentum ρ, the number of hidden units and the size of the mini-batches" in page
     assert "log-uniform η, uniform ρ, integer hidden, choice batch" in page
-    assert point_text(status.winner.trial.point) in page
+    assert point_text(status.winner.point) in page
     told = html.unescape(re.search(r"<summary>The settings</summary><pre><code>(.*?)</code></pre>", page, re.DOTALL)[1])
     again = Campaign.model_validate(tomllib.loads(told))
     assert again.as_stored() == Campaign.load(calm / "small.toml").as_stored()

@@ -31,7 +31,7 @@ def test_campaign_runs_every_planned_trial_once(undisturbed):
     assert status.state == "done"
     assert [(s.trials, s.completed + s.diverged) for s in status.stages] == [(9, 9), (6, 6)]
     values = [trial.value for stage in status.stages for trial in stage.best]
-    assert status.winner.trial.value == max(values)
+    assert status.winner.value == max(values)
     assert status.final.reproduction.exact
     (folder,) = (path.parent / "trained").iterdir()
     assert Network.load(folder / "model.npz").theta.W1.shape == (1, campaign.model.hidden, 64)

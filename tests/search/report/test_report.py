@@ -514,7 +514,7 @@ def test_other_studies_are_refused(small_copy, tmp_path, cli):
     )
     code, _, err = cli("report")
     assert code == 2
-    assert err.startswith("small/coarse was begun by another Coarsefine: unknown key 'hue'")
+    assert err.startswith("small/coarse was started by another version of Coarsefine: unknown key 'hue'")
 
 
 def test_standard_error_and_interval_are_those_of_a_share():
@@ -570,7 +570,7 @@ def test_finalists_and_the_verdict_on_them(tmp_path):
     for finalist in verdict.finalists:
         mean = finalist.confirmed
         told = f"{100 * mean.mean:.2f} ± {100 * (mean.high - mean.mean):.2f}"
-        name = f"{finalist.candidate.study.rpartition('/')[2]} {finalist.candidate.number}"
+        name = f"{finalist.study.rpartition('/')[2]} {finalist.number}"
         assert any(row[0] == name and told in row for row in page.rows)
     assert Campaign.model_validate(tomllib.loads(as_toml(campaign))).as_stored() == campaign.as_stored()
 

@@ -67,8 +67,8 @@ def test_function_is_searched_to_its_end(calm):
     assert [(stage.completed, stage.trials) for stage in status.stages] == [(8, 8), (5, 5), (4, 4)]
     assert status.final is None
     best = max(trial.value for stage in status.stages for trial in stage.best)
-    assert status.winner.confirmed.confirmed.n == 2
-    assert abs(status.winner.trial.value - best) < 0.02
+    assert status.winner.confirmed.n == 2
+    assert abs(status.winner.value - best) < 0.02
     assert searched(folder) == status
 
 
@@ -156,7 +156,7 @@ def test_failed_trials_leave_the_others(tmp_path):
     (stage,) = status.stages
     assert stage.failed
     assert stage.completed + stage.failed == 5
-    assert status.winner.trial.seed % 3
+    assert status.winner.seed % 3
 
 
 def test_diverged_trials_leave_their_batch(tmp_path):
@@ -309,7 +309,7 @@ def test_report_of_a_function_tells_its_points_and_values(cli, calm):
     code, _, said = cli("report", "--storage", folder / "studies.db", "--output", page)
     assert code == 0, said
     text = page.read_text("utf-8").partition("<main>")[2].partition("<script")[0]
-    winner = status.winner.trial
+    winner = status.winner
     assert "user_functions:single" in text
     assert f"shape = {winner.point['shape']}" in text
     assert f"<strong>{winner.value:.5g}</strong>" in text
@@ -322,7 +322,7 @@ def test_values_are_printed_as_they_are(cli, calm):
     for command in ("status", "best"):
         code, out, _ = cli(command, "--storage", folder / "studies.db")
         assert code == 0
-        assert f"value {status.winner.trial.value:.5g}" in out
+        assert f"value {status.winner.value:.5g}" in out
         assert not re.search(r"\d %(?! interval)|test accuracy|[Ff]inal training", out)
 
 
@@ -339,9 +339,9 @@ def test_parameters_of_a_function_are_exported(cli, calm):
     """The winner's parameters come out for the user's own training code, as JSON and for a shell."""
     folder, status = calm[0], calm[1]
     code, out, _ = cli("export", "small", "--as", "params", "--storage", folder / "studies.db")
-    assert (code, json.loads(out)) == (0, status.winner.trial.point.as_dict())
+    assert (code, json.loads(out)) == (0, status.winner.point.as_dict())
     code, out, _ = cli("export", "small", "--as", "env", "--storage", folder / "studies.db")
     assert code == 0
     assert [line.split("=")[0] for line in out.splitlines()] == [
-        f"export COARSEFINE_{name.upper()}" for name in status.winner.trial.point
+        f"export COARSEFINE_{name.upper()}" for name in status.winner.point
     ]
