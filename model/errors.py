@@ -1,22 +1,22 @@
-"""What can go wrong with the model and its data. Each error is a sentence: the thing, the value, the remedy.
+"""Errors of the model and its data. Each message names the thing, the value seen and the remedy.
 
 ModelError           exit code 1
-└── DataError        exit code 4: images that are missing, damaged, or not what they are said to be
-    └── CacheError   never leaves coarsefine.model.datasets: a kept file that is not whole, so that it must be made anew
+└── DataError        exit code 4: images or networks that are missing, damaged or of another kind
+    └── CacheError   a damaged file of the cache, which is made again; never leaves coarsefine.model.datasets
 """
 
 
 class ModelError(Exception):
-    """Any error of `model`."""
+    """Any error of `coarsefine.model`."""
 
     exit_code = 1
 
 
 class DataError(ModelError):
-    """The data cannot be used as it is; nothing was trained on it."""
+    """The data cannot be used; nothing was trained on it."""
 
     exit_code = 4
 
 
 class CacheError(DataError):
-    """A file of the cache cannot be used as it is."""
+    """A file of the cache cannot be used."""

@@ -1,4 +1,4 @@
-"""Analytic against numerical gradients, in float64: the paper's Table 1."""
+"""Comparison of analytic with numerical gradients in float64: the paper's Table 1."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,25 +10,26 @@ from coarsefine.model.datasets import Part
 from coarsefine.model.network import Floats, Labels, Parameters, cost, forward, gradients
 
 _STEP = 1e-5
-"""h of the central difference (J(θ+h) − J(θ−h))/2h: its rounding and truncation errors are about equal here."""
+"""h of the central difference (J(θ+h) − J(θ−h))/2h, for which rounding and truncation errors are about equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorCheck:
-    """How well the gradient of one tensor agrees."""
+    """The agreement of the two gradients of one tensor."""
 
     tensor: str
     relative_error: float
-    """‖analytic − numerical‖ / (‖analytic‖ + ‖numerical‖) over the coordinates checked; NaN if none could be."""
+    """‖analytic − numerical‖ / (‖analytic‖ + ‖numerical‖) over the checked coordinates; NaN if there are none."""
     checked: int
+    """Number of coordinates compared."""
     kinks: int
-    """Coordinates left out, because a step of ±h carries a hidden unit across its kink, where J has no derivative."""
+    """Number of coordinates left out: a step of ±h moves a hidden unit across its kink, where J has no derivative."""
 
 
 def check_gradients(part: Part, classes: int, hidden: int, *, lam: float, sample: int, seed: int) -> list[TensorCheck]:
-    """Check W1, b1, W2, b2 of a freshly drawn network on these images, at up to `sample` coordinates of each tensor.
+    """Check W1, b1, W2 and b2 of a newly drawn network on these images, at up to `sample` coordinates of each tensor.
 
-    Which coordinates, and the network, follow from `seed`.
+    `seed` draws the network and the coordinates.
     """
     x, y = part.x.astype(np.float64), part.y
     theta = Parameters.draw([seed], x.shape[1], hidden, classes, np.float64)
@@ -43,7 +44,7 @@ def check_gradients(part: Part, classes: int, hidden: int, *, lam: float, sample
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """J as a function of θ, which is changed in place."""
+    """The cost J as a function of θ, which the caller changes in place. A call returns J and the active units."""
 
     theta: Parameters
     x: Floats

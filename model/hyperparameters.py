@@ -1,7 +1,7 @@
-"""What one training needs to know, frozen.
+"""The inputs of a training besides its images.
 
-`Hyperparameters` belong to one trial; `TrainingSettings` are shared by all trials of a stack, because trials can only
-share matrix products if they see the same mini-batches.
+`Hyperparameters` belong to one trial. `TrainingSettings` are common to all trials of a stack, because trials can share
+matrix products only if they see the same mini-batches.
 """
 
 from dataclasses import dataclass, replace
@@ -13,10 +13,10 @@ Precision = Literal["float32", "float64"]
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """The point of one trial, and the seed of its initial weights."""
+    """Hyperparameters of one trial, and the seed of its initial weights."""
 
     eta: float
-    """Learning rate η of the first epoch, per step on the mean gradient of a mini-batch."""
+    """Learning rate η of the first epoch, applied to the mean gradient of a mini-batch."""
     lam: float
     """Weight λ of the L2 penalty λ(‖W1‖² + ‖W2‖²)."""
     seed: int
@@ -26,24 +26,28 @@ class Hyperparameters:
     decay: float = 0.95
     """Factor on η after each epoch."""
 
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 1: η·decayᵉ⁻¹."""
+        return self.eta * float(self.decay ** (epoch - 1))
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What all trials of a stack have in common."""
+    """Settings common to all trials of a stack."""
 
     hidden: int = 50
     """Hidden units m."""
     batch: int = 100
-    """Images in a mini-batch; the last of an epoch is smaller where the images do not divide evenly."""
+    """Images in a mini-batch. The last one of an epoch is smaller if the images do not divide evenly."""
     epochs: int = 10
     order: Order = "shuffled"
-    """Mini-batches drawn anew each epoch, or the paper's: cut from the data as it lies."""
+    """Whether each epoch draws new mini-batches, or cuts the data in its stored order, as the paper does."""
     order_seed: int = 0
-    """Seed of the shuffled order: with the data, all that decides which images a step sees."""
+    """Seed of the shuffled order. With the data, it alone decides which images a step sees."""
     precision: Precision = "float32"
     mirror: bool = False
-    """Each image mirrored, left to right, in half of the epochs: drawn from the order's seed and the epoch alone."""
+    """Whether each image is mirrored left to right in half of the epochs, drawn from `order_seed` and the epoch."""
 
     def for_epochs(self, epochs: int) -> Self:
-        """Return the same settings for a training of another length."""
+        """Return the same settings with another number of epochs."""
         return replace(self, epochs=epochs)

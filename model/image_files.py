@@ -1,4 +1,4 @@
-"""Image files as a network takes them."""
+"""Reading image files as inputs of a network."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from coarsefine.model.saved_network import Network
 _FULL = 255
 _GREY, _COLOUR = 1, 3
 _MODES = {_GREY: {"L", "1"}, _COLOUR: {"RGB", "P"}}
-"""What Pillow calls images that become 8-bit grey, or red, green and blue, without loss."""
+"""Pillow's modes of images that convert to 8-bit grey or RGB without loss, by number of channels."""
 
 
-def read_pictures(paths: Sequence[Path], network: Network) -> npt.NDArray[np.float32]:
-    """Return image files as normalised inputs (n, d) of a network: channel by channel, row by row.
+def read_image_files(paths: Sequence[Path], network: Network) -> npt.NDArray[np.float32]:
+    """Return image files as normalised inputs (n, d) of a network, in the order of channels, rows and columns.
 
-    Raises `DataError` for a file that is no image, or one of another size or kind of colour than it was trained on.
+    Raises `DataError` for a file that is no image, or whose size or colours differ from the training images.
     """
     rows = [_pixels(path, network.shape) for path in paths]
     x = np.array(rows, np.float32).reshape(len(rows), -1) / np.float32(_FULL)
@@ -27,7 +27,7 @@ def read_pictures(paths: Sequence[Path], network: Network) -> npt.NDArray[np.flo
 
 
 def _pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - needed by this alone
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only needed here
 
     channels, (height, width) = (_GREY if len(shape) == 2 else shape[0]), shape[-2:]  # noqa: PLR2004 - rows, columns
     kind = "grey" if channels == _GREY else "RGB"
@@ -44,6 +44,6 @@ def _pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is no image that Pillow can read: give PNG, JPEG or the like.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"{path} cannot be read as an image: {told}.") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{path} cannot be read as an image: {reason}.") from error
     return pixels if channels == _GREY else pixels.transpose(2, 0, 1)

@@ -1,7 +1,7 @@
-"""The two-layer network over a stack of T trials: equations (1)-(4) of the paper and their gradients.
+"""The two-layer network for a stack of T trials: equations (1)-(4) of the paper and their gradients.
 
-Shapes: T trials, m hidden units, d inputs, C classes, b images. Trial k is block k of every array, contiguous, and no
-operation mixes blocks: what a trial computes never depends on its neighbours.
+Shapes: T trials, m hidden units, d inputs, C classes, b images. Trial k is the contiguous block k of every array. No
+operation mixes blocks, so the numbers of a trial never depend on the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.model.products import filled_up, projected
+from coarsefine.model.products import padded, projected
 
 Floats = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class Parameters:
-    """θ of a stack: W1 (T, m, d), b1 (T, m, 1), W2 (T, C, m), b2 (T, C, 1). Gradients have the same form."""
+    """θ of a stack: W1 (T, m, d), b1 (T, m, 1), W2 (T, C, m), b2 (T, C, 1); or a gradient of the same shapes."""
 
     W1: Floats
     b1: Floats
@@ -28,7 +28,7 @@ class Parameters:
 
     @classmethod
     def draw(cls, seeds: Sequence[int], d: int, m: int, C: int, dtype: npt.DTypeLike) -> Self:
-        """Draw initial weights from N(0, 1/√fan-in), biases zero; each trial from its own seed."""
+        """Draw initial weights with standard deviation 1/√fan-in and zero biases, each trial from its own seed."""
         W1, W2 = np.empty((len(seeds), m, d), dtype), np.empty((len(seeds), C, m), dtype)
         for k, seed in enumerate(seeds):
             rng = np.random.default_rng(seed)
@@ -37,33 +37,33 @@ class Parameters:
         zeros = np.zeros((len(seeds), m, 1), dtype), np.zeros((len(seeds), C, 1), dtype)
         return cls(W1, zeros[0], W2, zeros[1])
 
-    def trial(self, place: int) -> dict[str, Floats]:
-        """Return one trial's arrays by their names."""
+    def trial_arrays(self, place: int) -> dict[str, Floats]:
+        """Return the arrays of one trial by name."""
         return {name: getattr(self, name)[place] for name in self.names()}
 
-    def put(self, place: int, trial: Mapping[str, Floats]) -> None:
-        """Overwrite one trial; raise `ValueError` where an array is missing, or of another shape or precision."""
-        for name, own in self.trial(place).items():
-            given = trial.get(name)
+    def set_trial(self, place: int, arrays: Mapping[str, Floats]) -> None:
+        """Overwrite one trial; raise `ValueError` if an array is missing, or of another shape or precision."""
+        for name, own in self.trial_arrays(place).items():
+            given = arrays.get(name)
             if given is None or (given.shape, given.dtype) != (own.shape, own.dtype):
                 raise ValueError(f"{name} is not of this network")
             own[...] = given
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return what the four arrays are called."""
+        """Return the names of the four arrays."""
         return tuple(field.name for field in fields(cls))
 
     def copy(self) -> Self:
-        """Return the same values in arrays of their own."""
+        """Return a copy."""
         return type(self)(*(array.copy() for array in self.arrays()))
 
-    def keep(self, lanes: Sequence[int]) -> Self:
-        """Return the trials at these places alone, in this order."""
-        return type(self)(*(array[list(lanes)] for array in self.arrays()))
+    def select(self, places: Sequence[int]) -> Self:
+        """Return the trials at these places, in this order."""
+        return type(self)(*(array[list(places)] for array in self.arrays()))
 
-    def beside(self, other: Self) -> Self:
-        """Return the trials of both, these first."""
+    def concatenate(self, other: Self) -> Self:
+        """Return the trials of both stacks, this one's first."""
         return type(self)(*map(np.concatenate, zip(self.arrays(), other.arrays(), strict=True)))
 
     def arrays(self) -> tuple[Floats, ...]:
@@ -73,7 +73,7 @@ class Parameters:
 
 @dataclass(slots=True)
 class Activations:
-    """What a forward pass leaves behind: hidden units H (T, m, b), probabilities P (T, C, b), losses (T, b)."""
+    """Results of a forward pass: hidden units H (T, m, b), probabilities P (T, C, b), losses (T, b)."""
 
     H: Floats
     P: Floats
@@ -82,20 +82,20 @@ class Activations:
 
 def forward(theta: Parameters, x: Floats, y: Labels) -> Activations:
     """Return the activations for images x (b, d) with labels y (b,), and each image's cross-entropy."""
-    return activate(theta, projected(filled_up(theta.W1), x), y)
+    return activate(theta, projected(padded(theta.W1), x), y)
 
 
 def activate(theta: Parameters, S: Floats, y: Labels) -> Activations:
-    """Return the activations for products S = W1·xᵀ (T, m or more, b), whose memory they take over.
+    """Return the activations for products S = W1·xᵀ (T, r, b), r ≥ m. They take over the memory of S.
 
-    Rows after each trial's m are left out: they are of what `filled_up` added.
+    The rows that `padded` added after each trial's m are left out.
     """
     H = S[:, : theta.W1.shape[1]]
     H += theta.b1  # (1)
     np.maximum(H, 0, out=H)  # (2)
     Z = theta.W2 @ H
     Z += theta.b2  # (3)
-    Z -= Z.max(axis=1, keepdims=True)  # softmax is unchanged, and exp cannot overflow
+    Z -= Z.max(axis=1, keepdims=True)  # leaves softmax unchanged and prevents overflow
     target = Z[:, y, np.arange(len(y))]
     np.exp(Z, out=Z)
     total = Z.sum(axis=1)
@@ -106,7 +106,8 @@ def activate(theta: Parameters, S: Floats, y: Labels) -> Activations:
 def backward(theta: Parameters, y: Labels, act: Activations, weight: Floats) -> tuple[Floats, Floats]:
     """Return weight·∂(Σ cross-entropy)/∂s at both layers: D (T, m, b) and G (T, C, b).
 
-    `weight` (T,) scales each trial: 1/b gives the mean's gradient, η/b the step's. Takes over the memory of `act.P`.
+    `weight` (T,) scales each trial: 1/b gives the gradient of the mean, η/b that of a step. G takes over the memory of
+    `act.P`.
     """
     G = act.P
     G[:, y, np.arange(len(y))] -= 1
@@ -130,6 +131,6 @@ def gradients(theta: Parameters, x: Floats, y: Labels, lam: Floats) -> Parameter
 
 
 def cost(theta: Parameters, x: Floats, y: Labels, lam: Floats) -> Floats:
-    """Return J (T,) of `gradients`."""
+    """Return the cost J (T,) whose gradients `gradients` returns."""
     squares = (theta.W1**2).sum(axis=(1, 2)) + (theta.W2**2).sum(axis=(1, 2))
     return np.asarray(forward(theta, x, y).losses.mean(axis=1) + lam * squares)

@@ -1,18 +1,17 @@
-"""The two matrix products that trials share, in place, with the promise that sharing changes no bit.
+"""The two matrix products that trials share, in place. Sharing them changes no bit.
 
-One product over all trials of a stack is what makes a stack fast. A BLAS may however pick another kernel, hence
-another order of summation, for another number of rows, or for those that a tile of its own does not fill: OpenBLAS's
-kernels for Haswell, which AMD's Zen to Zen 3 have, too, sum rows by twelves, and in them by their place. So the rows of
-each trial are filled up with zeros to a multiple of such a tile; which one is found out by trying.
+One product over all trials is what makes a stack fast. But a BLAS may use another kernel, and with it another order of
+summation, for another number of rows, or for rows that do not fill one of its tiles. OpenBLAS's Haswell kernels, which
+AMD's Zen to Zen 3 use too, process rows in tiles of twelve, and the order of a sum depends on the place in the tile. So
+the rows of each trial are padded with zeros to a multiple of the tile, which is found by trying.
 
-And a width is shared only where, on this machine and for exactly these shapes, it gives the bits of one trial alone:
-that is tried once per shape, number of BLAS threads and process, on random numbers, since the order of summation
-depends on these and never on values. Otherwise each trial has its own product, always of the same shape: slower, and
-the same bits.
+A product is shared only if, on this machine and for exactly these shapes, it gives the same bits as one trial alone.
+That is tested on random numbers, once per shape, number of BLAS threads and process: the order of summation depends on
+these and never on values. If the test fails, each trial has a product of its own, always of the same shape: slower,
+with the same bits.
 
-Another kernel may be at work in a few rows or columns only, those left over at the edge of its tiles, and there most
-sums still round alike (seen: 2 of 250, for 3 trials of 50 hidden units and 5 images). So small shapes are tried many
-times.
+Another kernel may process only the few rows or columns at the edge of the tiles, where most sums still round alike
+(seen: 2 of 250 differed, for 3 trials of 50 hidden units and 5 images). So small shapes are tested many times.
 """
 
 import itertools
@@ -30,18 +29,18 @@ Floats = npt.NDArray[Any]
 _BLAS = ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def filled_up(W: Floats) -> Floats:
-    """Return W (T, m, d) as (T, r, d), with rows of zeros after each trial's m: those with which trials can share.
+def padded(W: Floats) -> Floats:
+    """Return W (T, m, d) as (T, r, d), r ≥ m, with rows of zeros after each trial's m, for trials to share.
 
-    How many depends on m, the precision, the BLAS and its threads, never on T. Where none are needed it is W itself.
+    r depends on m, the precision, the BLAS and its threads, never on T. If r = m, W itself is returned.
     """
     T, m, d = W.shape
     rows = -(-m // (tile := _tile(m, W.dtype.str, _threads()))) * tile
     if rows == m:
         return W
-    filled = np.zeros((T, rows, d), W.dtype)
-    filled[:, :m] = W
-    return filled
+    result = np.zeros((T, rows, d), W.dtype)
+    result[:, :m] = W
+    return result
 
 
 def projected(W: Floats, x: Floats) -> Floats:
@@ -53,18 +52,18 @@ def projected(W: Floats, x: Floats) -> Floats:
 
 def project(W: Floats, x: Floats, S: Floats, *, add: bool) -> None:
     """Set S ← W·xᵀ, or S ← S + W·xᵀ, for every trial: shapes (T, m, d), (b, d) and (T, m, b)."""
-    _shared_or_alone(_project if not add else _project_added, W, x, S)
+    _share_if_bits_agree(_project if not add else _project_added, W, x, S)
 
 
 def descend(W: Floats, x: Floats, D: Floats) -> None:
     """Set W ← W − D·x for every trial: shapes (T, m, d), (b, d) and (T, m, b)."""
-    _shared_or_alone(_descend, W, x, D)
+    _share_if_bits_agree(_descend, W, x, D)
 
 
 _Product = Callable[[Floats, Floats, Floats], None]
 
 
-def _shared_or_alone(product: _Product, W: Floats, x: Floats, S: Floats) -> None:
+def _share_if_bits_agree(product: _Product, W: Floats, x: Floats, S: Floats) -> None:
     T, m, d = W.shape
     if _keeps_bits(product, T, m, d, len(x), W.dtype.str, _threads()):
         product(W, x, S)
@@ -74,11 +73,13 @@ def _shared_or_alone(product: _Product, W: Floats, x: Floats, S: Floats) -> None
 
 
 def _threads() -> tuple[int, ...]:
-    return tuple(library.num_threads for library in _BLAS)  # how a product is split depends on them; asked in 1-2 µs
+    return tuple(
+        library.num_threads for library in _BLAS
+    )  # they decide how a product is split; reading them takes 1-2 µs
 
 
 def _project(W: Floats, x: Floats, S: Floats, beta: float = 0.0) -> None:
-    # BLAS is column-major: the transposes of our arrays are its natural layout, so nothing is copied.
+    # BLAS is column-major: the transposes of our arrays have its layout, so nothing is copied.
     rows, out = W.reshape(-1, W.shape[-1]), S.reshape(-1, S.shape[-1])
     _gemm(W)(1.0, x.T, rows.T, beta=beta, c=out.T, trans_a=1, overwrite_c=1)
 
@@ -88,7 +89,7 @@ def _project_added(W: Floats, x: Floats, S: Floats) -> None:
 
 
 def _descend(W: Floats, x: Floats, D: Floats) -> None:
-    # β = 1: any other has the BLAS pass over all of W once more before it multiplies.
+    # With any β but 1 the BLAS would pass over all of W once more before it multiplies.
     rows, steps = W.reshape(-1, W.shape[-1]), D.reshape(-1, D.shape[-1])
     _gemm(W)(-1.0, x.T, steps.T, beta=1.0, c=rows.T, overwrite_c=1)
 
@@ -98,38 +99,38 @@ def _gemm(like: Floats) -> Any:
 
 
 _TILES = (1, 4, 8, 12, 16, 24, 32)
-"""Rows that a BLAS may sum at once."""
+"""Possible numbers of rows in a tile of a BLAS."""
 _LARGE = 600
-"""A trial with more rows fills the products by itself."""
+"""A trial with more rows than this fills the products alone: it is not padded."""
 _WIDTHS, _INPUTS, _IMAGES = (2, 3), 512, 200
-"""T, d and b that a tile is tried with, not those at hand: small products have other kernels yet."""
+"""T, d and b to test a tile with. They are fixed, because small products use other kernels again."""
 
 
 @cache
-def _tile(m: int, dtype: str, threads: tuple[int, ...]) -> int:  # noqa: ARG001 - a key
+def _tile(m: int, dtype: str, threads: tuple[int, ...]) -> int:  # noqa: ARG001 - part of the cache key
     products: tuple[_Product, ...] = (_project, _descend)
 
-    def shared(tile: int) -> bool:
+    def can_share(tile: int) -> bool:
         rows = -(-m // tile) * tile
-        tries = itertools.product(products, _WIDTHS)
-        return all(_tried(product, (T, rows, _INPUTS, _IMAGES), dtype, _LEAST_DRAWS) for product, T in tries)
+        cases = itertools.product(products, _WIDTHS)
+        return all(_passes(product, (T, rows, _INPUTS, _IMAGES), dtype, _LEAST_DRAWS) for product, T in cases)
 
-    return 1 if m > _LARGE else next(filter(shared, _TILES), 1)
+    return 1 if m > _LARGE else next(filter(can_share, _TILES), 1)
 
 
 @cache
-def _keeps_bits(product: _Product, T: int, m: int, d: int, b: int, dtype: str, threads: tuple[int, ...]) -> bool:  # noqa: ARG001 - a key
+def _keeps_bits(product: _Product, T: int, m: int, d: int, b: int, dtype: str, threads: tuple[int, ...]) -> bool:  # noqa: ARG001 - part of the cache key
     if T == 1:
         return True
-    return _tried(product, (T, m, d, b), dtype, min(_LEAST_DRAWS + _SUMS // (T * m * b), _MOST_DRAWS))
+    return _passes(product, (T, m, d, b), dtype, min(_LEAST_DRAWS + _SUMS // (T * m * b), _MOST_DRAWS))
 
 
 _LEAST_DRAWS, _MOST_DRAWS = 2, 200
 _SUMS = 100_000
-"""Sums to compare before a small shape is trusted."""
+"""Number of sums to compare before a small shape is shared."""
 
 
-def _tried(product: _Product, shape: tuple[int, int, int, int], dtype: str, draws: int) -> bool:
+def _passes(product: _Product, shape: tuple[int, int, int, int], dtype: str, draws: int) -> bool:
     rng = np.random.default_rng(0)
     return all(_same_bits(product, *_draw(rng, *shape, dtype)) for _ in range(draws))
 

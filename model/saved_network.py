@@ -1,4 +1,4 @@
-"""Trained networks to and from disk: plain arrays in one `.npz`, nothing pickled."""
+"""Trained networks, and how they are saved: plain arrays in one `.npz` file, nothing pickled."""
 
 import zipfile
 from collections.abc import Mapping
@@ -15,41 +15,41 @@ from coarsefine.model.files import atomic_file
 from coarsefine.model.network import Floats, Parameters, forward
 
 _CHUNK = 1000
-"""Images classified at once."""
+"""Number of images classified at once."""
 _DIMENSIONS = {2, 3}
-"""Of an image: rows and columns, and before them its channels."""
+"""Possible lengths of an image's shape: rows and columns, or channels, rows and columns."""
 _CHANNELS = {1, 3}
 _TYPES = {np.dtype("float32"), np.dtype("float64")}
 _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What NumPy and zipfile raise for files that are none of ours; an encrypted one is a RuntimeError."""
+"""Errors of NumPy and zipfile for other files; `RuntimeError` for an encrypted one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """S networks of one form, S ≥ 1, trained from as many seeds, and what their inputs need.
+    """S ≥ 1 networks of one shape, trained from as many seeds, with the normalisation of their inputs.
 
-    Of an image's pixels, network k gives p = softmax(W2ₖ·max(0, W1ₖ·(pixels/scale − mean) + b1ₖ) + b2ₖ). What all of
-    them give together, as an ensemble, is the mean of their p.
+    Network k maps the pixels of an image to p = softmax(W2ₖ·max(0, W1ₖ·(pixels/scale − mean) + b1ₖ) + b2ₖ). The
+    ensemble of all networks gives the mean of their p.
     """
 
     theta: Parameters
-    """W1 (S, m, d), b1 (S, m, 1), W2 (S, C, m), b2 (S, C, 1)"""
+    """W1 (S, m, d), b1 (S, m, 1), W2 (S, C, m), b2 (S, C, 1)."""
     mean: Floats
-    """(d,), of the training images"""
+    """Mean (d,) of the scaled training images."""
     scale: float
     shape: tuple[int, ...]
-    """Of one image; its product is d."""
+    """Shape of one image; its product is d."""
     classes: tuple[str, ...]
 
     @classmethod
     def of(cls, theta: Parameters, data: Dataset) -> Self:
-        """Take the trials of a stack that was trained on these images."""
+        """Return the networks of a stack that was trained on these images."""
         return cls(theta, data.mean, data.scale, data.shape, data.classes)
 
     def probabilities(self, x: Floats) -> npt.NDArray[np.float64]:
-        """Return the mean probabilities (n, C) of the classes for normalised images x (n, d): the ensemble's."""
+        """Return the ensemble's probabilities (n, C) of the classes for normalised images x (n, d)."""
         dtype, parts = self.theta.W1.dtype, []
         for start in range(0, len(x), _CHUNK):
             chunk = x[start : start + _CHUNK].astype(dtype, copy=False)
@@ -68,13 +68,13 @@ class Network:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote; raise `DataError` for any other file. Nothing in it is executed."""
+        """Read what `save` wrote; raise `DataError` for any other file. No code in the file is executed."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls._read({name: arrays[name] for name in arrays.files})
         except _UNREADABLE as error:
-            told = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise DataError(f"{path} is no trained network of Coarsefine's ({told}): train it again.") from error
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise DataError(f"{path} is no trained network of Coarsefine's ({reason}): train it again.") from error
 
     @classmethod
     def _read(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
@@ -85,7 +85,7 @@ class Network:
         return network
 
     def _check(self) -> None:
-        """Raise `ValueError` where the arrays are not those of a network."""
+        """Raise `ValueError` unless the arrays form a network."""
         if len(self.shape) not in _DIMENSIONS or min(self.shape) < 1 or self.shape[:-2] not in {(), *zip(_CHANNELS)}:
             raise ValueError(f"images of {self.shape} are neither grey nor RGB")
         S, m, d = self.theta.W1.shape

@@ -1,16 +1,16 @@
-"""The momentum step, equations (5)-(6), in place, and arranged for the memory it has to move.
+"""The momentum step, equations (5)-(6), in place, and arranged to move little memory.
 
 With v = θ_prev − θ substituted, the two equations become the heavy-ball form
 
     θ_next = (1 + ρ)·θ − ρ·θ_prev − η·∂J/∂θ,
 
-which needs two buffers and no temporaries: θ_next is built where θ_prev stood, and the two then swap names. The
-gradient of the penalty, 2λθ, joins the factor of θ. W1 is nearly all of θ; two things make its step fast:
+which needs two buffers and no temporary arrays: θ_next overwrites θ_prev, and the two buffers swap names. The gradient
+of the penalty, 2λθ, becomes part of the factor of θ. W1 is nearly all of θ, and two things make its step fast:
 
-- Each buffer stands for `scale` times what it holds. Multiplying θ_prev by −ρ then costs one number for each trial
-  instead of a pass over the weights, and the product D·x can be added in place.
-- The columns of W1 lie in blocks. A block is stepped and at once multiplied with the next mini-batch, while it is
-  still in the cache.
+- A buffer represents its numbers times `scale`. So multiplying θ_prev by −ρ changes one number for each trial instead
+  of all weights, and the product D·x can be added in place.
+- The columns of W1 lie in blocks. After its step, a block is multiplied with the next mini-batch while it is still in
+  the cache.
 """
 
 from collections.abc import Sequence
@@ -22,31 +22,31 @@ import numpy.typing as npt
 from scipy.linalg.blas import get_blas_funcs
 
 from coarsefine.model.network import Activations, Floats, Labels, Parameters, backward
-from coarsefine.model.products import descend, filled_up, project
+from coarsefine.model.products import descend, padded, project
 
 _COLUMNS = 768
-"""Width of a block: of 256 to 1,536, where 20,000 × 3,072 images trained fastest (AMD Zen 4, 1 MiB of L2 cache)."""
+"""Width of a block: of 256 to 1,536, the fastest for 20,000 × 3,072 images (AMD Zen 4, 1 MiB of L2 cache)."""
 _LEAST_SCALE = 2.0**-24
-"""A scale smaller than this is multiplied into its weights, lest they overflow: every 300 steps for ρ = 0.9."""
+"""A smaller scale is multiplied into its weights, which would overflow otherwise: every 300 steps or so for ρ = 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A mini-batch: its images (b, d) as blocks of columns (b, w), each contiguous, and its labels (b,)."""
+    """A mini-batch: images (b, d) as contiguous blocks of columns (b, w), and labels (b,)."""
 
     x: Sequence[Floats]
     y: Labels
 
     @classmethod
     def gather(cls, x: Floats, y: Labels, chosen: npt.NDArray[np.int64], dtype: npt.DTypeLike) -> Self:
-        """Take the chosen images out of x (n, d), block by block, so that each is copied once."""
+        """Copy the chosen images from x (n, d), block by block."""
         blocks = (x[chosen, at : at + _COLUMNS] for at in range(0, x.shape[1], _COLUMNS))
         return cls([block.astype(dtype, copy=False) for block in blocks], y[chosen])
 
     def mirrored(self, which: npt.NDArray[np.bool_], width: int) -> Self:
-        """Mirror some images (b,), whose rows are of so many pixels, left to right: in place."""
+        """Mirror the images marked by `which` (b,) left to right, in place; a row of pixels has this width."""
         for block in self.x:
-            rows = block.reshape(len(block), -1, width)  # a view: a block holds whole rows
+            rows = block.reshape(len(block), -1, width)  # a view, since a block contains whole rows
             rows[which] = rows[which][:, :, ::-1]
         return self
 
@@ -60,25 +60,25 @@ class Rates:
     rho: Floats
 
     @property
-    def keep(self) -> Floats:
-        """Return 1 + ρ − 2ηλ, the factor of the weights; that of the biases, which have no penalty, is 1 + ρ."""
+    def weight_factor(self) -> Floats:
+        """Return 1 + ρ − 2ηλ, the factor of the weights. Biases have no penalty: their factor is 1 + ρ."""
         return np.asarray(1 + self.rho - 2 * self.eta * self.lam)
 
 
 @dataclass(slots=True)
 class _Weights:
-    """W1 (T, m, d) of a stack: `scale` (T,) times blocks of columns (T, r, w), of whose rows the first m are W1's."""
+    """W1 (T, m, d) of a stack: `scale` (T,) times blocks of columns (T, r, w), in the first m rows of each trial."""
 
     blocks: list[Floats]
     scale: Floats
 
     @classmethod
     def of(cls, W1: Floats) -> Self:
-        blocks = [filled_up(W1[..., at : at + _COLUMNS]) for at in range(0, W1.shape[-1], _COLUMNS)]
+        blocks = [padded(W1[..., at : at + _COLUMNS]) for at in range(0, W1.shape[-1], _COLUMNS)]
         return cls([np.ascontiguousarray(block) for block in blocks], np.ones(len(W1)))
 
     def store(self, W1: Floats) -> None:
-        """Write the weights where they came from."""
+        """Write the weights to W1."""
         factor = _column(self.scale, W1)
         for at, block in zip(range(0, W1.shape[-1], _COLUMNS), self.blocks, strict=True):
             np.multiply(block[:, : W1.shape[1]], factor, out=W1[..., at : at + _COLUMNS])
@@ -103,43 +103,43 @@ class HeavyBall:
     _W1_prev: _Weights
 
     @classmethod
-    def begin(cls, theta: Parameters, previous: Parameters, rates: Rates) -> Self:
-        """Take over θ and θ_prev."""
+    def start(cls, theta: Parameters, previous: Parameters, rates: Rates) -> Self:
+        """Take over the memory of θ and θ_prev."""
         return cls(theta, previous, rates, _Weights.of(theta.W1), _Weights.of(previous.W1))
 
-    def end(self) -> tuple[Parameters, Parameters]:
-        """Give back θ and θ_prev, whole."""
+    def finish(self) -> tuple[Parameters, Parameters]:
+        """Return θ and θ_prev, with W1 up to date."""
         self._W1.store(self.theta.W1)
         self._W1_prev.store(self.previous.W1)
         return self.theta, self.previous
 
     def project(self, batch: Batch) -> Floats:
         """Return W1·xᵀ (T, r, b)."""
-        S = self._room_for(batch)
+        S = self._empty_products(batch)
         for place, (W, block) in enumerate(zip(self._W1.blocks, batch.x, strict=True)):
             project(W, block, S, add=place > 0)
         return self._scaled(S)
 
     def step(self, batch: Batch, act: Activations, following: Batch | None) -> Floats:
-        """Take one step; return W1·xᵀ of the following mini-batch as `project` does, empty if there is none.
+        """Take one step; return W1·xᵀ of the following mini-batch like `project`, or an empty array if there is none.
 
         Overwrites `act.P`.
         """
-        rho, keep = self.rates.rho, self.rates.keep
+        rho, factor = self.rates.rho, self.rates.weight_factor
         self._W1_prev.shrink(-rho)
         scale = self._W1_prev.scale
         D, G = backward(self.theta, batch.y, act, (self.rates.eta / len(batch.y)).astype(act.P.dtype))
-        _heavy_ball(self.previous.W2, self.theta.W2, rho, keep, G @ act.H.transpose(0, 2, 1))
+        _heavy_ball(self.previous.W2, self.theta.W2, rho, factor, G @ act.H.transpose(0, 2, 1))
         _heavy_ball(self.previous.b1, self.theta.b1, rho, 1 + rho, D.sum(axis=2, keepdims=True))
         _heavy_ball(self.previous.b2, self.theta.b2, rho, 1 + rho, G.sum(axis=2, keepdims=True))
         D *= _column(1 / scale, D)
-        S = self._step_and_project(batch, filled_up(D), keep * self._W1.scale / scale, following)
+        S = self._step_and_project(batch, padded(D), factor * self._W1.scale / scale, following)
         self.theta, self.previous = self.previous, self.theta
         self._W1, self._W1_prev = self._W1_prev, self._W1
         return self._scaled(S)
 
     def _step_and_project(self, batch: Batch, D: Floats, factors: Floats, following: Batch | None) -> Floats:
-        S = self._room_for(following)
+        S = self._empty_products(following)
         for place, (W_prev, W, x) in enumerate(zip(self._W1_prev.blocks, self._W1.blocks, batch.x, strict=True)):
             descend(W_prev, x, D)
             _add_scaled(W_prev, factors, W)
@@ -147,7 +147,7 @@ class HeavyBall:
                 project(W_prev, following.x[place], S, add=place > 0)
         return S
 
-    def _room_for(self, batch: Batch | None) -> Floats:
+    def _empty_products(self, batch: Batch | None) -> Floats:
         T, r, _ = self._W1.blocks[0].shape
         return np.empty((T, r, len(batch.y) if batch is not None else 0), self.theta.W1.dtype)
 
@@ -157,15 +157,15 @@ class HeavyBall:
 
 
 def _add_scaled(target: Floats, factors: Floats, source: Floats) -> None:
-    # One axpy per trial reads and writes each number once, where NumPy would make a temporary of the whole stack.
+    # One axpy per trial reads and writes each number once; NumPy would make a temporary array of the whole stack.
     axpy = get_blas_funcs("axpy", dtype=target.dtype)
     for block, factor, addend in zip(target, factors, source, strict=True):
         axpy(addend.reshape(-1), block.reshape(-1), a=factor)
 
 
-def _heavy_ball(previous: Floats, current: Floats, rho: Floats, factor: Floats, step_gradient: Floats) -> None:
+def _heavy_ball(previous: Floats, current: Floats, rho: Floats, factor: Floats, scaled_gradient: Floats) -> None:
     previous *= _column(-rho, previous)
-    previous -= step_gradient
+    previous -= scaled_gradient
     previous += _column(factor, current) * current
 
 

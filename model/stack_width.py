@@ -1,7 +1,7 @@
-"""How many trials train together: wide enough to fill the products, few enough to stay in the cache.
+"""The number of trials to train together: enough to fill the matrix products, and few enough to stay in the cache.
 
-Measured on 20,000 × 3,072 images, m = 50, batch 100, as share of one core's sgemm peak (AMD Zen 4, 32 MiB of L3 cache,
-median of 5): T = 4 0.67, 8 0.73, 12 0.76, 16 0.77, 25 0.77, 50 0.78.
+Share of one core's sgemm peak on 20,000 × 3,072 images, m = 50, batch 100 (AMD Zen 4, 32 MiB of L3 cache, median of 5):
+0.67 for T = 4, 0.73 for 8, 0.76 for 12, 0.77 for 16, 0.77 for 25, 0.78 for 50.
 """
 
 from pathlib import Path
@@ -11,17 +11,17 @@ import numpy as np
 from coarsefine.model.hyperparameters import TrainingSettings
 
 _ROWS = 600
-"""Rows T·m from which on the products are near their best."""
+"""Rows T·m above which the products are near their best speed."""
 _MOST = 64
-"""More trials than this gain nothing, even where they are small."""
+"""Largest stack: more trials gain nothing, however small they are."""
 _CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 _USUAL_CACHE = 16 * 2**20
 
 
 def fitting_width(settings: TrainingSettings, d: int) -> int:
-    """Return the number of trials to stack for images of d pixels: their two buffers of W1 take half the L3 cache.
+    """Return the number of trials whose two buffers of W1, for images of d pixels, take half the L3 cache.
 
-    Where that is too few to fill the products, as many as fill them.
+    If that is too few to fill the products, return the number that fills them.
     """
     trial = 2 * settings.hidden * d * np.dtype(settings.precision).itemsize
     least = -(-_ROWS // settings.hidden)
@@ -29,7 +29,7 @@ def fitting_width(settings: TrainingSettings, d: int) -> int:
 
 
 def last_level_cache() -> int:
-    """Return the bytes of this machine's L3 cache where it tells, else a usual size."""
+    """Return the size of this machine's L3 cache in bytes, or a usual size if it is unknown."""
     try:
         text = _CACHE.read_text("ascii").strip()
         return int(text.removesuffix("K")) * 1024

@@ -1,7 +1,7 @@
-"""The training driver: one report per epoch and trial; a diverged trial leaves the stack.
+"""Training a stack of trials: one report per epoch and trial; a diverged trial leaves the stack.
 
-Determinism: a trial's numbers depend on its hyperparameters, the settings and the data alone. Whoever shares its stack
-shares matrix products with it, never a bit (see `coarsefine.model.products`); keep BLAS to one thread.
+A trial's numbers depend on its hyperparameters, the settings and the data alone. Trials of a stack share matrix
+products, which changes no bit of them (see `coarsefine.model.products`). BLAS must use one thread.
 """
 
 import math
@@ -14,20 +14,19 @@ import numpy as np
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
 from coarsefine.model.network import Floats, Parameters, activate
-from coarsefine.model.products import filled_up, projected
-from coarsefine.model.schedule import decayed
+from coarsefine.model.products import padded, projected
 from coarsefine.model.sgd import Batch, HeavyBall, Rates
 
 _CHUNK = 250
-"""Images evaluated at once: enough to fill the products, few enough that their activations stay in cache."""
+"""Number of images evaluated at once: enough to fill the products, few enough to keep the activations in the cache."""
 _HALF = 0.5
 _BEFORE = "_prev"
-"""Marks the arrays of θ_prev in a trial's state."""
+"""Suffix of the arrays of θ_prev in a trial's state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Mean cross-entropy (without the penalty) and fraction of images classified rightly."""
+    """Mean cross-entropy without the penalty, and the fraction of images that are classified correctly."""
 
     loss: float
     accuracy: float
@@ -35,30 +34,29 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One trial after one epoch.
+    """Results of one trial in one epoch."""
 
-    `train_loss` is the mean cross-entropy of the epoch's mini-batches, each before its step: what training saw.
-    """
-
-    lane: int
-    """The trial's name in its training: its place in the sequence that was handed in, or the number it was given."""
+    number: int
+    """Number of the trial in its training."""
     epoch: int
     train_loss: float
+    """Mean cross-entropy of the epoch's mini-batches, each evaluated before its step."""
     validation: Evaluation
     diverged: bool
 
     @property
     def divergence(self) -> str:
-        """The reason in words, for a trial that diverged."""
+        """Return the reason in words, for a trial that diverged."""
         return f"diverged in epoch {self.epoch}: training loss {self.train_loss:.4g}"
 
 
 @dataclass(slots=True)
 class Training:
-    """A stack in training: its parameters, and the trials still in it, each in a lane that keeps its name."""
+    """A stack in training: the trials that are still in it, by number, and their parameters."""
 
     trials: list[Hyperparameters]
-    lanes: list[int]
+    numbers: list[int]
+    """Number of each trial; it stays the same when others leave the stack."""
     settings: TrainingSettings
     data: Dataset
     theta: Parameters
@@ -71,71 +69,71 @@ class Training:
         trials: Sequence[Hyperparameters],
         settings: TrainingSettings,
         data: Dataset,
-        lanes: Sequence[int] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> Self:
-        """Draw the initial weights of all trials; lanes are numbered from 0 where no names are given."""
+        """Draw the initial weights of all trials, which are numbered from 0 unless `numbers` are given."""
         d, C = data.train.x.shape[1], len(data.classes)
         theta = Parameters.draw([t.seed for t in trials], d, settings.hidden, C, settings.precision)
-        names = range(len(trials)) if lanes is None else lanes
-        return cls(list(trials), list(names), settings, data, theta, theta.copy())
+        numbers = range(len(trials)) if numbers is None else numbers
+        return cls(list(trials), list(numbers), settings, data, theta, theta.copy())
 
     @classmethod
     def resume(
-        cls, trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset, lanes: Sequence[int],
+        cls, trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset, numbers: Sequence[int],
         epoch: int, states: Sequence[Mapping[str, Floats]],
     ) -> Self:  # fmt: skip
-        """Go on with trials after an epoch, from what `state_of` returned of each: to the same bits.
+        """Continue trials after an epoch from the states that `state_of` returned, to the same bits.
 
         Raises `ValueError` for states of another network.
         """
-        training = cls.start(trials, settings, data, lanes)
+        training = cls.start(trials, settings, data, numbers)
         for place, state in enumerate(states):
             before = {name.removesuffix(_BEFORE): array for name, array in state.items() if name.endswith(_BEFORE)}
-            training.theta.put(place, state)
-            training.previous.put(place, before)
+            training.theta.set_trial(place, state)
+            training.previous.set_trial(place, before)
         training.epoch = epoch
         return training
 
-    def state_of(self, lane: int) -> dict[str, Floats]:
-        """Return θ and θ_prev of one trial, from which, with its hyperparameters, the rest of its training follows."""
-        place = self.lanes.index(lane)
-        before = {name + _BEFORE: array for name, array in self.previous.trial(place).items()}
-        return {**self.theta.trial(place), **before}
+    def state_of(self, number: int) -> dict[str, Floats]:
+        """Return θ and θ_prev of one trial. With its hyperparameters, they determine the rest of its training."""
+        place = self.numbers.index(number)
+        before = {name + _BEFORE: array for name, array in self.previous.trial_arrays(place).items()}
+        return {**self.theta.trial_arrays(place), **before}
 
     def run_epoch(self) -> list[Report]:
-        """Train one epoch; report on every trial that was in the stack, then let the diverged go."""
+        """Train one epoch; return a report of every trial in the stack, and drop the trials that diverged."""
         self.epoch += 1
-        # Divergence is a result, told in the report: the overflow on the way to it need not warn anyone.
+        # Divergence is a result, and stands in the report: the overflow that leads to it needs no warning.
         with np.errstate(all="ignore"):
             train_losses = self._pass_over_training_data()
             validations = evaluate(self.theta, self.data.validation)
         reports = [
-            Report(lane, self.epoch, loss, validation, not _finite(loss, validation.loss))
-            for lane, loss, validation in zip(self.lanes, train_losses, validations, strict=True)
+            Report(number, self.epoch, loss, validation, not _finite(loss, validation.loss))
+            for number, loss, validation in zip(self.numbers, train_losses, validations, strict=True)
         ]
-        self.drop([r.lane for r in reports if r.diverged])
+        self.drop([r.number for r in reports if r.diverged])
         return reports
 
-    def drop(self, lanes: Collection[int]) -> None:
-        """Take trials out of the stack; the others go on as if they had never been there."""
-        if not lanes:
+    def drop(self, numbers: Collection[int]) -> None:
+        """Remove trials from the stack; this changes no bit of the others."""
+        if not numbers:
             return
-        places = [place for place, lane in enumerate(self.lanes) if lane not in lanes]
-        self.theta, self.previous = self.theta.keep(places), self.previous.keep(places)
+        places = [place for place, number in enumerate(self.numbers) if number not in numbers]
+        self.theta, self.previous = self.theta.select(places), self.previous.select(places)
         self.trials = [self.trials[place] for place in places]
-        self.lanes = [self.lanes[place] for place in places]
+        self.numbers = [self.numbers[place] for place in places]
 
     def join(self, other: "Training") -> None:
-        """Take in the trials of another training that has come as far, under their own lanes."""
-        if other.epoch != self.epoch or set(other.lanes) & set(self.lanes):
-            raise ValueError("only trainings after the same epoch, with different lanes, can be joined")
-        self.theta, self.previous = self.theta.beside(other.theta), self.previous.beside(other.previous)
+        """Add the trials of another training after the same epoch, with their own numbers."""
+        if other.epoch != self.epoch or set(other.numbers) & set(self.numbers):
+            raise ValueError("only trainings after the same epoch, with different numbers, can be joined")
+        self.theta, self.previous = self.theta.concatenate(other.theta), self.previous.concatenate(other.previous)
         self.trials += other.trials
-        self.lanes += other.lanes
+        self.numbers += other.numbers
 
     def _pass_over_training_data(self) -> list[float]:
-        total = np.zeros(len(self.lanes))
-        ball = HeavyBall.begin(self.theta, self.previous, self._rates())
+        total = np.zeros(len(self.numbers))
+        ball = HeavyBall.start(self.theta, self.previous, self._rates())
         batches = self._batches()
         first = next(batches)
         S = ball.project(first)
@@ -146,13 +144,13 @@ class Training:
             total += act.losses.sum(axis=1, dtype=np.float64)
             S = ball.step(batch, act, following)
             batch = following
-        self.theta, self.previous = ball.end()
+        self.theta, self.previous = ball.finish()
         return [float(loss) for loss in total / len(self.data.train.y)]
 
     def _batches(self) -> Iterator[Batch]:
         part = self.data.train
         images = image_order(len(part.y), self.settings, self.epoch)
-        mirrored = image_sides(len(part.y), self.settings, self.epoch)
+        mirrored = mirrored_images(len(part.y), self.settings, self.epoch)
         for start in range(0, len(images), self.settings.batch):
             chosen = images[start : start + self.settings.batch]
             batch = Batch.gather(part.x, part.y, chosen, self.settings.precision)
@@ -160,39 +158,39 @@ class Training:
 
     def _rates(self) -> Rates:
         return Rates(
-            eta=np.array([decayed(t.eta, t.decay, self.epoch) for t in self.trials]),
+            eta=np.array([t.learning_rate(self.epoch) for t in self.trials]),
             lam=np.array([t.lam for t in self.trials]),
             rho=np.array([t.rho for t in self.trials]),
         )
 
 
 def train(trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset) -> Iterator[list[Report]]:
-    """Train a stack; yield the reports of each epoch until the last, or until every trial has diverged."""
+    """Train a stack; yield the reports of each epoch, until the last one or until every trial has diverged."""
     training = Training.start(trials, settings, data)
-    while training.lanes and training.epoch < settings.epochs:
+    while training.numbers and training.epoch < settings.epochs:
         yield training.run_epoch()
 
 
 def image_order(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the order of n images in an epoch: a function of the order's seed and the epoch alone."""
+    """Return the order of n images in an epoch: a function of `order_seed` and the epoch alone."""
     if settings.order == "fixed":
         return np.arange(n)
     return np.random.default_rng([settings.order_seed, epoch]).permutation(n)
 
 
-def image_sides(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Tell of n images which are mirrored in an epoch: each with a chance of one half, or none."""
+def mirrored_images(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which of n images are mirrored in an epoch: each with probability 1/2, or none."""
     if not settings.mirror:
         return np.zeros(n, np.bool_)
-    # A stream of its own: the order of the images is the same with and without.
+    # A random stream of its own, so that mirroring does not change the order of the images.
     return np.random.default_rng([settings.order_seed, epoch, 1]).random(n) < _HALF
 
 
 def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:
-    """Return loss and accuracy of every trial on a part of the data."""
+    """Return loss and accuracy of every trial on one part of a dataset."""
     T, n = len(theta.W1), len(part.y)
     losses, hits = np.zeros(T), np.zeros(T, np.int64)
-    W1 = filled_up(theta.W1)
+    W1 = padded(theta.W1)
     for start in range(0, n, _CHUNK):
         y = part.y[start : start + _CHUNK]
         x = part.x[start : start + _CHUNK].astype(theta.W1.dtype, copy=False)

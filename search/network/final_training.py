@@ -121,12 +121,12 @@ class FinalTraining:
         trials = [self.export.hyperparameters(seed, self.decay) for seed in self.seeds]
         settings = self.export.training_settings(self.settings.epochs)
         images = data.training_on_validation() if self.settings.on_validation else data
-        lanes = range(len(trials))
+        numbers = range(len(trials))
         if checkpoint is None:
-            return Training.start(trials, settings, images, lanes)
+            return Training.start(trials, settings, images, numbers)
         self._history = [[(a, b, c) for a, b, c in epoch] for epoch in checkpoint.history.tolist()]
         self._started -= checkpoint.seconds
-        return Training.resume(trials, settings, images, lanes, len(self._history), checkpoint.states)
+        return Training.resume(trials, settings, images, numbers, len(self._history), checkpoint.states)
 
     def _train(self, folder: TrainingFolder, training: Training, reproduction: Reproduction) -> None:
         while training.epoch < self.settings.epochs:
@@ -145,13 +145,13 @@ class FinalTraining:
         for report in reports:
             if report.diverged:
                 raise NothingCompleted(
-                    f"The final training of seed {self.seeds[report.lane]} {report.divergence}. Train with fewer "
+                    f"The final training of seed {self.seeds[report.number]} {report.divergence}. Train with fewer "
                     "epochs or another decay, or search again with a lower upper bound of eta, under another name."
                 )
 
     def _save(self, folder: TrainingFolder, training: Training, reproduction: Reproduction) -> None:
         started = time.monotonic()
-        states = [training.state_of(lane) for lane in training.lanes]
+        states = [training.state_of(number) for number in training.numbers]
         history: History = np.array(self._history)
         folder.write_checkpoint(self._inputs, Checkpoint(reproduction, self._seconds, history, states))
         self._saved = time.monotonic()

@@ -70,7 +70,7 @@ def _train_again(export: Export, data: Dataset, stop: Callable[[], bool]) -> lis
     trial, settings = export.hyperparameters(export.trial.seed), export.training_settings(export.settings.epochs)
     training = Training.start([trial], settings, data)
     values: list[float] = []
-    while training.epoch < len(export.trial.values) and training.lanes:
+    while training.epoch < len(export.trial.values) and training.numbers:
         values += [report.validation.accuracy for report in training.run_epoch()]
         if stop():
             raise Interrupted("Stopped while the exported trial was trained again.")

@@ -56,7 +56,7 @@ def train_with_each_rho(
     with threadpool_limits(1):
         for reports in train(trials, settings, data):
             for report in reports:
-                histories[report.lane].append(report)
+                histories[report.number].append(report)
             on_epoch(reports[0].epoch)
     return [Curve(trial.rho, tuple(history)) for trial, history in zip(trials, histories, strict=True)]
 

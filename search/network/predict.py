@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from coarsefine.model import Network
 from coarsefine.model.errors import DataError
-from coarsefine.model.image_files import read_pictures
+from coarsefine.model.image_files import read_image_files
 from coarsefine.search.network.export import read_export
 from coarsefine.search.network.training_folder import EXPORT, MODEL, RESULT
 from coarsefine.search.training.images import load_images
@@ -62,7 +62,7 @@ def load_model(model: Path) -> Network:
 def predict_files(model: Path, images: Sequence[Path]) -> Prediction:
     """Classify image files. Raises `DataError` for an image that does not fit the network."""
     network = load_model(model)
-    x = read_pictures(images, network)
+    x = read_image_files(images, network)
     return Prediction(network.classes, tuple(map(str, images)), network.probabilities(x))
 
 

@@ -89,13 +89,13 @@ class NetworkStack:
     @property
     def numbers(self) -> list[int]:
         """Return the numbers of the slots still in training."""
-        return self.training.lanes
+        return self.training.numbers
 
     def run_epoch(self) -> list[EpochReport]:
         """Train one epoch."""
         return [
             EpochReport(
-                number=report.lane,
+                number=report.number,
                 value=report.validation.accuracy,
                 train_loss=report.train_loss,
                 validation_loss=report.validation.loss,

@@ -79,11 +79,11 @@ from coarsefine.model import products
 
 rng = np.random.default_rng(0)
 W, x = rng.standard_normal((5, 50, 768), np.float32), rng.standard_normal((100, 768), np.float32)
-filled = products.filled_up(W)
+filled = products.padded(W)
 products.projected(filled, x)
 with patch.object(products, "_gemm", wraps=products._gemm) as gemm:
     S = products.projected(filled, x)[:, :50]
-alone = np.concatenate([products.projected(products.filled_up(W[k : k + 1]), x)[:, :50] for k in range(5)])
+alone = np.concatenate([products.projected(products.padded(W[k : k + 1]), x)[:, :50] for k in range(5)])
 print(gemm.call_count, np.array_equal(S, alone), np.array_equal(filled[:, :50], W), filled[:, 50:].any())
 np.testing.assert_allclose(S, W @ x.T, rtol=1e-4, atol=1e-3)
 """

@@ -8,7 +8,7 @@ from coarsefine.model import Evaluation, Hyperparameters, Training, TrainingSett
 from coarsefine.model.datasets import load_digits
 from coarsefine.model.network import Parameters
 from coarsefine.model.sgd import Batch
-from coarsefine.model.training import image_order, image_sides
+from coarsefine.model.training import image_order, mirrored_images
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def train_oracle(trial, settings, data):
     for epoch in range(1, settings.epochs + 1):
         order = image_order(len(data.train.y), settings, epoch)
         images = data.train.x.copy()
-        for image in np.flatnonzero(image_sides(len(images), settings, epoch)):
+        for image in np.flatnonzero(mirrored_images(len(images), settings, epoch)):
             images[image] = np.fliplr(images[image].reshape(data.shape)).ravel()
         losses = []
         for first in range(0, len(order), settings.batch):
@@ -81,7 +81,7 @@ def test_momentum_follows_equations_5_and_6(digits, rho):
 
 
 def bits(training, lane):
-    place = training.lanes.index(lane)
+    place = training.numbers.index(lane)
     return b"".join(tensor[place].tobytes() for tensor in training.theta.arrays())
 
 
@@ -123,9 +123,9 @@ def test_neighbour_that_diverges_changes_no_bit(digits):
     mixed, reports = trained([good[0], bad, *good[1:]], settings, digits)
     clean, _ = trained(good, settings, digits)
     (failure,) = [report for epoch in reports for report in epoch if report.diverged]
-    assert failure.lane == 1
+    assert failure.number == 1
     assert failure.divergence.startswith(f"diverged in epoch {failure.epoch}: training loss")
-    assert mixed.lanes == [0, 2, 3]
+    assert mixed.numbers == [0, 2, 3]
     for ours, others in zip([0, 2, 3], range(3), strict=True):
         assert bits(mixed, ours) == bits(clean, others)
 
@@ -162,11 +162,11 @@ def test_images_of_three_colours_in_several_blocks_are_mirrored():
 def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
     """Which images are mirrored depends on seed and epoch alone, and does not move their order; without, none is."""
     mirror = TrainingSettings(order_seed=3, mirror=True)
-    first, second = image_sides(1000, mirror, 1), image_sides(1000, mirror, 2)
+    first, second = mirrored_images(1000, mirror, 1), mirrored_images(1000, mirror, 2)
     assert 400 < first.sum() < 600
     assert 400 < (first != second).sum() < 600
-    assert np.array_equal(first, image_sides(1000, TrainingSettings(order_seed=3, mirror=True), 1))
-    assert not image_sides(1000, TrainingSettings(order_seed=3), 1).any()
+    assert np.array_equal(first, mirrored_images(1000, TrainingSettings(order_seed=3, mirror=True), 1))
+    assert not mirrored_images(1000, TrainingSettings(order_seed=3), 1).any()
     assert np.array_equal(image_order(1000, mirror, 1), image_order(1000, TrainingSettings(order_seed=3), 1))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from coarsefine.model import Network
 from coarsefine.model.datasets import load_digits
 from coarsefine.model.errors import DataError
-from coarsefine.model.image_files import read_pictures
+from coarsefine.model.image_files import read_image_files
 from coarsefine.model.network import Parameters
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
@@ -90,11 +90,11 @@ def test_colour_images_are_taken_channel_by_channel(tmp_path):
     network = Network(theta, np.full(d, 0.5, np.float32), 255.0, shape, tuple("abcdefghij"))
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "one.png")
-    found = read_pictures([tmp_path / "one.png"], network)[0]
+    found = read_image_files([tmp_path / "one.png"], network)[0]
     np.testing.assert_allclose(found, pixels.transpose(2, 0, 1).reshape(-1) / 255 - 0.5, atol=1e-6)
     Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
     with pytest.raises(DataError, match="8-bit RGB"):
-        read_pictures([tmp_path / "grey.png"], network)
+        read_image_files([tmp_path / "grey.png"], network)
 
 
 @pytest.mark.parametrize("arguments", [(), ("0.png", "--split", "test")])
