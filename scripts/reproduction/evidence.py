@@ -11,7 +11,8 @@ from coarsefine import Campaign
 from coarsefine.model import Evaluation, Hyperparameters, Training, evaluate
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.hyperparameters import Order
-from coarsefine.search.network.recorded_checks import Subject, check_gradients, study_momentum
+from coarsefine.search.network.momentum import study_momentum
+from coarsefine.search.network.recorded_checks import check_gradients
 from coarsefine.search.report.published_values import PublishedValues, published_values_for
 from coarsefine.search.training.images import load_images
 from reproduction.plan import ETA, Plan
@@ -78,16 +79,15 @@ def images_of(plan: Plan) -> Dataset:
 
 def check(plan: Plan, seed: int) -> dict[str, Any]:
     """Compare analytic and numerical gradients."""
-    subject, sample = Subject(plan.data, plan.model), _QUICK_SAMPLE if plan.quick else _SAMPLE
+    sample = _QUICK_SAMPLE if plan.quick else _SAMPLE
     with threadpool_limits(1):
-        return check_gradients(subject, images_of(plan), images=_IMAGES, sample=sample, seed=seed)
+        return check_gradients(plan.model, images_of(plan), images=_IMAGES, sample=sample, seed=seed)
 
 
 def momentum(plan: Plan, seed: int) -> dict[str, Any]:
     """Train with each ρ."""
-    subject, epochs = Subject(plan.data, plan.model), plan.epochs(the_report().momentum["epochs"])
-    _, outcome = study_momentum(subject, images_of(plan), eta=ETA, epochs=epochs, seed=seed, on_epoch=lambda _: None)
-    return outcome
+    epochs = plan.epochs(the_report().momentum["epochs"])
+    return study_momentum(plan.model, images_of(plan), eta=ETA, epochs=epochs, seed=seed, on_epoch=lambda _: None)
 
 
 def settings(plan: Plan, seed: int, variation: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Each figure is made from the studies alone. `themed` sets its colours for a light or dark page.
 """
 
-from coarsefine.search.charts.axes import axes_of, title_of
+from coarsefine.search.charts.axes import Axis, axes_of
 from coarsefine.search.charts.curves import (
     best_so_far,
     curves,
@@ -18,6 +18,7 @@ from coarsefine.search.charts.trial_map import map_of_trials
 
 __all__ = [
     "STAGE_COLOURS",
+    "Axis",
     "Theme",
     "axes_of",
     "best_so_far",
@@ -27,7 +28,6 @@ __all__ = [
     "shares",
     "themed",
     "timeline",
-    "title_of",
     "training_spans",
     "value_curves",
 ]

@@ -91,8 +91,3 @@ def axes_of(studies: Sequence[Study]) -> list[str]:
     if not names:
         return [NUMBER, VALUE]
     return names if len(names) > 1 else [*names, VALUE]
-
-
-def title_of(name: str, studies: Sequence[Study]) -> str:
-    """Return the title of an axis of the map."""
-    return Axis(name, studies).title

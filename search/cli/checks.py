@@ -45,7 +45,7 @@ def gradcheck(
     from coarsefine.search.terminal.console import print_rows
 
     subject = Subject.find(dataset, campaign, storage)
-    check = check_gradients(subject, subject.load_images(data, say), images=images, sample=sample, seed=seed)
+    check = check_gradients(subject.model, subject.load_images(data, say), images=images, sample=sample, seed=seed)
     _report_recorded(subject.record(GRADIENT_CHECK, check))
     errors = {tensor["tensor"]: tensor["relative_error"] for tensor in check["tensors"]}
     if as_json:
@@ -70,17 +70,15 @@ def momentum(
     as_json: Json = False,
 ) -> None:
     """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
-    from coarsefine.search.network.momentum import write_figure
-    from coarsefine.search.network.recorded_checks import MOMENTUM, Subject, study_momentum
+    from coarsefine.search.network.momentum import study_momentum, write_figure
+    from coarsefine.search.network.recorded_checks import MOMENTUM, Subject
     from coarsefine.search.terminal.console import print_line, print_rows
 
     subject = Subject.find(dataset, campaign, storage)
     loaded = subject.load_images(data, say)
-    curves, study = study_momentum(
-        subject, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=_print_every(20, epochs)
-    )
+    study = study_momentum(subject.model, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=_print_every(20, epochs))
     _report_recorded(subject.record(MOMENTUM, study))
-    write_figure(curves, f"Momentum on {loaded.name}: η = {eta:g}, λ = 0, decay {study['decay']:g}", figure)
+    write_figure(study, figure)
     if as_json:
         print_json({"dataset": study["dataset"], "eta": eta, "figure": str(figure), "curves": study["curves"]})
         return

@@ -14,7 +14,6 @@ from coarsefine.model import gradcheck
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.search.campaign.schema import Data, Model
 from coarsefine.search.errors import UsageError
-from coarsefine.search.network import momentum
 from coarsefine.search.results.status import read_studies
 from coarsefine.search.results.study import Study, campaign_of
 from coarsefine.search.storage.location import Location, locate
@@ -77,26 +76,13 @@ class Subject:
         return self.study.name
 
 
-def check_gradients(subject: Subject, data: Dataset, *, images: int, sample: int, seed: int) -> dict[str, Any]:
+def check_gradients(model: Model, data: Dataset, *, images: int, sample: int, seed: int) -> dict[str, Any]:
     """Check the network's gradients on the first training images, and return the JSON form.
 
     A tensor's relative error is None if every sampled coordinate lay at a kink.
     """
     part = Part(data.train.x[:images], data.train.y[:images])
-    hidden = subject.model.hidden
-    checks = gradcheck.check_gradients(part, len(data.classes), hidden, lam=_LAMBDA, sample=sample, seed=seed)
+    checks = gradcheck.check_gradients(part, len(data.classes), model.hidden, lam=_LAMBDA, sample=sample, seed=seed)
     tensors = [{**asdict(c), "relative_error": c.relative_error if c.checked else None} for c in checks]
-    chosen = {"dataset": data.name, "images": len(part.y), "hidden": hidden, "lambda": _LAMBDA, "seed": seed}
+    chosen = {"dataset": data.name, "images": len(part.y), "hidden": model.hidden, "lambda": _LAMBDA, "seed": seed}
     return {**chosen, "sample": sample, "tensors": tensors}
-
-
-def study_momentum(
-    subject: Subject, data: Dataset, *, eta: float, epochs: int, seed: int, on_epoch: Callable[[int], None]
-) -> tuple[list[momentum.Curve], dict[str, Any]]:
-    """Train the network with each ρ, and return the curves and the JSON form of the study."""
-    model = subject.model
-    settings = model.training_settings(epochs, seed)
-    curves = momentum.train_with_each_rho(data, settings, eta=eta, decay=model.decay, seed=seed, on_epoch=on_epoch)
-    chosen = {"dataset": data.name, "hidden": model.hidden, "batch": model.batch, "decay": model.decay}
-    drawn = {"eta": eta, "lambda": 0.0, "epochs": epochs, "seed": seed}
-    return curves, {**chosen, **drawn, "curves": [curve.as_dict() for curve in curves]}

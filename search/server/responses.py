@@ -43,7 +43,7 @@ def campaign(snapshot: Snapshot) -> schemas.Campaign:
         objective=plan.objective,
         data=attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}",
         searched=tuple(schemas.Searched(name, labels.symbol(name)) for name in studies[0].space),
-        axes=tuple(schemas.Axis(name, charts.title_of(name, studies)) for name in charts.axes_of(studies)),
+        axes=tuple(schemas.Axis(name, charts.Axis(name, studies).title) for name in charts.axes_of(studies)),
         validation_images=images.validation if images else None,
         problems=snapshot.problems,
         revision=snapshot.revision,
