@@ -17,7 +17,7 @@ _PAGES = Path(__file__).parent / "pages"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _CACHE_A_DAY = {"Cache-Control": "public, max-age=86400"}
 _REVALIDATE = {"Cache-Control": "no-cache"}
-_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _ASSETS = {path.name: path for path in _PAGES.iterdir() if path.suffix in _MEDIA_TYPES}
 _MAX_FORM_BYTES = 4096
 _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")

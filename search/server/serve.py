@@ -154,7 +154,7 @@ def _greeting(options: ServeOptions, port: int, made_token: str | None) -> list[
     host = socket.gethostname() if options.host in _ALL_ADDRESSES else options.host
     name = f"[{host}]" if ":" in host else host
     access = "Notes can be written and studies deleted." if options.allow_write else "The server is read-only."
-    lines = [f"Campaigns: http://{name}:{port}/", f"{access} Press Ctrl-C to stop it."]
+    lines = [f"Campaigns: http://{name}:{port}/", f"{access} Press Ctrl-C to stop."]
     if made_token is not None:
         lines.insert(1, f"Token: {made_token} (made for this start; give your own by --token-file or {VARIABLE})")
     return lines

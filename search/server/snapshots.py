@@ -122,6 +122,7 @@ class SnapshotReader:
         trials = self._storage.reader.read(study_id)
         before = self._slots.get(study_id)
         if before is None or before.trials is not trials:
+            # Trials that have not changed are the same objects, and need no second check.
             checked = {id(slot) for slot in before.valid} if before else set()
             slots = [t for t in trials if id(t) in checked or is_slot(t)]
             valid = tuple(slot for slot in slots if id(slot) in checked or is_valid(slot, space))

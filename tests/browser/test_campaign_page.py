@@ -48,10 +48,12 @@ def test_a_campaign_is_drawn(visit, folder):
     stages = status["stages"]
     assert page.evaluate(POINTS) == sum(stage["trials"] for stage in stages)
     assert stages[0]["diverged"] > 0
+    boxes = page.evaluate("() => document.querySelector('#map').data.map((trace) => [trace.name, trace.line?.color])")
     for stage in stages:
         card = page.locator(".stage").filter(has=page.get_by_role("heading", name=stage["name"], exact=True))
         expect(card).to_contain_text(f"{stage['completed']} completed")
         expect(card).to_contain_text(f"of {stage['trials']} trials")
+        assert [f"ranges of {stage['name']}", card.evaluate("card => card.style.getPropertyValue('--colour')")] in boxes
     expect(page.locator("#state")).to_have_text("done")
     expect(page.locator("#facts")).to_contain_text(f"{100 * status['final']['test_accuracy']:.2f}")
     assert page.evaluate(CURVES) == sum(len(stage["best"]) for stage in stages)

@@ -10,7 +10,7 @@ const PAGE_SIZE = 20;
  * `onSelect()` is called when the selection changes; until the user ticks a trial, the best of each stage are selected.
  * `onPage(promise)` is called when another page is requested. The returned object has `refresh()`,
  * `setStages(stages, searched)`, `toggle(study, number)`, `selected()`, which returns [study, number] pairs, and
- * `isDefault()`, which tells whether the user has selected nothing.
+ * `isDefault()`, which is true until the user selects a trial.
  */
 export function trialTable(api, onSelect, onPage) {
   const elements = Object.fromEntries(["stage", "order", "reset", "page-range", "previous", "next", "trials", "no-trials"]
