@@ -8,8 +8,6 @@ import tomllib
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from hypothesis import given
-from hypothesis import strategies as st
 from processes import finish, kill_again_and_again
 from serving import serving
 from stored import table
@@ -25,7 +23,6 @@ from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import NetworkObjective
-from coarsefine.search.training.scheduler import SlotGroups
 
 
 @pytest.fixture(scope="module")
@@ -131,29 +128,6 @@ def test_terminal_tells_every_setting(calm, cli, monkeypatch):
         assert " trial   η" in out
         assert "λ" not in out
         assert all(len(line) == len(line.rstrip("…")) for line in out.splitlines())
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=100), st.integers(1, 16), st.integers(1, 8))
-def test_kinds_share_a_stage_out(kinds, widest, workers):
-    """Who takes the first free slot takes its like, no more than fit; all slots are taken, each once."""
-    slots = [Slot(number, Point.of({"kind": kind}), number) for number, kind in enumerate(kinds)]
-    found = SlotGroups.of(slots, lambda slot: slot.point["kind"], lambda _: widest, workers)
-    left = set(range(len(slots)))
-    while left:
-        first = min(left)
-        taken = [number for number in found.companions(first) if number in left][: found.largest_share]
-        assert taken[0] == first
-        assert len(taken) <= widest
-        assert {kinds[number] for number in taken} == {kinds[first]}
-        left -= set(taken)
-
-
-def test_even_shares():
-    """Fifty slots of one kind are shared as tens by two workers; of two kinds, each worker takes one whole."""
-    slots = [Slot(number, Point.of({"kind": number % 2}), number) for number in range(50)]
-    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 2).largest_share == 9
-    assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 1).largest_share == 10
-    assert SlotGroups.of(slots, lambda slot: slot.point["kind"], lambda _: 25, 2).largest_share == 25
 
 
 def test_report_tells_every_setting(calm):
