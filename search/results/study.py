@@ -228,8 +228,8 @@ def remedy(studies: Iterable[Study]) -> str:
     ended = [trial for study in studies if "objective" in study.attrs for trial in study.trials]
     reasons = [t.user_attrs["reason"] for t in sorted(ended, key=_ended) if t.user_attrs.get("reason")]
     if reasons:
-        return f"The last one: {reasons[-1]}. Mend the objective, and start under another name."
-    return "Lower the upper bound of eta, and start under another name."
+        return f"The last one: {reasons[-1]}. Fix the objective, then start the campaign under another name."
+    return "Lower the upper bound of eta, then start the campaign under another name."
 
 
 def _ended(trial: FrozenTrial) -> float:
