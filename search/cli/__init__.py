@@ -8,6 +8,7 @@ import os
 import sys
 from typing import NoReturn
 
+from coarsefine.model.errors import ModelError
 from coarsefine.search.cli import campaigns, checks, models, pages  # in the order of the help page
 from coarsefine.search.cli.options import app
 from coarsefine.search.cli.output import say
@@ -25,7 +26,7 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()
-    except SearchError as error:
+    except (SearchError, ModelError) as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -36,12 +37,6 @@ def main() -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"The output cannot be written: {error.strerror}.", 5)
-    except Exception as error:
-        from coarsefine.model.errors import ModelError  # here, since it loads NumPy
-
-        if not isinstance(error, ModelError):
-            raise
-        _fail(str(error), error.exit_code)
 
 
 def _fail(sentence: str, exit_code: int) -> NoReturn:

@@ -9,22 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coarsefine.search.cli.options import (
-    CampaignName,
-    Data,
-    Json,
-    Storage,
-    Verbosity,
-    app,
-)
-from coarsefine.search.cli.output import (
-    print_json,
-    program,
-    read,
-    same_command,
-    say,
-    storage_option,
-)
+from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, Verbosity, app
+from coarsefine.search.cli.output import print_json, program, read, same_command, say, storage_option
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -72,8 +58,8 @@ def run(
         if as_json and storage_exists(location):
             with suppress(UsageError):  # the campaign may not be in the storage yet
                 print_json(read(storage, wanted.name).as_dict())
-        message = f"Interrupted; every finished trial is kept. To resume: {same_command(storage)}"
-        raise Interrupted(message) from error
+        sentence = f"Interrupted; every finished trial is kept. To resume: {same_command(storage)}"
+        raise Interrupted(sentence) from error
     if as_json:
         print_json(status.as_dict())
         return
@@ -128,17 +114,13 @@ def status(campaign: CampaignName = None, storage: Storage = "studies.db", as_js
 @app.command(epilog="Examples: `coarsefine best digits` · `coarsefine best paper --json`")
 def best(campaign: CampaignName = None, storage: Storage = "studies.db", as_json: Json = False) -> None:
     """Show the best trials of each stage, and the winner."""
-    from coarsefine.search.terminal import status_tables
+    from coarsefine.search.terminal.status_tables import print_best
 
     found = read(storage, campaign)
     if as_json:
         print_json(found.best().as_dict())
         return
-    for stage in found.stages:
-        status_tables.print_stage(stage, found.metric)
-    if found.verdict:
-        status_tables.print_finalists(found.verdict, found.metric)
-    status_tables.print_winner(found)
+    print_best(found)
 
 
 @app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
@@ -168,9 +150,8 @@ def presets(
 def _observe(storage: str, stop: Callable[[], bool], verbose: bool | None) -> "AbstractContextManager[Observer]":
     from coarsefine.search.terminal.live_view import observe_run
 
-    return observe_run(
-        f"coarsefine serve{storage_option(storage)}", stop, quiet=verbose is False, verbose=bool(verbose)
-    )
+    hint = f"coarsefine serve{storage_option(storage)}"
+    return observe_run(hint, stop, quiet=verbose is False, verbose=verbose is True)
 
 
 def _cores() -> int:

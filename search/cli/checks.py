@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coarsefine.search.cli.options import (
-    Data,
-    Dataset,
-    Json,
-    RecordWith,
-    Storage,
-    app,
-)
+from coarsefine.search.cli.options import Data, Dataset, Json, RecordWith, Storage, app
 from coarsefine.search.cli.output import print_json, say
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import os
 import platform
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from coarsefine.search.training import checkpoints
 from coarsefine.search.training.images import VARIABLE, read_images
 
 _ENOUGH_BYTES = 200 * 2**20
+_WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,7 @@ class Finding:
 def examine(storage: Location, data: Path | None) -> list[Finding]:
     """Check everything that a search relies on; create and change nothing."""
     return [
-        Finding(
-            "python",
-            "ok",
-            f"{platform.python_version()}, {_versions('coarsefine', 'numpy', 'scipy', 'optuna')}",
-        ),
+        _versions("coarsefine", "numpy", "scipy", "optuna"),
         _processor(),
         *(_file_findings(storage.file) if storage.kind == "sqlite" else [_server(storage)]),
         _space(storage.folder),
@@ -59,8 +57,9 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
     ]
 
 
-def _versions(*names: str) -> str:
-    return ", ".join(f"{name} {version(name)}" for name in names)
+def _versions(*names: str) -> Finding:
+    installed = [f"{name} {version(name)}" for name in names]
+    return Finding("python", "ok", ", ".join([platform.python_version(), *installed]))
 
 
 def _processor() -> Finding:
@@ -88,9 +87,9 @@ def _sqlite() -> Finding:
 def _space(folder: Path) -> Finding:
     free = shutil.disk_usage(_existing(folder)).free
     found = f"{free / 2**30:.1f} GiB free in {folder}"
-    return (
-        Finding("disk", "ok", found) if free >= _ENOUGH_BYTES else Finding("disk", "unfit", f"{found}: make room.", 5)
-    )
+    if free < _ENOUGH_BYTES:
+        return Finding("disk", "unfit", f"{found}: make room.", 5)
+    return Finding("disk", "ok", found)
 
 
 def _existing(folder: Path) -> Path:
@@ -100,11 +99,8 @@ def _existing(folder: Path) -> Path:
 def _campaigns(location: Location) -> str:
     if not storage_exists(location):
         return f"{location} holds no studies yet; the first run makes them"
-    storage = open_storage(location)
-    try:
+    with closing(open_storage(location)) as storage:
         return f"{location} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
-    finally:
-        storage.close()
 
 
 def _cifar10(data: Path | None) -> Finding:
@@ -122,9 +118,6 @@ def _cache(folder: Path) -> Finding:
     if not os.access(folder if folder.exists() else _existing(folder), os.W_OK | os.X_OK):
         return Finding("cache", "note", f"{found}, and cannot be written; {_WITHOUT_CACHE}")
     return Finding("cache", "ok", found)
-
-
-_WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
 
 
 def _contents(folder: Path) -> str:
@@ -145,5 +138,4 @@ def _attempt(check: str, find: Callable[[], str]) -> Finding:
 
 def worst(findings: list[Finding]) -> int:
     """Return the exit code of the first finding that is unfit, or 0."""
-    codes: Iterator[int] = (finding.exit_code for finding in findings if finding.verdict == "unfit")
-    return next(codes, 0)
+    return next((finding.exit_code for finding in findings if finding.verdict == "unfit"), 0)

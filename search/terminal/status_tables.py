@@ -9,7 +9,7 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.winner import Finalist, Verdict
 from coarsefine.search.results.final_result import FinalResult
-from coarsefine.search.results.status import StageStatus, Status, Trial
+from coarsefine.search.results.status import StageStatus, Status, Trial, Winner
 from coarsefine.search.terminal.console import out, percent, print_line, print_rows, print_table
 
 _COUNTED = ("completed", "pruned", "diverged", "failed", "running", "waiting")
@@ -17,19 +17,24 @@ _COUNTED = ("completed", "pruned", "diverged", "failed", "running", "waiting")
 
 def print_status(status: Status) -> None:
     """Print the stages with their best trials, the finalists, the winner and the final trainings."""
-    for stage in status.stages:
-        print_stage(stage, status.metric)
-    if status.verdict:
-        print_finalists(status.verdict, status.metric)
-    print_winner(status)
+    print_best(status)
     for final in (status.final, *status.trainings):
         if final is not None:
             print_final(final)
     print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)")
 
 
-def print_stage(stage: StageStatus, metric: Metric) -> None:
-    """Print one stage's counts and ranges, and its best trials."""
+def print_best(status: Status) -> None:
+    """Print the best trials of each stage, the finalists and the winner."""
+    for stage in status.stages:
+        _print_stage(stage, status.metric)
+    if status.verdict:
+        _print_finalists(status.verdict, status.metric)
+    if status.winner:
+        _print_winner(status, status.winner)
+
+
+def _print_stage(stage: StageStatus, metric: Metric) -> None:
     out.print(f"[bold]{stage.study}[/bold]: {_counts(stage)}; {ranges(stage)}")
     if stage.best:
         _print_trials(stage.best, metric)
@@ -45,7 +50,7 @@ def ranges(stage: StageStatus) -> str:
     return f"{labels.space_text(stage.space)}{beyond}"
 
 
-def print_finalists(verdict: Verdict, metric: Metric) -> None:
+def _print_finalists(verdict: Verdict, metric: Metric) -> None:
     """Print each finalist's mean over the seeds with its interval, and how far it is behind the leader."""
     names = map(labels.symbol, verdict.finalists[0].point)
     columns = ("finalist", *names, "search", "mean", "behind", "best")
@@ -61,16 +66,13 @@ def print_finalists(verdict: Verdict, metric: Metric) -> None:
     out.print()
 
 
-def print_winner(status: Status) -> None:
-    """Print the winner, and how far its value can be trusted."""
-    if status.winner is None:
-        return
-    trial, metric = status.winner, status.metric
-    out.print(f"[bold]Winner[/bold]: trial {trial.number} of {status.winner.study}, "
-              f"{labels.point_text(trial.point)}, {metric.name} {metric.text(trial.value)}")  # fmt: skip
+def _print_winner(status: Status, winner: Winner) -> None:
+    metric = status.metric
+    out.print(f"[bold]Winner[/bold]: trial {winner.number} of {winner.study}, "
+              f"{labels.point_text(winner.point)}, {metric.name} {metric.text(winner.value)}")  # fmt: skip
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""
-        out.print(f"  the highest of {status.winner.chosen_from} values, and therefore optimistic{unlike}")
+        out.print(f"  the highest of {winner.chosen_from} values, and therefore optimistic{unlike}")
         return
     out.print(f"  {status.verdict.summary}")
     if (optimism := status.verdict.optimism) is not None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 HEAVY = (
-    "coarsefine.model",
+    "coarsefine.model.network",
     "coarsefine.search.campaign",
     "fastapi",
     "numpy",
