@@ -7,25 +7,26 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "layout.md").read_text("utf-8")
-ROWS = re.findall(r"^\| `((?:search|model)/.*?)` \| .* \| (.*) \|$", PAGE, re.MULTILINE)
+ROWS = dict(re.findall(r"^\| `((?:search|model)/.*?)` \| .* \| (.*) \|$", PAGE, re.MULTILINE))
 ANSWERS = re.findall(r"^\| .* \| \[`(.*\.py)`\]\(.*\) \| `(?:\w+\.)?(\w+)`.*\|$", PAGE, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("folder", "cell"), ROWS)
-def test_page_names_each_module_of_a_package(folder, cell):
-    """Each package's row lists its modules and subpackages, and nothing else."""
-    paths = [path for path in (ROOT / folder).rglob("*.py") if path.stem != "__init__"]
-    named = {folder for folder, _ in ROWS}
-    own = [
-        path for path in paths if not any(f"{path.parent.relative_to(ROOT)}/" == other for other in named - {folder})
-    ]
-    assert set(re.findall(r"`(\w+)`", cell)) == {path.stem for path in own}
+def row_of(path):
+    """Return the innermost folder above a module that has a row."""
+    return next(name for parent in path.relative_to(ROOT).parents if (name := f"{parent}/") in ROWS)
+
+
+@pytest.mark.parametrize("folder", ROWS)
+def test_page_names_each_module_of_a_package(folder):
+    """Each package's row lists its modules and those of its subpackages, and nothing else."""
+    paths = [path for path in (ROOT / folder).rglob("*.py") if path.stem != "__init__" and row_of(path) == folder]
+    assert set(re.findall(r"`(\w+)`", ROWS[folder])) == {path.stem for path in paths}
 
 
 def test_page_names_each_package():
     """Each folder with modules has a row, or is a part of one that has."""
     packages = {path.parent.relative_to(ROOT) for top in ("search", "model") for path in (ROOT / top).rglob("*.py")}
-    named = {Path(folder) for folder, _ in ROWS}
+    named = set(map(Path, ROWS))
     assert all({package, package.parent} & named for package in packages)
 
 
