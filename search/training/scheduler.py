@@ -97,7 +97,7 @@ class Scheduler:
         return self._join(self.started, min(self.started, key=lambda stack: stack.epoch))
 
     def next_survivors(self, *, only_full: bool) -> Stack | None:
-        """Return the largest group of survivors as one stack; None if there is none, or no full one for `only_full`."""
+        """Return the largest group of survivors as one stack, or None; with `only_full`, only if it fills a stack."""
         group = self._largest_group()
         if not group or (only_full and _size(group) < self._limit(group[0])):
             return None

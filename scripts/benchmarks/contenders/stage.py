@@ -60,7 +60,7 @@ class StagesOver(Exception):  # noqa: N818 - it is how a measured campaign is me
     """Raised when all stages have ended: the final training is not timed."""
 
 
-class Ear(coarsefine.Observer):
+class StageTimer(coarsefine.Observer):
     """Records when the last stage was opened and its epochs were recorded; ends the run before its final training."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
@@ -107,15 +107,15 @@ class Stage:
     def round(self, campaign: str, storage: str) -> dict[str, Any]:
         """Run a campaign file; return the seconds of its last stage, and how many of them were not training."""
         stopwatch = Stopwatch()
-        ear = Ear(stopwatch)
+        timer = StageTimer(stopwatch)
         with stopwatch.watching(), suppress(StagesOver):
-            run_alone(campaign, storage, self._data, ear)
+            run_alone(campaign, storage, self._data, timer)
         return {
-            "opening": ear.opening,
-            "seconds": ear.seconds,
-            "training": ear.training,
-            "units": ear.trial_epochs,
-            "trials": ear.trials,
+            "opening": timer.opening,
+            "seconds": timer.seconds,
+            "training": timer.training,
+            "units": timer.trial_epochs,
+            "trials": timer.trials,
         }
 
 

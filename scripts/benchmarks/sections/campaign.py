@@ -56,7 +56,9 @@ def _run(plan: Plan, source: str) -> tuple[float, int]:
     """Return the seconds of a run, and how many epochs of single trials it trained."""
     storage = plan.folder / "campaign.db"
     began = time.perf_counter()
-    process = start(["benchmarks.walk", source, str(storage), str(plan.source)], plan.core, stderr=subprocess.PIPE)
+    process = start(
+        ["benchmarks.single_process", source, str(storage), str(plan.source)], plan.core, stderr=subprocess.PIPE
+    )
     _, complaint = process.communicate()
     seconds = time.perf_counter() - began
     if process.returncode:

@@ -43,11 +43,11 @@ def test_second_run_trains_nothing(undisturbed):
     before = path.read_bytes()
     heard = []
 
-    class Ears(Observer):
+    class Recording(Observer):
         def on_stage_opened(self, status, stage):
             heard.append(stage)
 
-    again = run(campaign, path, observer=Ears())
+    again = run(campaign, path, observer=Recording())
     assert again == status
     assert heard == []
     assert path.read_bytes() == before

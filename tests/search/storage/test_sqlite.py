@@ -103,11 +103,11 @@ def test_full_disk_at_a_backup_is_told_and_stops_nothing(small, tmp_path):
     (tmp_path / "studies.db-backups").write_text("in the way")
     said = []
 
-    class Ears(Observer):
+    class Recording(Observer):
         def on_message(self, sentence):
             said.append(sentence)
 
-    assert run(small, tmp_path / "studies.db", observer=Ears()).state == "done"
+    assert run(small, tmp_path / "studies.db", observer=Recording()).state == "done"
     assert [sentence.split(".")[0] for sentence in said] == [
         "There is no backup of stage coarse",
         "There is no backup of stage fine",

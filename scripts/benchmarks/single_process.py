@@ -1,4 +1,4 @@
-"""Run a whole campaign in this process: `python -m benchmarks.walk CAMPAIGN STORAGE DATA`."""
+"""Run a whole campaign in this process: `python -m benchmarks.single_process CAMPAIGN STORAGE DATA`."""
 
 import sys
 from pathlib import Path
