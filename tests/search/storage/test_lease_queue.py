@@ -224,7 +224,7 @@ def test_process_of_another_machine_is_not_taken_for_dead(opened):
     away, other = opened(), opened()
     study = open_stage(away, 2)
     away.queue.owner = Owner(machine="another kernel", pid=2**22 - 1)
-    away.claim(study, 1)
+    away.queue.claim(study, 1)
     assert numbers(other.queue.claim(study, 2)) == [1]
 
 
@@ -235,7 +235,7 @@ def test_slot_that_kills_its_worker_fails_and_its_neighbours_do_not(opened, dyin
     while claims := (worker := dying()).claim(study, 3):
         claimed.append(numbers(claims))
         if 1 not in numbers(claims):
-            worker.record([ended(claim) for claim in claims], claims)
+            worker.queue.record([ended(claim) for claim in claims], claims)
     assert claimed == [[0, 1, 2], [0, 1, 2], [0], [1], [1], [1], [2], [3, 4]]
     trials = opened().get_all_trials(study)
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
@@ -247,9 +247,9 @@ def test_slot_that_kills_its_worker_fails_and_its_neighbours_do_not(opened, dyin
 
 def die_with(worker, study, epochs):
     """Let a worker claim the only slot, record so many epochs, and die; return whether it found the slot."""
-    claims = worker.claim(study, 1)
+    claims = worker.queue.claim(study, 1)
     if claims and epochs:
-        worker.record([going(claim, *range(1, epochs + 1)) for claim in claims], [])
+        worker.queue.record([going(claim, *range(1, epochs + 1)) for claim in claims], [])
         worker.queue.lease_seconds = -1.0
     return bool(claims)
 
