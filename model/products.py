@@ -73,9 +73,8 @@ def _share_if_bits_agree(product: _Product, W: Floats, x: Floats, S: Floats) -> 
 
 
 def _threads() -> tuple[int, ...]:
-    return tuple(
-        library.num_threads for library in _BLAS
-    )  # they decide how a product is split; reading them takes 1-2 µs
+    # They decide how a product is split. Reading them takes 1-2 µs.
+    return tuple(library.num_threads for library in _BLAS)
 
 
 def _project(W: Floats, x: Floats, S: Floats, beta: float = 0.0) -> None:

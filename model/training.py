@@ -103,7 +103,7 @@ class Training:
     def run_epoch(self) -> list[Report]:
         """Train one epoch; return a report of every trial in the stack, and drop the trials that diverged."""
         self.epoch += 1
-        # Divergence is a result, and stands in the report: the overflow that leads to it needs no warning.
+        # The report names a divergence, so the overflow that leads to it needs no warning.
         with np.errstate(all="ignore"):
             train_losses = self._pass_over_training_data()
             validations = evaluate(self.theta, self.data.validation)

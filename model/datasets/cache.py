@@ -81,7 +81,7 @@ def _keep(dataset: Dataset, path: Path) -> Dataset:
     remove_leftovers(path.parent)
     with temporary_file(path) as new:
         write_mapped(new, dataset)
-        ours = open_mapped(new)  # what can be read back is what was meant
+        ours = open_mapped(new)  # check that it can be read back
         try:
             return open_mapped(path)  # another process was first: share its pages
         except (OSError, CacheError):

@@ -157,8 +157,8 @@ def fetch(archive: Archive, say: Callable[[str], None]) -> Path:
     pooch.get_logger().setLevel("CRITICAL")  # errors are reported below
     try:
         # pooch writes to a temporary file and moves it into place after checking its hash: a partial archive never has
-        # this name. The progress bar is ours, so that it is closed on errors and silent without a terminal; pooch sets
-        # its total, which must not be 0 before.
+        # this name. The bar is opened here so that it is closed on errors and silent without a terminal. Its total must
+        # not be 0; pooch sets it later.
         with tqdm(total=1, unit="B", unit_scale=True, disable=None) as bar:
             downloader = pooch.HTTPDownloader(progressbar=bar, timeout=30)
             pooch.retrieve(archive.url, f"sha256:{archive.sha256}", archive.name, cache, downloader=downloader)

@@ -57,7 +57,7 @@ class Kept:
 
     path: Path
     seal: str
-    """SHA-256 of the header, which vouches for every byte of the file."""
+    """SHA-256 of the header, which contains the hash of the content."""
 
 
 @dataclass(frozen=True, slots=True)

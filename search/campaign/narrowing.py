@@ -37,7 +37,7 @@ class Narrowed:
 
 
 def narrow(winners: Sequence[Point], rule: Rule, bounds: Space, never_widened: Collection[str] = ()) -> Narrowed:
-    """Return the space around the winners, of which there is at least one.
+    """Return the space around the winners; at least one is needed.
 
     The dimensions `never_widened` stay within their bounds even if the rule widens others.
     """

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from coarsefine.model import TrainingSettings
+from coarsefine.model.hyperparameters import Order, Precision, TrainingSettings
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.fields import (
     BatchName,
@@ -28,6 +28,7 @@ from coarsefine.search.campaign.fields import (
     Stack,
     Timeout,
 )
+from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.narrowing import Rule
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Sampler
@@ -42,7 +43,7 @@ _HALF = 2.0
 class Section(BaseModel):
     """A table of a campaign file. It takes its own fields only, converts no types and never changes."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 class Data(Section):
@@ -78,8 +79,8 @@ class Model(Section):
     epochs: Epochs = 10
     rho: Rho = 0.9
     decay: Decay = 0.95
-    order: Literal["shuffled", "fixed"] = "shuffled"
-    precision: Literal["float32", "float64"] = "float32"
+    order: Order = "shuffled"
+    precision: Precision = "float32"
     mirror: bool = False
 
     def training_settings(self, epochs: int, order_seed: int) -> TrainingSettings:

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field, model_validator
 from coarsefine.model import Hyperparameters, TrainingSettings
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
+from coarsefine.model.hyperparameters import Order, Precision
 from coarsefine.search.campaign.dimension import Value
-from coarsefine.search.campaign.fields import Name
+from coarsefine.search.campaign.fields import BatchSize, Decay, Epochs, Eta, Hidden, Lam, Name, Rho
 from coarsefine.search.campaign.json_form import STRICT, SpaceField
 from coarsefine.search.campaign.schema import Data, FinalSettings
 from coarsefine.search.campaign.winner import Verdict
@@ -51,16 +52,16 @@ class Trial(_Part):
 class TrialSettings(_Part):
     """All settings of the trial's training, searched or fixed."""
 
-    eta: Annotated[float, Field(gt=0)]
-    lam: Annotated[float, Field(alias="lambda", ge=0)]
-    rho: Annotated[float, Field(ge=0, lt=1)]
-    decay: Annotated[float, Field(gt=0, le=1)]
-    hidden: Annotated[int, Field(ge=1, le=100_000)]
-    batch: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
-    order: Literal["shuffled", "fixed"]
+    eta: Eta
+    lam: Annotated[Lam, Field(alias="lambda")]
+    rho: Rho
+    decay: Decay
+    hidden: Hidden
+    batch: BatchSize
+    epochs: Epochs
+    order: Order
     order_seed: Number
-    precision: Literal["float32", "float64"]
+    precision: Precision
     mirror: bool
 
 
