@@ -232,7 +232,7 @@ def test_slot_that_kills_its_worker_fails_and_its_neighbours_do_not(opened, dyin
     """After three deaths without neighbours the slot FAILs with its story; the rest of 5 completes."""
     study = open_stage(opened(), 5)
     claimed = []
-    while claims := (worker := dying()).claim(study, 3):
+    while claims := (worker := dying()).queue.claim(study, 3):
         claimed.append(numbers(claims))
         if 1 not in numbers(claims):
             worker.queue.record([ended(claim) for claim in claims], claims)
