@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from coarsefine.model.atomic_files import atomic_file
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
-from coarsefine.model.files import atomic_file
 from coarsefine.model.network import Floats, Parameters, forward
 
 _CHUNK = 1000

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.model.files import atomic_file
+from coarsefine.model.atomic_files import atomic_file
 from coarsefine.search.errors import StorageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]

@@ -16,10 +16,10 @@ from typing import Any
 
 import platformdirs
 
+from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
 from coarsefine.model.datasets.split import NORMALISATION, Dataset, Kept
 from coarsefine.model.errors import CacheError
-from coarsefine.model.files import remove_leftovers, temporary_file
 
 VARIABLE = "COARSEFINE_CACHE"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

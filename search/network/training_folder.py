@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coarsefine.model import Network
-from coarsefine.model.files import remove_leftovers
+from coarsefine.model.atomic_files import remove_leftovers
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.errors import UsageError
 from coarsefine.search.files import Arrays, read_checksummed, unwritable, write_atomic, write_checksummed

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from coarsefine.model.files import remove_leftovers, temporary_file
+from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.search.storage.error_messages import disk_errors
 
 _KEPT = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from coarsefine.model.files import remove_leftovers, temporary_file
+from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import backups
 from coarsefine.search.storage.dialect import BUSY_SECONDS

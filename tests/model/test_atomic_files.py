@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coarsefine.model import files
-from coarsefine.model.files import atomic_file, remove_leftovers, temporary_file
+from coarsefine.model import atomic_files
+from coarsefine.model.atomic_files import atomic_file, remove_leftovers, temporary_file
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def names(folder: Path) -> list[str]:
 def named_on(machine: str, pid: int, path: Path, patch: pytest.MonkeyPatch) -> Path:
     """Return the temporary name that a process of a machine gives."""
     with patch.context() as there:
-        there.setattr(files, "machine_id", lambda: machine)
+        there.setattr(atomic_files, "machine_id", lambda: machine)
         there.setattr(os, "getpid", lambda: pid)
         with temporary_file(path) as new:
             return new
@@ -54,7 +54,7 @@ def test_temporary_names_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of this machine's dead processes go, in every form of name; those of others stay until they are old."""
-    machine, path = files.machine_id(), tmp_path / "studies.db"
+    machine, path = atomic_files.machine_id(), tmp_path / "studies.db"
     left = [
         named_on(machine, dead, path, monkeypatch).name,
         named_on(machine, dead, path, monkeypatch).name + "-journal",
