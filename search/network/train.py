@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
@@ -46,21 +45,20 @@ def train(
     final_settings, location, observer = final_settings or export.final, locate(storage), observer or Observer()
     folder = (output or location.output_folder("trained") / folder_name(export, final_settings)).absolute()
     study = _study_of(export, location)  # before the training, so that an unfit storage is reported at once
-
-    def on_epoch(epoch: int, accuracy: float | None) -> None:
-        observer.on_final_epoch(epoch, final_settings.epochs, accuracy)
-
-    def load() -> Dataset:
-        return load_images(export.data.selection, data, observer.on_message)
-
-    result = FinalTraining(export, final_settings, folder, load, on_epoch, observer.on_warning, stop).run()
-    if study is not None:
-        try:
-            _record(study, result, location)
-        except StorageError as error:
-            observer.on_warning(f"The training is in {folder}, but could not be recorded with its campaign: {error}")
-            return result, None
-    return result, study.name if study else None
+    result = FinalTraining(
+        export, final_settings, folder,
+        load=lambda: load_images(export.data.selection, data, observer.on_message),
+        on_epoch=lambda epoch, accuracy: observer.on_final_epoch(epoch, final_settings.epochs, accuracy),
+        warn=observer.on_warning, stop=stop,
+    ).run()  # fmt: skip
+    if study is None:
+        return result, None
+    try:
+        _record(study, result, location)
+    except StorageError as error:
+        observer.on_warning(f"The training is in {folder}, but could not be recorded with its campaign: {error}")
+        return result, None
+    return result, study.name
 
 
 def final_settings_for(export: Export, **changes: Any) -> FinalSettings:
