@@ -173,7 +173,7 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
     Raises `CampaignError` if the studies do not hold a campaign.
     """
     campaign = campaign_of(studies, Campaign.from_stored)
-    stages = tuple(_stage(campaign, planned, studies, live) for planned in campaign.planned_stages())
+    stages = tuple(_stage(name, planned, studies, live) for planned in campaign.planned_stages())
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
@@ -253,9 +253,9 @@ def _final_of(study: Study, attr: Any) -> FinalResult:
 
 
 def _stage(
-    campaign: Campaign, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]
+    campaign: str, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]
 ) -> StageStatus:
-    name = f"{campaign.name}/{planned.name}"
+    name = f"{campaign}/{planned.name}"
     study = studies.get(name, Study(0, name, {}, ()))
     is_open = name in studies
     counts = {
