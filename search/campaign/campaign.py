@@ -96,9 +96,11 @@ class Campaign(CampaignSchema):
 
     def largest_batches(self) -> list[tuple[str, int]]:
         """Return the largest possible mini-batches, each with the section that sets it."""
-        if "batch" not in self.stage[0].given:
+        if "batch" not in self.stage[0].own_ranges:
             return [("[model]", self.network.batch)]
-        return [(f"stage '{s.name}':", int(s.given["batch"].at(1.0))) for s in self.stage if "batch" in s.given]
+        return [
+            (f"stage '{s.name}':", int(s.own_ranges["batch"].at(1.0))) for s in self.stage if "batch" in s.own_ranges
+        ]
 
     # The stages.
 
@@ -126,7 +128,7 @@ class Campaign(CampaignSchema):
         """Return the ranges that the user set for a stage: its own, and its nearest ancestor's for the rest."""
         parent = self.parent_of(stage)
         inherited = self.bounds_of(parent) if parent is not None else {}
-        return Space.of({**inherited, **stage.given})
+        return Space.of({**inherited, **stage.own_ranges})
 
     def epochs_of(self, stage: AnyStage) -> int:
         """Return the number of epochs of a trial that trains to its end."""

@@ -134,7 +134,7 @@ class Stage(Section):
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> Self:
-        if bool(self.given) == (self.narrow is not None):
+        if bool(self.own_ranges) == (self.narrow is not None):
             raise ValueError("give either ranges, such as eta = [0.001, 0.3], or [stage.narrow]")
         if self.space is not None and self._network_ranges:
             raise ValueError("give ranges of the network's settings, or the space of an objective, not both")
@@ -147,7 +147,7 @@ class Stage(Section):
         return self
 
     @property
-    def given(self) -> dict[str, Dimension]:
+    def own_ranges(self) -> dict[str, Dimension]:
         """Return the ranges that the campaign gives this stage; empty if it is narrowed."""
         return self._network_ranges if self.space is None else self.space
 
@@ -247,8 +247,8 @@ class CampaignSchema(Section):
         if of_network:
             raise ValueError(f"{' and '.join(of_network)} go with the network, not with an objective: remove them")
         for stage in self.stage:
-            if stage.space is None and (given := ", ".join(stage.given)):
-                raise ValueError(f"stage '{stage.name}': an objective's parameters, {given}, go into its space")
+            if stage.space is None and (names := ", ".join(stage.own_ranges)):
+                raise ValueError(f"stage '{stage.name}': an objective's parameters, {names}, go into its space")
 
     @staticmethod
     def _check_place(index: int, stage: Stage, earlier: list[str]) -> None:
@@ -272,14 +272,14 @@ class CampaignSchema(Section):
 
     def _check_sources(self) -> None:
         """Check that every setting has a value or a range in the first stage."""
-        searched = self.stage[0].given
+        searched = self.stage[0].own_ranges
         for name in ("eta", "lambda"):
             if self.model is not None and name not in searched and name not in self.model.fixed:
                 raise ValueError(
                     f"{name} is neither searched nor fixed: give its range in the first stage, or its value in [model]"
                 )
         for stage in self.stage[1:]:
-            if new := [name for name in stage.given if name not in searched]:
+            if new := [name for name in stage.own_ranges if name not in searched]:
                 raise ValueError(
                     f"stage '{stage.name}' searches {', '.join(new)}, and the first stage does not: give a range "
                     f"there, too{', or leave it to [model]' * (self.model is not None)}"

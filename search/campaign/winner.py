@@ -25,7 +25,7 @@ _SIMPLICITY = {"hidden": (-1, "the fewest hidden units"), "lambda": (1, "the lar
 """What makes a network simpler, in order of importance: the sign to sort a setting by, and the rule in words."""
 _BOOTSTRAP_SAMPLES = 10_000
 Values = tuple[float | None, ...]
-"""A finalist's values, one for each seed; None where it failed or has not ended."""
+"""A finalist's values by seed; None if the trial failed or has not ended."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Estimate(JsonForm):
 
 @dataclass(frozen=True)
 class Finalist(Candidate):
-    """One of the best settings, trained again on fresh seeds that are the same for all finalists."""
+    """One of the best settings, trained again on new seeds, which are the same for all finalists."""
 
     values: Annotated[Values, Field(description="by seed; null where it failed")]
     confirmed: Annotated[Estimate | None, Field(description="null if it failed on a seed")]
@@ -113,25 +113,26 @@ def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bou
 
 def judge(candidates: Sequence[Candidate], values: Sequence[Sequence[float | None]], seed: int) -> Verdict:
     """Return the verdict on finalists with their values by seed, None for a failure; `seed` draws the bootstrap."""
-    steady = [place for place, own in enumerate(values) if None not in own]
-    table = np.array([values[place] for place in steady], dtype=np.float64)
-    probabilities = dict(zip(steady, _probabilities(table, seed), strict=True))
-    leader = steady[int(table.mean(axis=1).argmax())] if steady else None
+    complete = [place for place, own in enumerate(values) if None not in own]
+    table = np.array([values[place] for place in complete], dtype=np.float64)
+    probabilities = dict(zip(complete, _probabilities(table, seed), strict=True))
+    leader = complete[int(table.mean(axis=1).argmax())] if complete else None
     finalists = [
         _finalist(candidate, own, None if leader in {None, place} else values[leader], probabilities.get(place, 0.0))
         for place, (candidate, own) in enumerate(zip(candidates, values, strict=True))
     ]
     ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
-    level = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
-    close = [f for f in level if f.behind is None or f.behind.mean <= f.behind.error]
-    winner = max(close, key=lambda f: _simplicity_of(f.point), default=None)  # of equals, the best mean
-    tied = level if len(level) > 1 else []
+    tied = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
+    close = [f for f in tied if f.behind is None or f.behind.mean <= f.behind.error]
+    # Of equally simple ones `max` returns the first, which has the best mean.
+    winner = max(close, key=lambda f: _simplicity_of(f.point), default=None)
+    tied = tied if len(tied) > 1 else []
     ids = tuple(TrialId(f.study, f.number) for f in tied)
     return Verdict(tuple(ranked), ids, _optimism(ranked), _summary(ranked, winner, len(tied), len(close)), winner)
 
 
 def _optimism(finalists: Sequence[Finalist]) -> float | None:
-    """Return by how much the search's best value exceeds the mean of the same point on fresh seeds."""
+    """Return by how much the search's best value exceeds the mean of the same point on the new seeds."""
     best = max(finalists, key=lambda f: f.value)
     return best.value - best.confirmed.mean if best.confirmed else None
 
