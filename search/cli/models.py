@@ -117,12 +117,10 @@ def train(
         print_json({**final.as_dict(), "recorded": study})
         return
     status_tables.print_final(final)
-    where = (
-        f"with {study}, for `status` and `report`"
-        if study
-        else "only in its folder: the storage does not hold this campaign"
-    )
-    say(f"Recorded {where}.")
+    if study is not None:
+        say(f"Recorded with {study}, for `status` and `report`.")
+    else:
+        say("Recorded only in its folder: the storage does not hold this campaign.")
 
 
 @app.command(
