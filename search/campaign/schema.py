@@ -59,7 +59,7 @@ class Data(Section):
     @model_validator(mode="after")
     def _check_held_out(self) -> Self:
         if self.held_out and self.dataset == "digits":
-            raise ValueError("held_out is of CIFAR-10's training images: the digits have a fixed split")
+            raise ValueError('held_out needs dataset = "cifar10": the digits have a fixed split')
         return self
 
     def selection(self) -> "Selection":
@@ -139,7 +139,7 @@ class Stage(Section):
         if self.space is not None and self._network_ranges:
             raise ValueError("give ranges of the network's settings, or the space of an objective, not both")
         if self.pruner == "none" and (self.rungs is not None or self.factor != _HALF):
-            raise ValueError('rungs and factor are of pruner = "halving": add that, or remove them')
+            raise ValueError('rungs and factor need pruner = "halving": add that, or remove them')
         if self.rungs is not None and (not self.rungs or self.rungs != sorted(set(self.rungs))):
             raise ValueError(f"rungs = {self.rungs} must be epochs in rising order, at least one")
         if self.carry > self.trials:
@@ -235,17 +235,17 @@ class CampaignSchema(Section):
         if self.data is None:
             raise ValueError("'data' is missing: add it, or the `objective` that is searched instead of a network")
         if self.epochs is not None or self.timeout is not None:
-            raise ValueError("epochs and timeout are of an objective: the network's epochs go into [model]")
+            raise ValueError("epochs and timeout belong to an objective: the network's epochs go into [model]")
         if (stage := next((s for s in self.stage if s.space is not None), None)) is not None:
             raise ValueError(
-                f"stage '{stage.name}': a space is of an objective; the network's settings are given by their "
-                "names, such as eta = [0.001, 0.3]"
+                f"stage '{stage.name}': a space belongs to an objective; give ranges of the network's "
+                "settings by name, such as eta = [0.001, 0.3]"
             )
 
     def _check_objective(self) -> None:
         of_network = [f"[{name}]" for name in ("data", "model", "final") if getattr(self, name) is not None]
         if of_network:
-            raise ValueError(f"{' and '.join(of_network)} go with the network, not with an objective: remove them")
+            raise ValueError(f"{' and '.join(of_network)} belong to the network, not to an objective: remove them")
         for stage in self.stage:
             if stage.space is None and (names := ", ".join(stage.own_ranges)):
                 raise ValueError(f"stage '{stage.name}': an objective's parameters, {names}, go into its space")

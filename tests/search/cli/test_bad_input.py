@@ -92,7 +92,7 @@ BAD_CAMPAIGNS = {
     "confirmed on one seed": ({"confirm": {"seeds": 1}}, "confirm, seeds = 1: must be greater than"),
     "no finalist": ({"confirm": {"top": 0}}, "confirm, top = 0: must be greater than or equal to 1"),
     "unknown key in confirm": ({"confirm": {"folds": 3}}, "unknown key 'folds' in confirm"),
-    "rungs without halving": (fine({"rungs": [1]}), "rungs and factor are of pruner"),
+    "rungs without halving": (fine({"rungs": [1]}), "rungs and factor need pruner"),
     "rungs out of order": (
         fine({"pruner": "halving", "rungs": [2, 1]}),
         "rungs = [2, 1] must be epochs in rising order",
@@ -107,7 +107,7 @@ BAD_CAMPAIGNS = {
     "bounds too far apart": (eta([1e-300, 1e300]), "high is more than 10^308 times low"),
     "bound of 400 digits": (eta([1, 10**400 - 1]), "must be finite and above 0"),
     "unknown batch": ({"data": {"train": ["data_batch_9"]}}, "data, train 1 = 'data_batch_9'"),
-    "digits held out": ({"data": {"held_out": 9}}, "data: held_out is of CIFAR-10's t"),
+    "digits held out": ({"data": {"held_out": 9}}, "data: held_out needs dataset = "),
     "negative seed": ({"seed": -3}, "seed = -3"),
     "missing name": ({"name": None}, "'name' is missing: add it"),
     "batch larger than the data": ({"model": {"batch": 5000}}, "batch = 5000 is larger than the 1197"),

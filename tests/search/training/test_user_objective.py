@@ -235,7 +235,7 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, tol
         ),
         (
             {"objective": None, "epochs": None, "data": {"dataset": "digits"}},
-            "stage 'coarse': a space is of an objective; the network's settings are given by their names",
+            "stage 'coarse': a space belongs to an objective; give ranges of the network's settings by name",
         ),
     ],
 )
