@@ -216,7 +216,7 @@ def test_database_of_something_else_is_refused_and_kept(cli, tmp_path, small_fil
     before = path.read_bytes()
     code, _, err = cli("run", small_file)
     assert code == 5
-    assert "something else" in err
+    assert "of another program" in err
     assert path.read_bytes() == before
 
 
