@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from processes import dead, wait_until
+from processes import dead, start_command, wait_until
 from stored import table
 
 from coarsefine.model import Network, evaluate
@@ -24,8 +24,8 @@ from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 
-SLOW = ("--epochs", "2000", "--seeds", "2")
-KILLS = 4
+SLOW = ("--epochs", "1500", "--seeds", "2")
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def export(done, tmp_path):
 def start(folder, *arguments):
     """Start a final training in a process of its own."""
     command = [sys.executable, "-m", "coarsefine", "train", "small.json", "--output", "out", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return start_command(*command, cwd=folder)
 
 
 def is_newer(path, before):
@@ -115,7 +115,6 @@ def test_training_on_validation_images(export):
     assert {row["validation_accuracy"] for row in rows} == {""}
 
 
-@pytest.mark.timeout(240)
 def test_killed_again_and_again_gives_the_same_bits(export):
     """kill -9 again and again: the same command continues, to the weights of an undisturbed training."""
     folder = export.parent

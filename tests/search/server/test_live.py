@@ -25,7 +25,7 @@ API = "/api/v1/campaigns/small"
 @pytest.fixture
 def begun(tmp_path):
     """A folder with a campaign that takes some seconds, begun and not yet trained."""
-    write_campaign(tmp_path, model={"epochs": 150})
+    write_campaign(tmp_path, model={"epochs": 80})
     with pytest.raises(Interrupted):
         run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db", stop=lambda: True)
     return tmp_path
