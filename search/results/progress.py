@@ -1,40 +1,36 @@
-"""A stage, looked at again and again while it is trained, whoever trains it; and how fast it comes on."""
+"""A stage that is in training, read again and again from its storage while any processes train it."""
 
 import itertools
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.results.study import Study, point_of
+from coarsefine.search.results.time_left import epochs_left, recorded_rate, seconds_left
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.storage.study_queries import Progress
 
-_WINDOW_SECONDS = 60.0
-"""How far back a rate looks."""
-_LEAST_STEPS = 5
-"""Steps it looks back at least, where an epoch takes longer than that."""
-
 
 @dataclass(frozen=True, slots=True)
 class StageSnapshot:
-    """How a stage stands at one moment."""
+    """A stage at one moment."""
 
     progress: Progress
     new: tuple[FinishedTrial, ...]
-    """Trials that ended since the last look, in the order they did."""
+    """Trials that finished since the last snapshot, in the order in which they did."""
     trained: int
-    """Epochs recorded, of all its trials together."""
+    """Epochs recorded, summed over all trials."""
     left: int
-    """Epochs still to be trained, as far as that is known."""
+    """Epochs still to be trained, if no further trial fails."""
 
 
 class StageProgress:
-    """A stage's study, followed from how it stood `before`; None where it was not there."""
+    """The progress of a stage's study since `before`; None if the study did not exist."""
 
     def __init__(
         self, storage: Storage, study: Study, campaign: Campaign, stage: AnyStage, before: Study | None = None
@@ -43,81 +39,60 @@ class StageProgress:
         self.is_confirm = study.is_confirm
         self._storage, self._id, self._halving = storage, study.id, campaign.halving(stage)
         self.epochs = campaign.epochs_of(stage)
-        """Of a trial that goes to its end."""
+        """Epochs of a trial that trains to its end."""
         self.planned = self._halving.epochs_of(len(study.trials), self.epochs)
-        """Epochs of all its trials together, if none fails."""
+        """Epochs of all trials together, if none fails."""
         self.epochs_per_trial = self.planned / len(study.trials)
-        self._endings = {ending.number: ending for ending in _endings(before.trials if before else ())}
-        self._low = 0
+        self._finished = {trial.number: trial for trial in finished_trials(before.trials if before else ())}
+        self._lowest_unfinished = 0
 
     @property
-    def endings(self) -> tuple[FinishedTrial, ...]:
-        """Return the trials that had ended at the last look, in the order they did."""
-        return tuple(self._endings.values())
+    def finished(self) -> tuple[FinishedTrial, ...]:
+        """Return the trials that had finished at the last snapshot, in the order in which they did."""
+        return tuple(self._finished.values())
 
     def snapshot(self) -> StageSnapshot:
-        """Ask the storage how the stage stands: two short questions, and a third where trials ended."""
+        """Read the stage from the storage: two short queries, and a third one if trials have finished."""
         progress = self._storage.queries.progress(self._id)
         new: tuple[FinishedTrial, ...] = ()
-        if progress.ended != len(self._endings):
-            found = self._storage.queries.finished_trials(self._id, self._first_open())
-            new = tuple(ending for ending in found if ending.number not in self._endings)
-            self._endings.update({ending.number: ending for ending in new})
-        trained = progress.epochs + sum(ending.epochs for ending in self._endings.values())
-        return StageSnapshot(progress, new, trained, self._left(progress, trained))
+        if progress.ended != len(self._finished):
+            found = self._storage.queries.finished_trials(self._id, self._first_unfinished())
+            new = tuple(trial for trial in found if trial.number not in self._finished)
+            self._finished.update({trial.number: trial for trial in new})
+        trained = progress.epochs + sum(trial.epochs for trial in self._finished.values())
+        left = epochs_left(self._halving, self.epochs, progress.trials, trained, self._finished.values())
+        return StageSnapshot(progress, new, trained, left)
 
-    def _first_open(self) -> int:
-        """Return the number below which all trials are known to have ended: the storage need not read them again."""
-        self._low = next(number for number in itertools.count(self._low) if number not in self._endings)
-        return self._low
-
-    def _left(self, progress: Progress, trained: int) -> int:
-        if progress.ended == progress.trials:
-            return 0
-        failed = [ending for ending in self._endings.values() if ending.state is TrialState.FAIL]
-        # Where a stage halves, another trial goes on in the place of one that failed.
-        spared = 0 if self._halving.rungs else sum(self.epochs - ending.epochs for ending in failed)
-        return max(self.planned - trained - spared, 0)
+    def _first_unfinished(self) -> int:
+        """Return the number below which all trials are known to have finished; those need not be read again."""
+        self._lowest_unfinished = next(n for n in itertools.count(self._lowest_unfinished) if n not in self._finished)
+        return self._lowest_unfinished
 
 
-def best_of(endings: Iterable[FinishedTrial]) -> FinishedTrial | None:
-    """Return the best of those that completed; of equal values, that of the lower number."""
-    completed = [e for e in endings if e.state is TrialState.COMPLETE and e.value is not None]
-    return max(completed, key=lambda e: (e.value or 0.0, -e.number), default=None)
+def stage_seconds_left(study: Study, campaign: Campaign, stage: AnyStage, training: int, now: datetime) -> float | None:
+    """Return about how many seconds a stage still takes, judged by its recorded trials; None if unknown.
+
+    `training` is the number of trials in training, and `now` a local time without a zone, like Optuna's times.
+    """
+    trials, finished = study.trials, finished_trials(study.trials)
+    trained = sum(len(trial.intermediate_values) for trial in trials)
+    left = epochs_left(campaign.halving(stage), campaign.epochs_of(stage), len(trials), trained, finished)
+    return seconds_left(left, recorded_rate(trials, training, now))
 
 
-def _endings(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
-    ended = [trial for trial in trials if trial.state.is_finished() and trial.datetime_complete]
-    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+def best_of(trials: Iterable[FinishedTrial]) -> FinishedTrial | None:
+    """Return the best completed trial; of equal values, the one with the lower number."""
+    completed = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    return max(completed, key=lambda t: (t.value or 0.0, -t.number), default=None)
+
+
+def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
+    """Return the trials that have finished, in the order in which they did."""
+    found = [trial for trial in trials if trial.state.is_finished() and trial.datetime_complete]
+    found.sort(key=lambda trial: (trial.datetime_complete, trial.number))
     return [
         FinishedTrial(
             t.number, point_of(t), t.state, t.value, max(t.intermediate_values, default=0), t.user_attrs.get("reason")
         )
-        for t in ended
+        for t in found
     ]
-
-
-@dataclass(slots=True)
-class Rate:
-    """How fast a count grows, from when it was seen to grow."""
-
-    _steps: deque[tuple[float, float]] = field(default_factory=deque)
-    """Moments in seconds, and the count then."""
-
-    def step(self, now: float, count: float) -> None:
-        """Note the count at a moment; one that fell, as where a worker was killed, counts from there."""
-        if self._steps and count < self._steps[-1][1]:
-            fallen = self._steps[-1][1] - count
-            self._steps = deque((moment, before - fallen) for moment, before in self._steps)
-        if not self._steps or count > self._steps[-1][1]:
-            self._steps.append((now, count))
-        while len(self._steps) > _LEAST_STEPS and self._steps[1][0] < now - _WINDOW_SECONDS:
-            self._steps.popleft()
-
-    def per_second(self, now: float) -> float | None:
-        """Return the rate; None before anything grew. It falls where nothing grows for longer than usual."""
-        if len(self._steps) < 2:  # noqa: PLR2004 - a rate lies between two
-            return None
-        (first, low), (last, high) = self._steps[0], self._steps[-1]
-        usual = (last - first) / (len(self._steps) - 1)
-        return (high - low) / max(last - first, now - first - 2 * usual, 1e-9)

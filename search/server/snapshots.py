@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import UsageError
+from coarsefine.search.results.progress import stage_seconds_left
 from coarsefine.search.results.status import Status, status_of
 from coarsefine.search.results.study import Study, campaign_of
-from coarsefine.search.results.time_left import seconds_left
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.study_index import StudyIndex, read_study_index
 from coarsefine.search.server.trial_reader import CachingStorage, UnreadableTrials
@@ -145,10 +145,10 @@ class _Slots:
 
 
 def _seconds_left(status: Status, studies: Mapping[str, Study]) -> dict[str, float | None]:
-    planned = campaign_of(studies, Campaign.from_stored).planned_stages()
+    campaign = campaign_of(studies, Campaign.from_stored)
     now = datetime.now()  # noqa: DTZ005 - Optuna's times are local and without a zone
     return {
-        stage.study: seconds_left(studies[stage.study], plan.epochs, stage.running, now)
-        for stage, plan in zip(status.stages, planned, strict=True)
-        if stage.study in studies
+        reached.study: stage_seconds_left(studies[reached.study], campaign, stage, reached.running, now)
+        for stage, reached in zip(campaign.stages, status.stages, strict=True)
+        if reached.study in studies
     }

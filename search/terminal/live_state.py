@@ -13,6 +13,7 @@ from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.results.progress import StageProgress, StageSnapshot, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
+from coarsefine.search.results.time_left import seconds_left
 from coarsefine.search.storage.slots import FinishedTrial
 
 Mark = Literal["done", "now", "next"]
@@ -90,7 +91,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
 
 def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
     """Return the row of the stage that is in training."""
-    finished = stage.endings
+    finished = stage.finished
     best = None if stage.is_confirm else best_of(finished)  # finalists are compared by means over all seeds
     return Row(
         name=stage.stage,
@@ -118,7 +119,7 @@ def final_rows(campaign: Campaign, done: int, accuracy: float | None = None, *, 
 
 def with_seconds(row: Row, rate: float | None) -> Row:
     """Return an unfinished row with the seconds it still needs at `rate` epochs per second."""
-    return row if row.mark == "done" or row.left is None or not rate else replace(row, seconds=row.left / rate)
+    return row if row.mark == "done" or row.left is None else replace(row, seconds=seconds_left(row.left, rate))
 
 
 def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None) -> tuple[str, FinishedTrial] | None:
@@ -127,7 +128,7 @@ def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None)
     if status.winner is not None:
         epochs = {s.name: campaign.epochs_of(s) for s in campaign.stage}
         found.append((status.winner.stage, _as_finished(status.winner, epochs[status.winner.stage])))
-    if stage is not None and not stage.is_confirm and (best := best_of(stage.endings)) is not None:
+    if stage is not None and not stage.is_confirm and (best := best_of(stage.finished)) is not None:
         found.append((stage.stage, best))
     return max(found, key=lambda pair: pair[1].value or 0.0, default=None)
 

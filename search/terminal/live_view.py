@@ -15,8 +15,9 @@ from rich.text import Text
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.progress import Rate, StageProgress, StageSnapshot
+from coarsefine.search.results.progress import StageProgress, StageSnapshot
 from coarsefine.search.results.status import Status
+from coarsefine.search.results.time_left import Rate
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.terminal.console import err
 from coarsefine.search.terminal.live_layout import draw
@@ -82,7 +83,7 @@ class LiveView(MessagePrinter):
         self._proceed(stage.campaign, status)
         self._opened = stage.stage, time.monotonic()
         snapshot = stage.snapshot()
-        self._add(stage, snapshot.new if self._finished else stage.endings)
+        self._add(stage, snapshot.new if self._finished else stage.finished)
         self._trained_before = self._trained - snapshot.trained
         self._show_stage(stage, snapshot)
         self._start_drawing()

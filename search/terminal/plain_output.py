@@ -48,16 +48,16 @@ class PlainOutput(MessagePrinter):
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Print the stage's ranges, and how many trials are left to train."""
         opened = next(s for s in status.stages if s.study == stage.study)
-        left = f"{opened.trials - len(stage.endings)} of {opened.trials}"
+        left = f"{opened.trials - len(stage.finished)} of {opened.trials}"
         self.on_message(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(opened)}")
 
     def on_progress(self, stage: StageProgress) -> None:
         """Print which trials have finished since the last snapshot."""
-        count_before = len(stage.endings)
+        count_before = len(stage.finished)
         snapshot = stage.snapshot()
         total = snapshot.progress.trials
         if total > _MOST_TRIAL_LINES and snapshot.new:
-            self.on_message(f"{stage.stage} {len(stage.endings)}/{total}  {_summary(snapshot.new, stage)}")
+            self.on_message(f"{stage.stage} {len(stage.finished)}/{total}  {_summary(snapshot.new, stage)}")
             return
         width = len(str(total))
         for count, trial in enumerate(snapshot.new, count_before + 1):
@@ -90,7 +90,7 @@ def _summary(finished: tuple[FinishedTrial, ...], stage: StageProgress) -> str:
     kinds = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed or diverged"}
     counts = {kind: sum(trial.state is state for trial in finished) for state, kind in kinds.items()}
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    best = best_of(stage.endings)
+    best = best_of(stage.finished)
     if best is None:
         return f"{summary}; none completed yet"
     return (

@@ -4,10 +4,13 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.results.progress import stage_seconds_left
 from coarsefine.search.results.study import Study
-from coarsefine.search.results.time_left import seconds_left
 
 NOW = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - local and without a zone, as Optuna's
+STAGE = {"name": "coarse", "trials": 10, "epochs": 10, "eta": [0.1, 1], "lambda": [0.1, 1]}
+SMALL = Campaign.model_validate({"name": "small", "data": {"dataset": "digits"}, "stage": [STAGE]})
 RANGES = {"eta": FloatDistribution(0.1, 1, log=True), "lambda": FloatDistribution(0.1, 1, log=True)}
 
 
@@ -23,7 +26,7 @@ def trial(number, state, begun=None, took=None, epochs=0):
 
 
 def left(trials, live):
-    return seconds_left(Study(1, "small/coarse", {}, tuple(trials)), 10, live, NOW)
+    return stage_seconds_left(Study(1, "small/coarse", {}, tuple(trials)), SMALL, SMALL.stage[0], live, NOW)
 
 
 def waiting(numbers):
@@ -37,14 +40,14 @@ def test_a_stage_that_ended_takes_no_more():
 
 def test_what_nobody_trains_has_no_end():
     """Without a worker, or before an epoch was recorded, the time left cannot be told."""
-    assert left([trial(0, TrialState.COMPLETE, 50, 20), *waiting([1, 2])], 0) is None
+    assert left([trial(0, TrialState.COMPLETE, 50, 20, epochs=10), *waiting([1, 2])], 0) is None
     assert left([trial(0, TrialState.RUNNING, 5), *waiting([1, 2])], 1) is None
     assert left(waiting([0, 1]), 0) is None
 
 
 def test_ended_trials_tell_how_long_the_others_take():
     """Two at a time, four that wait and two half done take as long as the ended ones did: 4 × 20 / 2 + 2 × 10 / 2."""
-    ended = [trial(n, TrialState.COMPLETE, 100, 20) for n in range(3)]
+    ended = [trial(n, TrialState.COMPLETE, 100, 20, epochs=10) for n in range(3)]
     running = [trial(n, TrialState.RUNNING, 10, epochs=5) for n in (3, 4)]
     assert left([*ended, *running, *waiting(range(5, 9))], 2) == pytest.approx(50)
 
@@ -57,12 +60,22 @@ def test_epochs_tell_before_a_trial_has_ended():
 
 def test_only_the_last_ended_trials_count():
     """Workers that came since make old durations worthless."""
-    old = [trial(n, TrialState.COMPLETE, 10_000, 1000) for n in range(10)]
-    new = [trial(n, TrialState.COMPLETE, 500, 2) for n in range(10, 60)]
+    old = [trial(n, TrialState.COMPLETE, 10_000, 1000, epochs=10) for n in range(10)]
+    new = [trial(n, TrialState.COMPLETE, 500, 2, epochs=10) for n in range(10, 60)]
     assert left([*old, *new, *waiting([60])], 1) == pytest.approx(2)
 
 
-def test_a_trial_that_takes_longer_than_others_owes_nothing():
-    """Time left is never negative."""
-    trials = [trial(0, TrialState.COMPLETE, 100, 5), trial(1, TrialState.RUNNING, 50, epochs=2)]
-    assert left(trials, 1) == 0.0
+def test_a_trial_that_takes_longer_than_others_slows_the_rate():
+    """12 epochs in 55 s of training are the rate at which the last 8 epochs are expected."""
+    trials = [trial(0, TrialState.COMPLETE, 100, 5, epochs=10), trial(1, TrialState.RUNNING, 50, epochs=2)]
+    assert left(trials, 1) == pytest.approx(8 * 55 / 12)
+
+
+def test_pruned_trials_leave_fewer_epochs():
+    """Of four trials that halve after epoch 1, two go on: 22 epochs in all, of which 4 are trained at 2 a second."""
+    halving = Campaign.model_validate(
+        {"name": "small", "data": {"dataset": "digits"}, "stage": [{**STAGE, "pruner": "halving", "rungs": [1]}]}
+    )
+    trials = [trial(n, TrialState.RUNNING, 2, epochs=1) for n in range(4)]
+    study = Study(1, "small/coarse", {}, tuple(trials))
+    assert stage_seconds_left(study, halving, halving.stage[0], 4, NOW) == pytest.approx((4 + 2 * 9 - 4) / 2)

@@ -16,9 +16,10 @@ from stored import table
 from coarsefine import Campaign, run
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
 from coarsefine.search.campaign.space import Point
-from coarsefine.search.results.progress import Rate, StageProgress, best_of
+from coarsefine.search.results.progress import StageProgress, best_of
 from coarsefine.search.results.status import read_status
 from coarsefine.search.results.study import find_studies
+from coarsefine.search.results.time_left import Rate
 from coarsefine.search.storage.slots import FinishedTrial, Record
 from coarsefine.search.terminal.live_layout import draw
 from coarsefine.search.terminal.live_state import LiveState, Row
@@ -146,7 +147,7 @@ def test_stage_is_followed_over_all_workers(opened, small):
     one.queue.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
     study = find_studies(two, "small")["small/coarse"]
     following = StageProgress(two, study, small, stage, before=study)
-    assert [e.number for e in following.endings] == [0]
+    assert [e.number for e in following.finished] == [0]
     snapshot = following.snapshot()
     assert (snapshot.new, snapshot.trained, snapshot.left) == ((), 3, 24)
     assert (snapshot.progress.ended, snapshot.progress.running, snapshot.progress.workers) == (1, 1, 1)
@@ -167,7 +168,7 @@ def test_stage_is_followed_over_all_workers(opened, small):
     assert snapshot.progress.leading == 0.5
     assert (snapshot.trained, snapshot.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
     assert following.snapshot().new == ()
-    assert best_of(following.endings).number == 0
+    assert best_of(following.finished).number == 0
 
 
 def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
