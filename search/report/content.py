@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +22,6 @@ from coarsefine.search.results.status import StageStatus, Status, Trial, read_st
 from coarsefine.search.results.study import Study, campaign_of, point_of, value_of
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
-
-_COUNTS = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +193,10 @@ def read_content(storage: Storage, name: str | None) -> Content:
 
 
 def _image_counts(study: Study) -> Counts | None:
-    """Return the numbers of images in the description of a study's data; None for a user's function."""
-    if "data" not in study.attrs:
-        return None
-    description = str(study.attrs["data"]["description"])
-    found = _COUNTS.search(description)
-    if found is None:
-        raise CampaignError(f"{study.name} does not say how many images it used: its data is '{description}'.")
-    return Counts(*(int(count.replace(",", "")) for count in found.groups()))
+    """Return the numbers of images; None for a user's function."""
+    if study.images is None and "data" in study.attrs:
+        raise CampaignError(f"{study.name} does not say how many images it used: its data is {study.attrs['data']}.")
+    return study.images
 
 
 def _retrained(stage: StageContent, parent: StageContent, number: int, parent_number: int) -> Retrained:

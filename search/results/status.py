@@ -173,7 +173,7 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
     Raises `CampaignError` if the studies do not hold a campaign.
     """
     campaign = campaign_of(studies, Campaign.from_stored)
-    stages = tuple(_stage(name, planned, studies, live) for planned in campaign.planned_stages())
+    stages = tuple(_stage(f"{name}/{stage.name}", stage, studies, live) for stage in campaign.planned_stages())
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
@@ -252,10 +252,7 @@ def _final_of(study: Study, attr: Any) -> FinalResult:
         ) from error
 
 
-def _stage(
-    campaign: str, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]
-) -> StageStatus:
-    name = f"{campaign}/{planned.name}"
+def _stage(name: str, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]) -> StageStatus:
     study = studies.get(name, Study(0, name, {}, ()))
     is_open = name in studies
     counts = {

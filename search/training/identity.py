@@ -20,6 +20,8 @@ from coarsefine.search.training.user_code.function import Function
 
 _LIBRARIES = ("coarsefine", "numpy", "scipy")
 """The libraries that compute a trial's values."""
+_NOT_COMPARED = {"images"}
+"""The numbers of images follow from the digest of the data, and studies of earlier versions do not store them."""
 
 
 def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, A
     known = {"config": campaign.as_stored(), "versions": versions()}
     if isinstance(workload, Function):
         return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
-    return {**known, "data": images_attr(workload)}
+    return {**known, "data": images_attr(workload), "images": workload.counts._asdict()}
 
 
 def images_attr(data: Dataset) -> dict[str, str]:
@@ -58,7 +60,8 @@ def arithmetic_name() -> str:
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
     """Raise `CampaignError` with the differences if a study was started with another identity than `current`."""
     for study in studies.values():
-        found = [line for key, value in current.items() for line in _differences(study.attrs.get(key), value, key)]
+        compared = {key: value for key, value in current.items() if key not in _NOT_COMPARED}
+        found = [line for key, value in compared.items() for line in _differences(study.attrs.get(key), value, key)]
         if found:
             raise CampaignError(
                 f"{study.name} was started with something else: {'; '.join(found)}. "
