@@ -19,13 +19,12 @@ from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
+from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import (
     Study,
     campaign_of,
     find_studies,
-    open_confirm,
-    open_study,
     refuse_empty,
 )
 from coarsefine.search.storage.location import Location, locate

@@ -49,8 +49,8 @@ def require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
             f"{verdict.summary} Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign "
             "under another name."
         )
-    endings = "; ".join(f"{study.name}: {study.endings}" for study in studies.values())
-    raise NothingCompleted(f"No trial of {campaign.name} completed ({endings}). {remedy(studies.values())}")
+    failures = "; ".join(f"{study.name}: {study.failures}" for study in studies.values())
+    raise NothingCompleted(f"No trial of {campaign.name} completed ({failures}). {remedy(studies.values())}")
 
 
 def _train_and_record(loop: StageLoop, study_id: int) -> None:

@@ -1,28 +1,20 @@
-"""A stage as an Optuna study: drawing and writing its slots with their provenance, and reading it back."""
+"""A stage's study as it is read back from the storage, and the campaign that its studies hold."""
 
-import itertools
 import re
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from coarsefine.model.datasets import Counts
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.dimension import around
-from coarsefine.search.campaign.narrowing import describe, narrow
-from coarsefine.search.campaign.network_settings import NEVER_WIDENED
-from coarsefine.search.campaign.schema import Stage
-from coarsefine.search.campaign.space import Point, Space, draw
+from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
-from coarsefine.search.campaign.winner import Candidate, Verdict, choose_finalists, judge
+from coarsefine.search.campaign.winner import Candidate, Verdict, judge
 from coarsefine.search.errors import CampaignError, NothingCompleted
-from coarsefine.search.results.dashboard_note import confirm_note, note_attrs, stage_note
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
 
@@ -31,13 +23,13 @@ _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A stage's study as it stands in the storage."""
+    """A stage's study at one moment."""
 
     id: int
     name: str
     attrs: dict[str, Any]
     trials: tuple[FrozenTrial, ...]
-    """Its slots. What else somebody put into the study has no seed, and is none of ours."""
+    """The slots. A trial that somebody else put into the study has no seed and is left out."""
 
     @property
     def space(self) -> Space:
@@ -46,7 +38,7 @@ class Study:
 
     @property
     def is_confirm(self) -> bool:
-        """Tell whether it is the one in which the finalists are trained again."""
+        """Tell whether its stage trains the finalists again."""
         return "finalists" in self.attrs
 
     @property
@@ -60,7 +52,7 @@ class Study:
 
     @property
     def slots(self) -> list[Slot]:
-        """Return what was planned."""
+        """Return the trials as they were planned."""
         return [Slot(trial.number, point_of(trial), trial.user_attrs["seed"]) for trial in self.trials]
 
     def count(self, state: TrialState) -> int:
@@ -74,12 +66,12 @@ class Study:
 
     @property
     def diverged(self) -> int:
-        """Return how many trials ended because their numbers left all bounds."""
+        """Return the number of trials that ended because their loss or weights overflowed."""
         return sum("diverged" in trial.user_attrs.get("reason", "") for trial in self._failed)
 
     @property
     def failed(self) -> int:
-        """Return how many trials ended without a value for another reason."""
+        """Return the number of trials that ended without a value for another reason."""
         return len(self._failed) - self.diverged
 
     @property
@@ -87,10 +79,10 @@ class Study:
         return [trial for trial in self.trials if trial.state is TrialState.FAIL]
 
     @property
-    def endings(self) -> str:
-        """Return how trials ended without a value, in words."""
-        told = {"diverged": self.diverged, "failed: see their attribute 'reason'": self.failed}
-        return ", ".join(f"{count} {how}" for how, count in told.items() if count) or "none ended"
+    def failures(self) -> str:
+        """Return how many trials ended without a value, and how, as text."""
+        counts = {"diverged": self.diverged, "failed: see their attribute 'reason'": self.failed}
+        return ", ".join(f"{count} {how}" for how, count in counts.items() if count) or "none ended"
 
     def best(self, k: int) -> list[FrozenTrial]:
         """Return the k best completed trials, best first; of equal values, the lower number first."""
@@ -99,8 +91,8 @@ class Study:
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """Return a completed trial's validation accuracy."""
-    assert trial.value is not None, "only completed trials are asked"  # noqa: S101
+    """Return a completed trial's value: of the network, its validation accuracy."""
+    assert trial.value is not None, "only a completed trial has a value"  # noqa: S101
     return trial.value
 
 
@@ -110,9 +102,9 @@ def point_of(trial: FrozenTrial) -> Point:
 
 
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
-    """Return a campaign's studies by their names, in the order they were opened.
+    """Return a campaign's studies by name, in the order in which they were opened.
 
-    Raises `CampaignError` for a study under the campaign's name that something else made.
+    Raises `CampaignError` if another program made a study under the campaign's name.
     """
     with storage.guarded():
         named = [study for study in storage.get_all_studies() if study.study_name.rpartition("/")[0] == campaign]
@@ -145,86 +137,21 @@ def campaign_of(studies: Mapping[str, Study], read: Callable[[Any], Campaign] = 
 
 
 def campaign_names(storage: Storage) -> list[str]:
-    """Return the names of all campaigns in a storage, in the order they were begun."""
+    """Return the names of all campaigns in a storage, in the order in which they were started."""
     with storage.guarded():
-        begun = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
-    return list(dict.fromkeys(study.user_attrs["campaign"] for study in begun))
-
-
-def open_study(
-    storage: Storage, campaign: Campaign, stage: Stage, parent: Study | None, fingerprint: dict[str, Any]
-) -> None:
-    """Draw a stage's slots and write its study, unless another process already has.
-
-    Raises `NothingCompleted` where the stage needs its parent's best trials and there are none.
-    """
-    space, provenance = _space_of(campaign, stage, parent)
-    slots, carried = _draw_slots(campaign, stage, space, parent)
-    attrs = {
-        "id": uuid.uuid4().hex,
-        "campaign": campaign.name,
-        "stage": stage.name,
-        "parent": parent.name if parent else None,
-        "space": space.as_dict(),
-        **provenance,
-        "carried": carried,
-        "sampler": stage.sampler,
-        **fingerprint,
-    }
-    note = stage_note(campaign, stage, attrs, parent.id if parent else None)
-    storage.open_study(campaign.study_name(stage), attrs, space, slots, note_attrs(note))
-
-
-def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
-    """Write the study in which the finalists are trained again, unless another process already has.
-
-    Slot r·k + i is finalist i of k with seed r: a seed draws the same weights and mini-batches for each of them.
-    Raises `NothingCompleted` where no trial of any stage completed.
-    """
-    assert campaign.confirm is not None, "it is asked for"  # noqa: S101
-    bounds = campaign.bounds_of(campaign.stage[0])
-    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near, bounds)
-    if not finalists:
-        endings = "; ".join(f"{study.name}: {study.endings}" for study in studies)
-        raise NothingCompleted(
-            f"No trial of {campaign.name} completed ({endings}): nothing is left to confirm. {remedy(studies)}"
-        )
-    seeds = [_seed(campaign, len(campaign.stage), r) for r in range(campaign.confirm.seeds)]
-    pairs = itertools.product(seeds, finalists)
-    slots = [Slot(number, finalist.point, seed) for number, (seed, finalist) in enumerate(pairs)]
-    space = _space_around([finalist.point for finalist in finalists], studies)
-    attrs = {
-        "id": uuid.uuid4().hex,
-        "campaign": campaign.name,
-        "stage": campaign.confirm.name,
-        "parent": studies[-1].name,
-        "space": space.as_dict(),
-        "ranges": "the points of the finalists",
-        "finalists": [finalist.as_dict() for finalist in finalists],
-        **fingerprint,
-    }
-    note = confirm_note(campaign, finalists, seeds)
-    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note_attrs(note))
-
-
-def _space_around(points: Sequence[Point], studies: Iterable[Study]) -> Space:
-    """Return the least space that holds points of some studies."""
-    spaces = [study.space for study in studies]
-    return Space.of({name: around([s[name] for s in spaces], [p[name] for p in points]) for name in spaces[0]})
+        found = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
+    return list(dict.fromkeys(study.user_attrs["campaign"] for study in found))
 
 
 def refuse_empty(studies: Iterable[Study]) -> None:
-    """Raise `NothingCompleted` where a stage has ended without one completed trial, as where the user's code is broken.
-
-    With a network that may be the ranges' fault, and another stage may have others.
-    """
+    """Raise `NothingCompleted` if every trial of a study has failed: then the user's function is probably broken."""
     for study in studies:
         if study.finished and not study.count(TrialState.COMPLETE):
-            raise NothingCompleted(f"No trial of {study.name} completed ({study.endings}). {remedy([study])}")
+            raise NothingCompleted(f"No trial of {study.name} completed ({study.failures}). {remedy([study])}")
 
 
 def remedy(studies: Iterable[Study]) -> str:
-    """Return what to do where no trial of these studies completed."""
+    """Return what to do if no trial of these studies completed."""
     ended = [trial for study in studies if "objective" in study.attrs for trial in study.trials]
     reasons = [t.user_attrs["reason"] for t in sorted(ended, key=_ended) if t.user_attrs.get("reason")]
     if reasons:
@@ -237,63 +164,11 @@ def _ended(trial: FrozenTrial) -> float:
 
 
 def verdict_of(studies: Iterable[Study]) -> Verdict | None:
-    """Return the verdict on the finalists, once all of them have been trained again."""
-    confirming = next((study for study in studies if study.is_confirm), None)
-    if confirming is None or not confirming.finished:
+    """Return the verdict on the finalists; None until all of them have been trained again."""
+    confirm = next((study for study in studies if study.is_confirm), None)
+    if confirm is None or not confirm.finished:
         return None
-    finalists = [Candidate.from_dict(form) for form in confirming.attrs["finalists"]]
-    values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirming.trials]
+    finalists = [Candidate.from_dict(form) for form in confirm.attrs["finalists"]]
+    values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirm.trials]
     k = len(finalists)
-    return judge(finalists, [values[place::k] for place in range(k)], confirming.attrs["config"]["seed"])
-
-
-def _candidates(studies: Iterable[Study]) -> Iterator[Candidate]:
-    for study in studies:
-        for trial in study.best(len(study.trials)):
-            yield Candidate(study.name, trial.number, point_of(trial), value_of(trial))
-
-
-def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[Space, dict[str, Any]]:
-    bounds = campaign.bounds_of(stage)
-    if stage.narrow is None or parent is None:
-        return bounds, {"ranges": "given by the campaign"}
-    winners = _best_of(parent, stage.narrow.top, stage)
-    held = NEVER_WIDENED if campaign.objective is None else frozenset()
-    narrowed = narrow([point_of(trial) for trial in winners], stage.narrow.rule(), bounds, held)
-    return narrowed.space, {
-        "ranges": "narrowed from the parent's best trials",
-        "narrowed_from": [trial.number for trial in winners],
-        "rule": describe(stage.narrow.rule(), bounds),
-        "pressed": list(narrowed.pressed),
-    }
-
-
-def _draw_slots(
-    campaign: Campaign, stage: Stage, space: Space, parent: Study | None
-) -> tuple[list[Slot], list[dict[str, int]]]:
-    """Return a stage's slots, and where its carried ones come from.
-
-    Draws are keyed by the slot's number: carrying trials in replaces the first ones and leaves the others as they are.
-    """
-    index = campaign.stage.index(stage)
-    points = draw(space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0)))
-    best = _best_of(parent, stage.carry, stage) if parent and stage.carry else []
-    # A carried point outside the child's ranges would be no trial of this study: Optuna holds trials to their ranges.
-    inside = [trial for trial in best if space.contains(point_of(trial))]
-    points[: len(inside)] = [point_of(trial) for trial in inside]
-    slots = [Slot(number, point, _seed(campaign, index, number)) for number, point in enumerate(points)]
-    return slots, [{"number": number, "from": trial.number} for number, trial in enumerate(inside)]
-
-
-def _seed(campaign: Campaign, index: int, number: int) -> int:
-    return int(np.random.SeedSequence(campaign.seed, spawn_key=(index, 1, number)).generate_state(1)[0])
-
-
-def _best_of(parent: Study, k: int, stage: Stage) -> Sequence[FrozenTrial]:
-    best = parent.best(k)
-    if not best:
-        raise NothingCompleted(
-            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({parent.endings}). "
-            f"{remedy([parent])}"
-        )
-    return best
+    return judge(finalists, [values[place::k] for place in range(k)], confirm.attrs["config"]["seed"])

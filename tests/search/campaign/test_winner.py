@@ -237,7 +237,7 @@ def test_stage_of_the_same_name_is_refused(tmp_path):
 def test_nothing_to_confirm(tmp_path):
     """Where every trial of the search diverged, the run ends with exit 3 and says so."""
     folder = write_campaign(tmp_path, **CONFIRMED, stage={"coarse": {"eta": [1e30, 1e31]}, "fine": None})
-    with pytest.raises(NothingCompleted, match="nothing is left to confirm"):
+    with pytest.raises(NothingCompleted, match="there is nothing to confirm"):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db")
 
 

@@ -1,0 +1,136 @@
+"""Opening a stage: drawing its slots, and writing its study with the provenance of its ranges."""
+
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.dimension import around
+from coarsefine.search.campaign.narrowing import describe, narrow
+from coarsefine.search.campaign.network_settings import NEVER_WIDENED
+from coarsefine.search.campaign.schema import Stage
+from coarsefine.search.campaign.space import Point, Space, draw
+from coarsefine.search.campaign.winner import Candidate, choose_finalists
+from coarsefine.search.errors import NothingCompleted
+from coarsefine.search.results.dashboard_note import confirm_note, note_attrs, stage_note
+from coarsefine.search.results.study import Study, point_of, remedy, value_of
+from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.slots import Slot
+
+
+def open_study(
+    storage: Storage, campaign: Campaign, stage: Stage, parent: Study | None, fingerprint: dict[str, Any]
+) -> None:
+    """Draw a stage's slots and write its study, unless another process has already done so.
+
+    Raises `NothingCompleted` if the stage needs its parent's best trials and none completed.
+    """
+    space, provenance = _space_of(campaign, stage, parent)
+    slots, carried = _draw_slots(campaign, stage, space, parent)
+    attrs = {
+        "id": uuid.uuid4().hex,
+        "campaign": campaign.name,
+        "stage": stage.name,
+        "parent": parent.name if parent else None,
+        "space": space.as_dict(),
+        **provenance,
+        "carried": carried,
+        "sampler": stage.sampler,
+        **fingerprint,
+    }
+    note = stage_note(campaign, stage, attrs, parent.id if parent else None)
+    storage.open_study(campaign.study_name(stage), attrs, space, slots, note_attrs(note))
+
+
+def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
+    """Write the study that trains the finalists again, unless another process has already done so.
+
+    Slot r·k + i is finalist i of k with seed r: a seed draws the same weights and mini-batches for all finalists.
+    Raises `NothingCompleted` if no trial of any stage completed.
+    """
+    assert campaign.confirm is not None, "the caller has checked it"  # noqa: S101
+    bounds = campaign.bounds_of(campaign.stage[0])
+    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near, bounds)
+    if not finalists:
+        failures = "; ".join(f"{study.name}: {study.failures}" for study in studies)
+        raise NothingCompleted(
+            f"No trial of {campaign.name} completed ({failures}), so there is nothing to confirm. {remedy(studies)}"
+        )
+    seeds = [_seed(campaign, len(campaign.stage), r) for r in range(campaign.confirm.seeds)]
+    pairs = itertools.product(seeds, finalists)
+    slots = [Slot(number, finalist.point, seed) for number, (seed, finalist) in enumerate(pairs)]
+    space = _space_around([finalist.point for finalist in finalists], studies)
+    attrs = {
+        "id": uuid.uuid4().hex,
+        "campaign": campaign.name,
+        "stage": campaign.confirm.name,
+        "parent": studies[-1].name,
+        "space": space.as_dict(),
+        "ranges": "the points of the finalists",
+        "finalists": [finalist.as_dict() for finalist in finalists],
+        **fingerprint,
+    }
+    note = confirm_note(campaign, finalists, seeds)
+    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note_attrs(note))
+
+
+def _space_around(points: Sequence[Point], studies: Iterable[Study]) -> Space:
+    """Return the smallest space that contains points drawn from the spaces of some studies."""
+    spaces = [study.space for study in studies]
+    return Space.of({name: around([s[name] for s in spaces], [p[name] for p in points]) for name in spaces[0]})
+
+
+def _candidates(studies: Iterable[Study]) -> Iterator[Candidate]:
+    for study in studies:
+        for trial in study.best(len(study.trials)):
+            yield Candidate(study.name, trial.number, point_of(trial), value_of(trial))
+
+
+def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[Space, dict[str, Any]]:
+    bounds = campaign.bounds_of(stage)
+    if stage.narrow is None or parent is None:
+        return bounds, {"ranges": "given by the campaign"}
+    best = _best_of(parent, stage.narrow.top, stage)
+    fixed = NEVER_WIDENED if campaign.objective is None else frozenset()
+    narrowed = narrow([point_of(trial) for trial in best], stage.narrow.rule(), bounds, fixed)
+    return narrowed.space, {
+        "ranges": "narrowed from the parent's best trials",
+        "narrowed_from": [trial.number for trial in best],
+        "rule": describe(stage.narrow.rule(), bounds),
+        "pressed": list(narrowed.pressed),
+    }
+
+
+def _draw_slots(
+    campaign: Campaign, stage: Stage, space: Space, parent: Study | None
+) -> tuple[list[Slot], list[dict[str, int]]]:
+    """Return a stage's slots, and which of them carry which of the parent's trials.
+
+    A slot's draw depends on its number alone. So carried points replace the first slots' and change no others.
+    """
+    index = campaign.stage.index(stage)
+    points = draw(space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0)))
+    best = _best_of(parent, stage.carry, stage) if parent and stage.carry else []
+    # Optuna rejects a trial whose parameters lie outside the ranges of its study.
+    inside = [trial for trial in best if space.contains(point_of(trial))]
+    points[: len(inside)] = [point_of(trial) for trial in inside]
+    slots = [Slot(number, point, _seed(campaign, index, number)) for number, point in enumerate(points)]
+    return slots, [{"number": number, "from": trial.number} for number, trial in enumerate(inside)]
+
+
+def _seed(campaign: Campaign, index: int, number: int) -> int:
+    return int(np.random.SeedSequence(campaign.seed, spawn_key=(index, 1, number)).generate_state(1)[0])
+
+
+def _best_of(parent: Study, k: int, stage: Stage) -> Sequence[FrozenTrial]:
+    best = parent.best(k)
+    if not best:
+        raise NothingCompleted(
+            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({parent.failures}). "
+            f"{remedy([parent])}"
+        )
+    return best
