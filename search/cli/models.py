@@ -48,7 +48,7 @@ def export(
     """Write a campaign's winner to a JSON file, with all that its training depends on and why it was chosen."""
     from coarsefine.search.errors import UsageError
     from coarsefine.search.network.export import export_trial, export_winner, trial_of, winner_of, write_export
-    from coarsefine.search.results.status import read_studies
+    from coarsefine.search.results.study import read_studies
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import open_storage
 

@@ -10,7 +10,8 @@ from coarsefine.search.errors import Interrupted, NothingCompleted, StorageError
 from coarsefine.search.network.export import export_winner
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import folder_name
-from coarsefine.search.results.status import find_winner, read_final, read_status
+from coarsefine.search.results.final_result import read_final
+from coarsefine.search.results.status import find_winner, read_status
 from coarsefine.search.results.study import Study, remedy, verdict_of
 
 _POLL_SECONDS = 0.25

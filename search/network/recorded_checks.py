@@ -14,8 +14,7 @@ from coarsefine.model import gradcheck
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.search.campaign.schema import Data, Model
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.status import read_studies
-from coarsefine.search.results.study import Study, campaign_of
+from coarsefine.search.results.study import Study, campaign_of, read_studies
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import images_attr, refuse_other, versions

@@ -15,9 +15,8 @@ from coarsefine.search.network.export import digest_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import folder_name
-from coarsefine.search.results.final_result import FinalResult
+from coarsefine.search.results.final_result import FinalResult, read_final, training_key
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.status import read_final, training_key
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists

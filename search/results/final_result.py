@@ -1,7 +1,8 @@
-"""What a final training came to: the accuracies of each seed, and the curves."""
+"""What a final training came to: the accuracies of each seed and the curves, as studies store them."""
 # mypy: disable-error-code="prop-decorator"
 # mypy does not know that pydantic decorates properties
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Annotated, Any, Self
@@ -13,6 +14,11 @@ from pydantic import Field, computed_field
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.winner import Estimate
+from coarsefine.search.errors import CampaignError
+from coarsefine.search.results.study import Study
+
+TRAINING = "training "
+"""Prefix of the attributes that hold final trainings by `train`."""
 
 
 @dataclass(frozen=True)
@@ -105,3 +111,36 @@ class FinalResult(JsonForm):
         """Return the form of the study's attribute and of `final.json`: with the curves, without means."""
         form, names = self.as_dict(), {field.name for field in fields(self)}
         return {name: form[name] for name in form if name in names} | {"curves": self.curves.as_dict()}
+
+
+def read_final(studies: Mapping[str, Study]) -> FinalResult | None:
+    """Return the final training, which is recorded with the study of the last stage."""
+    found = [(study, study.attrs["final"]) for study in studies.values() if "final" in study.attrs]
+    return _final_of(*found[0]) if found else None
+
+
+def read_trainings(studies: Mapping[str, Study]) -> tuple[FinalResult, ...]:
+    """Return the final trainings that `train` recorded with the studies of their trials, oldest first."""
+    found = [
+        _final_of(study, attr)
+        for study in studies.values()
+        for key, attr in study.attrs.items()
+        if key.startswith(TRAINING)
+    ]
+    return tuple(sorted(found, key=lambda final: final.ended))
+
+
+def training_key(final: FinalResult) -> str:
+    """Return the name of the study's attribute that holds a training, different for each training."""
+    settings = (final.epochs, len(final.seeds), final.decay, final.on_validation)
+    return f"{TRAINING}{final.export[:12]} {' '.join(map(str, settings))}"
+
+
+def _final_of(study: Study, attr: Any) -> FinalResult:
+    try:
+        return FinalResult.from_dict(attr)
+    except ValueError as error:
+        raise CampaignError(
+            f"{study.name} has a final training that this version of Coarsefine cannot read ({error}). Use the version "
+            "that recorded it, or start again under another name or --storage."
+        ) from error

@@ -12,24 +12,13 @@ from coarsefine.search.campaign.campaign import Campaign, PlannedStage
 from coarsefine.search.campaign.json_form import JsonForm, PointField, SpaceField
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.winner import Estimate, Verdict
-from coarsefine.search.errors import CampaignError, UsageError
-from coarsefine.search.results.final_result import FinalResult
-from coarsefine.search.results.study import (
-    Study,
-    campaign_names,
-    campaign_of,
-    find_studies,
-    point_of,
-    value_of,
-    verdict_of,
-)
+from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
+from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of, verdict_of
 from coarsefine.search.storage.optuna_storage import Storage
 
 State = Literal["running", "interrupted", "failed", "done"]
 Seconds = Annotated[float, PlainSerializer(lambda seconds: round(seconds, 3), return_type=float)]
 _BEST = 3
-TRAINING = "training "
-"""Prefix of the attributes that hold final trainings by `train`."""
 
 
 @dataclass(frozen=True)
@@ -152,21 +141,6 @@ def read_status(storage: Storage, name: str | None) -> Status:
     return status_of(name, storage.location.shown, studies, storage.queries.count_training)
 
 
-def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
-    """Return a campaign's name and its studies, at least one; without a name, those of the only one in the storage.
-
-    Raises `UsageError` if the storage does not hold that campaign.
-    """
-    known = campaign_names(storage)
-    name = known[0] if name is None and len(known) == 1 else name
-    studies = find_studies(storage, name) if name in known else {}
-    if name is None or not studies:
-        listed = ", ".join(known) or "none"
-        asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
-        raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
-    return name, studies
-
-
 def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
     """Return how a campaign stands that has at least one study; `live` counts the trials in training by study id.
 
@@ -217,39 +191,6 @@ def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimat
     found = Trial.of(trial)
     own = (found.number, found.point, found.value, found.seed)
     return Winner(study.attrs["stage"], *own, confirmed, study.name, completed)
-
-
-def read_final(studies: Mapping[str, Study]) -> FinalResult | None:
-    """Return the final training, which is recorded with the study of the last stage."""
-    found = [(study, study.attrs["final"]) for study in studies.values() if "final" in study.attrs]
-    return _final_of(*found[0]) if found else None
-
-
-def read_trainings(studies: Mapping[str, Study]) -> tuple[FinalResult, ...]:
-    """Return the final trainings that `train` recorded with the studies of their trials, oldest first."""
-    found = [
-        _final_of(study, attr)
-        for study in studies.values()
-        for key, attr in study.attrs.items()
-        if key.startswith(TRAINING)
-    ]
-    return tuple(sorted(found, key=lambda final: final.ended))
-
-
-def training_key(final: FinalResult) -> str:
-    """Return the name of the study's attribute that holds a training, different for each training."""
-    settings = (final.epochs, len(final.seeds), final.decay, final.on_validation)
-    return f"{TRAINING}{final.export[:12]} {' '.join(map(str, settings))}"
-
-
-def _final_of(study: Study, attr: Any) -> FinalResult:
-    try:
-        return FinalResult.from_dict(attr)
-    except ValueError as error:
-        raise CampaignError(
-            f"{study.name} has a final training that this version of Coarsefine cannot read ({error}). Use the version "
-            "that recorded it, or start again under another name or --storage."
-        ) from error
 
 
 def _stage(name: str, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]) -> StageStatus:

@@ -14,7 +14,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
-from coarsefine.search.errors import CampaignError, NothingCompleted
+from coarsefine.search.errors import CampaignError, NothingCompleted, UsageError
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
 
@@ -119,6 +119,21 @@ def _read(storage: Storage, frozen: FrozenStudy) -> Study:
         )
     slots = [t for t in storage.get_all_trials(frozen._study_id, deepcopy=False) if "seed" in t.user_attrs]
     return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, tuple(sorted(slots, key=lambda t: t.number)))
+
+
+def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
+    """Return a campaign's name and its studies, at least one; without a name, those of the only one in the storage.
+
+    Raises `UsageError` if the storage does not hold that campaign.
+    """
+    known = campaign_names(storage)
+    name = known[0] if name is None and len(known) == 1 else name
+    studies = find_studies(storage, name) if name in known else {}
+    if name is None or not studies:
+        listed = ", ".join(known) or "none"
+        asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
+        raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+    return name, studies
 
 
 def campaign_of(studies: Mapping[str, Study], read: Callable[[Any], Campaign] = Campaign.model_validate) -> Campaign:

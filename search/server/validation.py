@@ -18,8 +18,7 @@ from coarsefine.search.campaign.json_form import SpaceField, first_problem
 from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
-from coarsefine.search.results.final_result import FinalResult
-from coarsefine.search.results.status import TRAINING
+from coarsefine.search.results.final_result import TRAINING, FinalResult
 from coarsefine.search.results.study import point_of
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
