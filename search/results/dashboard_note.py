@@ -1,4 +1,4 @@
-"""The note that optuna-dashboard shows with a stage's study: what the stage is, for who comes upon it there."""
+"""The note that optuna-dashboard shows with a stage's study: it describes the stage to visitors of the dashboard."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
 
 _PIECE = 2045
-"""Characters of one attribute: what `optuna_dashboard.save_note` cuts notes into, and puts together again."""
+"""The most characters of one attribute; `optuna_dashboard.save_note` divides longer notes."""
 
 
 def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], parent_id: int | None) -> str:
-    """Return the note in Markdown, from the attributes of the stage's study; `parent_id` is the parent study's."""
-    place, halving = campaign.stage.index(stage) + 1, campaign.halving(stage)
-    ends = f", halving after epochs {', '.join(map(str, halving.rungs))}" if halving.rungs else ""
+    """Return the note in Markdown from the attributes of the stage's study; `parent_id` is the parent study's id."""
+    halving = campaign.halving(stage)
+    rungs = f", halving after epochs {', '.join(map(str, halving.rungs))}" if halving.rungs else ""
     space = Space.from_dict(attrs["space"])
-    told = {
+    rows = {
         "Ranges": f"{labels.space_text(space)}, {labels.space_kinds(space)}; {attrs['ranges']}",
         "Parent": f"[{attrs['parent']}](/dashboard/studies/{parent_id})" if parent_id is not None else None,
         "Narrowed from": f"the parent's trials {_listed(attrs['narrowed_from'])}" if "narrowed_from" in attrs else None,
@@ -28,29 +28,29 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         if attrs.get("pressed")
         else None,
         "Carried": _carried(attrs["carried"]),
-        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{ends}",
+        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{rungs}",
         "Data": attrs["data"]["description"] if "data" in attrs else None,
         "Objective": attrs["objective"]["name"] if "objective" in attrs else None,
     }
-    return _note(campaign, f"Stage {place} of {len(campaign.stage)}", told)
+    return _note(campaign, f"Stage {campaign.stage.index(stage) + 1} of {len(campaign.stage)}", rows)
 
 
 def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequence[int]) -> str:
-    """Return the note of the study in which finalists are trained again."""
+    """Return the note of the study that trains the finalists again."""
     k = len(finalists)
-    told = {
+    rows = {
         f"Finalist {place + 1}": f"{labels.point_text(one.point)}: trial {one.number} of {one.study}, "
         f"trained again in trials {_listed([r * k + place for r in range(len(seeds))])}"
         for place, one in enumerate(finalists)
     }
     seeded = f"{len(seeds)} seeds, the same for each: {_listed(seeds)}"
-    return _note(campaign, "The best settings of all stages, trained again on fresh seeds,", {**told, "Seeds": seeded})
+    return _note(campaign, "The best settings of all stages, trained again on fresh seeds,", {**rows, "Seeds": seeded})
 
 
-def _note(campaign: Campaign, what: str, told: Mapping[str, str | None]) -> str:
-    rows = "\n".join(f"- **{name}:** {text}" for name, text in told.items() if text)
+def _note(campaign: Campaign, subject: str, rows: Mapping[str, str | None]) -> str:
+    items = "\n".join(f"- **{name}:** {text}" for name, text in rows.items() if text)
     page = f"[Its page](/campaigns/{quote(campaign.name)}), under `coarsefine serve`, shows all its stages together."
-    return f"{what} of the campaign `{campaign.name}`. {page}\n\n{rows}\n"
+    return f"{subject} of the campaign `{campaign.name}`. {page}\n\n{items}\n"
 
 
 def note_attrs(note: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a campaign stands, read from its storage alone: what `run`, `status` and `best` print."""
+"""The status of a campaign, read from its storage alone: what `run`, `status` and `best` print."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Trial(JsonForm):
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Self:
-        """Return a trial of Optuna's."""
+        """Convert a completed trial of Optuna."""
         return cls(trial.number, point_of(trial), value_of(trial), trial.user_attrs["seed"])
 
 
@@ -46,20 +46,20 @@ class StageId(JsonForm):
 
 @dataclass(frozen=True)
 class TrialCounts(JsonForm):
-    """How many trials of a stage are planned, and how they stand."""
+    """How many trials a stage has, in all and in each state."""
 
     name: str
     trials: int
     completed: int
     pruned: Annotated[int, Field(description="ended early, because others of their cohort were better")]
-    diverged: Annotated[int, Field(description="ended because their numbers left all bounds")]
+    diverged: Annotated[int, Field(description="ended because their loss or weights overflowed")]
     failed: Annotated[int, Field(description="ended without a value for another reason")]
     waiting: int
     running: int
 
     @property
     def finished(self) -> bool:
-        """Tell whether every trial has ended."""
+        """Return whether every trial has ended."""
         return not self.waiting and not self.running
 
 
@@ -72,18 +72,18 @@ class BestOfStage(StageId):
 
 @dataclass(frozen=True)
 class StageStatus(TrialCounts, StageId):
-    """A stage: planned, or as its study stands."""
+    """A stage, planned or open."""
 
     space: Annotated[SpaceField | None, Field(description="the ranges; null until a narrowed stage opens")]
     parent: Annotated[str | None, Field(description="the parent's study; null until the stage opens")]
     best: tuple[Trial, ...]
     attrs: Annotated[dict[str, Any], Field(exclude=True)]
-    """The study's attributes: where its ranges come from, which bounds its parent's best trials press against."""
+    """All attributes of the study; empty until the stage opens."""
 
 
 @dataclass(frozen=True)
 class OfStage(JsonForm):
-    """Something of a stage."""
+    """What belongs to a stage."""
 
     stage: str
 
@@ -133,7 +133,7 @@ class Status(JsonForm):
 
 
 def read_status(storage: Storage, name: str | None) -> Status:
-    """Return how a campaign stands; without a name, the only one in the storage.
+    """Return the status of a campaign; without a name, of the only one in the storage.
 
     Raises `UsageError` if the storage does not hold that campaign.
     """
@@ -141,13 +141,15 @@ def read_status(storage: Storage, name: str | None) -> Status:
     return status_of(name, storage.location.shown, studies, storage.queries.count_training)
 
 
-def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Callable[[int], int]) -> Status:
-    """Return how a campaign stands that has at least one study; `live` counts the trials in training by study id.
+def status_of(name: str, storage: str, studies: Mapping[str, Study], count_training: Callable[[int], int]) -> Status:
+    """Return the status of a campaign with at least one study; `count_training` takes a study's id.
 
     Raises `CampaignError` if the studies do not hold a campaign.
     """
     campaign = campaign_of(studies, Campaign.from_stored)
-    stages = tuple(_stage(f"{name}/{stage.name}", stage, studies, live) for stage in campaign.planned_stages())
+    stages = tuple(
+        _stage(f"{name}/{stage.name}", stage, studies, count_training) for stage in campaign.planned_stages()
+    )
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
@@ -167,9 +169,9 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], live: Calla
 
 
 def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner | None:
-    """Return the winner by the verdict on the finalists; before there is one, the best trial of all stages so far.
+    """Return the winner according to the verdict; without a verdict, the best trial of all stages so far.
 
-    Of equal values, that of the earlier stage counts, then that of the lower number. Returns None if no trial has
+    Of equal values, the one of the earlier stage wins, then the one with the lower number. Returns None if no trial has
     completed, or if every finalist failed on some seed.
     """
     searched = [study for study in studies.values() if not study.is_confirm]
@@ -193,7 +195,9 @@ def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimat
     return Winner(study.attrs["stage"], *own, confirmed, study.name, completed)
 
 
-def _stage(name: str, planned: PlannedStage, studies: Mapping[str, Study], live: Callable[[int], int]) -> StageStatus:
+def _stage(
+    name: str, planned: PlannedStage, studies: Mapping[str, Study], count_training: Callable[[int], int]
+) -> StageStatus:
     study = studies.get(name, Study(0, name, {}, ()))
     is_open = name in studies
     counts = {
@@ -201,7 +205,7 @@ def _stage(name: str, planned: PlannedStage, studies: Mapping[str, Study], live:
         "pruned": study.count(TrialState.PRUNED),
         "diverged": study.diverged,
         "failed": study.failed,
-        "running": live(study.id) if study.count(TrialState.RUNNING) else 0,
+        "running": count_training(study.id) if study.count(TrialState.RUNNING) else 0,
     }
     trials = len(study.trials) if is_open else planned.trials
     return StageStatus(
@@ -220,12 +224,12 @@ def _stage(name: str, planned: PlannedStage, studies: Mapping[str, Study], live:
 def _state(stages: tuple[StageStatus, ...]) -> State:
     if any(stage.running for stage in stages):
         return "running"
-    ended_empty = any(not stage.completed and not stage.waiting for stage in stages)
-    return "failed" if ended_empty else "interrupted"
+    has_failed = any(not stage.completed and not stage.waiting for stage in stages)
+    return "failed" if has_failed else "interrupted"
 
 
 def _seconds(studies: Mapping[str, Study], final: FinalResult | None) -> float:
-    # Optuna hands out local times without a zone, which is how `timestamp` reads them.
+    # Optuna's times are local and without a zone, as `timestamp` expects them.
     trials = [trial for study in studies.values() for trial in study.trials]
     starts = [trial.datetime_start.timestamp() for trial in trials if trial.datetime_start]
     ends = [trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete]

@@ -38,7 +38,7 @@ class Study:
 
     @property
     def is_confirm(self) -> bool:
-        """Tell whether its stage trains the finalists again."""
+        """Return whether its stage trains the finalists again."""
         return "finalists" in self.attrs
 
     @property
@@ -61,7 +61,7 @@ class Study:
 
     @property
     def finished(self) -> bool:
-        """Tell whether every trial has ended."""
+        """Return whether every trial has ended."""
         return all(trial.state.is_finished() for trial in self.trials)
 
     @property

@@ -15,7 +15,7 @@ _Losses = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Problem(JsonForm):
-    """Why there is no answer."""
+    """The reason why a request failed."""
 
     detail: str
 
@@ -38,7 +38,7 @@ class Searched(JsonForm):
 
 @dataclass(frozen=True)
 class Axis(JsonForm):
-    """What an axis of the map may show."""
+    """A choice for an axis of the map."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Stage(StageStatus):
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign(Status):
-    """How a campaign stands."""
+    """The status of a campaign."""
 
     storage: Annotated[str, Field(exclude=True)] = ""
     stages: tuple[Stage, ...]

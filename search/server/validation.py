@@ -110,12 +110,12 @@ def _check_workload(name: str, study: _Attrs, campaign: Campaign) -> None:
 
 
 def is_slot(trial: FrozenTrial) -> bool:
-    """Tell whether a trial is a slot: a trial that somebody else put into a study has no seed."""
+    """Return whether a trial is a slot: a trial that somebody else put into a study has no seed."""
     return "seed" in trial.user_attrs
 
 
 def is_valid(slot: FrozenTrial, space: Space) -> bool:
-    """Tell whether a slot holds what Coarsefine writes: a point of its study's space, a seed, losses, a final value."""
+    """Return whether a slot holds what Coarsefine writes: a point of the space, a seed, losses, a final value."""
     if not space.contains(point_of(slot)):
         return False
     try:
