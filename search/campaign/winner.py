@@ -77,7 +77,7 @@ class Estimate(JsonForm):
 class Finalist(Candidate):
     """One of the best settings, trained again on new seeds, which are the same for all finalists."""
 
-    values: Annotated[Values, Field(description="by seed; null where it failed")]
+    values: Annotated[Values, Field(description="by seed; null if it failed")]
     confirmed: Annotated[Estimate | None, Field(description="null if it failed on a seed")]
     behind: Annotated[Estimate | None, Field(description="how far the leader is ahead, seed by seed")]
     probability_best: Annotated[float, Field(ge=0, le=1, description="by a paired bootstrap over the seeds")]
@@ -90,7 +90,7 @@ class Verdict(JsonForm):
     finalists: Annotated[tuple[Finalist, ...], Field(description="the best mean first, those that failed last")]
     tied: Annotated[
         tuple[TrialId, ...],
-        Field(description="the finalists that these seeds cannot tell from the leader, it included; empty if it won"),
+        Field(description="the leader and those that these seeds cannot tell from it; empty if it won clearly"),
     ]
     optimism: Annotated[float | None, Field(description="by how much the search's best value was too high")]
     summary: Annotated[str, Field(alias="verdict")]
