@@ -34,7 +34,7 @@ class Origin(_Part):
     """Digest of the settings that must not change once the campaign has started."""
 
 
-class Trial(_Part):
+class ExportedTrial(_Part):
     """The exported trial."""
 
     stage: Name
@@ -106,7 +106,7 @@ class Export(_Part):
     digest: Digest
     """SHA-256 of all other fields except the platform."""
     campaign: Origin
-    trial: Trial
+    trial: ExportedTrial
     chosen: Literal["winner", "named"]
     """Whether the campaign chose the trial, or a user named it."""
     settings: TrialSettings

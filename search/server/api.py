@@ -55,7 +55,7 @@ async def list_campaigns(request: Request, cache: Cache) -> Response:
     return _json(request, schemas.CampaignList(tuple(listed), tuple(await cache.problems())))
 
 
-@router.get("/campaigns/{name}", response_model=schemas.Campaign)
+@router.get("/campaigns/{name}", response_model=schemas.CampaignStatus)
 async def get_campaign(request: Request, cache: Cache, name: str) -> Response:
     """Return the status of a campaign, as `coarsefine status --json` does."""
     return _send(request, await _campaign(cache, await cache.get(name)))
@@ -64,7 +64,7 @@ async def get_campaign(request: Request, cache: Cache, name: str) -> Response:
 @router.get("/campaigns/{name}/best", response_model=BestTrials)
 async def get_best(request: Request, cache: Cache, name: str) -> Response:
     """Return the best trials of each stage, and the winner, as `coarsefine best --json` does."""
-    return _json(request, responses.best(await cache.get(name)))
+    return _json(request, (await cache.get(name)).status.best())
 
 
 @router.get("/campaigns/{name}/stages/{stage}/trials", response_model=schemas.TrialPage)

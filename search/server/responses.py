@@ -13,7 +13,7 @@ from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.json_form import JsonForm
-from coarsefine.search.results.status import BestTrials, StageStatus
+from coarsefine.search.results.status import StageStatus
 from coarsefine.search.results.study import Study, campaign_of, point_of, value_of
 from coarsefine.search.server import schemas
 from coarsefine.search.server.snapshots import Snapshot
@@ -30,14 +30,14 @@ def to_json(answer: JsonForm) -> bytes:
     return json.dumps(answer.as_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def campaign(snapshot: Snapshot) -> schemas.Campaign:
+def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
     """Return a campaign as `coarsefine status --json` prints it, with what a page needs in addition."""
     studies = list(snapshot.studies.values())
     plan = campaign_of(snapshot.studies, Campaign.from_stored)
     attrs, images = studies[0].attrs, studies[0].images
     epochs = {stage.name: stage.epochs for stage in plan.planned_stages()}
     return _extend(
-        schemas.Campaign,
+        schemas.CampaignStatus,
         snapshot.status,
         stages=tuple(_stage(snapshot, stage, epochs[stage.name]) for stage in snapshot.status.stages),
         objective=plan.objective,
@@ -50,11 +50,11 @@ def campaign(snapshot: Snapshot) -> schemas.Campaign:
     )
 
 
-def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> schemas.Stage:
+def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> schemas.StageDetail:
     study = snapshot.studies.get(stage.study)
     attrs, left = stage.attrs, snapshot.seconds_left.get(stage.study)
     return _extend(
-        schemas.Stage,
+        schemas.StageDetail,
         stage,
         epochs=epochs,
         epochs_recorded=sum(len(trial.intermediate_values) for trial in study.trials) if study else 0,
@@ -78,11 +78,6 @@ def listed(snapshot: Snapshot) -> schemas.ListedCampaign:
     """Return a campaign as a list shows it."""
     status = snapshot.status
     return schemas.ListedCampaign(status.campaign, status.state, status.seconds, status.stages)
-
-
-def best(snapshot: Snapshot) -> BestTrials:
-    """Return what `coarsefine best --json` prints."""
-    return snapshot.status.best()
 
 
 def trials(study: Study, offset: int, limit: int, order: Order) -> schemas.TrialPage:

@@ -45,7 +45,7 @@ class Axis(JsonForm):
 
 
 @dataclass(frozen=True)
-class Stage(StageStatus):
+class StageDetail(StageStatus):
     """A stage. What is not known before it opens is null."""
 
     epochs: Annotated[int, Field(description="of a trial that trains to its end")]
@@ -63,11 +63,11 @@ class Stage(StageStatus):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Campaign(Status):
+class CampaignStatus(Status):
     """The status of a campaign."""
 
     storage: Annotated[str, Field(exclude=True)] = ""
-    stages: tuple[Stage, ...]
+    stages: tuple[StageDetail, ...]
     objective: Annotated[str | None, Field(description="the function it searches; null for the network")]
     data: Annotated[str, Field(description="what it trains on")]
     searched: Annotated[tuple[Searched, ...], Field(description="in the order of the points")]
