@@ -63,14 +63,14 @@ def first_problem(error: ValidationError) -> str:
     return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
 
 
-class _UniformForm(TypedDict):
+class UniformForm(TypedDict):
     """A range of real numbers, from low to high."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     uniform: "_Bounds"
 
 
-class _IntegerForm(TypedDict):
+class IntegerForm(TypedDict):
     """A range of whole numbers, from low to high; with `log`, log-uniform."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
@@ -79,7 +79,7 @@ class _IntegerForm(TypedDict):
     log: NotRequired[bool]
 
 
-class _ChoiceForm(TypedDict):
+class ChoiceForm(TypedDict):
     """Options."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
@@ -88,7 +88,7 @@ class _ChoiceForm(TypedDict):
 
 _Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 _LogUniformForm = Annotated[_Bounds, Field(description="a log-uniform range, from low to high")]
-_DimensionForm = _LogUniformForm | _UniformForm | _IntegerForm | _ChoiceForm
+_DimensionForm = _LogUniformForm | UniformForm | IntegerForm | ChoiceForm
 
 
 def _read_space(form: Any, check: ValidatorFunctionWrapHandler) -> Space:
