@@ -288,4 +288,4 @@ def test_final_training_of_another_version_is_told(done, tmp_path, cli):
         connection.execute("UPDATE study_user_attributes SET value_json = '{\"epochs\": 4}' WHERE key = 'final'")
     code, _, err = cli("status")
     assert code == 2
-    assert "it is of another version" in err
+    assert "has a final training that this version of Coarsefine cannot read" in err
