@@ -16,7 +16,7 @@ from reproduction.campaigns import whole
 from reproduction.evidence import VARIATIONS, images_of, named_settings, the_report
 from reproduction.jobs import Job, take
 from reproduction.plan import FIXED, NARROWED, Plan
-from reproduction.spread import Spread, beside, gain
+from reproduction.spread import Spread, compared, gain
 
 PICTURES = ["figure-1.svg", "searches.svg", "figures-2-8.svg", "steps.svg"]
 PRESET_PICTURE = "preset.svg"
@@ -219,9 +219,9 @@ def test_range_of_one_more_value_is_students():
 def test_verdict_follows_the_spread():
     """A reported value within the range is called so; outside, the difference and its side are named."""
     spread = Spread.of([0.49, 0.50, 0.51])
-    assert beside(0.51, spread, "campaigns").startswith("51.00 % is within our spread (95 of 100 such campaigns")
-    assert beside(0.40, spread, "campaigns").startswith("ours is higher by 10.0 points, more than our spread")
-    assert beside(0.60, spread, "campaigns").startswith("ours is lower by 10.0 points, more than our spread")
+    assert compared(0.51, spread, "campaigns").startswith("51.00 % is within our spread (95 of 100 such campaigns")
+    assert compared(0.40, spread, "campaigns").startswith("ours is higher by 10.0 points, more than our spread")
+    assert compared(0.60, spread, "campaigns").startswith("ours is lower by 10.0 points, more than our spread")
 
 
 def test_paired_gain_is_written_in_points():
