@@ -11,21 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Interval
+from coarsefine.search.campaign.schema import Narrow
 from coarsefine.search.campaign.space import Point, Space
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How closely a stage's space surrounds the winners of its parent."""
-
-    top: int
-    """Number of the parent's best trials that count as winners."""
-    margin: float
-    """Space added on either side of their box, as a share of its width."""
-    least: float
-    """Least width: in decades for a log-uniform range, as a share of the user's range for a linear one."""
-    widen: bool
-    """Whether a range may leave the user's bounds if winners press against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +23,7 @@ class Narrowed:
     pressed: tuple[str, ...]
 
 
-def narrow(winners: Sequence[Point], rule: Rule, bounds: Space, never_widened: Collection[str] = ()) -> Narrowed:
+def narrow(winners: Sequence[Point], rule: Narrow, bounds: Space, never_widened: Collection[str] = ()) -> Narrowed:
     """Return the space around the winners; at least one is needed.
 
     The dimensions `never_widened` stay within their bounds even if the rule widens others.
@@ -51,7 +38,7 @@ def narrow(winners: Sequence[Point], rule: Rule, bounds: Space, never_widened: C
 
 
 def _narrow_one(
-    values: Sequence[Any], rule: Rule, bound: Dimension, *, widen: bool
+    values: Sequence[Any], rule: Narrow, bound: Dimension, *, widen: bool
 ) -> tuple[Dimension, Sequence[str]]:  # fmt: skip
     if isinstance(bound, Choice):
         return bound.restricted_to(values), ()
@@ -62,7 +49,7 @@ def _narrow_one(
     return _narrow_interval(bound.around(values), rule, bound, widen=widen)
 
 
-def _narrow_interval(box: Interval, rule: Rule, bound: Interval, *, widen: bool) -> tuple[Interval, list[str]]:
+def _narrow_interval(box: Interval, rule: Narrow, bound: Interval, *, widen: bool) -> tuple[Interval, list[str]]:
     """Narrow a range to the winners' box, which is of the same kind."""
     width = box.width * (1 + 2 * rule.margin)
     # Compared before the least width applies, which may cross a bound that no winner is near.
@@ -87,7 +74,7 @@ def _within(wanted: Interval, bound: Interval) -> Interval:
     return wanted
 
 
-def describe(rule: Rule, bounds: Space) -> str:
+def describe(rule: Narrow, bounds: Space) -> str:
     """Return the rule in words, as far as it concerns these dimensions."""
     decades = f"{rule.least:g} decades" if not math.isclose(rule.least, 1) else "one decade"
     widths = {"log": decades, "linear": f"{min(rule.least, 1):.0%} of a linear range"}

@@ -29,7 +29,6 @@ from coarsefine.search.campaign.fields import (
     Timeout,
 )
 from coarsefine.search.campaign.json_form import STRICT
-from coarsefine.search.campaign.narrowing import Rule
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Sampler
 
@@ -95,16 +94,16 @@ class Model(Section):
 
 
 class Narrow(Section):
-    """`[stage.narrow]`: how to derive a stage's ranges from its parent's best trials."""
+    """`[stage.narrow]`: how closely a stage's ranges surround its parent's best trials, the winners."""
 
     top: Annotated[int, Field(ge=1)] = 5
+    """Number of the parent's best trials that count as winners."""
     margin: Annotated[float, Field(ge=0, le=10)] = 0.25
+    """Space added on either side of their box, as a share of its width."""
     least: Annotated[float, Field(ge=0.01, le=10)] = 0.3
+    """Least width: in decades for a log-uniform range, as a share of the user's range for a linear one."""
     widen: bool = False
-
-    def rule(self) -> Rule:
-        """Return the rule that `coarsefine.search.campaign.narrowing` applies."""
-        return Rule(self.top, self.margin, self.least, self.widen)
+    """Whether a range may leave the user's bounds if winners press against them."""
 
 
 class Stage(Section):

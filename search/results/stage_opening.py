@@ -96,11 +96,11 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
         return bounds, {"ranges": "given by the campaign"}
     best = _best_of(parent, stage.narrow.top, stage)
     fixed = NEVER_WIDENED if campaign.objective is None else frozenset()
-    narrowed = narrow([point_of(trial) for trial in best], stage.narrow.rule(), bounds, fixed)
+    narrowed = narrow([point_of(trial) for trial in best], stage.narrow, bounds, fixed)
     return narrowed.space, {
         "ranges": "narrowed from the parent's best trials",
         "narrowed_from": [trial.number for trial in best],
-        "rule": describe(stage.narrow.rule(), bounds),
+        "rule": describe(stage.narrow, bounds),
         "pressed": list(narrowed.pressed),
     }
 

@@ -9,14 +9,15 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform, around
-from coarsefine.search.campaign.narrowing import Rule, describe, narrow
+from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.presets import preset_names
+from coarsefine.search.campaign.schema import Narrow
 from coarsefine.search.campaign.space import Point, Space, draw
 from coarsefine.search.storage.parameters import distribution_of
 
 bounds = Space.of({"eta": LogUniform(1e-3, 0.3), "lambda": LogUniform(1e-7, 0.1)})
 shares = st.floats(0, 1)
-rules = st.builds(Rule, top=st.integers(1, 20), margin=st.floats(0, 2), least=st.floats(0.01, 3), widen=st.booleans())
+rules = st.builds(Narrow, top=st.integers(1, 20), margin=st.floats(0, 2), least=st.floats(0.01, 3), widen=st.booleans())
 log_uniform = st.builds(lambda low, ratio: LogUniform(low, low * ratio), st.floats(1e-9, 1e3), st.floats(1.1, 1e6))
 uniform = st.builds(lambda low, width: Uniform(low, low + width), st.floats(-100, 100), st.floats(0.01, 100))
 integer = st.builds(lambda low, n, step: Integer(low, low + n * step, step), *(3 * [st.integers(1, 300)]))
@@ -183,7 +184,7 @@ def test_what_is_held_keeps_its_bounds(given_won, rule):
 def test_narrowing_follows_its_closed_form():
     """Two winners a decade apart, with a margin of a quarter, give one and a half decades around them."""
     winners = [Point.of({"eta": 0.01, "lambda": 1e-4}), Point.of({"eta": 0.1, "lambda": 1e-3})]
-    found = narrow(winners, Rule(2, 0.25, 0.3, widen=False), bounds)
+    found = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=False), bounds)
     assert found.space["eta"].low == pytest.approx(0.01 / 10**0.25)
     assert found.space["eta"].high == pytest.approx(0.1 * 10**0.25)
     assert found.space["lambda"].width == pytest.approx(1.5)
@@ -194,11 +195,11 @@ def test_linear_narrowing_follows_its_closed_form():
     """A linear range is narrowed as it stands, whole numbers by their cells; the least width is a share of it."""
     space = Space.of({"rho": Uniform(0.5, 0.9), "hidden": Integer(25, 200, 25), "kernel": Choice(("a", "b", "c"))})
     winners = [Point.of({"rho": rho, "hidden": m, "kernel": k}) for rho, m, k in ((0.6, 75, "c"), (0.8, 125, "a"))]
-    found = narrow(winners, Rule(2, 0.25, 0.3, widen=False), space).space
+    found = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=False), space).space
     assert (found["rho"].low, found["rho"].high) == pytest.approx((0.55, 0.85))
     assert found["hidden"] == Integer(50, 150, 25)  # cells 62.5 to 137.5, and 18.75 on both sides
     assert found["kernel"] == Choice(("a", "c"))
-    alone = narrow(winners[:1], Rule(1, 0.25, 0.5, widen=False), space).space
+    alone = narrow(winners[:1], Narrow(top=1, margin=0.25, least=0.5, widen=False), space).space
     assert alone["rho"].width == pytest.approx(0.2)
     assert alone["hidden"] == Integer(25, 125, 25)  # cells 75 ± 50
 
@@ -206,7 +207,7 @@ def test_linear_narrowing_follows_its_closed_form():
 def test_single_winner_gets_the_least_width():
     """One winner has no box: the least width is laid around it."""
     winner = Point.of({"eta": 0.01, "lambda": 1e-4})
-    found = narrow([winner], Rule(1, 0.5, 0.6, widen=False), bounds).space["eta"]
+    found = narrow([winner], Narrow(top=1, margin=0.5, least=0.6, widen=False), bounds).space["eta"]
     assert found.width == pytest.approx(0.6)
     assert math.sqrt(found.low * found.high) == pytest.approx(0.01)
 
@@ -214,8 +215,8 @@ def test_single_winner_gets_the_least_width():
 def test_pressed_bounds_are_told_and_passed_only_if_allowed():
     """Where winners press against a bound, it is named; the range stops there, or goes past it if it may."""
     winners = [Point.of({"eta": 0.29, "lambda": 1e-7}), Point.of({"eta": 0.2, "lambda": 1e-6})]
-    kept = narrow(winners, Rule(2, 0.25, 0.3, widen=False), bounds)
-    passed = narrow(winners, Rule(2, 0.25, 0.3, widen=True), bounds)
+    kept = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=False), bounds)
+    passed = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=True), bounds)
     assert kept.pressed == passed.pressed == ("eta high", "lambda low")
     assert (kept.space["eta"].high, kept.space["lambda"].low) == (0.3, 1e-7)
     assert passed.space["eta"].high > 0.3
@@ -226,7 +227,7 @@ def test_pressed_bounds_are_told_and_passed_only_if_allowed():
 def test_whole_numbers_at_a_bound_press_against_it():
     """Winners that all have the highest number press against it; those a step below it do not."""
     space = Space.of({"hidden": Integer(25, 200, 25)})
-    rule = Rule(2, 0.25, 0.1, widen=True)
+    rule = Narrow(top=2, margin=0.25, least=0.1, widen=True)
     at_it = narrow([Point.of({"hidden": 200})] * 2, rule, space)
     below = narrow([Point.of({"hidden": 175})] * 2, rule, space)
     assert (at_it.pressed, at_it.space["hidden"].high) == (("hidden high",), 225)
@@ -242,7 +243,7 @@ def test_least_space_around_points():
 
 def test_rule_is_told_as_far_as_it_concerns():
     """The least width is told in decades, in shares, or not at all, as there are ranges of each kind."""
-    rule = Rule(8, 0.25, 0.3, widen=False)
+    rule = Narrow(top=8, margin=0.25, least=0.3, widen=False)
     assert describe(rule, bounds) == "box of the 8 best, 25% margin, at least 0.3 decades"
     both = Space.of({"eta": LogUniform(1, 2), "rho": Uniform(0, 0.5)})
     assert describe(rule, both).endswith("at least 0.3 decades and 30% of a linear range")
