@@ -13,7 +13,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
 )
 from pydantic_core import CoreSchema, core_schema
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # before Python 3.12, pydantic cannot read typing's own
 
 from coarsefine.search.campaign.dimension import Choice, Value
 from coarsefine.search.campaign.space import Point, Space

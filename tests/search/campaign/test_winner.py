@@ -30,6 +30,13 @@ def spread(n):
     return [candidate(number, 0.9 - number / 100, lam=10.0 ** (number - 6)) for number in range(n)]
 
 
+def test_a_candidate_of_the_first_versions_is_read():
+    """They searched η and λ alone, and stored them next to the number; today's form has them as `params`."""
+    expected = candidate(3, 0.5)
+    first = {"study": expected.study, "number": 3, "eta": 0.1, "lambda": 1e-3, "value": 0.5}
+    assert Candidate.from_dict(first) == Candidate.from_dict(expected.as_dict()) == expected
+
+
 def test_finalists_are_the_best_settings_each_once():
     """Of settings that are nearly the same, the better stays; of equal values, the earlier counts as the better."""
     found = [
