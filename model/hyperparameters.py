@@ -4,8 +4,8 @@
 matrix products only if they see the same mini-batches.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 Order = Literal["shuffled", "fixed"]
 Precision = Literal["float32", "float64"]
@@ -47,7 +47,3 @@ class TrainingSettings:
     precision: Precision = "float32"
     mirror: bool = False
     """Whether each image is mirrored left to right in half of the epochs, drawn from `order_seed` and the epoch."""
-
-    def for_epochs(self, epochs: int) -> Self:
-        """Return the same settings with another number of epochs."""
-        return replace(self, epochs=epochs)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coarsefine.search.network.final_training import FinalTraining
-from coarsefine.search.results import study as studies
+from coarsefine.search.results import stage_opening
 from coarsefine.search.storage import study_writer
 from coarsefine.search.storage.optuna_storage import Storage
 
@@ -34,7 +34,7 @@ def _concerns(name: str) -> bool:
 
 
 def _during_narrowing() -> None:
-    narrow, opening = studies.narrow, studies._space_of  # noqa: SLF001 - the moment is inside
+    narrow, opening = stage_opening.narrow, stage_opening._space_of  # noqa: SLF001 - the moment is inside
 
     def narrow_and_die(*arguments: Any) -> Any:
         narrowed = narrow(*arguments)
@@ -42,10 +42,10 @@ def _during_narrowing() -> None:
         return narrowed
 
     def space_of(campaign: Any, stage: Any, parent: Any) -> Any:
-        studies.narrow = narrow_and_die if _concerns(campaign.study_name(stage)) else narrow
+        stage_opening.narrow = narrow_and_die if _concerns(campaign.study_name(stage)) else narrow
         return opening(campaign, stage, parent)
 
-    studies._space_of = space_of  # noqa: SLF001
+    stage_opening._space_of = space_of  # noqa: SLF001
 
 
 def _around_writing(*, before: bool) -> None:
