@@ -53,8 +53,8 @@ def cifar10_archive():
 
 
 @pytest.fixture(scope="session")
-def own_server():
-    """Return a PostgreSQL server that a test may stop; without its programs a test is skipped, in CI it fails."""
+def postgres_server():
+    """Return the tests' PostgreSQL server; without its programs a test is skipped, in CI it fails."""
     programs = postgres.find_programs()
     if programs is None:
         want(postgres.WANTED)
@@ -64,10 +64,17 @@ def own_server():
     server.remove()
 
 
+@pytest.fixture
+def own_server(postgres_server):
+    """Return that server to a test that may stop it; it runs again after the test, even after one that failed."""
+    yield postgres_server
+    postgres_server.start()
+
+
 @pytest.fixture(scope="session")
 def server_url(request):
     """Return the URL of a database on a PostgreSQL server: the one the environment names, or the tests' own."""
-    return os.environ.get(postgres.VARIABLE) or request.getfixturevalue("own_server").url("postgres")
+    return os.environ.get(postgres.VARIABLE) or request.getfixturevalue("postgres_server").url("postgres")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 def call(*command, cwd):
     return subprocess.run(
-        list(map(str, command)), cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=120, check=True
+        list(map(str, command)), cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=240, check=True
     ).stdout
 
 

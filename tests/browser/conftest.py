@@ -3,6 +3,11 @@ from pathlib import Path
 
 import pytest
 from browser_campaigns import make_campaigns, serving
+from playwright.sync_api import expect
+
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a busy machine for what it does at once on an idle one."""
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +39,7 @@ def visit(browser, address):
     def go(path, *, width=1280, height=900, at=address, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE)
         context.on("console", lambda message: message.type in {"error", "warning"} and complaints.append(message.text))
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         context.on("request", lambda request: requests.append(request.url))

@@ -474,20 +474,22 @@ def test_killed_at_any_time(start, folder: Path, expected: str) -> None:
     finish(calm)
     path, seconds = folder / f"{KEY}.data", time.monotonic() - began
     killed = 0
-    for share in np.random.default_rng(0).uniform(size=12):
+    for share in np.random.default_rng(0).uniform(size=60):  # on a busy machine the calm run took longer than others
         path.unlink(missing_ok=True)
         process = start()
         deadline = time.monotonic() + share * seconds
         killed += kill_when(process, lambda deadline=deadline: time.monotonic() >= deadline)
         if path.exists():
             assert content(open_mapped(path)) == expected
-    assert killed >= 3
+        if killed == 4:
+            break
+    assert killed == 4
     assert finish(start()) == [f"got {expected} mapped"]
     assert names(folder) == [f"{KEY}.data"]
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
-    told, _ = process.communicate("\n", timeout=60)
+    told, _ = process.communicate("\n", timeout=240)
     assert process.returncode == 0
     return told.splitlines()
 

@@ -65,4 +65,4 @@ def serving(folder, port=0):
             yield found[0]
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)

@@ -55,12 +55,14 @@ class Server:
         return f"postgresql+psycopg://tester@127.0.0.1:{self.port}/{database}"
 
     def start(self):
-        """Start it, and wait until it answers."""
+        """Start it where it does not run, and wait until it answers."""
+        if self.process is not None and self.process.poll() is None:
+            return
         fast = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"]
         command = [self.programs / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder, *fast]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, **self._unprivileged())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not self._answers():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline, "PostgreSQL did not start"
@@ -69,7 +71,7 @@ class Server:
     def stop(self):
         """Stop it as a restart does: every connection is cut, what is not committed is undone."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
     def remove(self):
         """Stop it, and remove all it wrote."""

@@ -26,12 +26,12 @@ def serving(storage, **policy):
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=240, trust_env=False) as client:
             client.app = app
             yield client
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(240)
         listener.close()
     assert not thread.is_alive()
 

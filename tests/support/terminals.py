@@ -41,7 +41,7 @@ class Terminal:
 
     def frames(self):
         """Yield the screen's lines after each piece of output, until there is no more."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             if not select.select([self._master], [], [], 1)[0]:
                 continue
@@ -73,7 +73,7 @@ class Terminal:
         for _ in self.frames():
             pass
         told = self.process.stdout.read().decode() if self.process.stdout else ""
-        return self.process.wait(60), told
+        return self.process.wait(240), told
 
     def close(self):
         """End what still runs, as closing a terminal's window does, and let go of it."""

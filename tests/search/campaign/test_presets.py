@@ -87,7 +87,7 @@ def served(application):
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    with urllib.request.urlopen(url, timeout=240) as answer:
         return json.load(answer)
 
 

@@ -39,7 +39,7 @@ for command in {COMMANDS!r} if sys.argv.pop() == "commands" else ((),):
 def loaded_by(code, *arguments):
     """Return stdout, and the names of the modules that are loaded once the code has run."""
     command = [sys.executable, "-c", f"{code}\n{LIST_MODULES}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     return done.stdout, set(json.loads(done.stderr))
 
 

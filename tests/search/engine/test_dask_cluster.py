@@ -23,9 +23,11 @@ def dask(*arguments, folder):
     command = [DASK, *arguments]
     with (folder / "dask.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    yield process
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=240)
 
 
 @pytest.fixture

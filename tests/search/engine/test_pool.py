@@ -96,7 +96,7 @@ def test_workers_leave_when_their_run_is_killed(folder, expected):
     process.kill()
     process.communicate()
     assert len(workers) == 2
-    gone, alive = psutil.wait_procs(workers, timeout=30)
+    gone, alive = psutil.wait_procs(workers, timeout=240)
     assert (len(gone), alive) == (2, [])
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
     finish(folder)
@@ -221,11 +221,11 @@ def test_worker_joins_and_leaves(folder, expected):
     helper = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     leaver = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     assert signal_once(leaver, signal.SIGINT, lambda: counted(folder, "SELECT count(DISTINCT pid) FROM lease") > 1)
-    _, told = leaver.communicate(timeout=60)
+    _, told = leaver.communicate(timeout=240)
     assert (leaver.returncode, "Left; the slots were given back." in told) == (130, True), told
     runner.resume()
     for running in (process, helper):
-        _, told = running.communicate(timeout=200)
+        _, told = running.communicate(timeout=240)
         assert running.returncode == 0, told
     assert table(folder / "studies.db") == expected
 

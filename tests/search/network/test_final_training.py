@@ -151,7 +151,7 @@ def test_stopped_training_says_how_to_go_on(export):
     process = start(export.parent, *SLOW)
     wait_until((export.parent / "out" / "unfinished.checkpoint").exists)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "To resume from the last checkpoint: " in told
     assert "train small.json --output out" in told
@@ -262,7 +262,7 @@ def test_checkpoint_that_is_torn_is_told(export):
     process = start(export.parent, *SLOW)
     wait_until(lambda: read_whole(checkpoint))
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=240)
     assert "is damaged: the final training starts over" in told
 
 

@@ -21,7 +21,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 def execute(path, statement, *values):
     """Write into the file as anybody may."""
-    with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
+    with closing(sqlite3.connect(path, timeout=240)) as connection, connection:
         connection.execute(statement, values)
 
 
@@ -204,7 +204,7 @@ def wait_for_status(client, status):
 
 
 def _wait(client, reached):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not reached(answer := client.get(f"{API}/small")):
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.05)

@@ -202,7 +202,7 @@ def test_stopped_past_its_lease_then_awake(opened, location):
     assert numbers(taken) == [0, 1]
     assert other.queue.record([ended(taken[0])], taken) == []
     process.send_signal(signal.SIGCONT)
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=240)
     assert int(told) == 2
     assert states(other, study) == ["COMPLETE", "RUNNING"]
 
@@ -395,7 +395,7 @@ def test_sixteen_processes_share_a_stage(address):
         racer.start()
     claimed = [number for _ in racers for number in told.get()]
     for racer in racers:
-        racer.join(60)
+        racer.join(240)
         assert racer.exitcode == 0
     assert sorted(claimed) == list(range(320))
     storage = open_storage(locate(address))

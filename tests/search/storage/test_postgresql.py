@@ -127,10 +127,10 @@ def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
         own_server.stop()
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(open_storage, locate(url), writing=True, patient=True)
-            assert waited.wait(60)
+            assert waited.wait(240)
             assert not coming.done()
             own_server.start()
-            coming.result(60).close()
+            coming.result(240).close()
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_command_that_resumes_shows_no_password(folder, secret):
     process = start(folder, "--workers", "1", "--json", f"--storage={url}")
     wait_until(lambda: postgres.execute(url, f"SELECT count(*) {OURS}")[0][0] > 0)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 130, err
     assert err.endswith(f"--storage={locate(url).shown}\n")
     for form in (secret.password, url.split(":")[2].partition("@")[0]):
