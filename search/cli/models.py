@@ -34,7 +34,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Default: next to the studies, exports/CAMPAIGN.json, or CAMPAIGN-STAGE-NUMBER.json with --trial.",
+            help="File to write. Default: exports/CAMPAIGN.json or, with --trial, exports/CAMPAIGN-STAGE-NUMBER.json.",
         ),
     ] = None,
     form: Annotated[
@@ -91,7 +91,10 @@ def train(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Default: a new folder in trained/ next to the studies.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder of the result. Default: a new one in trained/ next to the studies."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
