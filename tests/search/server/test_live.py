@@ -165,7 +165,7 @@ def ended(searched, tmp_path, monkeypatch, capsys):
         (["--host", "203.0.113.7", "--token-file", "token"], {}, 2, "no such address"),
         (["--host", "no.such.host.invalid", "--token-file", "token"], {}, 2, "no such address"),
         (["--storage", "nothing.db"], {}, 5, "There is no"),
-        (["--storage", "token"], {}, 5, "no SQLite file"),
+        (["--storage", "token"], {}, 5, "is not a SQLite file"),
         (["--storage", "postgresql+psycopg://u:hidden-word@127.0.0.1:1/db"], {}, 5, "127.0.0.1"),
     ],
 )
