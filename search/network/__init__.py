@@ -1,1 +1,1 @@
-"""What only the built-in network can do after a search: export, final training, prediction."""
+"""What only the built-in network can do after a search: export, final training and prediction."""

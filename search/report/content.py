@@ -161,17 +161,11 @@ class Content:
         known = {key: self.attrs[key] for key in ("config", "data", "objective", "versions") if key in self.attrs}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
-    def parent_of(self, stage: StageContent) -> StageContent | None:
-        """Return the stage's parent, or None."""
-        return next((s for s in self.stages if s.status.study == stage.status.parent), None)
-
     def retrained(self, stage: StageContent) -> list[Retrained]:
         """Return the parent's best points that the stage trained again."""
-        parent = self.parent_of(stage)
+        parents = [parent for parent in self.stages if parent.status.study == stage.status.parent]
         carried = stage.status.attrs.get("carried", [])
-        if parent is None:
-            return []
-        return [_retrained(stage, parent, pair["number"], pair["from"]) for pair in carried]
+        return [_retrained(stage, parent, pair["number"], pair["from"]) for parent in parents for pair in carried]
 
 
 def read_content(storage: Storage, name: str | None) -> Content:

@@ -33,12 +33,13 @@ def render(content: Content, figures: Sequence[Figure]) -> str:
     only its own two scripts, by their hashes, and no requests.
     """
     scripts = [_script(get_plotlyjs()), _script((_FOLDER / "report.js").read_text("utf-8"))]
+    sections = {figure.section for figure in figures}
     page = "report.html.j2" if content.images else "function.html.j2"
     return _environment().get_template(page).render(
         content=content,
         status=_shareable_status(content),
         dataset=_DATASETS[content.campaign.data.dataset] if content.campaign.data else "",
-        figures={section: [_data_of(f) for f in figures if f.section == section] for section in _sections(figures)},
+        figures={section: [_data_of(f) for f in figures if f.section == section] for section in sections},
         commands=commands_for(content.campaign, content.location, content.gradient_check, content.momentum),
         accuracy=Accuracy,
         importances=[i for i in content.importances if isinstance(i, Importance)],
@@ -67,10 +68,6 @@ def _script(text: str) -> tuple[Markup, str]:
     """Return a script, and the source expression of the policy that allows it."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Markup(text), f"'sha256-{digest}'"  # noqa: S704 - Plotly's or our own
-
-
-def _sections(figures: Sequence[Figure]) -> set[str]:
-    return {figure.section for figure in figures}
 
 
 def _data_of(figure: Figure) -> dict[str, Any]:
