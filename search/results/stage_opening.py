@@ -12,7 +12,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import around
 from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.network_settings import NEVER_WIDENED
-from coarsefine.search.campaign.schema import Stage
+from coarsefine.search.campaign.schema import AnyStage, Stage
 from coarsefine.search.campaign.space import Point, Space, draw
 from coarsefine.search.campaign.winner import Candidate, choose_finalists
 from coarsefine.search.errors import NothingCompleted
@@ -31,17 +31,8 @@ def open_study(
     """
     space, provenance = _space_of(campaign, stage, parent)
     slots, carried = _draw_slots(campaign, stage, space, parent)
-    attrs = {
-        "id": uuid.uuid4().hex,
-        "campaign": campaign.name,
-        "stage": stage.name,
-        "parent": parent.name if parent else None,
-        "space": space.as_dict(),
-        **provenance,
-        "carried": carried,
-        "sampler": stage.sampler,
-        **fingerprint,
-    }
+    provenance |= {"carried": carried, "sampler": stage.sampler}
+    attrs = _attrs(campaign, stage, parent, space, provenance) | fingerprint
     note = stage_note(campaign, stage, attrs, parent.id if parent else None)
     storage.open_study(campaign.study_name(stage), attrs, space, slots, note_attrs(note))
 
@@ -64,18 +55,23 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     pairs = itertools.product(seeds, finalists)
     slots = [Slot(number, finalist.point, seed) for number, (seed, finalist) in enumerate(pairs)]
     space = _space_around([finalist.point for finalist in finalists], studies)
-    attrs = {
-        "id": uuid.uuid4().hex,
-        "campaign": campaign.name,
-        "stage": campaign.confirm.name,
-        "parent": studies[-1].name,
-        "space": space.as_dict(),
-        "ranges": "the points of the finalists",
-        "finalists": [finalist.as_dict() for finalist in finalists],
-        **fingerprint,
-    }
+    provenance = {"ranges": "the points of the finalists", "finalists": [finalist.as_dict() for finalist in finalists]}
+    attrs = _attrs(campaign, campaign.confirm, studies[-1], space, provenance) | fingerprint
     note = confirm_note(campaign, finalists, seeds)
     storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note_attrs(note))
+
+
+def _attrs(
+    campaign: Campaign, stage: AnyStage, parent: Study | None, space: Space, provenance: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "id": uuid.uuid4().hex,
+        "campaign": campaign.name,
+        "stage": stage.name,
+        "parent": parent.name if parent else None,
+        "space": space.as_dict(),
+        **provenance,
+    }
 
 
 def _space_around(points: Sequence[Point], studies: Iterable[Study]) -> Space:
