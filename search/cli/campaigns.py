@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from coarsefine.search.results.observer import Observer
+    from coarsefine.search.results.status import Status
 
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
@@ -46,7 +47,6 @@ def run(
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
-    from coarsefine.search.terminal.console import print_line
     from coarsefine.search.terminal.status_tables import print_status
 
     wanted, location = Campaign.load(campaign), locate(storage)
@@ -64,10 +64,7 @@ def run(
         print_json(status.as_dict())
         return
     print_status(status)
-    print_line(f"Next: {program()} best {shlex.quote(wanted.name)}{storage_option(storage)}")
-    print_line(f"      {program()} serve{storage_option(storage)}")
-    if status.final is not None:
-        print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
+    _print_next_commands(status, storage)
 
 
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
@@ -145,6 +142,15 @@ def presets(
         print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return
     print_rows(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
+
+
+def _print_next_commands(status: "Status", storage: str) -> None:
+    from coarsefine.search.terminal.console import print_line
+
+    print_line(f"Next: {program()} best {shlex.quote(status.campaign)}{storage_option(storage)}")
+    print_line(f"      {program()} serve{storage_option(storage)}")
+    if status.final is not None:
+        print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
 
 
 def _observe(storage: str, stop: Callable[[], bool], verbose: bool | None) -> "AbstractContextManager[Observer]":
