@@ -221,9 +221,9 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, tol
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"data": {"dataset": "digits"}}, r"\[data\] go(es)? with the network"),
-        ({"final": {"epochs": 3}}, r"\[final\] go(es)? with the network"),
-        ({"model": {}}, r"\[model\] go(es)? with the network"),
+        ({"data": {"dataset": "digits"}}, r"\[data\] belongs? to the network"),
+        ({"final": {"epochs": 3}}, r"\[final\] belongs? to the network"),
+        ({"model": {}}, r"\[model\] belongs? to the network"),
         ({"epochs": 0}, "epochs = 0"),
         ({"timeout": 0}, "timeout = 0"),
         ({"stage": {"coarse": {"stack": 4}}}, "stack = 4, but objective = 'user_functions:single' trains one"),
