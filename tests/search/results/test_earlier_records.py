@@ -1,0 +1,86 @@
+"""Databases and exports that were written before the package was named `coarsefine` are still read, and resumed.
+
+`tests/data/before-the-package` holds what the commit before that wrote: the studies of a finished and of an interrupted
+campaign as SQL, the finished one's `status --json` (without the storage) and `best --json`, and its export.
+"""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coarsefine.search.network.export import export_winner, read_export, text_of
+from coarsefine.search.results.status import read_studies
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.training.identity import versions
+
+EARLIER = Path(__file__).parents[2] / "data" / "before-the-package"
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Return a storage with the earlier studies, as if the library versions had not changed since."""
+    path = tmp_path / "studies.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((EARLIER / "studies.sql").read_text("utf-8"))
+        update = "UPDATE study_user_attributes SET value_json = ? WHERE key = 'versions'"
+        connection.execute(update, [json.dumps(versions())])
+        connection.commit()
+    return path
+
+
+@pytest.mark.parametrize("command", ["status", "best"])
+@pytest.mark.usefixtures("earlier")
+def test_earlier_campaign_prints_the_same_json(cli, command):
+    """The command prints the JSON that it printed then."""
+    code, printed, error = cli(command, "finished", "--json")
+    assert code == 0, error
+    record = json.loads(printed)
+    record.pop("storage", None)
+    expected = json.loads((EARLIER / f"{command}.json").read_text("utf-8"))
+    assert json.dumps(record, indent=2) == json.dumps(expected, indent=2)
+
+
+def test_earlier_export_is_read_and_made_again(earlier):
+    """The earlier export is read, and the same winner gives the same file, except for versions and platform."""
+    export = read_export(EARLIER / "export.json")
+    with closing(open_storage(locate(earlier))) as storage:
+        _, studies = read_studies(storage, "finished")
+    again, expected = (json.loads(text_of(each)) for each in (export_winner(studies), export))
+    for record in (again, expected):
+        for key in ("digest", "platform", "versions"):
+            del record[key]
+    assert json.dumps(again) == json.dumps(expected)
+
+
+@pytest.mark.usefixtures("earlier")
+def test_earlier_campaign_makes_a_report(cli):
+    """The report of an earlier campaign is written."""
+    code, _, error = cli("report", "finished", "--output", "finished.html")
+    assert code == 0, error
+    assert "finished" in Path("finished.html").read_text("utf-8")
+
+
+def test_earlier_interrupted_campaign_is_resumed(cli, earlier):
+    """Most of the first stage was trained before; the campaign goes on to its end, and keeps these trials."""
+    before = ended(earlier)
+    assert len(before) == 5
+    code, _, error = cli("run", EARLIER / "unfinished.toml", "--workers", "1", "--quiet")
+    assert code == 0, error
+    after = ended(earlier)
+    assert before.items() <= after.items()
+    assert len(after) == 6 + 4 + 4
+
+
+def ended(path):
+    """Return state and value of each ended trial of the interrupted campaign, by study and number."""
+    query = (
+        "SELECT study_name, number, state, value FROM trials JOIN studies USING (study_id) "
+        "LEFT JOIN trial_values USING (trial_id) "
+        "WHERE study_name LIKE 'unfinished/%' AND state NOT IN ('WAITING', 'RUNNING')"
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        return {(study, number): (state, value) for study, number, state, value in connection.execute(query)}
