@@ -32,7 +32,7 @@ class Stack:
     after: Callable[[int], None]
     epoch: int = 0
 
-    def run_epoch(self) -> list[EpochReport]:
+    def advance(self) -> list[EpochReport]:
         """Report the value, after the epoch's side effect."""
         self.epoch += 1
         self.after(self.epoch)

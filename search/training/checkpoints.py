@@ -73,7 +73,13 @@ class Checkpoints:
         try:
             write_checksummed(self._path(slot.number), payload, checkpoint.state)
         except OSError as error:
-            self._warn_once(error)
+            if not self._warned:
+                self._on_warning(
+                    f"{self._folder} cannot keep the weights of unfinished trials ({error.strerror or error}): after a "
+                    "kill they restart with their first epoch. Free some space, make the folder writable, or set "
+                    "COARSEFINE_CACHE to another folder."
+                )
+            self._warned = True
             return False
         return True
 
@@ -100,15 +106,6 @@ class Checkpoints:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.checkpoint"
-
-    def _warn_once(self, error: OSError) -> None:
-        if not self._warned:
-            self._warned = True
-            self._on_warning(
-                f"{self._folder} cannot keep the weights of unfinished trials ({error.strerror or error}): after a "
-                "kill they restart with their first epoch. Free some space, make the folder writable, or set "
-                "COARSEFINE_CACHE to another folder."
-            )
 
 
 def size_of(cache: Path) -> int:

@@ -18,11 +18,6 @@ from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.training.user_code.function import Function
 
-_LIBRARIES = ("coarsefine", "numpy", "scipy")
-"""The libraries that compute a trial's values."""
-_NOT_COMPARED = {"images"}
-"""The numbers of images follow from the digest of the data, and studies of earlier versions do not store them."""
-
 
 def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
     """Return the study attributes that identify a campaign and what it trains."""
@@ -39,7 +34,7 @@ def images_attr(data: Dataset) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Return the installed versions of the libraries that compute a trial's values."""
-    return {name: version(name) for name in _LIBRARIES}
+    return {name: version(name) for name in ("coarsefine", "numpy", "scipy")}
 
 
 @cache
@@ -49,18 +44,17 @@ def arithmetic_name() -> str:
     These decide how matrix products are rounded: machines with the same name give the same bits.
     """
     # Only the BLAS, and each kind once: other libraries come and go with what a process has imported.
-    kinds = {
-        (each["internal_api"], each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"
-    }
-    blas = sorted(f"{name} {kernels}" for name, kernels in kinds)
+    found = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
+    blas = sorted({f"{pool['internal_api']} {pool.get('architecture')}" for pool in found})
     simd = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {})
     return "; ".join((platform.machine(), " + ".join(blas), " ".join(simd.get("baseline", []) + simd.get("found", []))))
 
 
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
     """Raise `CampaignError` with the differences if a study was started with another identity than `current`."""
+    # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
+    compared = {key: value for key, value in current.items() if key != "images"}
     for study in studies.values():
-        compared = {key: value for key, value in current.items() if key not in _NOT_COMPARED}
         found = [line for key, value in compared.items() for line in _differences(study.attrs.get(key), value, key)]
         if found:
             raise CampaignError(

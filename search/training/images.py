@@ -21,16 +21,13 @@ def load_images(wanted: Data, source: Path | None, say: Callable[[str], None], k
 
     Raises `coarsefine.model.errors.DataError`, or `UsageError` if `source` is given for a built-in data set.
     """
-    shared = reopen(kept) if kept is not None else None
-    return shared or _load(wanted, source, say, cache_folder())
+    return (reopen(kept) if kept is not None else None) or read_images(wanted, source, say, cache_folder())
 
 
-def read_images(wanted: Data, source: Path | None) -> Dataset:
-    """Return a campaign's data set without the cache folder; raises the same errors as `load_images`."""
-    return _load(wanted, source, lambda _: None, None)
-
-
-def _load(wanted: Data, source: Path | None, say: Callable[[str], None], cache: Path | None) -> Dataset:
+def read_images(
+    wanted: Data, source: Path | None, say: Callable[[str], None] = lambda _: None, cache: Path | None = None
+) -> Dataset:
+    """Return a campaign's data set; without `cache`, the cache folder is not used. Raises what `load_images` raises."""
     if wanted.dataset == "digits":
         if source is not None:
             raise UsageError(f"The digits come with scikit-learn: --data {source} is not used. Leave it out.")

@@ -39,7 +39,7 @@ class Stack(Protocol):
     def numbers(self) -> list[int]:
         """Return the numbers of the slots still in training."""
 
-    def run_epoch(self) -> list[EpochReport]:
+    def advance(self) -> list[EpochReport]:
         """Train one epoch; return a report for every slot of the stack, and drop the slots that failed."""
 
     def drop(self, numbers: Collection[int]) -> None:
@@ -75,23 +75,10 @@ class Objective(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetworkStack:
+class NetworkStack(Training):
     """A stack of networks, one for each slot."""
 
-    training: Training
-
-    @property
-    def epoch(self) -> int:
-        """Return how many epochs these slots have been trained."""
-        return self.training.epoch
-
-    @property
-    def numbers(self) -> list[int]:
-        """Return the numbers of the slots still in training."""
-        return self.training.numbers
-
-    def run_epoch(self) -> list[EpochReport]:
+    def advance(self) -> list[EpochReport]:
         """Train one epoch."""
         return [
             EpochReport(
@@ -101,20 +88,8 @@ class NetworkStack:
                 validation_loss=report.validation.loss,
                 failure=report.divergence if report.diverged else None,
             )
-            for report in self.training.run_epoch()
+            for report in self.run_epoch()
         ]
-
-    def drop(self, numbers: Collection[int]) -> None:
-        """Take slots out."""
-        self.training.drop(numbers)
-
-    def join(self, other: "NetworkStack") -> None:
-        """Take in the slots of another stack after equally many epochs."""
-        self.training.join(other.training)
-
-    def state_of(self, number: int) -> State:
-        """Return a slot's weights, now and one step before."""
-        return self.training.state_of(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +124,13 @@ class NetworkObjective:
 
     def start(self, slots: Sequence[Slot]) -> NetworkStack:
         """Return these slots as one stack."""
-        numbers = [slot.number for slot in slots]
-        return NetworkStack(Training.start(self._trials(slots), self.kind(slots[0]), self.data, numbers))
+        return self.resume(slots, 0, [])
 
     def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> NetworkStack:
         """Return these slots as one stack after an epoch."""
         numbers = [slot.number for slot in slots]
-        training = Training.resume(self._trials(slots), self.kind(slots[0]), self.data, numbers, epoch, states)
-        return NetworkStack(training)
-
-    def _trials(self, slots: Sequence[Slot]) -> list[Hyperparameters]:
-        return [_hyperparameters({**self.fixed, **slot.point}, slot.seed) for slot in slots]
+        trials = [_hyperparameters({**self.fixed, **slot.point}, slot.seed) for slot in slots]
+        return NetworkStack.resume(trials, self.kind(slots[0]), self.data, numbers, epoch, states)
 
 
 def _hyperparameters(setting: Mapping[str, Value], seed: int) -> Hyperparameters:

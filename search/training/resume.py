@@ -21,25 +21,16 @@ def start_or_resume(
     groups: dict[tuple[Hashable, int], list[Slot]] = {}
     found: dict[int, Checkpoint] = {}
     for claim in claims:
-        slot = claim.slot
-        checkpoint = checkpoints.load(slot) if claim.deaths < _DOUBTED_DEATHS else None
-        if checkpoint is not None:
-            found[slot.number] = checkpoint
-        epoch = checkpoint.epoch if checkpoint else 0
+        slot, epoch = claim.slot, 0
+        if claim.deaths < _DOUBTED_DEATHS and (checkpoint := checkpoints.load(slot)) is not None:
+            found[slot.number], epoch = checkpoint, checkpoint.epoch
         groups.setdefault((objective.kind(slot), epoch), []).append(slot)
     for (_, epoch), slots in groups.items():
         kept = {slot.number: found[slot.number] for slot in slots if epoch}
-        stack = _resume(slots, epoch, list(kept.values()), objective) if epoch else None
-        if stack is None:
+        states = [checkpoint.state for checkpoint in kept.values()]
+        try:
+            stack = objective.resume(slots, epoch, states) if kept else objective.start(slots)
+        except ValueError:  # the checkpoints do not fit the objective
             checkpoints.forget(kept)
-            yield objective.start(slots), {}
-        else:
-            yield stack, kept
-
-
-def _resume(slots: Sequence[Slot], epoch: int, kept: Sequence[Checkpoint], objective: Objective) -> Stack | None:
-    """Return slots as a stack after an epoch; None if their checkpoints do not fit the objective."""
-    try:
-        return objective.resume(slots, epoch, [checkpoint.state for checkpoint in kept])
-    except ValueError:
-        return None
+            stack, kept = objective.start(slots), {}
+        yield stack, kept

@@ -15,18 +15,26 @@ from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import Stack
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotGroup:
+    """A stage's slots of one kind, which can share matrix products."""
+
+    numbers: Sequence[int]
+    """The slots' numbers, rising."""
+    limit: int
+    """The most slots that train in one stack."""
+    share: int
+    """How many slots a worker claims at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class SlotGroups:
-    """A stage's slots, grouped by kind: slots of one kind can share matrix products."""
+    """A stage's slots, grouped by kind."""
 
-    numbers: Mapping[Hashable, Sequence[int]]
-    """The slot numbers of each kind, rising."""
-    limits: Mapping[Hashable, int]
-    """The most slots of each kind that train in one stack."""
-    shares: Mapping[Hashable, int]
-    """How many slots of each kind a worker claims at once."""
-    kinds: Mapping[int, Hashable]
-    """The kind of each slot number."""
+    kinds: Sequence[SlotGroup]
+    """The group of each kind."""
+    by_slot: Mapping[int, SlotGroup]
+    """The group of each slot number."""
 
     @classmethod
     def of(
@@ -41,29 +49,24 @@ class SlotGroups:
         for slot in slots:
             by_kind.setdefault(kind(slot), []).append(slot)
         sharing = math.ceil(workers / len(by_kind))
-        limits = {key: widest(group[0]) for key, group in by_kind.items()}
-        return cls(
-            {key: [slot.number for slot in group] for key, group in by_kind.items()},
-            limits,
-            {key: _even_share(len(group), limits[key], sharing) for key, group in by_kind.items()},
-            {slot.number: key for key, group in by_kind.items() for slot in group},
-        )
+        groups = []
+        for members in by_kind.values():
+            limit = widest(members[0])
+            rounds = math.ceil(len(members) / limit / sharing)
+            share = math.ceil(len(members) / (rounds * sharing))
+            groups.append(SlotGroup([slot.number for slot in members], limit, share))
+        return cls(groups, {number: group for group in groups for number in group.numbers})
 
     @property
     def largest_share(self) -> int:
         """Return the most slots that a worker claims at once."""
-        return max(self.shares.values())
+        return max(group.share for group in self.kinds)
 
     def companions(self, number: int) -> Sequence[int]:
         """Return the numbers of the slots to claim together with a slot: itself and those after it, of its kind."""
-        kind = self.kinds[number]
-        place = bisect.bisect_left(self.numbers[kind], number)
-        return self.numbers[kind][place : place + self.shares[kind]]
-
-
-def _even_share(slots: int, widest: int, workers: int) -> int:
-    rounds = math.ceil(slots / widest / workers)
-    return math.ceil(slots / (rounds * workers))
+        group = self.by_slot[number]
+        place = bisect.bisect_left(group.numbers, number)
+        return group.numbers[place : place + group.share]
 
 
 @dataclass(slots=True)
@@ -98,10 +101,13 @@ class Scheduler:
 
     def next_survivors(self, *, only_full: bool) -> Stack | None:
         """Return the largest group of survivors as one stack, or None; with `only_full`, only if it fills a stack."""
-        group = self._largest_group()
-        if not group or (only_full and _size(group) < self._limit(group[0])):
+        together: dict[tuple[SlotGroup, int], list[Stack]] = {}
+        for stack in self.survived:
+            together.setdefault((self._group(stack), stack.epoch), []).append(stack)
+        most = max(together.values(), key=_size, default=[])
+        if not most or (only_full and _size(most) < self._group(most[0]).limit):
             return None
-        return self._join(self.survived, group[0])
+        return self._join(self.survived, most[0])
 
     def next_stop(self, stack: Stack) -> int:
         """Return the epoch at which a stack stops: its next rung or the last epoch."""
@@ -110,7 +116,7 @@ class Scheduler:
     def next_meeting(self, stack: Stack) -> float:
         """Return the epoch at which a stack catches up with a started one that it can join; infinity without any."""
         ahead = (other for other in self.started if other.epoch > stack.epoch)
-        return min((other.epoch for other in ahead if self._fit([stack, other])), default=math.inf)
+        return min((other.epoch for other in ahead if self._fit(stack, other)), default=math.inf)
 
     def park(self, stack: Stack) -> None:
         """Park a stack that has reached its stop; forget it if no slot is left in it."""
@@ -124,7 +130,7 @@ class Scheduler:
 
         `values` are the stage's values at the rung, by slot number. A decided stack counts as survived.
         """
-        cohorts = {cohort_of(number, len(self.groups.kinds)) for number in stack.numbers}
+        cohorts = {cohort_of(number, len(self.groups.by_slot)) for number in stack.numbers}
         if not all(number in values for cohort in cohorts for number in cohort):
             return None
         self.parked = [other for other in self.parked if other is not stack]
@@ -145,30 +151,21 @@ class Scheduler:
             [stack for stack in stacks if stack.numbers] for stacks in (self.started, self.parked, self.survived)
         )
 
-    def _largest_group(self) -> list[Stack]:
-        """Return the survivors of one kind after equally many epochs: of all such groups, the one with most slots."""
-        groups: dict[tuple[Hashable, int], list[Stack]] = {}
-        for stack in self.survived:
-            groups.setdefault((self._kind(stack), stack.epoch), []).append(stack)
-        return max(groups.values(), key=_size, default=[])
-
     def _join(self, among: list[Stack], first: Stack) -> Stack:
         """Join other stacks after equally many epochs to the first one, as many as fit."""
         for other in [stack for stack in among if stack is not first and stack.epoch == first.epoch]:
-            if self._fit([first, other]):
+            if self._fit(first, other):
                 first.join(other)
                 among[:] = [stack for stack in among if stack is not other]
         return first
 
-    def _fit(self, stacks: Sequence[Stack]) -> bool:
-        """Return whether stacks could train as one after equally many epochs."""
-        return len({self._kind(stack) for stack in stacks}) == 1 and _size(stacks) <= self._limit(stacks[0])
+    def _fit(self, stack: Stack, other: Stack) -> bool:
+        """Return whether two stacks could train as one after equally many epochs."""
+        group = self._group(stack)
+        return group is self._group(other) and _size([stack, other]) <= group.limit
 
-    def _kind(self, stack: Stack) -> Hashable:
-        return self.groups.kinds[stack.numbers[0]]
-
-    def _limit(self, stack: Stack) -> int:
-        return self.groups.limits[self._kind(stack)]
+    def _group(self, stack: Stack) -> SlotGroup:
+        return self.groups.by_slot[stack.numbers[0]]
 
 
 def _size(stacks: Iterable[Stack]) -> int:

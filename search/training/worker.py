@@ -106,7 +106,7 @@ class Worker:
 
     def _claim(self) -> list[Claim]:
         """Claim slots that can train together."""
-        companions = self.groups.companions if len(self.groups.shares) > 1 else None
+        companions = self.groups.companions if len(self.groups.kinds) > 1 else None
         return self.storage.queue.claim(self.study_id, self.groups.largest_share, companions)
 
     def _start(self, claims: Sequence[Claim]) -> None:
@@ -130,7 +130,7 @@ class Worker:
         stop = self.scheduler.next_stop(stack)
         until = min(stop, self.scheduler.next_meeting(stack))
         while stack.numbers and stack.epoch < until:
-            for report in stack.run_epoch():
+            for report in stack.advance():
                 self.recorder.slots[report.number].add(report, self.objective.epochs)
             suspected = any(slot.claim.deaths for slot in self.recorder.slots.values())
             at_once = stack.epoch == stop or not stack.numbers or suspected

@@ -20,7 +20,6 @@ from coarsefine.search.errors import CampaignError
 
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _MARK = "__trains_a_batch__"
-_LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,9 @@ def load_function(name: str) -> Function:
     try:
         call = operator.attrgetter(path)(module)
     except AttributeError as error:
+        place = getattr(module, "__file__", None) or f"the module {module_name}"
         raise CampaignError(
-            f"objective = '{name}': there is no '{path}' in {_place(module)}: correct the name in one of them."
+            f"objective = '{name}': there is no '{path}' in {place}: correct the name in one of them."
         ) from error
     takes_batch = bool(getattr(call, _MARK, False))
     _check_call(name, call, ("points", "seeds", "report") if takes_batch else ("point", "seed", "report"))
@@ -71,19 +71,16 @@ def _imported(name: str, module_name: str) -> ModuleType:
         sys.path.append(here)  # last, so that files there hide no installed module
     try:
         return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise _import_error(name, error) from error
-        raise CampaignError(
-            f"objective = '{name}': there is no module '{error.name}' on the Python path, nor in {here}: correct the "
-            "name, or start in the module's folder."
-        ) from error
     except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
-        raise _import_error(name, error) from error
-
-
-def _import_error(name: str, error: BaseException) -> CampaignError:
-    return CampaignError(f"objective = '{name}' cannot be imported: {describe(error)}. Fix the module.")
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent is None or not f"{module_name}.".startswith(f"{absent}."):
+            raise CampaignError(
+                f"objective = '{name}' cannot be imported: {describe(error)}. Fix the module."
+            ) from error
+        raise CampaignError(
+            f"objective = '{name}': there is no module '{absent}' on the Python path, nor in {here}: correct the name, "
+            "or start in the module's folder."
+        ) from error
 
 
 def describe(error: BaseException) -> str:
@@ -93,7 +90,7 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__}: {error.msg}{place}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    message = textwrap.shorten(str(error), _LONGEST_MESSAGE, placeholder=" …")
+    message = textwrap.shorten(str(error), 300, placeholder=" …")
     return f"{type(error).__name__}{message and ': '}{message}{place}"
 
 
@@ -103,7 +100,7 @@ def _check_call(name: str, call: Any, parameters: tuple[str, ...]) -> None:
         raise CampaignError(f"objective = '{name}' is not a function but {call!r}: name one that takes ({expected}).")
     try:
         signature = inspect.signature(call)
-    except ValueError:  # some functions written in C do not tell their signature
+    except ValueError:  # some functions written in C have no known signature
         return
     try:
         signature.bind(*parameters)
@@ -120,7 +117,3 @@ def _digest(name: str, module: ModuleType) -> str:
         raise CampaignError(
             f"objective = '{name}': its module has no source file, by which a later run recognises it: write one."
         ) from error
-
-
-def _place(module: ModuleType) -> str:
-    return getattr(module, "__file__", None) or f"the module {module.__name__}"

@@ -207,7 +207,9 @@ class FunctionCall:
         self._continue.release()
         self._thread.join(0 if self._running else _END_SECONDS)
         if self._thread.is_alive():
-            _raise_in(self._thread)
+            # Raise it as soon as the thread runs Python code, which ends even an endless loop.
+            thread_id = ctypes.c_ulong(self._thread.ident)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(TrialEnded))
             self._thread.join(_RAISE_SECONDS)
         if self._thread.is_alive():
             self.options.on_warning(
@@ -222,22 +224,15 @@ class FunctionCall:
 
 
 def _report(number: int, value: Any, epoch: int) -> EpochReport:
-    found = _number(value)
+    try:
+        found = None if isinstance(value, str | bytes | bool) else float(value)  # which `float` takes, too
+    except (TypeError, ValueError, OverflowError):
+        found = None
     if found is None:
         return _failed(number, f"its value of epoch {epoch} is {reprlib.repr(value)}, no number")
     if not math.isfinite(found):
         return _failed(number, f"diverged in epoch {epoch}: its value is {found}")
     return EpochReport(number, found)
-
-
-def _number(value: Any) -> float | None:
-    """Return a number of any type as a float; None for strings, booleans and other values that are no numbers."""
-    if isinstance(value, str | bytes | bool):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _values(reports: Sequence[EpochReport]) -> list[tuple[float, str | None]]:
@@ -246,8 +241,3 @@ def _values(reports: Sequence[EpochReport]) -> list[tuple[float, str | None]]:
 
 def _failed(number: int, reason: str) -> EpochReport:
     return EpochReport(number, 0.0, failure=reason)
-
-
-def _raise_in(thread: threading.Thread) -> None:
-    """Raise `TrialEnded` in a thread as soon as it runs Python code, which ends even an endless loop."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TrialEnded))

@@ -9,9 +9,6 @@ from coarsefine.search.training.objective import EpochReport
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.function_call import CallOptions, FunctionCall
 
-_BATCH = 16
-"""Slots in a batch, unless the stage sets `stack`."""
-
 
 @dataclass(slots=True, eq=False)
 class FunctionStack:
@@ -25,7 +22,7 @@ class FunctionStack:
         """Return the numbers of the slots still in training."""
         return [number for call in self.calls for number in call.numbers]
 
-    def run_epoch(self) -> list[EpochReport]:
+    def advance(self) -> list[EpochReport]:
         """Let each call train one epoch.
 
         Raises `Interrupted` if a function does not report in time after a stop.
@@ -63,8 +60,8 @@ class UserObjective:
         return self.options.epochs
 
     def width(self, slot: Slot) -> int:  # noqa: ARG002 - the same for all
-        """Return how many slots train together: a batch, or one."""
-        return _BATCH if self.function.batched else 1
+        """Return how many slots train together unless the stage sets `stack`: a batch of 16, or one."""
+        return 16 if self.function.batched else 1
 
     def kind(self, slot: Slot) -> Hashable:  # noqa: ARG002 - the same for all
         """Return None: any slots can train together."""

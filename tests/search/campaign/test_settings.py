@@ -95,7 +95,7 @@ def test_searched_setting_trains_as_a_fixed_one():
         searched.start([Slot(0, Point.of(fixed), 5), Slot(1, Point.of({**fixed, "rho": 0.9}), 6)]),
     ]
     for _ in range(3):
-        (one,), (other, _) = (stack.run_epoch() for stack in stacks)
+        (one,), (other, _) = (stack.advance() for stack in stacks)
         assert one == other
 
 

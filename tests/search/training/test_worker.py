@@ -34,7 +34,7 @@ class Toy:
     objective: "ToyObjective"
     epoch: int = 0
 
-    def run_epoch(self):
+    def advance(self):
         self.epoch += 1
         self.objective.amid_epoch(self)
         return [EpochReport(number, 1 - 1 / (number + 2), 0.5, 0.5, None) for number in self.numbers]
