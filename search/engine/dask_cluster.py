@@ -6,10 +6,8 @@ task only once; the leases of the storage ensure that each slot is recorded once
 
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -18,7 +16,6 @@ from coarsefine.search.engine.worker_process import Ended, Task, run_task
 from coarsefine.search.errors import UsageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
 
-_SCHEME = "dask://"
 _CONNECT_SECONDS = 10
 _STOP_SECONDS = 0.5
 """Between a worker's checks whether to stop: each one asks the scheduler."""
@@ -30,26 +27,24 @@ class DaskWorkers:
     """Keeps a task's workers running on a Dask cluster while entered; stops them on leaving."""
 
     def __init__(self, task: Task, engine: str, observer: Observer) -> None:
-        self._task, self._address, self._observer = task, address_of(engine), observer
+        self._task, self._engine, self._observer = task, engine, observer
         self._stop_name = f"coarsefine-stop-{uuid.uuid4().hex}"
         self._futures: set[Future[Ended]] = set()
         self._losses = 0
 
     def __enter__(self) -> Self:
-        self._client = _connect(self._address)
+        self._client = _connect(self._engine)
         try:
             _refuse_remote_sqlite(self._client, self._task)
             self._executor: Executor = self._client.get_executor(pure=False)
-            self._stop = _event(self._stop_name, self._client)
+            self._stop = _stop_event(self._stop_name, self._client)
             self._futures = {self._submit() for _ in range(self._task.workers)}
         except BaseException:
             self._client.close()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let the workers finish their epoch; on `KeyboardInterrupt`, do not wait for them."""
         try:
             self._stop.set()
@@ -76,7 +71,13 @@ class DaskWorkers:
         try:
             ended = future.result()
         except KilledWorker as error:
-            self._submit_again(error)
+            self._losses += 1
+            if self._losses > _MOST_LOSSES:
+                raise WorkersFailed(f"The Dask cluster loses its workers again and again ({error}).", 1) from error
+            self._observer.on_message(
+                "The Dask cluster lost several workers: their trials are released, and another worker takes over."
+            )
+            self._futures.add(self._submit())
             return
         except Exception as error:  # whatever a node raises, such as ModuleNotFoundError without Coarsefine
             raise WorkersFailed(
@@ -85,34 +86,23 @@ class DaskWorkers:
         if ended.exit_code:
             raise WorkersFailed(ended.text, ended.exit_code)
 
-    def _submit_again(self, error: Exception) -> None:
-        self._losses += 1
-        if self._losses > _MOST_LOSSES:
-            raise WorkersFailed(f"The Dask cluster loses its workers again and again ({error}).", 1) from error
-        self._observer.on_message(
-            "The Dask cluster lost several workers: their trials are released, and another worker takes over."
-        )
-        self._futures.add(self._submit())
-
     def _submit(self) -> "Future[Ended]":
         return self._executor.submit(_run_on_node, self._task, self._stop_name)
 
 
-def address_of(engine: str) -> str:
-    """Return the scheduler's address; raise `UsageError` for anything but `dask://HOST:PORT`."""
-    host, _, port = engine.removeprefix(_SCHEME).rpartition(":")
-    if not engine.startswith(_SCHEME) or not host or not port.isdigit():
-        raise UsageError(f"--engine {engine} is no engine: give dask://HOST:PORT, the address of a Dask scheduler.")
-    return f"tcp://{host}:{port}"
-
-
 def count_workers(engine: str) -> int:
     """Return how many workers a cluster has; raise `UsageError` if none answers."""
-    with _connect(address_of(engine)) as client:
+    with _connect(engine) as client:
         return len(_workers(client))
 
 
-def _connect(address: str) -> Any:
+def _connect(engine: str) -> Any:
+    """Return a client of the scheduler at `dask://HOST:PORT`; raise `UsageError` if there is none."""
+    scheme, _, address = engine.partition("://")
+    host, _, port = address.rpartition(":")
+    if scheme != "dask" or not host or not port.isdigit():
+        raise UsageError(f"--engine {engine} is no engine: give dask://HOST:PORT, the address of a Dask scheduler.")
+    address = f"tcp://{address}"
     try:
         from distributed import Client  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -143,7 +133,7 @@ def _refuse_remote_sqlite(client: Any, task: Task) -> None:
         )
 
 
-def _event(name: str, client: Any) -> Any:
+def _stop_event(name: str, client: Any) -> Any:
     from distributed import Event  # noqa: PLC0415 - an extra
 
     return Event(name, client=client)
@@ -153,19 +143,13 @@ def _run_on_node(task: Task, stop_name: str) -> Ended:
     """Run a task in one of Dask's workers."""
     from distributed import get_client  # noqa: PLC0415 - an extra
 
-    return run_task(task, Observer(), _StopEvent(_event(stop_name, get_client())))
+    event = _stop_event(stop_name, get_client())
+    next_check, stopped = 0.0, False
 
+    def stop() -> bool:
+        nonlocal next_check, stopped
+        if time.monotonic() >= next_check:
+            stopped, next_check = event.is_set(), time.monotonic() + _STOP_SECONDS
+        return stopped
 
-@dataclass(slots=True)
-class _StopEvent:
-    """Returns, when called, whether a Dask event is set; asks the scheduler at most every half second."""
-
-    event: Any
-    clock: Callable[[], float] = time.monotonic
-    _checked: float = field(default=float("-inf"))
-    _is_set: bool = False
-
-    def __call__(self) -> bool:
-        if self.clock() >= self._checked + _STOP_SECONDS:
-            self._checked, self._is_set = self.clock(), self.event.is_set()
-        return self._is_set
+    return run_task(task, Observer(), stop)

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.engine.dask_cluster import DaskWorkers
 from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.engine.winner_training import require_winner, train_winner
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
-from coarsefine.search.errors import StorageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import Status, read_status, status_of
 from coarsefine.search.results.study import find_studies, refuse_empty
@@ -53,18 +50,18 @@ def run(
     workload = load_workload(campaign, data, observer.on_message)
     with closing(create_storage(location)) as opened:
         loop = StageLoop(campaign, opened, workload, observer, stop)
-        back_up = partial(_back_up, loop)
         if workers == 1 and engine is None:
-            loop.take_stages(on_end=back_up)
+            loop.take_stages(back_up=True)
         else:
             task = _make_task(loop, data, workers)
             with DaskWorkers(task, engine, observer) if engine is not None else WorkerPool(task, observer) as pool:
-                loop.take_stages(pool, on_end=back_up)
+                loop.take_stages(pool, back_up=True)
         if campaign.objective is None:
             train_winner(loop)
         else:
-            refuse_empty(loop.studies().values())
-            require_winner(campaign, loop.studies())
+            studies = loop.studies()
+            refuse_empty(studies.values())
+            require_winner(campaign, studies)
         return read_status(opened, campaign.name)
 
 
@@ -80,21 +77,12 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
 
 
 def _make_task(loop: StageLoop, data: Path | None, workers: int) -> Task:
-    location, workload = loop.storage.location, loop.workload
     return Task(
         campaign=loop.campaign,
-        storage=location,
+        storage=loop.storage.location,
         data=data.absolute() if data else None,
-        kept=workload.kept if isinstance(workload, Dataset) else None,
+        kept=loop.workload.kept if isinstance(loop.workload, Dataset) else None,
         workers=workers,
-        logs=location.output_folder("logs") / loop.campaign.name,
+        logs=loop.storage.location.output_folder("logs") / loop.campaign.name,
         details=loop.observer.wants_detail,
     )
-
-
-def _back_up(loop: StageLoop, stage: AnyStage) -> None:
-    """Copy the database after a stage; if that fails, warn and go on."""
-    try:
-        loop.storage.back_up(f"{loop.campaign.name}+{stage.name}")
-    except StorageError as error:
-        loop.observer.on_warning(f"There is no backup of stage {stage.name}. {error}")

@@ -16,17 +16,12 @@ from typing import Any, Protocol
 from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage, Confirm
-from coarsefine.search.errors import Interrupted
+from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
-from coarsefine.search.results.study import (
-    Study,
-    campaign_of,
-    find_studies,
-    refuse_empty,
-)
+from coarsefine.search.results.study import Study, campaign_of, find_studies, refuse_empty
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.optuna_storage import Storage
@@ -74,10 +69,10 @@ class StageLoop:
         self.found = self.studies()
         refuse_other(self.found, self.attrs)
 
-    def take_stages(self, pool: Pool | None = None, *, on_end: Callable[[AnyStage], None] = lambda _: None) -> None:
+    def take_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
         """Take every stage to its end: in this process, or by watching the worker processes of a pool.
 
-        `on_end` is called for each stage that ended while this process ran.
+        With `back_up`, the database is copied after each stage that ended while this process ran.
         """
         for stage in self.campaign.stages:
             study = self.found.get(self.campaign.study_name(stage))
@@ -88,8 +83,15 @@ class StageLoop:
                     self._train(stage, study, progress)
                 else:
                     self._watch(pool, study, progress)
-                on_end(stage)
+                if back_up:
+                    self._back_up(stage)
             self._checkpoints(study).clear()
+
+    def _back_up(self, stage: AnyStage) -> None:
+        try:
+            self.storage.back_up(f"{self.campaign.name}+{stage.name}")
+        except StorageError as error:
+            self.observer.on_warning(f"There is no backup of stage {stage.name}. {error}")
 
     def studies(self) -> dict[str, Study]:
         """Return the campaign's studies as they stand, by name."""
@@ -215,6 +217,4 @@ def find_campaign(source: str, location: Location) -> Campaign:
     """
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, source)
-    if studies:
-        return campaign_of(studies)
-    return Campaign.load(source)
+    return campaign_of(studies) if studies else Campaign.load(source)

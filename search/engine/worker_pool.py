@@ -16,7 +16,6 @@ from multiprocessing import connection, get_all_start_methods, get_context, reso
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
@@ -61,9 +60,7 @@ class WorkerPool:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let the workers finish their epoch; on `KeyboardInterrupt`, kill them at once."""
         grace = 0 if kind is not None and issubclass(kind, KeyboardInterrupt) else _GRACE_SECONDS
         try:
@@ -124,8 +121,7 @@ class WorkerPool:
 
     def _restart(self, dead: _PoolWorker) -> None:
         """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim."""
-        cause = _cause_of_death(dead.process.exitcode)
-        log = self._log(dead.name)
+        cause, log = _cause_of_death(dead.process.exitcode), self._log(dead.name)
         dead.failed_starts += 1
         if dead.failed_starts >= _MOST_FAILED_STARTS:
             raise WorkersFailed(
