@@ -51,8 +51,9 @@ router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 @router.get("/campaigns", response_model=schemas.CampaignList)
 async def list_campaigns(request: Request, cache: Cache) -> Response:
     """List the campaigns of the storage, in the order in which they were started."""
-    listed = [responses.listed(await cache.get(name)) for name in await cache.names()]
-    return _json(request, schemas.CampaignList(tuple(listed), tuple(await cache.problems())))
+    index = await cache.index()
+    listed = [responses.listed(await cache.get(name)) for name in index.stages]
+    return _json(request, schemas.CampaignList(tuple(listed), tuple(index.strays)))
 
 
 @router.get("/campaigns/{name}", response_model=schemas.CampaignStatus)

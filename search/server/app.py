@@ -8,13 +8,14 @@ from typing import cast
 
 from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.server import api, page_routes, responses, schemas
 from coarsefine.search.server.access import AccessPolicy
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.dashboard import make_dashboard
-from coarsefine.search.server.middleware import AccessMiddleware, App, Receive, Scope, Send
+from coarsefine.search.server.middleware import AccessMiddleware
 from coarsefine.search.server.redaction import redact
 from coarsefine.search.server.snapshot_cache import SnapshotCache
 from coarsefine.search.server.snapshots import SnapshotReader
@@ -36,7 +37,7 @@ class Application:
         self.fastapi = _make_fastapi()
         state = self.fastapi.state
         state.storage, state.changes, state.cache, state.policy = self.storage, changes, self.cache, policy
-        self._dashboard = cast("App", WSGIMiddleware(make_dashboard(self.storage, changes)))  # type: ignore[arg-type]
+        self._dashboard = cast("ASGIApp", WSGIMiddleware(make_dashboard(self.storage, changes)))  # type: ignore[arg-type]
         self._checked = AccessMiddleware(self._dispatch, policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,12 +62,10 @@ def _make_fastapi() -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         lifespan=_lifespan,
+        exception_handlers=dict.fromkeys((UsageError, StorageError, Exception), _answer_error),
     )
     app.include_router(api.router)
     app.include_router(page_routes.router)
-    app.add_exception_handler(UsageError, _not_found)
-    app.add_exception_handler(StorageError, _unavailable)
-    app.add_exception_handler(Exception, _internal_error)
     return app
 
 
@@ -80,17 +79,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.storage.close()
 
 
-async def _not_found(_: Request, error: Exception) -> Response:
-    return _problem(404, str(error))
-
-
-async def _unavailable(_: Request, __: Exception) -> Response:
-    return _problem(503, "The storage cannot be read just now; the server's log has the reason.")
-
-
-async def _internal_error(_: Request, __: Exception) -> Response:
-    return _problem(500, "The server failed because of a bug; its log has the details.")
-
-
-def _problem(status: int, detail: str) -> Response:
+async def _answer_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, UsageError):
+        status, detail = 404, str(error)
+    elif isinstance(error, StorageError):
+        status, detail = 503, "The storage cannot be read just now; the server's log has the reason."
+    else:
+        status, detail = 500, "The server failed because of a bug; its log has the details."
     return Response(redact(responses.to_json(schemas.Problem(detail))), status, media_type="application/json")

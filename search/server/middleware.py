@@ -5,18 +5,14 @@ only exceptions are the paths that the login page needs.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from coarsefine.search.server.access import AccessPolicy
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from coarsefine.search.server.access import AccessPolicy
 
 _READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 _LOGIN_PATHS = {"/login", "/logout"}
@@ -43,17 +39,10 @@ _DOWNLOAD_PATHS = ("/artifacts/", "/csv/")
 """Paths under which the dashboard serves content that others wrote: browsers must save it and never open it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    status: int
-    detail: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class AccessMiddleware:
     """Pass the requests that the policy allows to an application and refuse the others; set security headers."""
 
-    def __init__(self, app: App, policy: AccessPolicy) -> None:
+    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
         self._app, self._policy = app, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,72 +50,54 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            send = _with_security_headers(scope["path"], send)
             refusal = self._refusal(scope)
-            if refusal is None:
-                await self._app(scope, receive, send)
-            else:
-                await _refuse(refusal, send)
+            app = self._app if refusal is None else refusal
+            await app(scope, receive, _with_security_headers(scope["path"], send))
         else:  # the server uses no WebSocket
             await send({"type": "websocket.close", "code": 1008})
 
-    def _refusal(self, scope: Scope) -> _Refusal | None:
-        """Return why a request is refused, or None if it may pass."""
-        headers = _Headers(scope["headers"])
-        hosts = headers.all("host")
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Return the response to a request that is refused, or None if it may pass."""
+        headers = Headers(raw=_lower(scope["headers"]))
+        hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._policy.allows_host(hosts[0]):
-            return _Refusal(421, "This server has another name. To allow this one, start it with --allowed-host NAME.")
+            return _refuse(421, "This server has another name. To allow this one, start it with --allowed-host NAME.")
         writes = scope["method"] not in _READ_METHODS
         if writes and not _is_same_origin(headers, hosts[0]):
-            return _Refusal(403, "A page of another site may not write here.")
+            return _refuse(403, "A page of another site may not write here.")
         path = scope["path"]
         if path in _LOGIN_PATHS or (path.startswith("/assets/") and not writes):
             return None
-        if not self._policy.is_authenticated(headers.first("authorization"), headers.all("cookie")):
+        if not self._policy.is_authenticated(headers.get("authorization"), headers.getlist("cookie")):
             return _ask_to_sign_in(scope, headers)
         if writes and not self._policy.allow_write:
-            return _Refusal(403, "This server is read-only. To change notes and studies, start it with --allow-write.")
+            return _refuse(403, "This server is read-only. To change notes and studies, start it with --allow-write.")
         return None
 
 
-class _Headers:
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._raw = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self._raw if key == name]
-
-    def first(self, name: str) -> str | None:
-        return next(iter(self.all(name)), None)
-
-
-def _is_same_origin(headers: _Headers, host: str) -> bool:
+def _is_same_origin(headers: Headers, host: str) -> bool:
     """Return whether a write comes from a page of this server, or from a program that is no browser.
 
     Browsers always send Origin or Sec-Fetch-Site with a write.
     """
-    site, origin = headers.first("sec-fetch-site"), headers.first("origin")
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None and site not in _SAME_SITE:
         return False
     return origin is None or origin.partition("://")[2].lower() == host.lower()
 
 
-def _ask_to_sign_in(scope: Scope, headers: _Headers) -> _Refusal:
+def _ask_to_sign_in(scope: Scope, headers: Headers) -> Response:
     """Redirect browsers to the login page; refuse other clients."""
-    if scope["method"] == "GET" and "text/html" in (headers.first("accept") or ""):
+    if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
         path, query = scope.get("raw_path") or quote(scope["path"]).encode(), scope["query_string"]
         back = quote(path + (b"?" + query if query else b""), safe="/")
-        return _Refusal(303, "Sign in first.", (("Location", f"/login?next={back}"),))
+        return _refuse(303, "Sign in first.", {"Location": f"/login?next={back}"})
     detail = "This server requires its token: sign in at /login, or send `Authorization: Bearer TOKEN`."
-    return _Refusal(401, detail, (("WWW-Authenticate", 'Bearer realm="coarsefine"'),))
+    return _refuse(401, detail, {"WWW-Authenticate": 'Bearer realm="coarsefine"'})
 
 
-async def _refuse(refusal: _Refusal, send: Send) -> None:
-    body = json.dumps({"detail": refusal.detail}).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *refusal.headers]
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+def _refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(json.dumps({"detail": detail}), status, headers, "application/json")
 
 
 def _with_security_headers(path: str, send: Send) -> Send:
@@ -134,22 +105,26 @@ def _with_security_headers(path: str, send: Send) -> Send:
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = _secured(path, [(name.lower(), value) for name, value in message["headers"]])
+            message["headers"] = _secured(path, MutableHeaders(raw=_lower(message["headers"]))).raw
         await send(message)
 
     return send_with_headers
 
 
-def _secured(path: str, raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return a response's headers with ours: the security headers always, the others unless they are set already."""
-    given = _Headers(raw)
-    always = _SECURITY_HEADERS | {"Content-Security-Policy": _csp(path, given.first("content-type") or "")}
-    defaults = {} if path.startswith(_CACHED_PATHS) else {"Cache-Control": "no-cache, private"}
-    defaults |= {"Content-Disposition": "attachment"} if path.startswith(_DOWNLOAD_PATHS) else {}
-    added = {name: value for name, value in defaults.items() if given.first(name.lower()) is None} | always
-    dropped = {b"access-control-allow-origin", b"server", *(name.lower().encode() for name in always)}
-    kept = [(name, value) for name, value in raw if name not in dropped]
-    return [*kept, *((name.lower().encode(), value.encode()) for name, value in added.items())]
+def _secured(path: str, headers: MutableHeaders) -> MutableHeaders:
+    """Change a response's headers: set the security headers always, and the others unless they are set already."""
+    del headers["Access-Control-Allow-Origin"], headers["Server"]
+    if not path.startswith(_CACHED_PATHS):
+        headers.setdefault("Cache-Control", "no-cache, private")
+    if path.startswith(_DOWNLOAD_PATHS):
+        headers.setdefault("Content-Disposition", "attachment")
+    headers.update({**_SECURITY_HEADERS, "Content-Security-Policy": _csp(path, headers.get("content-type", ""))})
+    return headers
+
+
+def _lower(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return headers with their names in lower case, by which Starlette finds them."""
+    return [(name.lower(), value) for name, value in headers]
 
 
 def _csp(path: str, content_type: str) -> str:

@@ -30,7 +30,7 @@ _templates = Jinja2Templates(_PAGES)
 @router.get("/")
 async def open_first(cache: Cache) -> Response:
     """Redirect to the only campaign, or to the list."""
-    names = await cache.names()
+    names = list((await cache.index()).stages)
     return RedirectResponse(f"/campaigns/{quote(names[0])}" if len(names) == 1 else "/campaigns", 303)
 
 

@@ -55,16 +55,14 @@ def serve(location: Location, options: ServeOptions, say: Callable[[str], None])
         for line in _greeting(options, port, made):
             say(line)
         with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its shutdown
-            make_server(app).run([listener])
+            Server(app).run([listener])
 
 
-def make_server(app: Application) -> uvicorn.Server:
-    """Return a uvicorn server whose `run` takes the sockets to serve the application on."""
-    return _Server(app)
+class Server(uvicorn.Server):
+    """Serves an application on the sockets given to `run`.
 
-
-class _Server(uvicorn.Server):
-    """Ends event streams before it shuts down, because uvicorn waits for open responses."""
+    It ends event streams before it shuts down, because uvicorn waits for open responses.
+    """
 
     def __init__(self, app: Application) -> None:
         config = uvicorn.Config(
@@ -82,7 +80,7 @@ class _Server(uvicorn.Server):
 
 def _given_token(options: ServeOptions) -> str | None:
     """Return the user's token; raise `UsageError` if it is unfit or may not be left out."""
-    token = _read_token(options.token_file)
+    token, source = _read_token(options.token_file)
     if options.no_token and token is not None:
         raise UsageError(f"--no-token and a token exclude each other: leave one out (see --token-file and {VARIABLE}).")
     if options.no_token and not is_loopback(options.host):
@@ -90,27 +88,24 @@ def _given_token(options: ServeOptions) -> str | None:
             f"--host {options.host} can be reached from other machines, so it needs a token: leave out --no-token, "
             "or serve on 127.0.0.1 and connect through an SSH tunnel."
         )
-    if token is not None:
-        _check_token(token, options.token_file)
-    return token
-
-
-def _read_token(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get(VARIABLE)
-    try:
-        return file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file {file} cannot be read: {error}.") from error
-
-
-def _check_token(token: str, file: Path | None) -> None:
-    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
-        source = f"--token-file {file}" if file else VARIABLE
+    if token is not None and (
+        len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token
+    ):
         raise UsageError(
             f"The token in {source} has {len(token)} characters. Give at least {MIN_TOKEN_LENGTH} ASCII letters, "
             "digits and signs, without spaces, or leave it out to have a token made."
         )
+    return token
+
+
+def _read_token(file: Path | None) -> tuple[str | None, str]:
+    """Return the token in a file or else in the environment, and where it was looked for."""
+    if file is None:
+        return os.environ.get(VARIABLE), VARIABLE
+    try:
+        return file.read_text("utf-8").strip(), f"--token-file {file}"
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--token-file {file} cannot be read: {error}.") from error
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from coarsefine.search.errors import SearchError, StorageError
 from coarsefine.search.server.redaction import redact
 from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
+from coarsefine.search.server.study_index import StudyIndex
 
 _MIN_AGE_SECONDS, _MAX_AGE_SECONDS = 1.0, 10.0
 """Bounds of the age up to which a snapshot is used."""
@@ -67,18 +68,15 @@ class SnapshotCache:
         self.closing = False
         """Set when the server stops; it ends the streams."""
 
-    async def names(self) -> list[str]:
-        """Return the campaigns' names, in the order in which they were started."""
-        return await self._locked_read(self._reader.names)
-
-    async def problems(self) -> list[str]:
-        """Return why studies are left out that belong to no campaign that can be shown."""
-        return await self._locked_read(self._reader.problems)
+    async def index(self) -> StudyIndex:
+        """Return which studies belong to which campaign."""
+        async with self._read_lock:
+            return (await self._read(self._reader.index))[0]
 
     async def warm(self) -> None:
         """Read every campaign once, so that the first client does not wait for a large one."""
         with suppress(SearchError):  # the first request gets the error
-            for name in await self.names():
+            for name in (await self.index()).stages:
                 if not self.closing:
                     await self.get(name)
 
@@ -122,10 +120,6 @@ class SnapshotCache:
                 sent_at = time.monotonic()
                 yield None
             await asyncio.sleep(_POLL_SECONDS)
-
-    async def _locked_read(self, read: Callable[[], _T]) -> _T:
-        async with self._read_lock:
-            return (await self._read(read))[0]
 
     async def _read(self, read: Callable[[], _T]) -> tuple[_T, float]:
         """Run a read in a thread; return its result and the processor seconds it took.

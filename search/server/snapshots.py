@@ -58,15 +58,10 @@ class SnapshotReader:
         self._snapshots: dict[str, tuple[object, Snapshot]] = {}
         self._slots: dict[int, _Slots] = {}
 
-    def names(self) -> list[str]:
-        """Return the campaigns' names, in the order in which they were started."""
+    def index(self) -> StudyIndex:
+        """Return which studies belong to which campaign."""
         with self._lock:
-            return list(self._index_at(self._changes.mark()).stages)
-
-    def problems(self) -> list[str]:
-        """Return sentences about studies that are left out and belong to no campaign that can be shown."""
-        with self._lock:
-            return self._index_at(self._changes.mark()).strays
+            return self._index_at(self._changes.mark())
 
     def read(self, name: str) -> Snapshot:
         """Return a snapshot of a campaign: the same object as before if nothing has changed.

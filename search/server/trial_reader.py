@@ -13,10 +13,11 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import StorageError
@@ -27,6 +28,7 @@ from coarsefine.search.storage.tables import attrs, params, steps, system_attrs,
 _BATCH = 500
 """Trials in one statement: nobody can commit to a SQLite file while it runs."""
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+"""Numbers that a database cannot hold, by the kind that stands for them."""
 
 
 def _text(column: sa.Column[Any]) -> sa.ColumnElement[str]:
@@ -47,6 +49,9 @@ _ATTRS = sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json)
 _SYSTEM_ATTRS = sa.select(system_attrs.c.trial_id, system_attrs.c.key, system_attrs.c.value_json)
 
 _Version = tuple[str, datetime | None]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+_distribution = lru_cache(json_to_distribution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class TrialReader:
         now = _updated(connection, before, versions)
         if now != before:
             self._read[study_id] = now
-            self._trials[study_id] = tuple(sorted((read.trial for read in now.values()), key=_number))
+            self._trials[study_id] = tuple(sorted((read.trial for read in now.values()), key=attrgetter("number")))
 
 
 class CachingStorage(Storage):
@@ -109,10 +114,6 @@ class CachingStorage(Storage):
         return copy.deepcopy(found) if deepcopy else found
 
 
-def _number(trial: FrozenTrial) -> int:
-    return trial.number
-
-
 def _updated(connection: sa.Connection, before: dict[int, _Read], versions: dict[int, _Version]) -> dict[int, _Read]:
     """Return what was read before, with the trials that may have changed read again."""
     running = TrialState.RUNNING.name
@@ -128,12 +129,16 @@ def _load(connection: sa.Connection, ids: Sequence[int]) -> dict[int, FrozenTria
     def rows(query: sa.Select[Any]) -> Sequence[Any]:
         return connection.execute(query.where(query.selected_columns[0].in_(ids))).all()
 
-    points, ranges = defaultdict[int, dict[str, Any]](dict), defaultdict[int, dict[str, BaseDistribution]](dict)
-    for trial_id, name, value, text in rows(_PARAMS):
-        ranges[trial_id][name] = _distribution(text)
-        points[trial_id][name] = ranges[trial_id][name].to_external_repr(value)
-    final, epochs = _numbers(rows(_VALUES)), _numbers(rows(_STEPS))
-    user_attrs, optuna_attrs = _objects(rows(_ATTRS)), _objects(rows(_SYSTEM_ATTRS))
+    params_read = [(i, name, value, _distribution(text)) for i, name, value, text in rows(_PARAMS)]
+    points = _by_trial((i, name, dimension.to_external_repr(value)) for i, name, value, dimension in params_read)
+    ranges = _by_trial((i, name, dimension) for i, name, _, dimension in params_read)
+    final, epochs = (
+        _by_trial((i, key, _NOT_FINITE.get(kind, value)) for i, key, value, kind in rows(query))
+        for query in (_VALUES, _STEPS)
+    )
+    user_attrs, optuna_attrs = (
+        _by_trial((i, key, json.loads(text)) for i, key, text in rows(query)) for query in (_ATTRS, _SYSTEM_ATTRS)
+    )
     return {
         i: FrozenTrial(
             number=number,
@@ -153,24 +158,11 @@ def _load(connection: sa.Connection, ids: Sequence[int]) -> dict[int, FrozenTria
     }
 
 
-@lru_cache
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
-
-
-def _numbers(rows: Iterable[Any]) -> defaultdict[int, dict[int, float]]:
-    """Return numbers by trial and by objective or step; a kind stands for a number that is not finite."""
-    found = defaultdict[int, dict[int, float]](dict)
-    for trial_id, key, value, kind in rows:
-        found[trial_id][key] = _NOT_FINITE.get(kind, value)
-    return found
-
-
-def _objects(rows: Iterable[Any]) -> defaultdict[int, dict[str, Any]]:
-    """Return attributes by trial and by key."""
-    found = defaultdict[int, dict[str, Any]](dict)
-    for trial_id, key, text in rows:
-        found[trial_id][key] = json.loads(text)
+def _by_trial(items: Iterable[tuple[int, _Key, _Value]]) -> defaultdict[int, dict[_Key, _Value]]:
+    """Return values by trial and by key."""
+    found = defaultdict[int, dict[_Key, _Value]](dict)
+    for trial_id, key, value in items:
+        found[trial_id][key] = value
     return found
 
 

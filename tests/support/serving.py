@@ -10,7 +10,7 @@ import httpx
 
 from coarsefine.search.server import AccessPolicy, Application
 from coarsefine.search.server.access import host_headers
-from coarsefine.search.server.serve import listen, make_server
+from coarsefine.search.server.serve import Server, listen
 from coarsefine.search.storage.location import locate
 
 TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a server that lives for seconds
@@ -22,7 +22,7 @@ def serving(storage, **policy):
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     app = Application(locate(storage), AccessPolicy(host_headers(["127.0.0.1", "localhost"], port), **policy))
-    server = make_server(app)
+    server = Server(app)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
