@@ -7,7 +7,7 @@ from typing import Any
 import selection
 from coarsefine import Campaign, Status, run
 from coarsefine.search.campaign.schema import FinalSettings
-from coarsefine.search.network.export import export_trial, export_winner
+from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.train import final_settings_for, train
 from coarsefine.search.results.final_result import FinalResult
@@ -31,7 +31,7 @@ def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
     campaign = plan.campaign(NARROWED, seed)
     status = _run(plan, campaign)
     studies = _studies(plan, campaign)
-    winner = export_winner(studies)
+    winner = export_trial(studies)
     all_images = final_settings_for(winner, on_validation=True)
     longer = final_settings_for(winner, on_validation=True, epochs=plan.longer.epochs, decay=plan.longer.decay)
     steps = {

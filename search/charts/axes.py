@@ -38,10 +38,6 @@ class Axis:
         return labels.title(self.name) if self.is_searched else _TITLES[self.name]
 
     @property
-    def _is_accuracy(self) -> bool:
-        return self.name == VALUE and not self.is_searched
-
-    @property
     def log(self) -> bool:
         """Return whether the axis is logarithmic."""
         return self.is_searched and all(study.space[self.name].axis == "log" for study in self.studies)
@@ -81,7 +77,8 @@ class Axis:
         layout = {"title": escape(self.title), "range": [low - room, high + room], "nticks": 8}
         if self.log:
             return {**layout, "type": "log", "exponentformat": "power"}
-        return {**layout, "type": "linear", **({"tickformat": ".2~%"} if self._is_accuracy else {})}
+        is_accuracy = self.name == VALUE and not self.is_searched
+        return {**layout, "type": "linear", **({"tickformat": ".2~%"} if is_accuracy else {})}
 
 
 def axes_of(studies: Sequence[Study]) -> list[str]:

@@ -1,6 +1,6 @@
 """The map of trials: two hyperparameters as axes, accuracy as colour, and each stage's ranges as a box."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -42,7 +42,7 @@ def map_of_trials(
     for index, study in enumerate(studies):
         figure.add_trace(_box(study, stage_colour(index), x, y))
         figure.add_annotation(_label(study, index, x, y))
-    for trace in _points(_by_state(studies), x, y):
+    for trace in _points(studies, x, y):
         figure.add_trace(trace)
     if winner is not None:
         figure.add_trace(_ring(studies, winner, x, y))
@@ -113,29 +113,22 @@ class _Scale:
         }  # fmt: skip
 
 
-def _by_state(studies: Sequence[Study]) -> dict[TrialState, StudyTrials]:
-    return {
-        state: [(study, trial) for study in studies for trial in study.trials if trial.state is state]
-        for state in TrialState
-    }
-
-
-def _points(trials: Mapping[TrialState, StudyTrials], x: Axis, y: Axis) -> Iterator[go.Scatter]:
+def _points(studies: Sequence[Study], x: Axis, y: Axis) -> Iterator[go.Scatter]:
     """Yield the trials as dots, the most important on top: the best of the completed trials, then the failed ones."""
-    completed = sorted(trials[TrialState.COMPLETE], key=lambda pair: value_of(pair[1]))
-    running = [(study, trial) for study, trial in trials[TrialState.RUNNING] if trial.intermediate_values]
-    pruned, failed = trials[TrialState.PRUNED], trials[TrialState.FAIL]
+    pruned, running, completed, failed = (
+        [(study, trial) for study in studies for trial in study.trials if trial.state is state]
+        for state in (TrialState.PRUNED, TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL)
+    )
+    completed.sort(key=lambda pair: value_of(pair[1]))
+    running = [(study, trial) for study, trial in running if trial.intermediate_values]
     scale = _Scale.over(trial for _, trial in [*completed, *pruned, *running])
     thin, bar = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}, {"showscale": True, "colorbar": scale.bar()}
     yield _dots("pruned", pruned, scale, x, y, {"size": 8, "symbol": "triangle-down", "line": thin})
     yield _dots("in training", running, scale, x, y, {"size": 9, "symbol": "circle-open", "line": {"width": 2}})
     yield _dots("completed", completed, scale, x, y, {"size": 9, "line": thin, **(bar if completed else {})})
-    yield _dots(_name_of_failed(failed), failed, None, x, y, {"size": 8, "symbol": "x", "color": _FAILED})
-
-
-def _name_of_failed(failed: StudyTrials) -> str:
     diverged = all("diverged" in trial.user_attrs.get("reason", "") for _, trial in failed)
-    return "diverged" if diverged else "diverged or failed"
+    name = "diverged" if diverged else "diverged or failed"
+    yield _dots(name, failed, None, x, y, {"size": 8, "symbol": "x", "color": _FAILED})
 
 
 def _dots(

@@ -47,7 +47,7 @@ def export(
 ) -> None:
     """Write a campaign's winner to a JSON file, with all that its training depends on and why it was chosen."""
     from coarsefine.search.errors import UsageError
-    from coarsefine.search.network.export import export_trial, export_winner, trial_of, winner_of, write_export
+    from coarsefine.search.network.export import export_trial, trial_of, winner_of, write_export
     from coarsefine.search.results.study import read_studies
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import open_storage
@@ -61,7 +61,7 @@ def export(
         study, number = trial_of(studies, trial) if trial is not None else winner_of(studies)[:2]
         _print_params(study.trials[number].params, form)
         return
-    found = export_trial(studies, trial) if trial is not None else export_winner(studies)
+    found = export_trial(studies, trial)
     named = f"{name}-{found.trial.stage}-{found.trial.number}" if trial is not None else name
     path = output if output is not None else location.output_folder("exports") / f"{named}.json"
     write_export(found, path)

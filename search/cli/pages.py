@@ -1,6 +1,7 @@
 """Commands that show campaigns in a browser: `report` and `serve`."""
 
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def report(
     with closing(open_storage(locate(storage))) as opened:
         written = write_report(opened, campaign, output, png)
     if as_json:
-        print_json(written.as_dict())
+        print_json(asdict(written))
         return
     print_line(f"Report: {written.report}")
     if written.images:

@@ -7,7 +7,7 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.errors import Interrupted, NothingCompleted, StorageError
-from coarsefine.search.network.export import export_winner
+from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import folder_name
 from coarsefine.search.results.final_result import read_final
@@ -72,7 +72,7 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
         observer.on_final_epoch(epoch, settings.epochs, accuracy)
 
     observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
-    export = export_winner(studies)
+    export = export_trial(studies)
     folder = loop.storage.location.output_folder("trained").absolute() / folder_name(export, settings)
     training = FinalTraining(export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop)
     loop.storage.set_study_attrs(study_id, {"final": training.run().as_attr()})

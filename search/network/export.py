@@ -141,19 +141,12 @@ def trial_of(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
     return study, number
 
 
-def export_winner(studies: Mapping[str, Study]) -> Export:
-    """Return the export of a campaign's winner. Raises `UsageError` if it has none yet."""
-    study, number, verdict = winner_of(studies)
-    return _export(studies, study, number, {"chosen": "winner", "evidence": verdict.as_dict() if verdict else None})
+def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> Export:
+    """Return the export of a trial named STUDY#NUMBER, or by default of the campaign's winner.
 
-
-def export_trial(studies: Mapping[str, Study], reference: str) -> Export:
-    """Return the export of a trial named STUDY#NUMBER, as in `trial_of`."""
-    study, number = trial_of(studies, reference)
-    return _export(studies, study, number, {"chosen": "named", "evidence": None})
-
-
-def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Mapping[str, Any]) -> Export:
+    Raises `UsageError` if there is no such trial or winner, or if the campaign does not search the built-in network.
+    """
+    study, number, verdict = winner_of(studies) if reference is None else (*trial_of(studies, reference), None)
     campaign = campaign_of(studies)
     if campaign.data is None or campaign.final is None:
         raise UsageError(
@@ -173,7 +166,8 @@ def _export(studies: Mapping[str, Study], study: Study, number: int, choice: Map
         "settings": _settings(campaign, study, trial),
         "final": campaign.final.model_dump(mode="json"),
         "lineage": [_ancestor(one) for one in studies.values()],
-        **choice,
+        "chosen": "winner" if reference is None else "named",
+        "evidence": verdict.as_dict() if verdict else None,
         "data": {**study.attrs["data"], "selection": campaign.data.model_dump(mode="json")},
         "versions": study.attrs["versions"],
         "platform": f"{platform.platform()}, Python {platform.python_version()}",

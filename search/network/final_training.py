@@ -162,7 +162,6 @@ class FinalTraining:
         return round(time.monotonic() - self._started, 3)
 
     def _result(self, training: Training, reproduction: Reproduction, history: History) -> FinalResult:
-        accuracies = measure(training, on_validation=self.settings.on_validation)
         libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
         return FinalResult(
             study=self.export.trial.study,
@@ -173,10 +172,7 @@ class FinalTraining:
             decay=self.decay,
             on_validation=self.settings.on_validation,
             images=training.data.counts,
-            train_accuracies=accuracies.train,
-            validation_accuracies=accuracies.validation,
-            test_accuracies=accuracies.test,
-            ensemble_accuracy=accuracies.ensemble,
+            **measure(training, on_validation=self.settings.on_validation),
             reproduction=reproduction,
             export=self.export.digest,
             folder=str(self.folder),

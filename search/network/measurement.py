@@ -1,12 +1,12 @@
 """What is measured around a final training: whether its trial can be reproduced, and how accurate its networks are."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from coarsefine.model import Evaluation, Network, Training, evaluate
-from coarsefine.model.datasets import Dataset
+from coarsefine.model import Network, Training, evaluate
+from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.errors import DataError
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.network.export_schema import Export
@@ -15,17 +15,6 @@ from coarsefine.search.training.identity import arithmetic_name, versions
 
 _TOLERANCE = 0.05
 """Largest difference of an epoch's accuracy on a machine that rounds differently: 50 images of 1,000."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracies:
-    """Accuracies of trained networks as fractions, one for each seed."""
-
-    train: tuple[float, ...]
-    validation: tuple[float, ...]
-    test: tuple[float, ...]
-    ensemble: float
-    """Test accuracy of the mean of all networks' probabilities."""
 
 
 def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reproduction:
@@ -51,19 +40,23 @@ def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reprod
     return Reproduction(exact, largest, like)
 
 
-def measure(training: Training, *, on_validation: bool) -> Accuracies:
-    """Measure the trained networks. This is the only use of the test images.
+def measure(training: Training, *, on_validation: bool) -> dict[str, Any]:
+    """Return the accuracies of the trained networks, as fields of `FinalResult`; the only use of the test images.
 
     With `on_validation`, the validation images were trained on, and nothing is measured on them.
     """
     theta, data = training.theta, training.data
+
+    def accuracies(part: Part) -> tuple[float, ...]:
+        return tuple(evaluation.accuracy for evaluation in evaluate(theta, part))
+
     ensemble = Network.of(theta, data).probabilities(data.test.x).argmax(axis=1)
-    return Accuracies(
-        train=_accuracies(evaluate(theta, data.train)),
-        validation=() if on_validation else _accuracies(evaluate(theta, data.validation)),
-        test=_accuracies(evaluate(theta, data.test)),
-        ensemble=float((ensemble == data.test.y).mean()),
-    )
+    return {
+        "train_accuracies": accuracies(data.train),
+        "validation_accuracies": () if on_validation else accuracies(data.validation),
+        "test_accuracies": accuracies(data.test),
+        "ensemble_accuracy": float((ensemble == data.test.y).mean()),
+    }
 
 
 def _train_again(export: Export, data: Dataset, stop: Callable[[], bool]) -> list[float]:
@@ -75,7 +68,3 @@ def _train_again(export: Export, data: Dataset, stop: Callable[[], bool]) -> lis
         if stop():
             raise Interrupted("Stopped while the exported trial was trained again.")
     return values
-
-
-def _accuracies(evaluations: list[Evaluation]) -> tuple[float, ...]:
-    return tuple(evaluation.accuracy for evaluation in evaluations)

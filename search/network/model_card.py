@@ -13,13 +13,13 @@ from coarsefine.search.results.final_result import FinalResult
 
 def card_of(export: Export, final: FinalResult, network: Network) -> str:
     """Return the model card of trained networks."""
-    parts = (
-        _summary(export, final, network),
-        _accuracies(final),
-        _choice(export),
-        _origin(export, final),
-        _limits(final, network),
-    )
+    sections = {
+        "Accuracy": _accuracies(final),
+        "Why these hyperparameters": _choice(export),
+        "Origin": _origin(export, final),
+        "Limits": _limits(final, network),
+    }
+    parts = [_summary(export, final, network), *((f"## {title}", "", *lines) for title, lines in sections.items())]
     return "\n".join(line for part in parts for line in (*part, ""))
 
 
@@ -42,8 +42,6 @@ def _summary(export: Export, final: FinalResult, network: Network) -> Iterator[s
 
 
 def _accuracies(final: FinalResult) -> Iterator[str]:
-    yield "## Accuracy"
-    yield ""
     yield "| images | mean | by seed |"
     yield "|---|---|---|"
     parts = (final.train_accuracies, final.validation_accuracies, final.test_accuracies)
@@ -62,8 +60,6 @@ def _accuracies(final: FinalResult) -> Iterator[str]:
 def _choice(export: Export) -> Iterator[str]:
     trial, epochs = export.trial, export.settings.epochs
     pruned = f" after {len(trial.values)} of {epochs} epochs, when it was pruned" if len(trial.values) < epochs else ""
-    yield "## Why these hyperparameters"
-    yield ""
     yield f"They are those of trial {trial.number} of {trial.study}. It reached a validation accuracy of"
     yield f"{trial.values[-1]:.2%}{pruned}."
     if export.chosen == "named":
@@ -103,8 +99,6 @@ def _cells(finalist: Finalist) -> Sequence[str]:
 
 
 def _origin(export: Export, final: FinalResult) -> Iterator[str]:
-    yield "## Origin"
-    yield ""
     yield "| stage | trials | completed | ranges |"
     yield "|---|---|---|---|"
     for stage in export.lineage:
@@ -123,8 +117,6 @@ def _origin(export: Export, final: FinalResult) -> Iterator[str]:
 def _limits(final: FinalResult, network: Network) -> Iterator[str]:
     low, high = Accuracy(final.test_accuracy, final.images[2]).interval
     shape = "×".join(map(str, network.shape))
-    yield "## Limits"
-    yield ""
     yield "- The networks differ only in their initial weights: all trained on the same mini-batches. Their interval"
     yield "  does not include the chance in the choice of test images. With that, the 95 % interval (Wilson) of the"
     yield f"  mean accuracy is {100 * low:.2f} to {100 * high:.2f} %."

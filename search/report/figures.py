@@ -91,7 +91,7 @@ def _overview(content: Content) -> Iterator[Figure]:
 def _map(content: Content) -> Figure:
     plot = _on_any_width(charts.map_of_trials(content.studies, content.status.winner))
     axes = " and ".join(plot.layout[f"{axis}axis"].title.text for axis in "xy")
-    boxes = ", ".join(f"{s.plan.name} {_ranges(s)}" for s in content.stages if s.study)
+    boxes = ", ".join(f"{s.plan.name} {labels.space_text(s.study.space)}" for s in content.stages if s.study)
     return Figure(
         "trials", _sized(plot, 620),
         f"Every trial by {axes}. The colour is the validation accuracy, a cross is a trial that diverged or failed, a "
@@ -220,11 +220,6 @@ def _share_range(plots: Sequence[go.Figure]) -> None:
         room = 0.05 * (max(values) - min(values))
         for plot in plots:
             plot.update_yaxes(range=[min(values) - room, max(values) + room])
-
-
-def _ranges(stage: StageContent) -> str:
-    assert stage.status.space is not None, "a study has ranges"  # noqa: S101
-    return labels.space_text(stage.status.space)
 
 
 def _from_to(lines: Lines) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from coarsefine.search.results.study import Study, value_of
 
@@ -64,7 +64,9 @@ def importance_in(study: Study) -> Importance | str:
     shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // len(completed)))
     with _quiet():
         copy = optuna.create_study(direction="maximize")
-        copy.add_trials([_bare(trial) for trial in completed])
+        copy.add_trials(
+            optuna.create_trial(params=t.params, distributions=t.distributions, value=t.value) for t in completed
+        )
         shares, by_chance = _shares(copy, values), _by_chance(copy, values, shuffles)
     parts = tuple(Part(name, shares[name], by_chance[name]) for name in study.space)
     return Importance(stage, len(completed), parts, shuffles)
@@ -88,10 +90,6 @@ def _shares(study: optuna.Study, values: Sequence[float]) -> dict[str, float]:
     return optuna.importance.get_param_importances(
         study, evaluator=evaluator, target=lambda trial: -values[trial.number]
     )
-
-
-def _bare(trial: FrozenTrial) -> FrozenTrial:
-    return optuna.create_trial(params=trial.params, distributions=trial.distributions, value=trial.value)
 
 
 @contextmanager

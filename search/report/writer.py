@@ -1,11 +1,8 @@
 """Writes a report as one HTML file, and its figures as PNG files."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import plotly.graph_objects as go
 
 from coarsefine.search.errors import UsageError
 from coarsefine.search.files import unwritable, write_atomic
@@ -28,10 +25,6 @@ class WrittenReport:
     figures: tuple[str, ...]
     images: tuple[str, ...]
     missing: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 def write_report(
@@ -57,11 +50,7 @@ def write_report(
 def _missing(content: Content) -> list[str]:
     if content.images is None:  # a user's function has none of these parts
         return []
-    parts = {
-        "gradient_check": content.gradient_check,
-        "momentum": content.momentum,
-        "final": content.status.final,
-    }
+    parts = {"gradient_check": content.gradient_check, "momentum": content.momentum, "final": content.status.final}
     return [name for name, part in parts.items() if part is None]
 
 
@@ -85,8 +74,11 @@ def _draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
         from choreographer.errors import BrowserFailedError, ChromeNotFoundError  # noqa: PLC0415 - comes with kaleido
     except ImportError as error:
         raise UsageError("PNG files need kaleido: install coarsefine[png], or leave out --png.") from error
-    paths = [folder / f"{figure.id}.png" for figure in figures]
-    requests = [{"fig": _on_white(f), "path": p, "opts": _size(f)} for f, p in zip(figures, paths, strict=True)]
+    paths, requests = [folder / f"{figure.id}.png" for figure in figures], []
+    for figure, path in zip(figures, paths, strict=True):
+        plot = figure.themed("light").update_layout(paper_bgcolor="white", plot_bgcolor="white")
+        size = {"width": _PNG_WIDTH, "height": plot.layout.height, "scale": _PNG_SCALE}
+        requests.append({"fig": plot, "path": path, "opts": size})
     try:
         kaleido.write_fig_from_object_sync(requests, cancel_on_error=True, kopts={"mathjax": False})
     except (ChromeNotFoundError, BrowserFailedError) as error:
@@ -94,11 +86,3 @@ def _draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
             "PNG files need Chromium or Chrome: install one, name its program in BROWSER_PATH, or leave out --png."
         ) from error
     return paths
-
-
-def _on_white(figure: Figure) -> go.Figure:
-    return figure.themed("light").update_layout(paper_bgcolor="white", plot_bgcolor="white")
-
-
-def _size(figure: Figure) -> dict[str, float]:
-    return {"width": _PNG_WIDTH, "height": figure.plot.layout.height, "scale": _PNG_SCALE}

@@ -18,7 +18,7 @@ from coarsefine.search.results.study import Study, campaign_of
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.study_index import StudyIndex, read_study_index
 from coarsefine.search.server.trial_reader import CachingStorage, UnreadableTrials
-from coarsefine.search.server.validation import is_slot, is_valid
+from coarsefine.search.server.validation import is_valid
 from coarsefine.search.storage.tables import lease
 
 
@@ -119,7 +119,7 @@ class SnapshotReader:
         if before is None or before.trials is not trials:
             # Trials that have not changed are the same objects, and need no second check.
             checked = {id(slot) for slot in before.valid} if before else set()
-            slots = [t for t in trials if id(t) in checked or is_slot(t)]
+            slots = [t for t in trials if id(t) in checked or "seed" in t.user_attrs]  # others made the rest
             valid = tuple(slot for slot in slots if id(slot) in checked or is_valid(slot, space))
             self._slots[study_id] = _Slots(trials, valid, len(slots) - len(valid))
         return self._slots[study_id]

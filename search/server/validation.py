@@ -109,11 +109,6 @@ def _check_workload(name: str, study: _Attrs, campaign: Campaign) -> None:
         raise InvalidStudy(f"The study {name} does not say what it trained: a network on its data, or an objective.")
 
 
-def is_slot(trial: FrozenTrial) -> bool:
-    """Return whether a trial is a slot: a trial that somebody else put into a study has no seed."""
-    return "seed" in trial.user_attrs
-
-
 def is_valid(slot: FrozenTrial, space: Space) -> bool:
     """Return whether a slot holds what Coarsefine writes: a point of the space, a seed, losses, a final value."""
     if not space.contains(point_of(slot)):
