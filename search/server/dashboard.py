@@ -1,8 +1,9 @@
 """optuna-dashboard as a WSGI application whose responses and log contain no secrets."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import optuna_dashboard
 
@@ -11,20 +12,15 @@ from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.redaction import redact
 from coarsefine.search.storage.optuna_storage import Storage
 
-Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
-Start = Callable[[str, Headers], Any]
-Wsgi = Callable[[Environ, Start], Iterable[bytes]]
-
 _TEXT_TYPES = ("application/json", "text/")
 _log = logging.getLogger(__name__)
 
 
-def make_dashboard(storage: Storage, changes: ChangeDetector) -> Wsgi:
+def make_dashboard(storage: Storage, changes: ChangeDetector) -> WSGIApplication:
     """Return optuna-dashboard over a storage, without artifacts and without a language model."""
     wsgi = optuna_dashboard.wsgi(storage)
 
-    def dashboard(environ: Environ, start: Start) -> Iterable[bytes]:
+    def dashboard(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # optuna-dashboard raises KeyError without it
         environ["wsgi.errors"] = _ErrorLog()
         try:
@@ -38,12 +34,12 @@ def make_dashboard(storage: Storage, changes: ChangeDetector) -> Wsgi:
     return dashboard
 
 
-def _redacted(wsgi: Any, environ: Environ, start: Start) -> Iterable[bytes]:
+def _redacted(wsgi: Any, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     """Call the dashboard and redact its response if that is text.
 
     An exception that the dashboard passes to `start_response` is in its log already and is not raised again.
     """
-    starts: list[tuple[str, Headers]] = []
+    starts: list[tuple[str, list[tuple[str, str]]]] = []
     body: Iterable[bytes] = wsgi(environ, lambda status, headers, _=None: starts.append((status, headers)))
     status, headers = starts[-1]
     content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
