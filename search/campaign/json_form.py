@@ -1,6 +1,7 @@
 """JSON forms: how values are printed, served, stored and exported, declared once by the dataclasses that hold them."""
 
 import json
+import math
 from typing import Annotated, Any, ClassVar, NotRequired, Self
 
 from pydantic import (
@@ -61,6 +62,11 @@ def first_problem(error: ValidationError) -> str:
     """Return the first thing that is wrong, after the place where it is."""
     detail = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number, or None if it is not finite, which JSON cannot hold: a diverged training has such losses."""
+    return value if math.isfinite(value) else None
 
 
 class UniformForm(TypedDict):

@@ -1,6 +1,5 @@
 """The momentum study (the paper's Figure 1): one network, trained with several ρ as one stack."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from coarsefine.model import Hyperparameters, Report, train
 from coarsefine.model.datasets import Dataset
+from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.campaign.schema import Model
 from coarsefine.search.storage.error_messages import disk_errors
 
@@ -64,17 +64,12 @@ def _curve(rho: float, reports: Sequence[Report]) -> dict[str, Any]:
     return {
         "rho": rho,
         "epochs": last.epoch,
-        "train_loss": _finite(last.train_loss),
-        "validation_loss": _finite(last.validation.loss),
+        "train_loss": finite_or_none(last.train_loss),
+        "validation_loss": finite_or_none(last.validation.loss),
         "validation_accuracy": last.validation.accuracy,
         "best_validation_accuracy": max(report.validation.accuracy for report in reports),
         "diverged": last.diverged,
-        "train_losses": [_finite(report.train_loss) for report in reports],
-        "validation_losses": [_finite(report.validation.loss) for report in reports],
+        "train_losses": [finite_or_none(report.train_loss) for report in reports],
+        "validation_losses": [finite_or_none(report.validation.loss) for report in reports],
         "validation_accuracies": [report.validation.accuracy for report in reports],
     }
-
-
-def _finite(value: float) -> float | None:
-    """Return the value, or None if it is not finite, which JSON cannot hold. A diverged training has such losses."""
-    return value if math.isfinite(value) else None

@@ -1,9 +1,8 @@
-"""The commands that repeat a campaign, and those that add what its report lacks."""
+"""The shell commands that repeat a campaign, and those that add what its report lacks."""
 
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from coarsefine.search.campaign.campaign import Campaign
@@ -15,34 +14,25 @@ _MOMENTUM = ("eta", "epochs", "seed")
 """Options that determine a result, by the names under which they are recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """Shell commands, and the campaign file that they need."""
-
-    run: str
-    gradient_check: str
-    momentum: str
-    report: str
-    toml: str | None
-    """None if the campaign is a preset."""
-
-
 def commands_for(
     campaign: Campaign, location: Location, check: Mapping[str, Any] | None, study: Mapping[str, Any] | None
-) -> Commands:
-    """Return the commands that lead to a report, with the options of the recorded gradient check and momentum study."""
+) -> dict[str, str | None]:
+    """Return the commands that lead to a report, with the options of the recorded gradient check and momentum study.
+
+    `toml` is the campaign file that they need, or None if the campaign is a preset.
+    """
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
     where = _storage_option(location)
     data = " --data cifar-10-binary.tar.gz" if campaign.data and campaign.data.dataset == "cifar10" else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
-    return Commands(
-        run=f"coarsefine run {source}{where}{data}",
-        gradient_check=f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _GRADIENT_CHECK)}",
-        momentum=f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
-        report=f"coarsefine report {name}{where}",
-        toml=None if preset else as_toml(campaign),
-    )
+    return {
+        "run": f"coarsefine run {source}{where}{data}",
+        "gradient_check": f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _GRADIENT_CHECK)}",
+        "momentum": f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
+        "report": f"coarsefine report {name}{where}",
+        "toml": None if preset else as_toml(campaign),
+    }
 
 
 def as_toml(campaign: Campaign) -> str:

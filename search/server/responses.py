@@ -1,7 +1,6 @@
 """What the server answers, made from a snapshot in the forms of `schemas`."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.json_form import JsonForm
+from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
 from coarsefine.search.results.status import StageStatus
 from coarsefine.search.results.study import Study, campaign_of, point_of, value_of
 from coarsefine.search.server import schemas
@@ -97,7 +96,7 @@ def trial_detail(study: Study, trial: FrozenTrial) -> schemas.TrialDetail:
     return schemas.TrialDetail(
         study=study.name,
         **_row(trial),
-        values=tuple(_finite(value) for _, value in sorted(trial.intermediate_values.items())),
+        values=tuple(finite_or_none(value) for _, value in sorted(trial.intermediate_values.items())),
         train_loss=tuple(trial.user_attrs.get("train_loss", ())),
         validation_loss=tuple(trial.user_attrs.get("validation_loss", ())),
     )
@@ -109,8 +108,8 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "number": trial.number,
         "state": trial.state.name,
         "point": point_of(trial),
-        "value": _finite(trial.values[0]) if trial.values else None,
-        "last": _finite(epochs[max(epochs)]) if epochs else None,
+        "value": finite_or_none(trial.values[0]) if trial.values else None,
+        "last": finite_or_none(epochs[max(epochs)]) if epochs else None,
         "seed": trial.user_attrs["seed"],
         "epochs": len(epochs),
         "reason": trial.user_attrs.get("reason"),
@@ -140,10 +139,6 @@ def figure(
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in (best if chosen is None else chosen)]
         drawn = charts.loss_curves(named) if snapshot.status.metric.is_share else charts.value_curves(named)
     return str(charts.themed(drawn, theme).to_json()).encode()
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -1,12 +1,12 @@
 """What a worker did with its claimed slots: recorded in the storage, and checkpointed on this machine's disk."""
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 
+from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
@@ -34,8 +34,8 @@ class SlotHistory:
 
     def add(self, report: EpochReport, epochs: int) -> None:
         """Add an epoch of `epochs`. An epoch in which the slot failed has losses, but no value to compare."""
-        self.history.train_loss.append(_finite(report.train_loss))
-        self.history.validation_loss.append(_finite(report.validation_loss))
+        self.history.train_loss.append(finite_or_none(report.train_loss))
+        self.history.validation_loss.append(finite_or_none(report.validation_loss))
         if report.failure is not None:
             self.end(TrialState.FAIL, report.failure)
             return
@@ -136,8 +136,3 @@ class Recorder:
         self.scheduler.drop(set(numbers))
         for number in numbers:
             del self.slots[number]
-
-
-def _finite(value: float) -> float | None:
-    """Return the value, or None if JSON and a dashboard could not show it."""
-    return value if math.isfinite(value) else None
