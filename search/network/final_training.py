@@ -7,7 +7,7 @@ the result, which is the next thing it does.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from coarsefine.model import Network, Report, Training
+from coarsefine.model import Network, Training
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
@@ -131,7 +131,12 @@ class FinalTraining:
     def _train(self, folder: TrainingFolder, training: Training, reproduction: Reproduction) -> None:
         while training.epoch < self.settings.epochs:
             reports = training.run_epoch()
-            self._refuse_divergence(reports)
+            for report in reports:
+                if report.diverged:
+                    raise NothingCompleted(
+                        f"The final training of seed {self.seeds[report.number]} {report.divergence}. Train with fewer "
+                        "epochs or another decay, or search again with a lower upper bound of eta, under another name."
+                    )
             self._history.append([(r.train_loss, r.validation.loss, r.validation.accuracy) for r in reports])
             mean = float(np.mean([report.validation.accuracy for report in reports]))
             self.on_epoch(training.epoch, None if self.settings.on_validation else mean)
@@ -140,14 +145,6 @@ class FinalTraining:
                 self._save(folder, training, reproduction)
             if stop:
                 raise Interrupted("Stopped during the final training.")
-
-    def _refuse_divergence(self, reports: Sequence[Report]) -> None:
-        for report in reports:
-            if report.diverged:
-                raise NothingCompleted(
-                    f"The final training of seed {self.seeds[report.number]} {report.divergence}. Train with fewer "
-                    "epochs or another decay, or search again with a lower upper bound of eta, under another name."
-                )
 
     def _save(self, folder: TrainingFolder, training: Training, reproduction: Reproduction) -> None:
         started = time.monotonic()

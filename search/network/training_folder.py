@@ -60,7 +60,9 @@ class TrainingFolder:
         Raises `UsageError` if the folder holds other files or another process has locked it, and `StorageError` if it
         cannot be written, here or in the body of the `with` statement.
         """
-        self._refuse_other_files()
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if names and not names & {RESULT, _CHECKPOINT, _LOCK}:
+            raise UsageError(f"{self.path} holds other files: name an empty or a new folder as --output.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with (self.path / _LOCK).open("wb") as lock:
@@ -136,11 +138,6 @@ class TrainingFolder:
             write_atomic(self.path / _CARD, card_of(export, result, network))
         if not (self.path / _FIGURE).exists():
             write_atomic(self.path / _FIGURE, _figure(result, export.campaign.name))
-
-    def _refuse_other_files(self) -> None:
-        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        if names and not names & {RESULT, _CHECKPOINT, _LOCK}:
-            raise UsageError(f"{self.path} holds other files: name an empty or a new folder as --output.")
 
 
 def folder_name(export: Export, settings: FinalSettings) -> str:

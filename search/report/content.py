@@ -176,7 +176,9 @@ def read_content(storage: Storage, name: str | None) -> Content:
     name, studies = read_studies(storage, name)
     status = status_of(name, storage.location.shown, studies, storage.queries.count_training)
     first = next(iter(studies.values()))
-    campaign, images = campaign_of(studies), _image_counts(first)
+    campaign, images = campaign_of(studies), first.images
+    if images is None and "data" in first.attrs:
+        raise CampaignError(f"{first.name} does not say how many images it used: its data is {first.attrs['data']}.")
     stages = tuple(
         StageContent(index, plan, campaign.epochs_of(plan), stage, studies.get(stage.study), images)
         for index, (plan, stage) in enumerate(zip(campaign.stage, status.stages, strict=False))  # finalists come last
@@ -184,13 +186,6 @@ def read_content(storage: Storage, name: str | None) -> Content:
     importances = tuple(importance_in(stage.study) for stage in stages if stage.study and images)
     published = published_values_for(campaign)
     return Content(campaign, storage.location, status, images, stages, first.attrs, published, importances)
-
-
-def _image_counts(study: Study) -> Counts | None:
-    """Return the numbers of images; None for a user's function."""
-    if study.images is None and "data" in study.attrs:
-        raise CampaignError(f"{study.name} does not say how many images it used: its data is {study.attrs['data']}.")
-    return study.images
 
 
 def _retrained(stage: StageContent, parent: StageContent, number: int, parent_number: int) -> Retrained:

@@ -52,8 +52,9 @@ router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 async def list_campaigns(request: Request, cache: Cache) -> Response:
     """List the campaigns of the storage, in the order in which they were started."""
     index = await cache.index()
-    listed = [responses.listed(await cache.get(name)) for name in index.stages]
-    return _json(request, schemas.CampaignList(tuple(listed), tuple(index.strays)))
+    found = [(await cache.get(name)).status for name in index.stages]
+    listed = tuple(schemas.ListedCampaign(s.campaign, s.state, s.seconds, s.stages) for s in found)
+    return _json(request, schemas.CampaignList(listed, tuple(index.strays)))
 
 
 @router.get("/campaigns/{name}", response_model=schemas.CampaignStatus)

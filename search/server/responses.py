@@ -73,12 +73,6 @@ def _extend(form: type[_Form], base: Any, **more: Any) -> _Form:
     return form(**{field.name: getattr(base, field.name) for field in fields(base)} | more)
 
 
-def listed(snapshot: Snapshot) -> schemas.ListedCampaign:
-    """Return a campaign as a list shows it."""
-    status = snapshot.status
-    return schemas.ListedCampaign(status.campaign, status.state, status.seconds, status.stages)
-
-
 def trials(study: Study, offset: int, limit: int, order: Order) -> schemas.TrialPage:
     """Return a page of a stage's trials: by number, or the completed ones first, best first."""
     ordered = study.trials if order == "number" else sorted(study.trials, key=_by_value)

@@ -38,14 +38,6 @@ class Snapshot:
     bodies: dict[Any, Any] = field(default_factory=dict)
     """Response bodies made from this snapshot; `SnapshotCache` fills it."""
 
-    def equals(self, status: Status, studies: Mapping[str, Study], problems: tuple[str, ...]) -> bool:
-        """Return whether nothing has changed. Trials are compared by identity: the reader keeps unchanged ones."""
-        return (
-            self.status == status
-            and self.problems == problems
-            and all(study.trials is self.studies[name].trials for name, study in studies.items())
-        )
-
 
 class SnapshotReader:
     """Reads the campaigns of a storage. Threads may share it; they wait for each other."""
@@ -92,7 +84,12 @@ class SnapshotReader:
         if not studies:
             raise UsageError(f"Campaign '{name}' has no study that can be read. {' '.join(problems)}")
         status = status_of(name, "", studies, self._count_training)
-        if before is not None and before.equals(status, studies, problems):
+        if (
+            before is not None
+            and (before.status, before.problems) == (status, problems)
+            # The reader keeps trials that have not changed, so their identity is enough.
+            and all(study.trials is before.studies[name].trials for name, study in studies.items())
+        ):
             return before
         left = _seconds_left(status, studies)
         return Snapshot(before.revision + 1 if before else 1, status, studies, left, problems)
