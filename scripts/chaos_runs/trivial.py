@@ -65,13 +65,11 @@ class Trivial:
     def kind(self, slot: Slot) -> None:
         """Return the group of all slots."""
 
-    def start(self, slots: Sequence[Slot]) -> Stack:
-        """Return a stack of these slots."""
+    def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> Stack:
+        """Return a stack of these slots; raise `ValueError` after an epoch, since the stacks keep no states."""
+        if epoch or states:
+            raise ValueError("no states were kept")
         return Stack([slot.number for slot in slots], self.value, self.after)
-
-    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:  # noqa: ARG002
-        """Raise `ValueError`: the stacks keep no states."""
-        raise ValueError("no states were kept")
 
 
 def open_stage(place: Place, slots: int) -> int:

@@ -161,16 +161,14 @@ class WorkerPool:
 @contextmanager
 def _single_threaded_blas() -> Iterator[None]:
     """Make processes started meanwhile load their BLAS with one thread; a later limit would find threads started."""
-    before = {name: os.environ.get(name) for name in _THREADS}
+    before = {name: os.environ[name] for name in _THREADS if name in os.environ}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in _THREADS:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coarsefine.model.datasets import Dataset, Kept, cache_folder, load_cifar10, load_digits, reopen
-from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import Data
-from coarsefine.search.errors import CampaignError, UsageError
+from coarsefine.search.errors import UsageError
 
 VARIABLE = "COARSEFINE_DATA"
 
@@ -34,13 +33,3 @@ def read_images(
         return load_digits(cache=cache, say=say)
     default = os.environ.get(VARIABLE)
     return load_cifar10(source or (Path(default) if default else None), wanted.selection(), say=say, cache=cache)
-
-
-def check_batches(campaign: Campaign, data: Dataset) -> None:
-    """Raise `CampaignError` for a mini-batch larger than the number of training images."""
-    images = len(data.train.y)
-    for where, batch in campaign.largest_batches():
-        if batch > images:
-            raise CampaignError(
-                f"{where} batch = {batch} is larger than the {images} training images of {data.name}: make it smaller."
-            )

@@ -65,10 +65,7 @@ class Objective(Protocol):
     def kind(self, slot: Slot) -> Hashable:
         """Return the slot's kind: slots of one kind can train together."""
 
-    def start(self, slots: Sequence[Slot]) -> Stack:
-        """Return slots of one kind as a stack before its first epoch."""
-
-    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> Stack:
+    def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> Stack:
         """Return slots of one kind as a stack after `epoch` epochs, from the states `Stack.state_of` returned then.
 
         Raises `ValueError` if the states do not fit.
@@ -122,12 +119,8 @@ class NetworkObjective:
             order_seed=slot.seed if self.own_order else self.settings.order_seed,
         )
 
-    def start(self, slots: Sequence[Slot]) -> NetworkStack:
-        """Return these slots as one stack."""
-        return self.resume(slots, 0, [])
-
-    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> NetworkStack:
-        """Return these slots as one stack after an epoch."""
+    def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> NetworkStack:
+        """Return slots as a stack before their first epoch, or after `epoch` epochs, from their states."""
         numbers = [slot.number for slot in slots]
         trials = [_hyperparameters({**self.fixed, **slot.point}, slot.seed) for slot in slots]
         return NetworkStack.resume(trials, self.kind(slots[0]), self.data, numbers, epoch, states)

@@ -86,11 +86,6 @@ class Recorder:
         """Take in claimed slots, before their first epoch."""
         self.slots |= {claim.slot.number: SlotHistory(claim) for claim in claims}
 
-    def restore(self, number: int, checkpoint: Checkpoint) -> None:
-        """Continue a slot's history from its checkpoint."""
-        slot = self.slots[number]
-        slot.history, slot.saved = checkpoint.history, checkpoint.epoch
-
     def claims(self, numbers: Iterable[int]) -> list[Claim]:
         """Return the claims on slots."""
         return [self.slots[number].claim for number in numbers]

@@ -29,7 +29,7 @@ def start_or_resume(
         kept = {slot.number: found[slot.number] for slot in slots if epoch}
         states = [checkpoint.state for checkpoint in kept.values()]
         try:
-            stack = objective.resume(slots, epoch, states) if kept else objective.start(slots)
+            stack = objective.start(slots, epoch, states)
         except ValueError:  # the checkpoints do not fit the objective
             checkpoints.forget(kept)
             stack, kept = objective.start(slots), {}

@@ -75,8 +75,6 @@ class Scheduler:
 
     groups: SlotGroups
     halving: Halving
-    epochs: int
-    """The epochs of a trial that is not pruned."""
     started: list[Stack] = field(default_factory=list)
     """Stacks of the last claim that have not reached their next rung or last epoch."""
     parked: list[Stack] = field(default_factory=list)
@@ -108,10 +106,6 @@ class Scheduler:
         if not most or (only_full and _size(most) < self._group(most[0]).limit):
             return None
         return self._join(self.survived, most[0])
-
-    def next_stop(self, stack: Stack) -> int:
-        """Return the epoch at which a stack stops: its next rung or the last epoch."""
-        return self.halving.next_stop(stack.epoch, self.epochs)
 
     def next_meeting(self, stack: Stack) -> float:
         """Return the epoch at which a stack catches up with a started one that it can join; infinity without any."""

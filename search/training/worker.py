@@ -52,7 +52,7 @@ class Worker:
     recorder: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.groups, self.halving, self.objective.epochs)
+        self.scheduler = Scheduler(self.groups, self.halving)
         self.recorder = Recorder(self.storage, self.checkpoints, self.scheduler, self.on_recorded)
 
     def work(self) -> None:
@@ -118,7 +118,8 @@ class Worker:
         self.recorder.hold(claims)
         for stack, kept in start_or_resume(claims, self.objective, self.checkpoints):
             for number, checkpoint in kept.items():
-                self.recorder.restore(number, checkpoint)
+                slot = self.recorder.slots[number]
+                slot.history, slot.saved = checkpoint.history, checkpoint.epoch
             if kept:
                 self.on_resumed(stack.numbers, stack.epoch)
             self.scheduler.add(stack)
@@ -127,7 +128,7 @@ class Worker:
 
     def _train(self, stack: Stack) -> None:
         """Train a stack to its next rung or its last epoch, or until it can join another stack of the same claim."""
-        stop = self.scheduler.next_stop(stack)
+        stop = self.halving.next_stop(stack.epoch, self.objective.epochs)
         until = min(stop, self.scheduler.next_meeting(stack))
         while stack.numbers and stack.epoch < until:
             for report in stack.advance():

@@ -8,7 +8,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.training.images import check_batches, load_images
+from coarsefine.search.training.images import load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
 from coarsefine.search.training.user_code.function import Function, load_function
 from coarsefine.search.training.user_code.function_call import CallOptions
@@ -33,7 +33,7 @@ def load_workload(
         _check_stacks(campaign, function)
         return function
     images = load_images(campaign.images, source, say, kept)
-    check_batches(campaign, images)
+    _check_batches(campaign, images)
     return images
 
 
@@ -43,6 +43,15 @@ def _check_stacks(campaign: Campaign, function: Function) -> None:
             raise CampaignError(
                 f"stage '{stage.name}': stack = {stage.stack}, but objective = '{function.name}' trains one trial at a "
                 "time: leave stack out, or declare the function @coarsefine.batched."
+            )
+
+
+def _check_batches(campaign: Campaign, data: Dataset) -> None:
+    images = len(data.train.y)
+    for where, batch in campaign.largest_batches():
+        if batch > images:
+            raise CampaignError(
+                f"{where} batch = {batch} is larger than the {images} training images of {data.name}: make it smaller."
             )
 
 

@@ -67,11 +67,12 @@ class UserObjective:
         """Return None: any slots can train together."""
         return None
 
-    def start(self, slots: Sequence[Slot]) -> FunctionStack:
-        """Return slots as a stack: one call if the function trains batches, else one call for each slot."""
+    def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> FunctionStack:
+        """Return slots as a stack: one call if the function trains batches, else one call for each slot.
+
+        Raises `ValueError` after an epoch: calls have no states to resume from.
+        """
+        if epoch:
+            raise ValueError(f"{len(slots)} slots cannot resume after epoch {epoch} from {states}")
         batches = [slots] if self.function.batched else [[slot] for slot in slots]
         return FunctionStack([FunctionCall(self.function, batch, self.options) for batch in batches])
-
-    def resume(self, slots: Sequence[Slot], epoch: int, states: Sequence[State]) -> FunctionStack:
-        """Raise `ValueError`: calls have no states to resume from."""
-        raise ValueError(f"{len(slots)} slots cannot resume after epoch {epoch} from {states}")

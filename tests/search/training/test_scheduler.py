@@ -60,18 +60,18 @@ class Stack:
 
 @pytest.fixture
 def scheduler():
-    """A scheduler of eight slots of two kinds, of which four train together, with a rung after two of six epochs."""
+    """A scheduler of eight slots of two kinds, of which four train together, with a rung after two epochs."""
     groups = SlotGroups.of(slots_of([0, 1] * 4), kind_of, lambda _: 4, 1)
-    return Scheduler(groups, Halving((2,), 2.0), epochs=6)
+    return Scheduler(groups, Halving((2,), 2.0))
 
 
 def test_stack_that_is_behind_trains_until_it_can_join_another(scheduler):
-    """The stack with fewest epochs is next; it meets the other one of its kind before its next stop, and joins it."""
+    """The stack with fewest epochs is next; it catches up with the other one of its kind, and joins it."""
     behind, ahead = Stack([0, 2], 3), Stack([4, 6], 5)
     scheduler.add(ahead)
     scheduler.add(behind)
     assert scheduler.next_started() is behind
-    assert (scheduler.next_meeting(behind), scheduler.next_stop(behind)) == (5, 6)
+    assert scheduler.next_meeting(behind) == 5
     behind.epoch = 5
     assert sorted(scheduler.next_started().numbers) == [0, 2, 4, 6]
     assert len(scheduler.stacks) == 1
