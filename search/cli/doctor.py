@@ -85,15 +85,11 @@ def _sqlite() -> Finding:
 
 
 def _space(folder: Path) -> Finding:
-    free = shutil.disk_usage(_existing(folder)).free
+    free = shutil.disk_usage(sqlite.nearest_existing(folder)).free
     found = f"{free / 2**30:.1f} GiB free in {folder}"
     if free < _ENOUGH_BYTES:
         return Finding("disk", "unfit", f"{found}: make room.", 5)
     return Finding("disk", "ok", found)
-
-
-def _existing(folder: Path) -> Path:
-    return next(there for there in (folder, *folder.parents) if there.exists())
 
 
 def _campaigns(location: Location) -> str:
@@ -115,7 +111,7 @@ def _cache(folder: Path) -> Finding:
         found = f"{folder} {_contents(folder)}"
     except OSError as error:
         return Finding("cache", "note", f"{folder}: {error.strerror}; {_WITHOUT_CACHE}")
-    if not os.access(folder if folder.exists() else _existing(folder), os.W_OK | os.X_OK):
+    if not os.access(sqlite.nearest_existing(folder), os.W_OK | os.X_OK):
         return Finding("cache", "note", f"{found}, and cannot be written; {_WITHOUT_CACHE}")
     return Finding("cache", "ok", found)
 

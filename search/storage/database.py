@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -32,7 +32,6 @@ class Database:
     """Reads and writes a database. Each method raises `StorageError` when the database stays unusable."""
 
     def __init__(self, engine: sa.Engine, location: Location) -> None:
-        self.backend = engine.dialect.name
         self._engine, self._location = engine, location
 
     def transact(self, work: Callable[[sa.Connection], _T]) -> _T:
@@ -81,9 +80,11 @@ def persist(work: Callable[[bool], _T]) -> _T:
     raise AssertionError("counting never ends")
 
 
-def _is_passing(error: BaseException) -> bool:
+def _is_passing(error: BaseException | None) -> bool:
     """Return whether an error comes from a cut or refused connection or a lost race, so that a retry can succeed."""
-    return any(_is_cut(link) for link in _chain(error))
+    if error is None:
+        return False
+    return _is_cut(error) or _is_passing(error.__cause__ or error.__context__)
 
 
 def _is_cut(error: BaseException) -> bool:
@@ -95,10 +96,3 @@ def _is_cut(error: BaseException) -> bool:
     # Without a code the server was not reached. SQLite has no codes, and its errors do not pass by themselves.
     of_psycopg = type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
     return error.connection_invalidated or (of_psycopg and not any(words in str(error.orig) for words in _LASTING))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,7 +28,12 @@ _HOLDERS = (
 """The owners of leases, and whether the last lease of each has expired."""
 
 
+@cache
 def _left_behind() -> sa.Select[Any]:
+    """Select the leases of workers that are gone or count as gone, with the last recorded epochs.
+
+    Locked rows are skipped: a late worker that is renewing its lease right now keeps it.
+    """
     others = lease.alias()
     same_stack = (others.c.owner == lease.c.owner) & (others.c.training == 1)
     company = sa.select(sa.func.count()).where(same_stack).scalar_subquery()
@@ -45,12 +51,6 @@ def _left_behind() -> sa.Select[Any]:
     )
 
 
-_LEFT_BEHIND = _left_behind()
-"""The leases of workers that are gone or count as gone, with the last recorded epochs.
-
-Locked rows are skipped: a late worker that is renewing its lease right now keeps it.
-"""
-
 _REMEMBER = (
     sa.update(lease)
     .where(lease.c.trial_id == sa.bindparam("id"))
@@ -65,11 +65,11 @@ def take_back_slots(connection: sa.Connection, me: Owner) -> None:
     A trial that somebody ended by other means, for example in a dashboard, stays ended and loses its lease.
     """
     others = [row for row in connection.execute(_HOLDERS) if row.owner != me.id]
-    gone = [row.owner for row in others if is_gone(row.owner, row.machine, row.pid, row.started)]
+    gone = [row.owner for row in others if is_gone(row)]
     late = [row.owner for row in others if row.late]
     if not gone and not late:
         return
-    left = connection.execute(_LEFT_BEHIND, {"gone": gone, "late": late}).all()
+    left = connection.execute(_left_behind(), {"gone": gone, "late": late}).all()
     ended = [row.trial_id for row in left if row.state is not TrialState.RUNNING]
     connection.execute(lease.delete().where(lease.c.trial_id.in_(ended)))
     running = [row for row in left if row.state is TrialState.RUNNING]
@@ -82,9 +82,8 @@ def _count_deaths(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> Non
     deaths = {row.trial_id: [*json.loads(row.story), _death(row)] for row in left}
     guilty = {trial_id for trial_id, history in deaths.items() if _is_guilty(history)}
     reasons = [row for i in sorted(guilty) for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
-    if reasons:
-        statement = upsert(connection.dialect.name, attrs, ("trial_id", "key"), ("value_json",))
-        connection.execute(statement, reasons)
+    upsert(connection, attrs, ("trial_id", "key"), reasons)
+    if guilty:
         end_trials(connection, sorted(guilty), TrialState.FAIL)
     innocent = sorted(deaths.keys() - guilty)
     return_slots(connection, innocent)

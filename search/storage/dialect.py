@@ -47,9 +47,18 @@ def _compile_clock(element: Now | Utc, compiler: Any, **_: Any) -> str:
     return _CLOCKS[type(element), compiler.dialect.name]
 
 
-@cache
-def upsert(backend: str, table: sa.Table, unique: tuple[str, ...], replaced: tuple[str, ...]) -> sa.Insert:
-    """Return a statement that inserts rows, or replaces these columns of rows that exist. It is built once."""
+def upsert(
+    connection: sa.Connection, table: sa.Table, unique: tuple[str, ...], rows: list[dict[str, Any]], **computed: Any
+) -> None:
+    """Insert rows with computed columns, or replace the columns that are not `unique` in rows that exist."""
+    if rows:
+        replaced = (*(name for name in rows[0] if name not in unique), *computed)
+        statement = _upsert(connection.dialect.name, table, unique, replaced)
+        connection.execute(statement.values(computed) if computed else statement, rows)
+
+
+@cache  # built once, not for each record
+def _upsert(backend: str, table: sa.Table, unique: tuple[str, ...], replaced: tuple[str, ...]) -> sa.Insert:
     statement = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
     return statement.on_conflict_do_update(
         index_elements=unique, set_={name: statement.excluded[name] for name in replaced}

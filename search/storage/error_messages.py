@@ -43,7 +43,8 @@ def describe(place: Path | Location, error: BaseException) -> str:
     if isinstance(place, Location):
         for secret in place.secrets:
             cause = cause.replace(secret, "***")
-    return f"{place}: {cause}. {_remedy(cause.lower())}"
+    remedies = (remedy for words, remedy in _REMEDIES.items() if any(word in cause.lower() for word in words))
+    return f"{place}: {cause}. {next(remedies, 'Check it, or give another --storage.')}"
 
 
 _REMEDIES = {
@@ -67,8 +68,3 @@ _REMEDIES = {
     ("locked",): "Another program has locked it: close that program, and run the same command again.",
 }
 """What to do, by words of the cause; the first match counts."""
-
-
-def _remedy(cause: str) -> str:
-    matching = (remedy for words, remedy in _REMEDIES.items() if any(word in cause for word in words))
-    return next(matching, "Check it, or give another --storage.")

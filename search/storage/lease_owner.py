@@ -6,6 +6,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
+
 from coarsefine.model.process_identity import is_running, machine_id, start_time
 
 
@@ -34,6 +36,6 @@ _left: set[str] = set()
 """Owners of this process that have closed their storage."""
 
 
-def is_gone(owner: str, machine: str, pid: int, started: float) -> bool:
-    """Return whether an owner of leases is known to be gone; nothing is known of another machine's processes."""
-    return owner in _left or (machine == machine_id() and not is_running(pid, started))
+def is_gone(holder: sa.Row[Any]) -> bool:
+    """Return whether the process in the columns `HOLDER` is known to be gone; one on another machine never is."""
+    return holder.owner in _left or (holder.machine == machine_id() and not is_running(holder.pid, holder.started))

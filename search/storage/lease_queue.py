@@ -1,5 +1,7 @@
 """The queue of slots: workers claim, record, renew and release them, and each slot is trained to its end exactly once.
 
+`OnceLock` leases a study as a whole, for work that is done once for it.
+
 A claimed slot is RUNNING under a lease with an owner and an attempt number. Each step is one transaction. A record
 counts only under the lease it was claimed with, and the database's clock decides when a lease expires. A slot whose
 lease expired, or whose process is gone from this machine, can be claimed again. A transaction whose connection was cut
@@ -19,12 +21,12 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database
 from coarsefine.search.storage.dead_workers import take_back_slots
-from coarsefine.search.storage.dialect import Now, Utc, upsert
+from coarsefine.search.storage.dialect import Now, Utc, insert_once, upsert
 from coarsefine.search.storage.free_slots import Companions, lock_free_slots
-from coarsefine.search.storage.lease_owner import Owner
+from coarsefine.search.storage.lease_owner import Owner, is_gone
 from coarsefine.search.storage.slots import Claim, Record, Slot
 from coarsefine.search.storage.study_writer import return_slots, write_records
-from coarsefine.search.storage.tables import lease, trials
+from coarsefine.search.storage.tables import HOLDER, lease, trials
 
 _HELD = (
     sa.select(lease.c.trial_id, lease.c.attempt)
@@ -123,9 +125,7 @@ class LeaseQueue:
         connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
         holder = {**self.owner.columns(), "training": 1}
         leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in free]
-        replaced = ("owner", "attempt", "expires", "host", "machine", "pid", "started", "training")
-        statement = upsert(self._database.backend, lease, ("trial_id",), replaced)
-        connection.execute(statement.values(expires=Now() + self.lease_seconds), leases)
+        upsert(connection, lease, ("trial_id",), leases, expires=Now() + self.lease_seconds)
         return [
             Claim(row.trial_id, row.attempts + 1, Slot(row.number, point, json.loads(row.value_json)), row.deaths)
             for row, point in free
@@ -151,3 +151,38 @@ def _finished(connection: sa.Connection, claims: Sequence[Claim]) -> set[int]:
     ids = [claim.trial_id for claim in claims]
     found = connection.execute(sa.select(trials.c.trial_id, trials.c.state).where(trials.c.trial_id.in_(ids)))
     return {row.trial_id for row in found if row.state.is_finished()}
+
+
+class OnceLock:
+    """Leases a study as a whole to one process, for its final training for example.
+
+    The lease has the negative id of the study as its trial id.
+    """
+
+    def __init__(self, database: Database, owner: Owner, seconds: float) -> None:
+        self._database, self._owner, self._seconds = database, owner, seconds
+
+    def acquire(self, study_id: int) -> bool:
+        """Acquire or renew the lock of a study; return whether this process holds it now.
+
+        A lock whose lease has expired, or whose process is gone from this machine, is taken over.
+        """
+        key, owner = lease.c.trial_id == -study_id, self._owner  # ids of trials are positive
+        ours = {**owner.columns(), "attempt": 1, "expires": Now() + self._seconds}
+        locked = sa.select(*HOLDER, (lease.c.expires < Now()).label("late")).where(key).with_for_update()
+
+        def take(connection: sa.Connection) -> bool:
+            row = {"trial_id": -study_id, **ours}
+            connection.execute(insert_once(connection.dialect.name, lease, "trial_id", row))
+            held = connection.execute(locked).one()
+            if held.owner != owner.id and not held.late and not is_gone(held):
+                return False
+            connection.execute(lease.update().where(key).values(ours))
+            return True
+
+        return self._database.transact(take)
+
+    def release(self, study_id: int) -> None:
+        """Release the lock of a study if this process holds it."""
+        mine = (lease.c.trial_id == -study_id) & (lease.c.owner == self._owner.id)
+        self._database.transact(lambda connection: connection.execute(lease.delete().where(mine)))

@@ -3,8 +3,9 @@
 A slot *is* an Optuna trial, stored as WAITING, so every study opens with `optuna.load_study`.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 
 from optuna.storages import RDBStorage
@@ -12,24 +13,20 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.storage import backups
+from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.database import Database
 from coarsefine.search.storage.dialect import engine_options, upsert
 from coarsefine.search.storage.error_messages import database_errors
 from coarsefine.search.storage.lease_owner import Owner
-from coarsefine.search.storage.lease_queue import LeaseQueue
+from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.once_lock import OnceLock
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.study_queries import StudyQueries
 from coarsefine.search.storage.study_writer import write_study
-from coarsefine.search.storage.tables import rows_of, study_attrs
+from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
 
 LEASE_SECONDS = 300.0
 """How long a lease lasts unless it is renewed. A worker renews far more often, however long its epochs are."""
-
-_PER_PROCESS = ("owner", "database", "queue", "once", "queries")
-"""Attributes that each process makes for itself."""
 
 
 class Storage(RDBStorage):
@@ -52,32 +49,18 @@ class Storage(RDBStorage):
                 skip_table_creation=not new,
             )
             undo.pop_all()
-        self._become_owner()
-
-    def _become_owner(self) -> None:
         self.owner = Owner()
-        self.database = Database(self.engine, self.location)
-        self.queue = LeaseQueue(self.database, self.owner, self.lease_seconds)
-        self.once = OnceLock(self.database, self.owner, self.lease_seconds)
+        self.database = Database(self.engine, location)
+        self.queue = LeaseQueue(self.database, self.owner, lease_seconds)
+        self.once = OnceLock(self.database, self.owner, lease_seconds)
         self.queries = StudyQueries(self.database)
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Return what another process needs to open the storage."""
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in _PER_PROCESS}
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Open the storage in another process, as a worker of its own."""
-        super().__setstate__(state)
-        self._become_owner()
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the storage: another process opens it as a worker of its own."""
+        return partial(type(self), lease_seconds=self.lease_seconds), (self.location,)
 
     def open_study(
-        self,
-        name: str,
-        attrs: Mapping[str, Any],
-        space: Space,
-        slots: Sequence[Slot],
-        system_attrs: Mapping[str, Any] | None = None,
+        self, name: str, attrs: Attrs, space: Space, slots: Sequence[Slot], system_attrs: Attrs | None = None
     ) -> None:
         """Write a study, its attributes and all its slots in one transaction; do nothing if it exists.
 
@@ -87,11 +70,10 @@ class Storage(RDBStorage):
             lambda connection: write_study(connection, name, attrs, space, slots, system_attrs or {})
         )
 
-    def set_study_attrs(self, study_id: int, attrs: Mapping[str, Any]) -> None:
+    def set_study_attrs(self, study_id: int, attrs: Attrs) -> None:
         """Set user attributes of a study in one transaction."""
-        statement = upsert(self.engine.name, study_attrs, ("study_id", "key"), ("value_json",))
         rows = rows_of(attrs, study_id=study_id)
-        self.database.transact(lambda connection: connection.execute(statement, rows))
+        self.database.transact(lambda connection: upsert(connection, study_attrs, ("study_id", "key"), rows))
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies as Optuna reads them, again if the connection is cut."""
@@ -109,7 +91,7 @@ class Storage(RDBStorage):
         Raises `StorageError` where there is no room for the copy.
         """
         if self.location.kind == "sqlite":
-            backups.back_up(self.location.file, label)
+            sqlite.back_up(self.location.file, label)
 
     def close(self) -> None:
         """Close all connections, and leave the slots this process still holds to others."""

@@ -6,34 +6,27 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-    json_to_distribution,
-)
+from optuna import distributions as optunas
 
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform
 from coarsefine.search.campaign.space import Point, Space
 
-_distribution = lru_cache(json_to_distribution)
+_distribution = lru_cache(optunas.json_to_distribution)
 
 
-def distribution_of(dimension: Dimension) -> BaseDistribution:
+def distribution_of(dimension: Dimension) -> optunas.BaseDistribution:
     """Return a dimension as Optuna's distribution."""
     if isinstance(dimension, Choice):
-        return CategoricalDistribution(dimension.options)
+        return optunas.CategoricalDistribution(dimension.options)
     if isinstance(dimension, Integer):
-        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
-    return FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform))
+        return optunas.IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    return optunas.FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform))
 
 
 def parameter_rows(points: Mapping[int, Point], space: Space) -> list[dict[str, Any]]:
     """Return the rows for points of a space, given by trial id; the rows of a point are in the order of the space."""
     distributions = {name: distribution_of(dimension) for name, dimension in space.items()}
-    forms = {name: distribution_to_json(distribution) for name, distribution in distributions.items()}
+    forms = {name: optunas.distribution_to_json(distribution) for name, distribution in distributions.items()}
     return [
         {
             "trial_id": trial_id,
@@ -49,8 +42,8 @@ def parameter_rows(points: Mapping[int, Point], space: Space) -> list[dict[str, 
 def with_points(rows: Iterable[sa.Row[Any]]) -> list[tuple[sa.Row[Any], Point]]:
     """Return the first row and the point of each trial, from rows that each hold one of its parameters."""
     groups = (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.number))
-    return [(group[0], Point(tuple((row.param_name, _value(row)) for row in group))) for group in groups]
+    return [(group[0], Point(tuple(_parameter(row) for row in group))) for group in groups]
 
 
-def _value(row: sa.Row[Any]) -> Any:
-    return _distribution(row.distribution_json).to_external_repr(row.param_value)
+def _parameter(row: sa.Row[Any]) -> tuple[str, Any]:
+    return row.param_name, _distribution(row.distribution_json).to_external_repr(row.param_value)

@@ -1,4 +1,4 @@
-"""Checks of a SQLite file before trials are stored in it, and its creation.
+"""A SQLite file: its checks before trials are stored in it, its creation, and its backups.
 
 A file is created atomically, is checked before training starts, and is never repaired or replaced without the user's
 knowledge. The journal mode depends on the library: SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that has several
@@ -15,7 +15,6 @@ import psutil
 
 from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.search.errors import StorageError
-from coarsefine.search.storage import backups
 from coarsefine.search.storage.dialect import BUSY_SECONDS
 from coarsefine.search.storage.error_messages import disk_errors
 from coarsefine.search.storage.tables import NEEDED
@@ -23,6 +22,7 @@ from coarsefine.search.storage.tables import NEEDED
 _MAGIC = b"SQLite format 3\x00"
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "lustre", "gpfs", "ceph", "glusterfs", "afs"}
 """File systems that are reached through a network."""
+_KEPT_BACKUPS = 5
 
 
 def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:
@@ -56,7 +56,7 @@ def file_system(path: Path) -> str:
 
     Raises `StorageError` for one that is reached through a network: SQLite's locks are not reliable there.
     """
-    folder = nearest_folder(path)
+    folder = nearest_existing(path.resolve().parent)
     mounts = [p for p in psutil.disk_partitions(all=True) if folder.is_relative_to(p.mountpoint)]
     kind = max(mounts, key=lambda p: len(p.mountpoint)).fstype if mounts else ""
     if kind in _NETWORK:
@@ -64,22 +64,16 @@ def file_system(path: Path) -> str:
     return kind
 
 
-def nearest_folder(path: Path) -> Path:
-    """Return the folder of a file, or its nearest parent that exists."""
-    folder = path.resolve().parent
-    return next(there for there in (folder, *folder.parents) if there.exists())
+def nearest_existing(folder: Path) -> Path:
+    """Return a folder, or its nearest parent that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def check(path: Path, *, writing: bool) -> None:
     """Raise `StorageError` unless the file is an undamaged Optuna database that can be read, or written if asked."""
     with disk_errors(path):
         _check_file(path, writing=writing)
-        try:
-            verdict, tables = _inspect(path)
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-                raise
-            verdict, tables = str(error), set()
+        verdict, tables = _inspect(path)
     if verdict != "ok":
         raise StorageError(f"{path} is damaged ({' '.join(verdict.split())}): {_restore_hint(path)}.")
     if not tables >= NEEDED:
@@ -100,9 +94,14 @@ def roll_back(path: Path) -> None:
 def _inspect(path: Path) -> tuple[str, set[str]]:
     """Return the result of SQLite's quick check of a file, and the names of its tables."""
     # Opened for writing even by readers: a killed writer's journal must be rolled back before anything is read.
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        return verdict, {n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            return verdict, {n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+        return str(error), set()
 
 
 def _check_file(path: Path, *, writing: bool) -> None:
@@ -119,7 +118,7 @@ def _check_file(path: Path, *, writing: bool) -> None:
 
 
 def _restore_hint(path: Path) -> str:
-    good = backups.newest_good(path)
+    good = next((copy for copy in _newest_first(path) if _is_undamaged(copy)), None)
     if good is None:
         return "move it away, and put back a copy if you have one, or give another --storage"
     return f"move it away, and put back its newest good backup, {good}"
@@ -137,3 +136,41 @@ def new_file(path: Path) -> Iterator[Path]:
             yield new
             with suppress(FileExistsError):
                 os.link(new, path)  # unlike rename, link never replaces a file that appeared meanwhile
+
+
+def back_up(path: Path, label: str) -> Path:
+    """Copy a live database, as one transaction sees it, into its folder of backups; return the copy.
+
+    Other processes can read meanwhile; writers wait for the copy. Only the newest five backups are kept.
+
+    Raises `StorageError` where there is no room, and leaves the database and older backups as they were.
+    """
+    copy = _backups(path) / f"{label}.db"
+    with disk_errors(copy):
+        copy.parent.mkdir(exist_ok=True)
+        remove_leftovers(copy.parent, copy.name)
+        with temporary_file(copy) as new:
+            with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+                connection.execute("VACUUM INTO ?", (str(new),))
+            with new.open("rb+") as file:  # VACUUM INTO leaves it to the system when the copy reaches the disk
+                os.fsync(file.fileno())
+            new.replace(copy)
+        for old in _newest_first(path)[_KEPT_BACKUPS:]:
+            old.unlink(missing_ok=True)
+    return copy
+
+
+def _backups(path: Path) -> Path:
+    return path.with_name(f"{path.name}-backups")
+
+
+def _newest_first(path: Path) -> list[Path]:
+    return sorted(_backups(path).glob("*.db"), key=lambda copy: copy.stat().st_mtime_ns, reverse=True)
+
+
+def _is_undamaged(copy: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    except sqlite3.Error:
+        return False

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,10 @@ from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attr_of, attrs, lease, params, steps, trials, values
 
 
+@cache
 def _progress() -> sa.Select[Any]:
+    """Count the slots in each state; for RUNNING slots, also the epochs recorded and the highest accuracy."""
+
     def recorded(what: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.select(what).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
 
@@ -32,11 +36,9 @@ def _progress() -> sa.Select[Any]:
     )
 
 
-_PROGRESS = _progress()
-"""The number of slots in each state; for RUNNING slots, the epochs recorded and the highest accuracy."""
-
-
+@cache
 def _finished_trials() -> sa.Select[Any]:
+    """Select the finished slots from a number on, in the order they finished; a row for each parameter."""
     reason = attrs.alias()
     reached = sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
     return (
@@ -51,9 +53,6 @@ def _finished_trials() -> sa.Select[Any]:
         .order_by(trials.c.datetime_complete, trials.c.number, params.c.param_id)
     )
 
-
-_FINISHED_TRIALS = _finished_trials()
-"""The finished slots from a number on, in the order they finished; a row for each parameter."""
 
 _TRAINERS = (
     sa.select(*HOLDER, sa.func.count().label("slots"))
@@ -87,7 +86,7 @@ class StudyQueries:
 
     def progress(self, study_id: int) -> Progress:
         """Return how far the training of a study has come."""
-        rows = self._database.read(_PROGRESS, study=study_id)
+        rows = self._database.read(_progress(), study=study_id)
         counts = {row.state: row.trials for row in rows}
         return Progress(
             trials=sum(counts.values()),
@@ -105,7 +104,7 @@ class StudyQueries:
                 row.number, point, row.state, row.value, row.epochs,
                 json.loads(row.reason) if row.reason is not None else None,
             )
-            for row, point in with_points(self._database.read(_FINISHED_TRIALS, study=study_id, low=low))
+            for row, point in with_points(self._database.read(_finished_trials(), study=study_id, low=low))
         ]  # fmt: skip
 
     def values_after(self, study_id: int, epoch: int) -> dict[int, float]:
@@ -135,4 +134,4 @@ class StudyQueries:
 
     def _trainers(self, study_id: int) -> Sequence[Row]:
         owners = self._database.read(_TRAINERS, study=study_id)
-        return [row for row in owners if not is_gone(row.owner, row.machine, row.pid, row.started)]
+        return [row for row in owners if not is_gone(row)]

@@ -1,7 +1,6 @@
 """Writing the rows of a study, its slots and their trials, each as part of a transaction."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from optuna.study import StudyDirection
@@ -14,6 +13,7 @@ from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.storage.tables import (
     FINITE_STEP,
     FINITE_VALUE,
+    Attrs,
     attrs,
     directions,
     lease,
@@ -29,12 +29,7 @@ from coarsefine.search.storage.tables import (
 
 
 def write_study(
-    connection: sa.Connection,
-    name: str,
-    user_attrs: Mapping[str, Any],
-    space: Space,
-    slots: Sequence[Slot],
-    system_attrs: Mapping[str, Any],
+    connection: sa.Connection, name: str, user_attrs: Attrs, space: Space, slots: Sequence[Slot], system_attrs: Attrs
 ) -> None:
     """Write a study, its attributes and all its slots; do nothing if the study exists."""
     once = insert_once(connection.dialect.name, studies, "study_name", {"study_name": name})
@@ -66,32 +61,23 @@ def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequ
 
 def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
     """Write the records of a stack, each table in one statement; written twice, the rows are the same."""
-    backend = connection.dialect.name
     epochs = [
         {"trial_id": r.claim.trial_id, "step": epoch, "intermediate_value": v, "intermediate_value_type": FINITE_STEP}
         for r in records
         for epoch, v in r.steps.items()
     ]
-    if epochs:
-        replaced = ("intermediate_value", "intermediate_value_type")
-        connection.execute(upsert(backend, steps, ("trial_id", "step"), replaced), epochs)
+    upsert(connection, steps, ("trial_id", "step"), epochs)
     kept = [row for record in records for row in rows_of(record.attrs, trial_id=record.claim.trial_id)]
-    if kept:
-        connection.execute(upsert(backend, attrs, ("trial_id", "key"), ("value_json",)), kept)
-    _end(connection, [record for record in records if record.state.is_finished()])
-
-
-def _end(connection: sa.Connection, records: Sequence[Record]) -> None:
+    upsert(connection, attrs, ("trial_id", "key"), kept)
+    ended = [record for record in records if record.state.is_finished()]
     scores = [
         {"trial_id": r.claim.trial_id, "objective": 0, "value": r.value, "value_type": FINITE_VALUE}
-        for r in records
+        for r in ended
         if r.state is not TrialState.FAIL
     ]
-    if scores:
-        unique, replaced = ("trial_id", "objective"), ("value", "value_type")
-        connection.execute(upsert(connection.dialect.name, values, unique, replaced), scores)
-    for state in sorted({record.state for record in records}):
-        end_trials(connection, [record.claim.trial_id for record in records if record.state is state], state)
+    upsert(connection, values, ("trial_id", "objective"), scores)
+    for state in sorted({record.state for record in ended}):
+        end_trials(connection, [record.claim.trial_id for record in ended if record.state is state], state)
 
 
 def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:

@@ -16,6 +16,9 @@ values, steps = models.TrialValueModel.__table__, models.TrialIntermediateValueM
 FINITE_STEP = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
 
+Attrs = Mapping[str, Any]
+"""Attributes of a study or trial, by key."""
+
 NEEDED = frozenset({"studies", "trials", "trial_user_attributes", "version_info", "alembic_version"})
 """Tables that every database of Optuna has."""
 
@@ -43,7 +46,7 @@ IS_SLOT = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key =
 """Whether a trial is a slot: a trial that somebody enqueued, for example, has no seed."""
 
 
-def rows_of(attributes: Mapping[str, Any], **owner_id: int) -> list[dict[str, Any]]:
+def rows_of(attributes: Attrs, **owner_id: int) -> list[dict[str, Any]]:
     """Return attributes of a study or trial as rows, sorted by key: the order in which rows are locked."""
     return [{**owner_id, "key": key, "value_json": json.dumps(value)} for key, value in sorted(attributes.items())]
 

@@ -13,7 +13,7 @@ from stored import table
 
 from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine
-from coarsefine.search.storage import backups, sqlite
+from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.location import at_file, locate
 from coarsefine.search.storage.opening import create_storage
 
@@ -73,7 +73,7 @@ def test_backups_are_bounded_and_the_newest_good_one_is_named(made_file, tmp_pat
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     for index in range(7):
-        copy = backups.back_up(path, f"stage {index}")
+        copy = sqlite.back_up(path, f"stage {index}")
         os.utime(copy, (index, index))
     folder = copy.parent
     assert sorted(p.name for p in folder.iterdir()) == [f"stage {index}.db" for index in range(2, 7)]
@@ -91,10 +91,10 @@ def test_leftover_of_a_killed_backup_goes_with_the_next(made_file, tmp_path):
     """What a killed process left half copied is removed by the next backup of that name."""
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
-    copy = backups.back_up(path, "stage")
+    copy = sqlite.back_up(path, "stage")
     leftover = copy.with_name(f"stage.db-new-{dead()}")
     leftover.write_bytes(b"half")
-    backups.back_up(path, "stage")
+    sqlite.back_up(path, "stage")
     assert [p.name for p in copy.parent.iterdir()] == ["stage.db"]
 
 
@@ -120,7 +120,7 @@ def test_backup_is_made_while_others_write(made_file, tmp_path):
     shutil.copy(made_file, path)
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("INSERT INTO studies (study_name) VALUES ('begun')")
-        copy = backups.back_up(path, "amid")
+        copy = sqlite.back_up(path, "amid")
         writer.commit()
     with closing(sqlite3.connect(copy)) as reader:
         assert reader.execute("SELECT count(*) FROM studies").fetchone() == (0,)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_clock_that_is_set_makes_no_living_worker_dead(monkeypatch):
     """Whether a process still runs does not hang on the time of day, which may be set meanwhile."""
     owner = Owner()
     monkeypatch.setattr("psutil.Process.create_time", lambda _: owner.started + 3600)
-    assert not is_gone(owner.id, owner.machine, owner.pid, owner.started)
+    assert not is_gone(SimpleNamespace(**owner.columns()))
 
 
 def test_storage_that_was_closed_holds_nothing(opened):
