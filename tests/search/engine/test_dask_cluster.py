@@ -1,4 +1,4 @@
-"""A real Dask cluster on this machine: the same bits, also where its workers are killed."""
+"""Test Dask clusters: they train the same values as one process, even if one of their processes is killed."""
 
 import signal
 import subprocess
@@ -32,7 +32,7 @@ def dask(*arguments, folder):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and two workers, started as the README says; their address and the workers' processes."""
+    """Start a scheduler and two workers as the README says; yield the address and the workers' processes."""
     with ExitStack() as stack:
         address = tmp_path / "scheduler.json"
         scheduler = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", address)
@@ -52,8 +52,8 @@ def expected(tmp_path_factory):
     return table(folder / "studies.db")
 
 
-def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
-    """On each database, a Dask cluster trains what one process here trains, with the same values at every epoch."""
+def test_cluster_trains_the_same_values(cluster, tmp_path, address, expected):
+    """On each database, a Dask cluster records the same values at every epoch as one process."""
     engine, _ = cluster
     folder = write_campaign(tmp_path, **LONG)
     answer = coarsefine_process("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
@@ -61,45 +61,45 @@ def test_cluster_trains_the_same_bits(cluster, tmp_path, address, expected):
     assert table(address) == expected
 
 
-def test_killed_process_of_the_cluster_loses_nothing(cluster, tmp_path, expected):
-    """Where a process of the cluster is killed amid its stack, the others take its slots over."""
+def test_killed_cluster_process_loses_nothing(cluster, tmp_path, expected):
+    """If a process of the cluster is killed while it trains, the others take over its slots."""
     engine, workers = cluster
     folder = write_campaign(tmp_path, **LONG)
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     workers[0].kill()  # the nanny: its worker process ends with it
-    code, told = end_of(process)
-    assert code == 0, told
+    code, stderr = end_of(process)
+    assert code == 0, stderr
     assert table(folder / "studies.db") == expected
 
 
-def test_interrupted_run_stops_the_clusters_workers(cluster, tmp_path, expected):
-    """Ctrl-C ends the work on the cluster after an epoch; the cluster itself goes on, and so does the next run."""
+def test_interrupted_run_stops_its_workers_on_the_cluster(cluster, tmp_path, expected):
+    """Ctrl-C stops the run's workers after an epoch; the cluster stays up and trains the next run."""
     engine, _ = cluster
     folder = write_campaign(tmp_path, **LONG)
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     process.send_signal(signal.SIGINT)
-    code, told = end_of(process)
-    assert code == 130, told
+    code, stderr = end_of(process)
+    assert code == 130, stderr
     answer = coarsefine_process("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == expected
 
 
 @pytest.mark.parametrize(
-    ("engine", "told"),
+    ("engine", "message"),
     [
         ("dask://127.0.0.1:9", "No Dask scheduler answers at tcp://127.0.0.1:9"),
         ("dask://nothing", "is no engine: give dask://HOST:PORT"),
         ("ray://127.0.0.1:1", "is no engine: give dask://HOST:PORT"),
     ],
 )
-def test_engine_that_is_not_there_is_refused(tmp_path, engine, told):
-    """An address that is no scheduler's, or where none answers, is told in a sentence; nothing is made."""
+def test_unreachable_engine_is_refused(tmp_path, engine, message):
+    """An invalid or unreachable scheduler address exits with 2, and no file is written."""
     folder = write_campaign(tmp_path, **LONG)
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
     assert "Traceback" not in answer.stderr
     assert [path.name for path in folder.iterdir()] == ["small.toml"]

@@ -1,4 +1,4 @@
-"""Faults really injected: SIGKILL, SIGINT and SIGTERM to a run in a process of its own."""
+"""Test runs in their own process that receive SIGKILL, SIGINT or SIGTERM, or have no room on the disk."""
 
 import resource
 import signal
@@ -30,22 +30,22 @@ def folder(tmp_path):
 def check_same(folder, expected):
     status, rows = expected
     assert table(folder / "studies.db") == rows
-    told = coarsefine("status", cwd=folder).stdout
-    assert f"test {100 * status.final.test_accuracy:.2f} %" in told
+    output = coarsefine("status", cwd=folder).stdout
+    assert f"test {100 * status.final.test_accuracy:.2f} %" in output
     leftovers = {path.name for path in folder.iterdir()} - {"small.toml", "studies.db", "studies.db-backups", "trained"}
     assert leftovers == set()
 
 
-def test_killed_again_and_again_finishes_with_the_same_bits(folder, expected):
-    """kill -9 again and again: the same command, repeated, ends with the trials of one calm run."""
+def test_repeatedly_killed_run_records_the_same_values(folder, expected):
+    """A run that is killed and repeated several times records the same trials as an undisturbed run."""
     assert kill_again_and_again(folder, processes=1, kills=3) >= 2
     finish(folder)
     check_same(folder, expected)
 
 
 @pytest.mark.parametrize("moment", ["file filled", "file made", "during the first stack"])
-def test_killed_at_a_delicate_moment(folder, expected, moment):
-    """kill -9 before and after the file comes to its place, and in the first stack, loses and repeats nothing."""
+def test_killed_while_it_creates_the_database_or_trains(folder, expected, moment):
+    """A run that is killed while it creates its database or trains its first stack resumes without loss."""
     process = start_dying(folder, moment)
     assert end_of(process)[0] == -signal.SIGKILL
     assert (folder / "studies.db").exists() == (moment != "file filled")
@@ -56,13 +56,13 @@ def test_killed_at_a_delicate_moment(folder, expected, moment):
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expected, kind):
-    """Ctrl-C and SIGTERM end a run with exit 130, no trial RUNNING, and the command that resumes printed last."""
+def test_interrupted_run_releases_its_slots_and_prints_how_to_resume(folder, expected, kind):
+    """Ctrl-C and SIGTERM exit with 130, leave no trial RUNNING, and print the command that resumes last."""
     process = start(folder)
     assert signal_once(process, kind, lambda: epochs_recorded(folder) > 4)
-    code, told = end_of(process)
+    code, stderr = end_of(process)
     assert code == 130
-    last = told.strip().splitlines()[-1]
+    last = stderr.strip().splitlines()[-1]
     assert last.endswith("-m coarsefine run small.toml --workers 1")
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
     resume = last[last.index("To resume: ") + len("To resume: ") :]
@@ -71,8 +71,8 @@ def test_interrupted_run_gives_its_slots_back_and_says_how_to_go_on(folder, expe
     check_same(folder, expected)
 
 
-def test_two_runs_at_once_share_the_slots(folder, expected):
-    """The same campaign run twice at the same time trains each slot, and the winner, once between them."""
+def test_concurrent_runs_share_the_slots(folder, expected):
+    """Two concurrent runs of a campaign train each slot once, and the winner once."""
     processes = [start(folder), start(folder)]
     ends = [end_of(process) for process in processes]
     assert [code for code, _ in ends] == [0, 0], ends
@@ -80,9 +80,11 @@ def test_two_runs_at_once_share_the_slots(folder, expected):
     check_same(folder, expected)
 
 
-@pytest.mark.parametrize("size", [60_000, 125_000, 150_000], ids=["making the file", "writing slots", "amid a stack"])
+@pytest.mark.parametrize(
+    "size", [60_000, 125_000, 150_000], ids=["creating the file", "writing slots", "during a stack"]
+)
 def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
-    """Where files may grow no further, the run ends with exit 5, the file and the cause; no trial fails for it."""
+    """A full disk ends the run with exit 5, the file and the cause; no trial fails for it."""
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Several workers on a real PostgreSQL: kills, a server that restarts, and a password that nobody gets to see."""
+"""Test several workers on a real PostgreSQL server: killed workers, a restart of the server, and the password."""
 
 import json
 import signal
@@ -36,7 +36,7 @@ def ended(url):
 
 
 def test_killed_workers_lose_nothing(folder, expected, new_database):
-    """Runs killed again and again on PostgreSQL end with the trials and values of one calm run on SQLite."""
+    """Runs that are killed repeatedly on PostgreSQL record the same trials and values as a run on SQLite."""
     for _ in range(2):
         before = ended(new_database)
         process = start(folder, "--workers", "2", "--storage", new_database)
@@ -49,31 +49,31 @@ def test_killed_workers_lose_nothing(folder, expected, new_database):
     assert table(new_database) == expected
 
 
-def test_server_that_restarts_amid_a_stage(folder, expected, own_server):
-    """Where the server is restarted under the workers, they come back to it, and the campaign ends as it would have."""
+def test_workers_survive_a_restart_of_the_server(folder, expected, own_server):
+    """If the server restarts during a stage, the workers reconnect and record the same values."""
     with postgres.database(own_server.url("postgres")) as url:
         process = start(folder, "--workers", "2", "--storage", url)
         wait_until(lambda: ended(url) > 2)
         own_server.stop()
         own_server.start()
-        code, told = end_of(process)
-        assert code == 0, told
+        code, stderr = end_of(process)
+        assert code == 0, stderr
         assert table(url) == expected
 
 
-def test_password_is_seen_nowhere(folder, new_database, monkeypatch):
+def test_password_is_never_shown(folder, new_database, monkeypatch):
     """A password in the URL is in no output, log, study or JSON, nor in the command line of a worker."""
     secret = make_url(new_database).set(password=postgres.PASSWORD).render_as_string(hide_password=False)
     monkeypatch.delenv("PGPASSWORD", raising=False)
     process = start(folder, "--workers", "2", "--storage", secret, "--json")
     wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
-    # A child that was just forked shows the command line that the user typed, until it becomes itself.
+    # A process that was just forked shows what the user typed, until it starts its own program.
     typed = psutil.Process(process.pid).cmdline()
     children = [child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)]
     lines = [" ".join(command) for command in children if command != typed]
-    out, told = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, told
-    seen = [out, told, *lines, *(path.read_text("utf-8") for path in folder.glob("*logs/small/*.log"))]
+    out, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, stderr
+    seen = [out, stderr, *lines, *(path.read_text("utf-8") for path in folder.glob("*logs/small/*.log"))]
     assert len(seen) >= 2 + len(lines) + 2, "both workers have a log"
     for command in ("status", "best", "doctor"):
         arguments = ([command] if command == "doctor" else [command, "small"]) + ["--storage", secret, "--json"]

@@ -19,14 +19,14 @@ from coarsefine.search.storage.sqlite import journal_mode
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
-    """The small campaign, run once without disturbance."""
+    """Return the small campaign, the file of its undisturbed run, and the status of that."""
     folder = write_campaign(tmp_path_factory.mktemp("undisturbed"))
     campaign = Campaign.load(folder / "small.toml")
     return campaign, folder / "studies.db", run(campaign, folder / "studies.db")
 
 
 def test_campaign_runs_every_planned_trial_once(undisturbed):
-    """A run ends done, with exactly the planned trials of each stage, a winner, and a trained network on disk."""
+    """A finished run has exactly the planned trials of each stage, a winner, and a trained network on disk."""
     campaign, path, status = undisturbed
     assert status.state == "done"
     assert [(s.trials, s.completed + s.diverged) for s in status.stages] == [(9, 9), (6, 6)]
@@ -38,7 +38,7 @@ def test_campaign_runs_every_planned_trial_once(undisturbed):
 
 
 def test_second_run_trains_nothing(undisturbed):
-    """Run again, a finished campaign is told, not repeated: nothing in the storage changes, no data is needed."""
+    """A second run of a finished campaign prints it, changes nothing in the storage and needs no data."""
     campaign, path, status = undisturbed
     before = path.read_bytes()
     heard = []
@@ -54,7 +54,7 @@ def test_second_run_trains_nothing(undisturbed):
 
 
 def test_plain_optuna_reads_the_studies(undisturbed):
-    """optuna.load_study shows parameters, values per epoch, seeds, parents, ranges and provenance."""
+    """`optuna.load_study` shows parameters, values per epoch, seeds, parents, ranges and provenance."""
     _, path, status = undisturbed
     storage = f"sqlite:///{path}"
     coarse = optuna.load_study(study_name="small/coarse", storage=storage)
@@ -73,8 +73,8 @@ def test_plain_optuna_reads_the_studies(undisturbed):
     assert fine.best_value == status.stages[1].best[0].value
 
 
-def test_child_is_narrowed_from_and_carries_the_parents_best(undisturbed):
-    """The fine stage lies around the parent's best; its first slots are the parent's best points with fresh seeds."""
+def test_child_stage_is_narrowed_to_the_best_of_its_parent(undisturbed):
+    """The fine stage covers the parent's best points; its first slots are these points with new seeds."""
     _, path, status = undisturbed
     coarse, fine = status.stages
     study = optuna.load_study(study_name="small/fine", storage=f"sqlite:///{path}")
@@ -93,8 +93,8 @@ def test_child_is_narrowed_from_and_carries_the_parents_best(undisturbed):
 
 
 @pytest.mark.parametrize("width", [1, 9])
-def test_stack_width_changes_no_bit(undisturbed, tmp_path, width):
-    """Trained one at a time or all at once, every trial has the same values at every epoch."""
+def test_stack_width_changes_no_value(undisturbed, tmp_path, width):
+    """A trial has the same values at every epoch, whether it trains alone or in a stack."""
     campaign, path, _ = undisturbed
     stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
     run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
@@ -102,14 +102,14 @@ def test_stack_width_changes_no_bit(undisturbed, tmp_path, width):
 
 
 def stop_at(question):
-    """Return a `stop` that says yes from the nth time on that it is asked: before each stack and after each epoch."""
+    """Return a `stop` function that returns True from its `question`th call on."""
     asked = itertools.count(1)
     return lambda: next(asked) >= question
 
 
 @pytest.mark.parametrize("question", [1, 2, 5, 8, 13, 17, 19])
-def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, question):
-    """Stopped at any moment, a run leaves no trial running; resumed, it has the trials and values of one run."""
+def test_stopped_and_resumed_run_records_the_same_values(undisturbed, tmp_path, question):
+    """A run that stops at any moment leaves no trial RUNNING, and records the same values once it is resumed."""
     campaign, path, status = undisturbed
     with pytest.raises(Interrupted):
         run(campaign, tmp_path / "s.db", stop=stop_at(question))
@@ -121,26 +121,26 @@ def test_stopped_and_resumed_gives_the_same_bits(undisturbed, tmp_path, question
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"seed": 4}, "config.seed was 3, now 4"),
         ({"final": {"epochs": 9}}, "config.final.epochs was 4, now 9"),
         ({"model": {"hidden": 11}}, "config.model.hidden was 10, now 11"),
     ],
 )
-def test_changed_campaign_is_refused_with_the_difference(undisturbed, change, told):
-    """A campaign that differs from the one begun is refused with difference and remedy; nothing changes."""
+def test_changed_campaign_is_refused_with_the_difference(undisturbed, change, message):
+    """A changed campaign is refused with a message that names the difference and the remedy; nothing changes."""
     campaign, path, _ = undisturbed
     before = path.read_bytes()
     update = {k: getattr(campaign, k).model_copy(update=v) if isinstance(v, dict) else v for k, v in change.items()}
-    with pytest.raises(CampaignError, match=told) as error:
+    with pytest.raises(CampaignError, match=message) as error:
         run(campaign.model_copy(update=update), path)
     assert "another name" in str(error.value)
     assert path.read_bytes() == before
 
 
 def test_other_data_is_refused(small, tmp_path, monkeypatch):
-    """A begun campaign does not go on with other images."""
+    """A campaign is not resumed with other images."""
     loading = sys.modules["coarsefine.search.training.workload"]
     with pytest.raises(Interrupted):
         run(small, tmp_path / "s.db", stop=stop_at(3))
@@ -151,7 +151,7 @@ def test_other_data_is_refused(small, tmp_path, monkeypatch):
 
 
 def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
-    """Where no trial completes, the run says so; the trials keep the reason of their divergence."""
+    """If no trial completes, the run ends with exit 3; each trial keeps the reason of its divergence."""
     first = small.stage[0].model_copy(update={"eta": LogUniform(1e5, 1e6), "lam": LogUniform(1e-3, 1e-2)})
     with pytest.raises(NothingCompleted, match="9 diverged") as error:
         run(small.model_copy(update={"stage": [first, small.stage[1]]}), tmp_path / "s.db")
@@ -162,15 +162,15 @@ def test_campaign_where_everything_diverges_ends_with_exit_3(small, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["digits", "paper", "cifar10"])
-def test_campaign_is_had_back_from_its_fingerprint(name):
-    """What a study keeps of its campaign is enough to go on with it, on a machine that has no file of it."""
+def test_campaign_is_restored_from_its_study(name):
+    """The campaign that a study stores is complete: a machine without the campaign's file can resume it."""
     campaign = Campaign.load(name)
     again = Campaign.model_validate(json.loads(json.dumps(campaign.as_stored())))
     assert again.as_stored() == campaign.as_stored()
 
 
 def test_two_campaigns_share_a_storage(undisturbed, tmp_path):
-    """Campaigns of different names live in one file, and `status` asks which is meant."""
+    """Two campaigns can share a file; `status` then asks for a name."""
     campaign, path, _ = undisturbed
     shared = tmp_path / "studies.db"
     shared.write_bytes(path.read_bytes())
@@ -182,7 +182,7 @@ def test_two_campaigns_share_a_storage(undisturbed, tmp_path):
 
 
 def test_foreign_study_of_the_same_name_is_refused(small, tmp_path):
-    """A study that something else made under a stage's name is neither used nor touched."""
+    """A study of the stage's name that Coarsefine did not create is refused and left unchanged."""
     storage = f"sqlite:///{tmp_path / 's.db'}"
     optuna.create_study(study_name="small/coarse", storage=storage).add_trial(optuna.create_trial(value=1.0))
     with pytest.raises(CampaignError, match="not made by Coarsefine"):
@@ -190,38 +190,48 @@ def test_foreign_study_of_the_same_name_is_refused(small, tmp_path):
     assert len(optuna.load_study(study_name="small/coarse", storage=storage).trials) == 1
 
 
-def test_command_line_json_has_the_promised_keys(undisturbed):
-    """`run --json`, `status --json` and `best --json` print one object with the promised names."""
+def test_json_output_has_the_documented_keys(undisturbed):
+    """`run --json`, `status --json` and `best --json` print one object with the documented keys."""
     _, path, status = undisturbed
     for command in (("run", "small.toml"), ("status",), ("status", "small")):
-        told = json.loads(coarsefine(*command, "--json", cwd=path.parent).stdout)
-        assert told == json.loads(json.dumps(status.as_dict()))
-    assert set(told) == {"campaign", "storage", "state", "seconds", "stages", "winner", "confirm", "final", "trainings"}
-    stage = told["stages"][1]
+        record = json.loads(coarsefine(*command, "--json", cwd=path.parent).stdout)
+        assert record == json.loads(json.dumps(status.as_dict()))
+    assert set(record) == {
+        "campaign",
+        "storage",
+        "state",
+        "seconds",
+        "stages",
+        "winner",
+        "confirm",
+        "final",
+        "trainings",
+    }
+    stage = record["stages"][1]
     expected = "name study trials completed pruned diverged failed waiting running space parent best"
     assert set(stage) == set(expected.split())
     assert set(stage["space"]) == {"eta", "lambda"}
     assert set(stage["best"][0]) == {"number", "params", "value", "seed"}
-    assert set(told["winner"]) >= {"stage", "number", "params", "value"}
+    assert set(record["winner"]) >= {"stage", "number", "params", "value"}
     finals = "epochs train_accuracy validation_accuracy test_accuracy seconds"
-    assert set(told["final"]) >= set(finals.split())
+    assert set(record["final"]) >= set(finals.split())
     best = json.loads(coarsefine("best", "small", "--json", cwd=path.parent).stdout)
-    assert best["winner"] == told["winner"]
+    assert best["winner"] == record["winner"]
 
 
-def test_status_of_a_campaign_that_stopped_midway(small, tmp_path):
-    """Status counts what is left, knows the ranges given, and shows stages that are not yet open."""
+def test_status_of_an_interrupted_campaign(small, tmp_path):
+    """`status` counts the trials that are left, and shows stages that are not open yet without a space."""
     with pytest.raises(Interrupted):
         run(small, tmp_path / "studies.db", stop=stop_at(3))
-    told = json.loads(coarsefine("status", "--json", cwd=tmp_path).stdout)
-    assert told["state"] == "interrupted"
-    assert [(s["waiting"], s["running"], s["completed"]) for s in told["stages"]] == [(9, 0, 0), (6, 0, 0)]
-    assert told["stages"][1]["space"] is None
-    assert told["winner"] is told["final"] is None
+    record = json.loads(coarsefine("status", "--json", cwd=tmp_path).stdout)
+    assert record["state"] == "interrupted"
+    assert [(s["waiting"], s["running"], s["completed"]) for s in record["stages"]] == [(9, 0, 0), (6, 0, 0)]
+    assert record["stages"][1]["space"] is None
+    assert record["winner"] is record["final"] is None
 
 
-def test_file_keeps_the_journal_mode_that_is_safe_here(undisturbed):
-    """The file is in the journal mode that this SQLite library handles safely."""
+def test_file_has_the_journal_mode_that_is_safe(undisturbed):
+    """The file has the journal mode that is safe with this SQLite library."""
     _, path, _ = undisturbed
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == journal_mode()

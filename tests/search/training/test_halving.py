@@ -1,4 +1,4 @@
-"""Halving: who is pruned follows from the values alone, whatever the number of workers, the stacks, the kills."""
+"""Test halving: which trials are pruned depends on their values alone, not on workers, stacks or kills."""
 
 import itertools
 import signal
@@ -20,7 +20,7 @@ values = st.dictionaries(st.integers(0, 100), st.floats(0, 1) | st.just(float("-
 
 @given(values, st.integers(1, 50))
 def test_survivors_are_the_best(values, kept):
-    """None of those pruned is better than one that goes on; as many go on as may."""
+    """No pruned trial is better than a survivor, and as many survive as the rule allows."""
     on = survivors(values, kept)
     assert len(on) == min(kept, len(values))
     rank = {number: (-value, number) for number, value in values.items()}
@@ -28,8 +28,8 @@ def test_survivors_are_the_best(values, kept):
 
 
 @given(st.integers(1, 2000))
-def test_cohorts_share_out_a_stage(trials):
-    """Every slot is in one cohort, cohorts are in order and of nearly equal size, none above 64."""
+def test_cohorts_divide_a_stage(trials):
+    """Each slot is in one cohort; cohorts are ordered, of nearly equal size, and hold at most 64 slots."""
     cohorts = sorted({cohort_of(number, trials) for number in range(trials)}, key=lambda c: c.start)
     assert [number for cohort in cohorts for number in cohort] == list(range(trials))
     assert all(cohort_of(number, trials) == cohort for cohort in cohorts for number in cohort)
@@ -39,8 +39,8 @@ def test_cohorts_share_out_a_stage(trials):
 
 
 @given(st.integers(1, 500), st.floats(1.1, 5))
-def test_usual_rungs_lie_before_the_end(epochs, factor):
-    """Rungs rise and lie before the last epoch; stop by stop, they lead to it."""
+def test_default_rungs_lie_before_the_last_epoch(epochs, factor):
+    """The default rungs rise and lie before the last epoch; the stops lead from one to the next."""
     halving = Halving.usual(epochs, factor)
     assert list(halving.rungs) == sorted(set(halving.rungs))
     assert all(1 <= rung < epochs for rung in halving.rungs)
@@ -50,8 +50,8 @@ def test_usual_rungs_lie_before_the_end(epochs, factor):
     assert stops == [0, *halving.rungs, epochs]
 
 
-def test_rungs_and_shares_of_the_closed_form():
-    """Ten epochs halved: rungs after 1 and 4, of 50 trials 25 and 13 go on; nothing is pruned without rungs."""
+def test_rungs_and_survivors_of_ten_epochs():
+    """Ten epochs have rungs after 1 and 4; of 50 trials 25 and 13 survive; without rungs none is pruned."""
     halving = Halving.usual(10, 2.0)
     assert halving.rungs == (1, 4)
     assert [halving.kept(50, rung) for rung in halving.rungs] == [25, 13]
@@ -62,15 +62,15 @@ def test_rungs_and_shares_of_the_closed_form():
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The small campaign with halving, run once without disturbance."""
+    """Return the small campaign with halving, and the table of its undisturbed run."""
     folder = tmp_path_factory.mktemp("halving")
     campaign = Campaign.load(write_campaign(folder, "halving") / "small.toml")
     run(campaign, folder / "studies.db")
     return campaign, table(folder / "studies.db")
 
 
-def test_pruned_trials_are_optunas(undisturbed):
-    """Half of a stage is PRUNED at each rung, with the values so far and a reason; the rest trains to the end."""
+def test_pruned_trials_are_stored_as_optuna_does(undisturbed):
+    """Half of a stage is PRUNED at each rung, with its values and a reason; the rest trains to the end."""
     _, rows = undisturbed
     coarse = [row for (study, _), row in rows.items() if study == "small/coarse"]
     assert Counter(row[0] for row in coarse) == {TrialState.PRUNED: 9, TrialState.COMPLETE: 3}
@@ -84,8 +84,8 @@ def test_pruned_trials_are_optunas(undisturbed):
 
 
 @pytest.mark.parametrize("width", [1, 12])
-def test_stack_width_does_not_change_who_is_pruned(undisturbed, tmp_path, width):
-    """Trained one at a time or all at once, the same trials are pruned, with the same values."""
+def test_stack_width_does_not_change_which_trials_are_pruned(undisturbed, tmp_path, width):
+    """The same trials are pruned with the same values, whether they train alone or in stacks."""
     campaign, rows = undisturbed
     stages = [stage.model_copy(update={"stack": width}) for stage in campaign.stage]
     run(campaign.model_copy(update={"stage": stages}), tmp_path / "other.db")
@@ -93,8 +93,8 @@ def test_stack_width_does_not_change_who_is_pruned(undisturbed, tmp_path, width)
 
 
 @pytest.mark.parametrize("questions", [4, 14, 30])
-def test_stopped_amid_halving_and_resumed(undisturbed, tmp_path, questions):
-    """Stopped with stacks parked at a rung, a run resumes to the same pruned trials and values."""
+def test_stopped_at_a_rung_and_resumed(undisturbed, tmp_path, questions):
+    """A run that stops with stacks parked at a rung resumes to the same pruned trials and values."""
     campaign, rows = undisturbed
     asked = iter(range(questions))
     with pytest.raises(Interrupted):
@@ -103,8 +103,8 @@ def test_stopped_amid_halving_and_resumed(undisturbed, tmp_path, questions):
     assert table(tmp_path / "s.db") == rows
 
 
-def test_two_workers_and_kills_prune_the_same(undisturbed, tmp_path):
-    """Two processes at once, both killed at random again and again, end with the same pruned trials and values."""
+def test_repeatedly_killed_workers_prune_the_same_trials(undisturbed, tmp_path):
+    """Two processes that are killed repeatedly end with the same pruned trials and values."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
     assert kill_again_and_again(folder, processes=2, kills=3) >= 2
@@ -112,19 +112,19 @@ def test_two_workers_and_kills_prune_the_same(undisturbed, tmp_path):
     assert table(folder / "studies.db") == rows
 
 
-def test_two_undisturbed_workers_prune_the_same(undisturbed, tmp_path):
-    """Two processes that share a stage wait for each other's values at a rung, and decide alike."""
+def test_two_workers_prune_the_same_trials(undisturbed, tmp_path):
+    """Two processes that share a stage wait for each other's values at a rung, and prune the same trials."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
     processes = [start(folder), start(folder)]
     for process in processes:
-        code, told = end_of(process)
-        assert code == 0, told
+        code, stderr = end_of(process)
+        assert code == 0, stderr
     assert table(folder / "studies.db") == rows
 
 
-def test_worker_that_dies_with_parked_slots_holds_nobody_up(undisturbed, tmp_path):
-    """Where one of two workers is killed, the other takes its slots over, and the rung is decided all the same."""
+def test_parked_slots_of_a_killed_worker_are_taken_over(undisturbed, tmp_path):
+    """If a worker is killed with parked slots, the other takes them over, and the rung is decided."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
     first = start_pausing(folder, question=4)

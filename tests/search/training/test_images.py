@@ -1,4 +1,4 @@
-"""A campaign's images: kept once, shared with other processes, and right where they cannot be kept."""
+"""Test a campaign's images: they are cached once, shared with other processes, and loaded even without a cache."""
 
 import pytest
 from commands import coarsefine
@@ -22,20 +22,20 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def said():
+def messages():
     return []
 
 
-def test_images_are_kept_once(cache, said):
-    """Two loads of the same images make one file, which both map; nothing need be said about it."""
-    first, second = (load_images(DIGITS, None, said.append) for _ in range(2))
+def test_images_are_cached_once(cache, messages):
+    """Two loads of the same images make one file, which both map, and print no message."""
+    first, second = (load_images(DIGITS, None, messages.append) for _ in range(2))
     assert first.kept == second.kept
     assert [path.name for path in cache.iterdir()] == [first.kept.path.name]
-    assert said == []
+    assert messages == []
 
 
-def test_reading_keeps_nothing(cache):
-    """Images that are only looked at are those of the source, and leave nothing behind."""
+def test_reading_caches_nothing(cache):
+    """`read_images` reads the source and writes nothing to the cache."""
     assert read_images(DIGITS, None).digest == load_images(DIGITS, None, print).digest
     assert read_images(DIGITS, None).kept is None
     for path in cache.iterdir():
@@ -45,24 +45,24 @@ def test_reading_keeps_nothing(cache):
 
 
 @pytest.mark.usefixtures("cache")
-def test_worker_maps_what_its_parent_has_checked(said, tmp_path):
-    """Handed where its parent's images lie, a worker maps that file and does not ask for the source."""
-    kept = load_images(DIGITS, None, said.append).kept
-    again = load_images(CIFAR10, tmp_path / "nowhere", said.append, kept)
+def test_worker_maps_the_file_of_its_parent(messages, tmp_path):
+    """A worker maps the file that its parent has checked, and does not read the source."""
+    kept = load_images(DIGITS, None, messages.append).kept
+    again = load_images(CIFAR10, tmp_path / "nowhere", messages.append, kept)
     assert (again.name, again.kept) == ("digits", kept)
 
 
 @pytest.mark.usefixtures("cache")
-def test_worker_whose_parents_images_are_gone_loads_its_own(said, tmp_path):
-    """Where the parent's file is not, as on another machine, a worker loads from the source, or tells what it lacks."""
+def test_worker_without_the_file_of_its_parent_reads_the_source(messages, tmp_path):
+    """If the parent's file is missing, as on another machine, a worker reads the source or reports it missing."""
     gone = Kept(tmp_path / "gone.data", "0" * 64)
-    assert load_images(DIGITS, None, said.append, gone).digest == load_images(DIGITS, None, said.append).digest
+    assert load_images(DIGITS, None, messages.append, gone).digest == load_images(DIGITS, None, messages.append).digest
     with pytest.raises(DataError, match="There is no"):
-        load_images(CIFAR10, tmp_path / "nowhere", said.append, gone)
+        load_images(CIFAR10, tmp_path / "nowhere", messages.append, gone)
 
 
-def test_run_goes_on_where_nothing_can_be_kept(small, small_file, tmp_path):
-    """Where the cache folder is a file, a run says so once and ends with the trials of any other run."""
+def test_run_continues_without_a_cache(small, small_file, tmp_path):
+    """If the cache folder is a file, a run says so once and records the same trials."""
     (tmp_path / "taken").write_text("mine")
     answer = coarsefine("run", small_file, cwd=tmp_path, env={"COARSEFINE_CACHE": str(tmp_path / "taken")})
     assert answer.returncode == 0, answer.stderr
@@ -73,14 +73,14 @@ def test_run_goes_on_where_nothing_can_be_kept(small, small_file, tmp_path):
 
 
 @pytest.mark.usefixtures("cache")
-def test_real_images_are_mapped_as_they_are_read(cifar10_archive, said):
-    """The official images come out of the cache as they come out of the archive, to the last bit."""
+def test_real_images_are_mapped_as_they_were_read(cifar10_archive, messages):
+    """The official images from the cache equal those from the archive, bit for bit."""
     memory = read_images(CIFAR10, cifar10_archive)
     for _ in range(2):
-        mapped = load_images(CIFAR10, cifar10_archive, said.append)
+        mapped = load_images(CIFAR10, cifar10_archive, messages.append)
         assert (mapped.digest, mapped.description) == (memory.digest, memory.description)
         for part in ("train", "validation", "test"):
             for array in ("x", "y"):
                 ours, expected = getattr(getattr(mapped, part), array), getattr(getattr(memory, part), array)
                 assert ours.tobytes() == expected.tobytes()
-    assert said == []
+    assert messages == []

@@ -1,4 +1,4 @@
-"""Which slots are claimed together, and which stack trains next: pure functions of slots and stacks."""
+"""Test which slots are claimed together and which stack trains next: pure functions of slots and stacks."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ def kind_of(slot):
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=100), st.integers(1, 16), st.integers(1, 8))
 def test_every_slot_is_claimed_once_with_slots_of_its_kind(kinds, widest, workers):
-    """A worker that claims the first free slot claims slots of its kind, no more than fit; each is claimed once."""
+    """Each claim holds free slots of one kind, at most the limit, and each slot is claimed once."""
     groups = SlotGroups.of(slots_of(kinds), kind_of, lambda _: widest, workers)
     left = set(range(len(kinds)))
     while left:
@@ -36,8 +36,8 @@ def test_every_slot_is_claimed_once_with_slots_of_its_kind(kinds, widest, worker
         left -= set(taken)
 
 
-def test_a_stage_is_divided_into_even_shares():
-    """Two workers share fifty slots of one kind as tens; of two kinds, each worker claims one whole."""
+def test_stage_is_divided_into_even_shares():
+    """Two workers share fifty slots of one kind as tens; of two kinds, each worker claims one kind whole."""
     slots = slots_of([number % 2 for number in range(50)])
     assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 2).largest_share == 9
     assert SlotGroups.of(slots, lambda _: None, lambda _: 12, 1).largest_share == 10
@@ -60,13 +60,13 @@ class Stack:
 
 @pytest.fixture
 def scheduler():
-    """A scheduler of eight slots of two kinds, of which four train together, with a rung after two epochs."""
+    """Return a scheduler of eight slots of two kinds, with stacks of four and a rung after two epochs."""
     groups = SlotGroups.of(slots_of([0, 1] * 4), kind_of, lambda _: 4, 1)
     return Scheduler(groups, Halving((2,), 2.0))
 
 
 def test_stack_that_is_behind_trains_until_it_can_join_another(scheduler):
-    """The stack with fewest epochs is next; it catches up with the other one of its kind, and joins it."""
+    """The stack with the fewest epochs trains next, until it catches up with another of its kind and joins it."""
     behind, ahead = Stack([0, 2], 3), Stack([4, 6], 5)
     scheduler.add(ahead)
     scheduler.add(behind)
@@ -78,7 +78,7 @@ def test_stack_that_is_behind_trains_until_it_can_join_another(scheduler):
 
 
 def test_stacks_of_other_kinds_do_not_join(scheduler):
-    """A stack never waits for one it cannot train with."""
+    """A stack does not wait for a stack of another kind."""
     first = Stack([0, 2], 3)
     scheduler.add(first)
     scheduler.add(Stack([1, 3], 5))
@@ -86,7 +86,7 @@ def test_stacks_of_other_kinds_do_not_join(scheduler):
 
 
 def test_rung_is_decided_once_the_cohort_has_reached_it(scheduler):
-    """A parked stack waits for all values of its cohort; then its losers are named, and the rest may train."""
+    """A parked stack waits for the values of its whole cohort; then the losers are dropped, and the rest trains."""
     stack = Stack([0, 2, 4, 6])
     scheduler.add(stack)
     stack.epoch = 2

@@ -1,4 +1,4 @@
-"""A user's own function as the objective: the network's stages, queue and workers, and whatever functions do badly."""
+"""Test user functions as objectives: the search, the workers, and functions that fail."""
 
 import json
 import re
@@ -20,34 +20,34 @@ ONE_STAGE = {"stage": {"coarse": {"trials": 5}, "fine": None}, "confirm": None}
 
 
 def searched(folder, function="single", *, module="user_functions", observer=None, stop=lambda: False, **changes):
-    """Search a campaign with that function in this process; return how it stands at its end."""
+    """Search a campaign with that function in this process; return its status."""
     write_campaign(folder, "objective", objective=f"{module}:{function}", **changes)
     return run(Campaign.load(folder / "small.toml"), folder / "studies.db", observer=observer, stop=stop)
 
 
 @pytest.fixture(autouse=True)
 def _no_orphans():
-    """Whatever becomes of a run, no thread of a function's call is left."""
+    """Check that no thread of a function's call is left after a test."""
     yield
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("trains")] == []
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    """A folder with a function's campaign that one worker searched undisturbed, and how it stands."""
+def undisturbed(tmp_path_factory):
+    """Return the folder and the status of a function's campaign that one worker searched undisturbed."""
     folder = tmp_path_factory.mktemp("expected")
     return folder, searched(folder)
 
 
 @pytest.fixture(scope="module")
-def expected(calm):
-    """Its table."""
-    return table(calm[0] / "studies.db")
+def expected(undisturbed):
+    """Return the table of the undisturbed campaign."""
+    return table(undisturbed[0] / "studies.db")
 
 
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory):
-    """The table of the campaign that halves."""
+    """Return the table of the campaign with halving."""
     folder = tmp_path_factory.mktemp("halved")
     searched(folder, stage={"coarse": HALVING})
     return table(folder / "studies.db")
@@ -55,14 +55,14 @@ def halved(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the functions' module in it, as a user's is."""
+    """Return a folder that contains the module of functions."""
     shutil.copy(HERE / "user_functions.py", tmp_path)
     return tmp_path
 
 
-def test_function_is_searched_to_its_end(calm):
-    """A campaign of a function is done with its last stage: as many trials as planned, a winner, no final training."""
-    folder, status = calm
+def test_campaign_of_a_function_ends_with_its_last_stage(undisturbed):
+    """A function's campaign has as many trials as planned and a winner, but no final training."""
+    folder, status = undisturbed
     assert status.state == "done"
     assert [(stage.completed, stage.trials) for stage in status.stages] == [(8, 8), (5, 5), (4, 4)]
     assert status.final is None
@@ -73,7 +73,7 @@ def test_function_is_searched_to_its_end(calm):
 
 
 def test_values_are_what_the_function_reports(expected):
-    """Each epoch's value is the one reported for the trial's point and seed, and the last is the trial's."""
+    """Each epoch's value is the one that the function reports for the trial's point and seed."""
     for _, point, values, epochs, attrs in expected.values():
         reported = [user_functions.value_after(point, attrs["seed"], epoch) for epoch in range(1, 7)]
         assert list(epochs.values()) == reported
@@ -81,14 +81,14 @@ def test_values_are_what_the_function_reports(expected):
 
 
 @pytest.mark.parametrize("halving", [False, True], ids=["plain", "halving"])
-def test_batches_and_single_trials_give_the_same_table(tmp_path, expected, halved, halving):
-    """A function that trains a batch at once ends with the trials and values of one that trains them one by one."""
+def test_batches_record_the_same_values_as_single_trials(tmp_path, expected, halved, halving):
+    """A function that trains batches records the same trials and values as one that trains single trials."""
     searched(tmp_path, "several", stage={"coarse": {"stack": 3, **(HALVING if halving else {})}})
     assert table(tmp_path / "studies.db") == (halved if halving else expected)
 
 
 def test_halving_ends_calls_at_their_rung(tmp_path, halved):
-    """A pruned trial's function hears `TrialEnded` in its report, and is called no further; the others go on."""
+    """A pruned trial's function receives `TrialEnded` from its report; the others train to the end."""
     user_functions.ended.clear()
     status = searched(tmp_path, "tidying", stage={"coarse": HALVING})
     assert [stage.pruned for stage in status.stages] == [6, 0, 0]
@@ -100,8 +100,8 @@ def test_halving_ends_calls_at_their_rung(tmp_path, halved):
     assert rows == halved
 
 
-def test_two_workers_prune_as_one(folder, halved):
-    """Two workers, each with its own trials waiting at a rung, end with the table of one."""
+def test_two_workers_prune_the_same_trials_as_one(folder, halved):
+    """Two workers with trials parked at a rung record the same table as one worker."""
     write_campaign(folder, "objective", stage={"coarse": HALVING})
     answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 0, answer.stderr
@@ -127,7 +127,7 @@ BAD = {
 
 @pytest.mark.parametrize("function", BAD)
 def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, function):
-    """Whatever a function does, its trials FAIL with the reason, the stage ends, and the run says the last one."""
+    """The trials of a bad function FAIL with the reason, the stage ends, and the run prints the last reason."""
     shutil.copy(made_file, tmp_path / "studies.db")
     with pytest.raises(NothingCompleted, match=rf"The last one: {BAD[function]}\. Fix the objective") as raised:
         searched(tmp_path, function, timeout=0.2 if function == "never_returns" else 60, **ONE_STAGE)
@@ -139,18 +139,18 @@ def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, func
     )
 
 
-def test_traceback_goes_to_those_who_look_closely(tmp_path):
-    """What a function raised is heard whole, with its trial, by an observer of details."""
+def test_traceback_is_a_detail(tmp_path):
+    """An observer's `on_detail` receives the trial and the whole traceback of a failed call."""
     details = []
     observer = Observer()
     observer.on_detail = details.append
     searched(tmp_path, "fails_for_some", observer=observer, **ONE_STAGE)
-    told = [detail for detail in details if "Traceback" in detail]
-    assert told
-    assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in told)
+    tracebacks = [detail for detail in details if "Traceback" in detail]
+    assert tracebacks
+    assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in tracebacks)
 
 
-def test_failed_trials_leave_the_others(tmp_path):
+def test_failed_trials_do_not_affect_the_others(tmp_path):
     """Trials whose call fails end with their reason, and the winner is one of the others."""
     status = searched(tmp_path, "fails_for_some", **ONE_STAGE)
     (stage,) = status.stages
@@ -160,15 +160,15 @@ def test_failed_trials_leave_the_others(tmp_path):
 
 
 def test_diverged_trials_leave_their_batch(tmp_path):
-    """Of a batch, those that report no finite number end there; the function goes on with the others."""
+    """Trials of a batch that report no finite number end; the function continues with the others."""
     status = searched(tmp_path, "some_diverge", **ONE_STAGE)
     (stage,) = status.stages
     assert (stage.completed, stage.diverged) == (3, 2)
     assert status.state == "done"
 
 
-def test_stop_is_heeded_at_a_report(folder, expected):
-    """Asked to stop, a run ends at the function's next report, gives the slot back, and goes on with the same table."""
+def test_stop_takes_effect_at_a_report(folder, expected):
+    """A stopped run ends at the function's next report, releases the slot, and resumes to the same table."""
     asked = threading.Event()
     observer = Observer()
     observer.on_recorded = lambda *_: asked.set()
@@ -180,8 +180,8 @@ def test_stop_is_heeded_at_a_report(folder, expected):
     assert table(folder / "studies.db") == expected
 
 
-def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
-    """A function that comes to no report after a stop was asked for is left alone, and its slot goes back."""
+def test_stop_does_not_wait_for_a_function_that_hangs(tmp_path, monkeypatch):
+    """If a function reports nothing after a stop, the run ends without it and releases its slot."""
     monkeypatch.setattr("coarsefine.search.training.user_code.function_call._STOP_SECONDS", 0.2)
     user_functions.begun.clear()
     with pytest.raises(Interrupted, match="trial 0 did not finish it in time"):
@@ -190,7 +190,7 @@ def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("function", "told"),
+    ("function", "message"),
     [
         ("user_functions:nothere", r"there is no 'nothere' in .*user_functions\.py"),
         ("user_functions:number", "is not a function but 3"),
@@ -204,22 +204,22 @@ def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
         ("../user:single", 'an objective is the name of a function, "package.module:function"'),
     ],
 )
-def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, told):
-    """What is no function that can be called ends with exit 2 and its name, and nothing is created."""
+def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, message):
+    """An objective that cannot be called exits with 2 and its name; nothing is created."""
     (tmp_path / "broken.py").write_text("def train(point, seed, report): ...\n1 / 0\n", "utf-8")
     (tmp_path / "unfinished.py").write_text("def train(:\n", "utf-8")
     (tmp_path / "lacking.py").write_text("import no_such_library\n", "utf-8")
     write_campaign(tmp_path, "objective", objective=function)
-    code, _, said = cli("run", "small.toml", "--workers", 1)
+    code, _, error = cli("run", "small.toml", "--workers", 1)
     assert code == 2
-    assert function in said
-    assert re.search(told, said)
-    assert "Traceback" not in said
+    assert function in error
+    assert re.search(message, error)
+    assert "Traceback" not in error
     assert not (tmp_path / "studies.db").exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"data": {"dataset": "digits"}}, r"\[data\] belongs? to the network"),
         ({"final": {"epochs": 3}}, r"\[final\] belongs? to the network"),
@@ -239,25 +239,25 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, tol
         ),
     ],
 )
-def test_settings_that_do_not_go_with_a_function(cli, tmp_path, changes, told):
-    """What is the network's, or does not fit a function, ends with exit 2 and a sentence that names it."""
+def test_settings_that_do_not_fit_a_function_are_refused(cli, tmp_path, changes, message):
+    """Settings of the network, or those that do not fit a function, exit with 2 and a message that names them."""
     write_campaign(tmp_path, "objective", **changes)
-    code, _, said = cli("run", "small.toml", "--workers", 1)
-    assert code == 2, said
-    assert re.search(told, said), said
+    code, _, error = cli("run", "small.toml", "--workers", 1)
+    assert code == 2, error
+    assert re.search(message, error), error
     assert not (tmp_path / "studies.db").exists()
 
 
-def test_data_is_no_option_of_a_function(cli, tmp_path):
+def test_function_refuses_the_data_option(cli, tmp_path):
     """A function has its own data: --data is refused."""
     write_campaign(tmp_path, "objective")
-    code, _, said = cli("run", "small.toml", "--data", tmp_path)
+    code, _, error = cli("run", "small.toml", "--data", tmp_path)
     assert code == 2
-    assert "has its own data: leave --data" in said
+    assert "has its own data: leave --data" in error
 
 
-def test_other_source_is_refused(tmp_path, monkeypatch, expected):
-    """Begun with one source of the function, a campaign is not gone on with under another; workers see to it, too."""
+def test_changed_function_is_refused(tmp_path, monkeypatch, expected):
+    """A campaign whose function's source changed is not resumed, neither by a run nor by a worker."""
     monkeypatch.syspath_prepend(tmp_path)
     source = tmp_path / "changing.py"
     source.write_text("from user_functions import single\n", "utf-8")
@@ -268,16 +268,16 @@ def test_other_source_is_refused(tmp_path, monkeypatch, expected):
         searched(tmp_path, "single", module="changing", observer=observer, stop=asked.is_set)
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
-    for going_on in (run, join):
+    for resume in (run, join):
         with pytest.raises(CampaignError, match=r"small/coarse was started with something else: objective\.digest was"):
-            going_on(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+            resume(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     source.write_text(before, "utf-8")
     searched(tmp_path, "single", module="changing")
     assert table(tmp_path / "studies.db") == expected
 
 
 @pytest.mark.parametrize(
-    ("space", "told"),
+    ("space", "message"),
     [
         ({}, "a space is a table of parameters with their ranges"),
         ({"a": [1.0, 0.1]}, r"a = \[1.0, 0.1\]: low must be below high"),
@@ -286,28 +286,28 @@ def test_other_source_is_refused(tmp_path, monkeypatch, expected):
         (3, "a space is a table of parameters"),
     ],
 )
-def test_space_that_cannot_be_drawn_from(cli, tmp_path, space, told):
-    """A space with a wrong name or range ends with exit 2 and says what is wrong with which."""
+def test_invalid_space_is_refused(cli, tmp_path, space, message):
+    """A space with an invalid name or range exits with 2 and a message that names it."""
     write_campaign(tmp_path, "objective", stage={"coarse": {"space": space}})
-    code, _, said = cli("run", "small.toml", "--workers", 1)
+    code, _, error = cli("run", "small.toml", "--workers", 1)
     assert code == 2
-    assert "stage 1, space" in said
-    assert re.search(told, said), said
+    assert "stage 1, space" in error
+    assert re.search(message, error), error
 
 
-def test_order_in_which_parameters_are_written_is_of_no_account(tmp_path, expected):
-    """The same space, written in another order, gives the same points."""
+def test_order_of_the_parameters_does_not_matter(tmp_path, expected):
+    """The same space in another order of its parameters gives the same points."""
     swapped = {"shape": {"choice": ["round", "square"]}, "a": [0.001, 1.0]}
     searched(tmp_path, stage={"coarse": {"space": swapped}})
     assert table(tmp_path / "studies.db") == expected
 
 
-def test_report_of_a_function_tells_its_points_and_values(cli, calm):
-    """The report of such a campaign opens: the function, the winner's point and value as they are, no network."""
-    folder, status = calm
+def test_report_of_a_function_shows_its_points_and_values(cli, undisturbed):
+    """The report of a function's campaign shows the winner's point and value, and nothing about networks."""
+    folder, status = undisturbed
     page = folder / "report.html"
-    code, _, said = cli("report", "--storage", folder / "studies.db", "--output", page)
-    assert code == 0, said
+    code, _, error = cli("report", "--storage", folder / "studies.db", "--output", page)
+    assert code == 0, error
     text = page.read_text("utf-8").partition("<main>")[2].partition("<script")[0]
     winner = status.winner
     assert "user_functions:single" in text
@@ -316,9 +316,9 @@ def test_report_of_a_function_tells_its_points_and_values(cli, calm):
     assert not re.search("accuracy|hidden units|images", text)
 
 
-def test_values_are_printed_as_they_are(cli, calm):
-    """What `status` and `best` print of a function's values is in no percent, and tells of no final training."""
-    folder, status = calm
+def test_values_are_printed_without_a_percent_sign(cli, undisturbed):
+    """`status` and `best` print a function's values without percent signs and without a final training."""
+    folder, status = undisturbed
     for command in ("status", "best"):
         code, out, _ = cli(command, "--storage", folder / "studies.db")
         assert code == 0
@@ -327,17 +327,17 @@ def test_values_are_printed_as_they_are(cli, calm):
 
 
 @pytest.mark.parametrize("command", [("export", "small"), ("gradcheck", "--campaign", "small")])
-def test_commands_for_networks_are_refused(cli, calm, command):
-    """What is there for networks alone says so of a function, with exit 2."""
-    code, _, said = cli(*command, "--storage", calm[0] / "studies.db")
+def test_commands_for_networks_are_refused(cli, undisturbed, command):
+    """Commands that need a network exit with 2 and name the function."""
+    code, _, error = cli(*command, "--storage", undisturbed[0] / "studies.db")
     assert code == 2
-    assert "small" in said
-    assert "user_functions:single" in said
+    assert "small" in error
+    assert "user_functions:single" in error
 
 
-def test_parameters_of_a_function_are_exported(cli, calm):
-    """The winner's parameters come out for the user's own training code, as JSON and for a shell."""
-    folder, status = calm[0], calm[1]
+def test_parameters_of_a_function_are_exported(cli, undisturbed):
+    """`export` writes the winner's parameters for the user's own training code, as JSON and for a shell."""
+    folder, status = undisturbed[0], undisturbed[1]
     code, out, _ = cli("export", "small", "--as", "params", "--storage", folder / "studies.db")
     assert (code, json.loads(out)) == (0, status.winner.point.as_dict())
     code, out, _ = cli("export", "small", "--as", "env", "--storage", folder / "studies.db")

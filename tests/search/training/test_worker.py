@@ -1,4 +1,4 @@
-"""One worker on a real storage, with an objective that needs no images: leases, losses, rungs."""
+"""Test one worker on a real storage, with an objective without images: leases, lost slots, rungs and checkpoints."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ from coarsefine.search.training.worker import Worker
 
 @dataclass(eq=False)
 class Toy:
-    """A stack whose values follow from the slots' numbers."""
+    """A stack whose values depend on the slots' numbers alone."""
 
     numbers: list[int]
     objective: "ToyObjective"
@@ -37,7 +37,7 @@ class Toy:
 
     def advance(self):
         self.epoch += 1
-        self.objective.amid_epoch(self)
+        self.objective.during_epoch(self)
         return [EpochReport(number, 1 - 1 / (number + 2), 0.5, 0.5, None) for number in self.numbers]
 
     def drop(self, numbers):
@@ -53,7 +53,7 @@ class Toy:
 @dataclass
 class ToyObjective:
     epochs: int
-    amid_epoch: object = lambda _: None
+    during_epoch: object = lambda _: None
     started: list = field(default_factory=list)
     resumed: list = field(default_factory=list)
 
@@ -76,7 +76,7 @@ class ToyObjective:
 
 @pytest.fixture
 def working(tmp_path):
-    """Return a function that makes a worker; all of a test share their checkpoints, as on one machine."""
+    """Return a function that makes a worker; the workers of a test share their checkpoints, as on one machine."""
 
     def make(storage, study, objective, trials, halving=NO_HALVING, stop=lambda: False):
         return Worker(
@@ -89,32 +89,32 @@ def working(tmp_path):
 
 
 def test_epoch_may_take_longer_than_a_lease(opened, working):
-    """A worker keeps its leases through an epoch of three leases' length: nobody else is given its slots."""
+    """A worker renews its leases during an epoch that takes three times as long: no slot is claimed twice."""
     mine, other = opened(lease_seconds=0.5), opened()
     study = open_stage(mine, 4)
     tries = []
 
-    def amid_epoch(_):
+    def during_epoch(_):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             tries.append(other.queue.claim(study, 4))
             time.sleep(0.02)
 
-    working(mine, study, ToyObjective(1, amid_epoch), 4).work()
+    working(mine, study, ToyObjective(1, during_epoch), 4).work()
     assert tries
     assert not any(tries)
     assert states(mine, study) == ["COMPLETE"] * 4
 
 
-def test_clock_that_is_set_makes_no_living_worker_dead(monkeypatch):
-    """Whether a process still runs does not hang on the time of day, which may be set meanwhile."""
+def test_clock_change_does_not_make_a_worker_dead(monkeypatch):
+    """Setting the clock does not make a living process count as dead."""
     owner = Owner()
     monkeypatch.setattr("psutil.Process.create_time", lambda _: owner.started + 3600)
     assert not is_gone(SimpleNamespace(**owner.columns()))
 
 
-def test_storage_that_was_closed_holds_nothing(opened):
-    """Where a run in this process ended without its database, the next in the same process takes its slots at once."""
+def test_closed_storage_releases_its_slots(opened):
+    """The slots of a storage that was closed in this process are free at once."""
     first, second = opened(), opened()
     study = open_stage(first, 3)
     first.queue.claim(study, 2)
@@ -124,19 +124,19 @@ def test_storage_that_was_closed_holds_nothing(opened):
 
 
 @pytest.mark.parametrize("held", ["parked", "survived"])
-def test_slot_lost_at_a_rung_is_let_go(opened, working, held):
-    """A slot whose lease another has taken while it waits at a rung is dropped; the others go on to their end."""
+def test_slot_lost_at_a_rung_is_dropped(opened, working, held):
+    """A parked slot whose lease another worker has taken is dropped; the others train to the end."""
     mine, trials = opened(), 70
     study = open_stage(mine, trials)
     stolen = []
 
-    def amid_epoch(_):
+    def during_epoch(_):
         waiting = worker.scheduler.survived if held == "survived" else worker.scheduler.parked
         if waiting and not stolen:
             stolen.append(waiting[0].numbers[0])
             lose(mine, worker, stolen[0])
 
-    objective = ToyObjective(3, amid_epoch)
+    objective = ToyObjective(3, during_epoch)
     worker = working(mine, study, objective, trials, Halving((1,), 2.0))
     worker.work()
     assert stolen
@@ -147,8 +147,8 @@ def test_slot_lost_at_a_rung_is_let_go(opened, working, held):
 
 @pytest.mark.parametrize("epoch", range(1, 6))
 @pytest.mark.parametrize("halving", [NO_HALVING, Halving((2, 4), 2.0)], ids=["plain", "halving"])
-def test_slots_left_amid_their_training_are_gone_on_with(opened, working, epoch, halving):
-    """Stopped after any epoch and come back, no epoch is trained twice, and the table is that of one calm run."""
+def test_interrupted_slots_resume_after_their_last_epoch(opened, working, epoch, halving):
+    """A worker that stops after any epoch and resumes trains no epoch twice and records the same values."""
     epochs = 6
 
     def run(storage, study, asked_to_stop):
@@ -157,50 +157,50 @@ def test_slots_left_amid_their_training_are_gone_on_with(opened, working, epoch,
         return objective
 
     trained = []
-    calm = opened()
-    calm_study = open_stage(calm, 25)
-    run(calm, calm_study, lambda _: False)
-    calmly, trained = sorted(trained), []
+    undisturbed = opened()
+    expected_study = open_stage(undisturbed, 25)
+    run(undisturbed, expected_study, lambda _: False)
+    expected_epochs, trained = sorted(trained), []
     disturbed = opened()
     study = open_stage(disturbed, 25, "small/second")
     with pytest.raises(Interrupted):
         run(disturbed, study, lambda _: any(came == epoch for _, came in trained))
     objective = run(disturbed, study, lambda _: False)
     assert objective.resumed
-    assert sorted(trained) == calmly
-    assert table_of(disturbed, study) == table_of(calm, calm_study)
+    assert sorted(trained) == expected_epochs
+    assert table_of(disturbed, study) == table_of(undisturbed, expected_study)
 
 
-def keep(checkpoints, slots, epoch, **wrong):
-    """Keep slots as a worker that came to an epoch would have left them."""
+def save_checkpoints(checkpoints, slots, epoch, **wrong):
+    """Save checkpoints of slots as a worker that stopped after `epoch` would have."""
     for slot in slots:
         values = [1 - 1 / (slot.number + 2)] * epoch
         state = {"came": np.array([slot.number, wrong.get("came", epoch)])}
         checkpoints.save(slot, Checkpoint(History(values, [0.5] * epoch, [0.5] * epoch), state))
 
 
-def test_slots_left_after_different_epochs_train_together_again(opened, working):
-    """Of one claim, those that are behind train first, until they have come as far as the others and join them."""
+def test_slots_with_checkpoints_of_different_epochs_join(opened, working):
+    """Slots that are behind train first, until they reach the others of their claim and join them."""
     storage, trained = opened(), []
     study = open_stage(storage, 8)
     objective = ToyObjective(6, lambda stack: trained.append((sorted(stack.numbers), stack.epoch)))
     worker = working(storage, study, objective, 8)
     slots = planned(8)
-    keep(worker.checkpoints, slots[:3], 4)
-    keep(worker.checkpoints, slots[3:5], 2)
+    save_checkpoints(worker.checkpoints, slots[:3], 4)
+    save_checkpoints(worker.checkpoints, slots[3:5], 2)
     worker.work()
     late, later = [5, 6, 7], [3, 4, 5, 6, 7]
     assert trained == [(late, 1), (late, 2), (later, 3), (later, 4), (list(range(8)), 5), (list(range(8)), 6)]
     assert states(storage, study) == ["COMPLETE"] * 8
 
 
-def test_checkpoint_of_something_else_is_not_gone_on_with(opened, working):
-    """A checkpoint whose arrays do not fit is removed, and its slot begins with its first epoch."""
+def test_checkpoint_that_does_not_fit_is_removed(opened, working):
+    """A checkpoint whose arrays do not fit is removed, and its slot starts at the first epoch."""
     storage = opened()
     study = open_stage(storage, 3)
     objective = ToyObjective(4)
     worker = working(storage, study, objective, 3)
-    keep(worker.checkpoints, planned(3), 2, came=7)
+    save_checkpoints(worker.checkpoints, planned(3), 2, came=7)
     worker.work()
     assert objective.started == [[0, 1, 2]]
     assert objective.resumed == []
@@ -208,22 +208,22 @@ def test_checkpoint_of_something_else_is_not_gone_on_with(opened, working):
 
 
 def lose(storage, worker, number):
-    """Have another worker take a slot of this one's over."""
+    """Let another worker take over one of this worker's slots."""
     claim = worker.recorder.slots[number].claim
     with storage.engine.begin() as connection:
-        of_it = lease.c.trial_id == claim.trial_id
-        connection.execute(sa.update(lease).where(of_it).values(owner="another", attempt=claim.attempt + 1))
+        of_trial = lease.c.trial_id == claim.trial_id
+        connection.execute(sa.update(lease).where(of_trial).values(owner="another", attempt=claim.attempt + 1))
 
 
 def test_slot_lost_while_stacks_are_made(opened, working):
-    """A lease that is lost between claim and training costs that slot alone; another's checkpoint of it stays."""
+    """A lease that is lost between claim and training costs that slot alone, and its checkpoint stays."""
     storage = opened()
     study = open_stage(storage, 4)
     objective = ToyObjective(6)
     worker = working(storage, study, objective, 4)
     slots = planned(4)
-    keep(worker.checkpoints, slots[:2], 4)
-    keep(worker.checkpoints, slots[2:], 2)
+    save_checkpoints(worker.checkpoints, slots[:2], 4)
+    save_checkpoints(worker.checkpoints, slots[2:], 2)
     start = objective.start
 
     def losing(*arguments):
@@ -238,8 +238,8 @@ def test_slot_lost_while_stacks_are_made(opened, working):
     assert worker.checkpoints.load(slots[2]) is None
 
 
-def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
-    """Several slots that two workers died with are trained one by one, while others wait at the rung, to the end."""
+def test_suspects_of_a_halving_stage_train_to_the_end(opened, working):
+    """Slots that crashed two workers train one by one, while others wait at the rung, to the end."""
     storage, trained = opened(), []
     study = open_stage(storage, 12)
     suspects = storage.queue.claim(study, 3)
@@ -247,7 +247,7 @@ def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
     with storage.engine.begin() as connection:
         connection.execute(sa.update(lease).values(deaths=2))
 
-    def amid_epoch(stack):
+    def during_epoch(stack):
         with storage.engine.connect() as connection:
             rows = connection.execute(sa.select(lease.c.trial_id).where(lease.c.owner != "", lease.c.training == 1))
             in_training = {row.trial_id for row in rows}
@@ -255,7 +255,7 @@ def test_suspects_of_a_halving_stage_come_to_its_end(opened, working):
         trained.append((stack.epoch, sorted(stack.numbers)))
         assert {held[number] for number in stack.numbers} == in_training
 
-    worker = working(storage, study, ToyObjective(4, amid_epoch), 12, Halving((2,), 2.0))
+    worker = working(storage, study, ToyObjective(4, during_epoch), 12, Halving((2,), 2.0))
     worker.work()
     first = [numbers for epoch, numbers in trained if epoch == 1]
     assert first[:3] == [[0], [1], [2]]
@@ -271,8 +271,8 @@ SLOT = Slot(3, Point.of({"eta": 0.1, "lambda": 1e-3}), 7)
 KEPT = Checkpoint(History([0.5, 0.25], [0.1, None], [0.3, 0.4]), {"W": np.arange(6, dtype=np.float32)})
 
 
-def test_checkpoint_comes_back_as_it_was(tmp_path):
-    """What was saved of a slot is loaded to the bit; the newest counts; what was forgotten is gone."""
+def test_checkpoint_is_loaded_as_it_was_saved(tmp_path):
+    """The newest checkpoint of a slot is loaded bit for bit; a forgotten one is gone."""
     checkpoints = Checkpoints(tmp_path / "unfinished")
     assert checkpoints.load(SLOT) is None
     assert checkpoints.save(SLOT, Checkpoint(History([0.5], [0.1], [0.3]), {"W": np.zeros(6, np.float32)}))
@@ -288,8 +288,8 @@ def test_checkpoint_comes_back_as_it_was(tmp_path):
 
 @settings(max_examples=300)
 @given(data=st.data())
-def test_damaged_checkpoint_is_none(tmp_path_factory, data):
-    """Cut short, or with any bit turned, a checkpoint is not used."""
+def test_damaged_checkpoint_is_not_loaded(tmp_path_factory, data):
+    """A checkpoint that is cut short or has a flipped bit is not loaded."""
     folder = tmp_path_factory.mktemp("unfinished")
     checkpoints = Checkpoints(folder)
     checkpoints.save(SLOT, KEPT)
@@ -300,20 +300,20 @@ def test_damaged_checkpoint_is_none(tmp_path_factory, data):
     assert checkpoints.load(SLOT) is None
 
 
-def test_no_room_for_checkpoints_is_said_once(tmp_path):
-    """Where the folder cannot be written, training goes on without checkpoints, and the reason is told once."""
+def test_missing_room_for_checkpoints_is_reported_once(tmp_path):
+    """If the folder cannot be written, training continues without checkpoints, and the reason is reported once."""
     (tmp_path / "unfinished").write_text("a file where the folder should be")
-    told = []
-    checkpoints = Checkpoints(tmp_path / "unfinished", told.append)
+    messages = []
+    checkpoints = Checkpoints(tmp_path / "unfinished", messages.append)
     assert not checkpoints.save(SLOT, KEPT)
     assert not checkpoints.save(SLOT, KEPT)
-    assert len(told) == 1
-    assert "cannot keep the weights of unfinished trials" in told[0]
-    assert "COARSEFINE_CACHE" in told[0]
+    assert len(messages) == 1
+    assert "cannot keep the weights of unfinished trials" in messages[0]
+    assert "COARSEFINE_CACHE" in messages[0]
 
 
-def test_processes_that_imported_different_things_share_checkpoints(tmp_path):
-    """What else a process has loaded, such as scikit-learn with its threads, does not hide another's checkpoints."""
+def test_imports_of_a_process_do_not_hide_checkpoints(tmp_path):
+    """Processes share checkpoints even if one has imported more libraries, such as scikit-learn."""
     script = (
         "import sys; from pathlib import Path; from coarsefine.search.training.checkpoints import Checkpoints\n"
         "if len(sys.argv) > 2: import sklearn.cluster\n"
@@ -326,8 +326,8 @@ def test_processes_that_imported_different_things_share_checkpoints(tmp_path):
     assert plain == other
 
 
-def test_checkpoints_nobody_came_back_to_are_removed(tmp_path):
-    """What a week has not touched is removed when the next campaign begins; the rest stays."""
+def test_old_checkpoints_are_removed(tmp_path):
+    """Checkpoints that are a week old are removed when the next campaign starts; the rest stays."""
     unfinished = tmp_path / "unfinished"
     for name, days in (("old", 8), ("new", 6)):
         (unfinished / name).mkdir(parents=True)
