@@ -15,21 +15,21 @@ QUIET = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
 
-settings.register_profile("coarsefine", deadline=None)  # how fast the machine is today is no property of the code
+settings.register_profile("coarsefine", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("coarsefine")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache_of_the_tests():
-    """Keep images in a folder that is gone after the session: the user's own is no business of the tests."""
+def _temporary_cache():
+    """Cache images in a temporary folder, so that the tests leave the user's cache alone."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("COARSEFINE_CACHE", folder)
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _password_of_the_tests():
-    """Give the own server's password to all processes, also to those that are started before it."""
+def _database_password():
+    """Set PGPASSWORD before any process starts, so that every process can reach the tests' PostgreSQL server."""
     with pytest.MonkeyPatch.context() as patch:
         if not os.environ.get(postgres.VARIABLE):
             patch.setenv("PGPASSWORD", postgres.PASSWORD)
@@ -37,15 +37,15 @@ def _password_of_the_tests():
 
 
 @pytest.fixture(autouse=True)
-def _processes_of_the_test():
-    """End the processes that a test started, also where it failed: they would slow down and disturb its neighbours."""
+def _end_processes():
+    """End the processes that a test started, even if it failed, so that they cannot disturb other tests."""
     yield
     processes.end_all()
 
 
 @pytest.fixture(scope="session")
 def cifar10_archive():
-    """Where the user keeps CIFAR-10, by the user's own setting; without it a test is skipped, in CI it fails."""
+    """Return the path in COARSEFINE_DATA; if it is not set, skip the test, or fail it in CI."""
     given = os.environ.get("COARSEFINE_DATA")
     if not given:
         want("COARSEFINE_DATA is not set: it should name the official CIFAR-10 archive or its unpacked files.")
@@ -54,7 +54,7 @@ def cifar10_archive():
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """Return the tests' PostgreSQL server; without its programs a test is skipped, in CI it fails."""
+    """Start a PostgreSQL server; if its programs are missing, skip the test, or fail it in CI."""
     programs = postgres.find_programs()
     if programs is None:
         want(postgres.WANTED)
@@ -66,14 +66,14 @@ def postgres_server():
 
 @pytest.fixture
 def own_server(postgres_server):
-    """Return that server to a test that may stop it; it runs again after the test, even after one that failed."""
+    """Return the PostgreSQL server to a test that may stop it, and start it again after the test."""
     yield postgres_server
     postgres_server.start()
 
 
 @pytest.fixture(scope="session")
 def server_url(request):
-    """Return the URL of a database on a PostgreSQL server: the one the environment names, or the tests' own."""
+    """Return a database URL on the PostgreSQL server that the environment names, or on the tests' own."""
     return os.environ.get(postgres.VARIABLE) or request.getfixturevalue("postgres_server").url("postgres")
 
 
@@ -84,10 +84,10 @@ def new_database(server_url):
         yield url
 
 
-@pytest.fixture(scope="module")  # Playwright keeps an event loop going, in which a later test could not run its own
+@pytest.fixture(scope="module")  # Playwright's event loop would keep later tests from running their own
 def browser():
-    """Return a Chromium, which asks nobody anything by itself; without it a test is skipped, in CI it fails."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests should wait for it
+    """Launch Chromium; if it is missing, skip the test, or fail it in CI."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests need it
 
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:

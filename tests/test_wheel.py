@@ -1,4 +1,4 @@
-"""The wheel: one package, `coarsefine`, that lives with files of a project that have the names of other modules."""
+"""The wheel installs one package, `coarsefine`, which works in projects whose modules have the names of our folders."""
 
 import os
 import subprocess
@@ -61,19 +61,21 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 
 def call(*command, cwd):
+    """Run a command without the environment's Python settings; return its stdout."""
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=240, check=True
     ).stdout
 
 
 def contents(wheel):
+    """Return the files of a wheel by name."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """The wheel made from the checkout, and the one made from the source archive of the checkout."""
+    """Build a wheel from the checkout and one from its source archive; return both."""
     folder = tmp_path_factory.mktemp("wheels")
     call(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
@@ -84,21 +86,19 @@ def wheels(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(wheels, tmp_path_factory):
-    """The interpreter of a new environment with the wheel, and with what it needs from this environment."""
+    """Install the wheel into a new environment, which borrows dependencies; return its interpreter."""
     folder = tmp_path_factory.mktemp("environment")
     call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
     python = folder / Path(sys.executable).relative_to(sys.prefix)
     call(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheels[0], cwd=folder)
     packages = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
-    (Path(packages) / "needed.pth").write_text(
-        sysconfig.get_path("purelib"), "utf-8"
-    )  # after it: the wheel comes first
+    (Path(packages) / "needed.pth").write_text(sysconfig.get_path("purelib"), "utf-8")  # searched after the wheel
     return python
 
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with modules whose names are those of our folders, and of one of the standard library's modules."""
+    """Create a project whose modules have the names of our folders and of the standard library's `queue`."""
     for name, text in PROJECT.items():
         (tmp_path / name).write_text(text, "utf-8")
     return tmp_path
@@ -106,7 +106,7 @@ def project(tmp_path):
 
 @pytest.fixture(scope="module")
 def expected(python, tmp_path_factory):
-    """The trials of the campaign as one worker trains them in a folder with nothing else."""
+    """Return the trials that one worker trains in a folder without the other modules."""
     folder = tmp_path_factory.mktemp("expected")
     for name, text in PROJECT.items():
         if name != "queue.py":
@@ -115,8 +115,8 @@ def expected(python, tmp_path_factory):
     return table(folder / "studies.db")
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheels):
-    """The wheel has every file of both folders below one top-level package, and is marked as typed."""
+def test_wheel_contains_one_typed_package(wheels):
+    """The wheel has every file of both folders in one top-level package, which is marked as typed."""
     names = contents(wheels[0])
     folders = {name.partition("/")[0] for name in names}
     assert folders == {"coarsefine", next(folder for folder in folders if folder.endswith(".dist-info"))}
@@ -131,13 +131,13 @@ def test_wheel_holds_the_package_and_nothing_else(wheels):
     }
 
 
-def test_source_archive_makes_the_same_wheel(wheels):
-    """The source archive, which cannot hold links, makes the same wheel as the checkout, in which folders are links."""
+def test_source_archive_builds_the_same_wheel(wheels):
+    """The source archive, which cannot hold symbolic links, builds the same wheel as the checkout."""
     assert contents(wheels[0]) == contents(wheels[1])
 
 
-def test_installed_package_is_the_one_imported(python, tmp_path):
-    """An environment with the wheel has one package more, a command, and a version; ours are not imported from here."""
+def test_installed_package_is_imported(python, tmp_path):
+    """An installed wheel adds one package, and that package is imported instead of the checkout."""
     code = "import coarsefine, coarsefine.model; print(coarsefine.__file__, coarsefine.__version__)"
     file, version = call(python, "-c", code, cwd=tmp_path).split()
     packages = Path(file).parents[1]
@@ -147,23 +147,23 @@ def test_installed_package_is_the_one_imported(python, tmp_path):
     assert installed == {"coarsefine", f"coarsefine-{version}.dist-info"}
 
 
-def test_run_in_a_project_with_other_modules_names(python, project, expected):
-    """`coarsefine run` searches the project's function, which imports the project's `model`, `search` and `storage`."""
+def test_command_runs_in_a_project_with_conflicting_names(python, project, expected):
+    """`coarsefine run` searches an objective that imports the project's `model`, `search` and `storage`."""
     call(python.with_name("coarsefine"), "run", "mine.toml", "--workers", 2, cwd=project)
     assert table(project / "studies.db") == expected
 
 
 @pytest.mark.parametrize("script", ["driver.py", "on_dask.py"])
-def test_script_that_imports_the_projects_modules_and_ours(python, project, expected, script):
-    """A script imports the project's modules, `queue` too, before or after ours, and starts workers or a cluster."""
+def test_script_imports_the_projects_modules_and_coarsefine(python, project, expected, script):
+    """A script imports the project's modules, even `queue`, along with Coarsefine, and starts workers or a cluster."""
     call(python, script, cwd=project)
     assert table(project / "studies.db") == expected
 
 
-def test_standard_library_is_found_in_such_a_project(python, project):
-    """What ours import is the standard library's `queue`; by that name the project still finds its own.
+def test_coarsefine_imports_the_standard_library(python, project):
+    """Coarsefine imports the standard library's `queue`; under that name the project still imports its own.
 
-    `python -m coarsefine`, which searches the working directory first, is no exception.
+    This holds for `python -m coarsefine` too, which searches the working directory first.
     """
     code = """
 import coarsefine, concurrent.futures.thread, sys

@@ -1,4 +1,4 @@
-"""The campaign page, as people use it: with a mouse, a keyboard, a finger, in the dark, and while workers train."""
+"""Tests of the campaign page: mouse, keyboard, touch, dark theme, and updates while workers train."""
 
 import json
 
@@ -15,9 +15,9 @@ CURVES = "() => document.querySelector('#losses').data.length / 2"  # training a
 RANGE = "() => document.querySelector('#map').layout.xaxis.range"
 
 
-def drag_across(page, place):
-    """Drag the mouse from the second to the third quarter of a plot, which zooms into it."""
-    box = page.locator(place).bounding_box()
+def drag_across(page, plot):
+    """Drag the mouse from the second to the third quarter of a plot, which zooms into that part."""
+    box = page.locator(plot).bounding_box()
     left, top, width, height = (box[key] for key in ("x", "y", "width", "height"))
     page.mouse.move(left + width / 4, top + height / 4)
     page.mouse.down()
@@ -26,22 +26,24 @@ def drag_across(page, place):
 
 
 def wait_for_plots(page):
-    for plot in PLOTS:  # one that is empty is there, but hidden behind words
+    """Wait until every plot is drawn and the table of trials has rows."""
+    for plot in PLOTS:  # an empty plot is attached, but a message hides it
         page.wait_for_selector(f"{plot} .main-svg", state="attached")
     page.wait_for_selector("#trials tr")
 
 
 def wait_for(page, script, value):
-    """Return once the page gives a value."""
+    """Wait until a script on the page returns a value."""
     page.wait_for_function(f"(value) => JSON.stringify(({script})()) === JSON.stringify(value)", arg=value)
 
 
 def status_of(folder, campaign):
+    """Return the status of a campaign as `coarsefine status --json` prints it."""
     return json.loads(coarsefine("status", campaign, "--json", cwd=folder).stdout)
 
 
-def test_a_campaign_is_drawn(visit, folder):
-    """Every trial is a point, every stage a box and a card, and the numbers are those of `coarsefine status`."""
+def test_page_shows_every_trial_and_stage(visit, folder):
+    """The map shows every trial, each stage has a box and a card, and the counts equal those of `coarsefine status`."""
     status = status_of(folder, "small")
     page = visit("/campaigns/small")
     wait_for_plots(page)
@@ -59,8 +61,8 @@ def test_a_campaign_is_drawn(visit, folder):
     assert page.evaluate(CURVES) == sum(len(stage["best"]) for stage in stages)
 
 
-def test_the_commands_to_go_on_are_commands(visit, folder):
-    """Whatever state a campaign is in, the commands that the page offers run."""
+def test_suggested_commands_run(visit, folder):
+    """The commands that the page suggests for a campaign run without an error."""
     for campaign in ("small", "blown"):
         page = visit(f"/campaigns/{campaign}")
         page.wait_for_selector(".command code")
@@ -68,17 +70,17 @@ def test_the_commands_to_go_on_are_commands(visit, folder):
             assert coarsefine(*command.split()[1:], cwd=folder).returncode == 0, command
 
 
-def test_what_workers_do_appears_without_reloading(visit, folder):
-    """Trials that a worker ends appear in counts, points and rows; the zoom stays, and nothing is loaded anew."""
+def test_page_follows_workers_without_reloading(visit, folder):
+    """Finished trials appear in the counts, the map and the table without a reload, and the zoom stays."""
     page = visit("/campaigns/fresh")
     page.wait_for_selector("#map .main-svg")
     expect(page.locator("#state")).to_have_text("not finished, no worker is training")
     expect(page.locator("#best-so-far + .empty")).to_be_visible()
     page.evaluate("window.kept = 1")
-    whole = page.evaluate(RANGE)
+    full = page.evaluate(RANGE)
     drag_across(page, "#map .nsewdrag")
     zoomed = page.evaluate(RANGE)
-    assert whole[0] < zoomed[0] < zoomed[1] < whole[1]
+    assert full[0] < zoomed[0] < zoomed[1] < full[1]
     page.select_option("#order", "number")
     expect(page.locator("#trials tr:first-child td[data-state]")).to_have_text("waiting")
 
@@ -92,10 +94,10 @@ def test_what_workers_do_appears_without_reloading(visit, folder):
     assert (page.evaluate("window.kept"), page.evaluate(RANGE)) == (1, zoomed)
 
 
-def test_a_lost_connection_is_told_and_comes_back(visit, folder):
-    """While the server is away the page says so; when it is there again, the page goes on by itself."""
+def test_page_reconnects_after_losing_the_server(visit, folder):
+    """The page shows that the connection is lost, and reconnects when the server is back."""
     with serving(folder) as first:
-        visit.forgiven += [first, "ERR_"]
+        visit.allowed += [first, "ERR_"]
         page = visit("/campaigns/small", at=first)
         expect(page.locator("#live")).to_have_text("live")
     expect(page.locator("#live")).to_have_text("connection lost, trying again")
@@ -103,8 +105,8 @@ def test_a_lost_connection_is_told_and_comes_back(visit, folder):
         expect(page.locator("#live")).to_have_text("live")
 
 
-def test_every_link_to_optuna_dashboard_leads_to_a_page_that_draws(visit):
-    """Each stage's link shows its study with plots, each trial's link shows that trial."""
+def test_links_open_optuna_dashboard(visit):
+    """Each stage links to its study in optuna-dashboard, and each trial links to that trial."""
     page = visit("/campaigns/small")
     wait_for_plots(page)
     links = page.eval_on_selector_all("main a", "links => [...new Set(links.map((a) => a.href))]")
@@ -120,8 +122,8 @@ def test_every_link_to_optuna_dashboard_leads_to_a_page_that_draws(visit):
         expect(page.get_by_text(f"Trial {number} (trial_id=")).to_be_visible()
 
 
-def test_trials_are_chosen_by_keyboard(visit):
-    """Tab comes to every control, each shows its focus; Space ticks a trial, whose curve is drawn, and unticks it."""
+def test_trials_are_selected_by_keyboard(visit):
+    """Tab reaches every control and shows its focus; Space selects a trial, draws its curve, and removes it again."""
     page = visit("/campaigns/small")
     wait_for_plots(page)
     page.keyboard.press("Tab")
@@ -146,8 +148,8 @@ def test_trials_are_chosen_by_keyboard(visit):
     wait_for(page, CURVES, before)
 
 
-def test_a_point_is_chosen_by_mouse(visit):
-    """A click on a point of the map draws its learning curve; a button brings back those of the best."""
+def test_click_on_a_point_selects_its_trial(visit):
+    """A click on a point of the map draws its learning curve; a button selects the best trials again."""
     page = visit("/campaigns/small")
     wait_for_plots(page)
     before = page.evaluate(CURVES)
@@ -161,8 +163,8 @@ def test_a_point_is_chosen_by_mouse(visit):
 
 
 @pytest.mark.parametrize("path", ["/campaigns/small", "/campaigns/planted", "/campaigns/blown", "/campaigns"])
-def test_a_phone_shows_everything_without_scrolling_sideways(visit, path):
-    """At 360 pixels nothing is wider than the page."""
+def test_phone_needs_no_horizontal_scrolling(visit, path):
+    """At a width of 360 pixels, nothing is wider than the page."""
     page = visit(path, width=360, height=780, is_mobile=True, has_touch=True)
     page.wait_for_selector(".card a")
     if path != "/campaigns":
@@ -170,24 +172,24 @@ def test_a_phone_shows_everything_without_scrolling_sideways(visit, path):
     assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [360, 360]
 
 
-def test_dark_is_as_the_system_or_as_chosen(visit):
-    """The page follows the system's theme, figures too; the button changes it, and the choice is kept."""
+def test_theme_follows_the_system_or_the_button(visit):
+    """The page and its figures follow the system's theme; the button changes it, and a reload keeps the choice."""
     page = visit("/campaigns/small", color_scheme="dark")
     wait_for_plots(page)
-    paper = "() => getComputedStyle(document.body).backgroundColor"
-    ink = "() => document.querySelector('#map').layout.font.color"
-    dark = page.evaluate(paper), page.evaluate(ink)
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    font = "() => document.querySelector('#map').layout.font.color"
+    dark = page.evaluate(background), page.evaluate(font)
     page.get_by_role("button", name="Light theme").click()
-    wait_for(page, ink, "#1f2933")
-    light = page.evaluate(paper), page.evaluate(ink)
+    wait_for(page, font, "#1f2933")
+    light = page.evaluate(background), page.evaluate(font)
     assert not set(light) & set(dark)
     page.reload()
     wait_for_plots(page)
-    assert (page.evaluate(paper), page.evaluate(ink)) == light
+    assert (page.evaluate(background), page.evaluate(font)) == light
 
 
-def test_the_finalists_stand_with_their_evidence(visit, folder):
-    """Where finalists were trained again, each one stands with its mean, and the verdict; they are no new points."""
+def test_finalists_are_listed_with_their_means(visit, folder):
+    """The page lists each finalist with its mean, and the verdict; finalists add no points to the map."""
     confirm = status_of(folder, "confirmed")["confirm"]
     page = visit("/campaigns/confirmed")
     wait_for_plots(page)
@@ -200,21 +202,21 @@ def test_the_finalists_stand_with_their_evidence(visit, folder):
     assert page.evaluate(POINTS) == 15
 
 
-def test_the_map_shows_whichever_settings_are_chosen(visit, folder):
-    """Where more than two settings were searched, the map's axes are chosen; words and tables tell of all of them."""
+def test_axes_of_the_map_can_be_chosen(visit, folder):
+    """If more than two parameters were searched, the user chooses the map's axes; text and tables show all of them."""
     status = status_of(folder, "wide")
     page = visit("/campaigns/wide")
     wait_for_plots(page)
     titles = "() => ['xaxis', 'yaxis'].map((axis) => document.querySelector('#map').layout[axis].title.text)"
     assert page.evaluate(titles) == ["η, learning rate", "ρ, momentum"]
-    whole = page.evaluate(POINTS)
-    assert whole == 26
+    total = page.evaluate(POINTS)
+    assert total == 26
     page.get_by_label("Horizontal").select_option("hidden units")
     page.get_by_label("Vertical").select_option("batch, images of a step")
     wait_for(page, titles, ["hidden units", "batch, images of a step"])
     found = page.evaluate("() => document.querySelector('#map').data.find((t) => t.name === 'completed').x")
     assert set(found) <= {10, 20, 30}
-    assert page.evaluate(POINTS) == whole
+    assert page.evaluate(POINTS) == total
     heads = page.locator("[aria-labelledby=trials-title] thead th").all_inner_texts()
     assert heads == ["Curve", "Trial", "η", "ρ", "hidden", "batch", "Result", "Epochs", "Seed"]
     expect(page.locator(".stage").first).to_contain_text("10 to 30 by 10")
@@ -225,15 +227,15 @@ def test_the_map_shows_whichever_settings_are_chosen(visit, folder):
     wait_for(page, titles, ["hidden units", "batch, images of a step"])
 
 
-def test_two_settings_leave_no_choice_of_axes(visit):
-    """Where η and λ alone were searched, there is nothing to choose."""
+def test_two_parameters_offer_no_choice_of_axes(visit):
+    """If only η and λ were searched, the page offers no choice of axes."""
     page = visit("/campaigns/small")
     wait_for_plots(page)
     expect(page.locator("#axes")).to_be_hidden()
 
 
 def test_planted_markup_stays_text(visit):
-    """Markup in attributes, reasons and study names is shown as it was written, and does nothing."""
+    """Markup in attributes, reasons and study names is shown as text and has no effect."""
     page = visit("/campaigns/planted")
     wait_for_plots(page)
     expect(page.locator("#summary")).to_contain_text(MARKUP)
@@ -242,8 +244,8 @@ def test_planted_markup_stays_text(visit):
     assert page.evaluate("[window.planted, document.querySelectorAll('img[src=x]').length]") == [None, 0]
 
 
-def test_a_campaign_that_diverged_says_what_to_do(visit):
-    """Where no trial completed there is a sentence with a remedy, and no empty plot."""
+def test_diverged_campaign_suggests_a_remedy(visit):
+    """If no trial completed, the page suggests a remedy and shows no empty plot."""
     page = visit("/campaigns/blown")
     expect(page.get_by_role("alert")).to_contain_text("Lower the upper bound of eta")
     expect(page.locator("#winner")).to_contain_text("there is no winner")
@@ -252,7 +254,7 @@ def test_a_campaign_that_diverged_says_what_to_do(visit):
 
 
 def test_all_campaigns_are_listed(visit):
-    """The list shows each campaign with its state, and leads to its page and back."""
+    """The list shows each campaign with its state and links to its page, which links back."""
     page = visit("/")
     expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted", "confirmed", "wide"])
     page.get_by_role("link", name="blown").click()
@@ -261,8 +263,8 @@ def test_all_campaigns_are_listed(visit):
     expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
 
 
-def test_pictures_are_taken(visit, pictures):
-    """Screenshots for the eye: light and dark on a desktop, and the map on a phone."""
+def test_screenshots_are_taken(visit, pictures):
+    """Screenshots show both themes on a desktop, and the map on a phone."""
     phone = {"width": 360, "height": 780, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
     for name, options in {
         "campaign-light": {"height": 1330},

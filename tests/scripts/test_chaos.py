@@ -1,4 +1,4 @@
-"""`scripts/chaos --quick`: what only it tries. Kills, races, full disks and cut connections have tests of their own."""
+"""Tests of `scripts/chaos --quick`. Kills, races, full disks and cut connections have tests elsewhere."""
 
 import json
 
@@ -6,10 +6,10 @@ import pytest
 from scripted import run_script
 
 
-@pytest.mark.usefixtures("own_server")  # where PostgreSQL is missing, this is skipped, and fails in CI
+@pytest.mark.usefixtures("own_server")  # without PostgreSQL, skips the test, or fails it in CI
 @pytest.mark.parametrize("database", ["SQLite", "PostgreSQL"])
-def test_quick_form_breaks_no_promise(tmp_path, database):
-    """Killed at a stage boundary, or asleep past their leases, workers lose, double and change nothing."""
+def test_quick_run_keeps_every_promise(tmp_path, database):
+    """Workers killed at a stage boundary, or suspended past their leases, lose, repeat and change no trial."""
     options = ("--quick", "--seed", 1, "--only", "boundaries", "zombies", "--on", database, "--json", "chaos.json")
     answer = run_script("chaos", *options, cwd=tmp_path)
     rows = json.loads((tmp_path / "chaos.json").read_text("utf-8"))["rows"]
@@ -22,7 +22,7 @@ def test_quick_form_breaks_no_promise(tmp_path, database):
 
 
 def test_unknown_experiment_is_refused(tmp_path):
-    """What does not exist is wrong usage, and nothing is begun."""
+    """An unknown experiment is a usage error and starts nothing."""
     answer = run_script("chaos", "--only", "meteors", cwd=tmp_path)
     assert answer.returncode == 2
     assert "meteors" in answer.stderr

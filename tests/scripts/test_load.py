@@ -1,12 +1,12 @@
-"""`scripts/load --quick`: readers, streams and workers really meet, and nothing fails. No time is judged."""
+"""Test of `scripts/load --quick`: readers, streams and workers run together without errors. No time is judged."""
 
 import json
 
 from scripted import run_script
 
 
-def test_quick_form_meets_no_error(tmp_path):
-    """Ten readers and four streams on a campaign that a worker trains see no error; every promise has its figure."""
+def test_quick_run_has_no_errors(tmp_path):
+    """Ten readers and four streams see no error while a worker trains, and every promise has its figure."""
     answer = run_script("load", "--quick", "--json", "load.json", cwd=tmp_path)
     report = json.loads((tmp_path / "load.json").read_text("utf-8"))
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -1,4 +1,4 @@
-"""`scripts/reproduce --quick` on digits: page, pictures and numbers are whole and follow from what was measured."""
+"""Tests of `scripts/reproduce --quick` on digits: pages, pictures and numbers are complete and follow from the data."""
 
 import itertools
 import json
@@ -23,17 +23,17 @@ PRESET_PICTURE = "preset.svg"
 
 
 def reproduce(*arguments, cwd):
-    """Run the quick form without anybody's CIFAR-10."""
+    """Run the quick form without CIFAR-10."""
     return run_script("reproduce", "--quick", *arguments, cwd=cwd, without=["COARSEFINE_DATA"])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder in which the quick form ran to its end."""
-    place = tmp_path_factory.mktemp("reproduce")
-    answer = reproduce("--folder", "kept", cwd=place)
+    """Run the quick form to its end; return its folder."""
+    parent = tmp_path_factory.mktemp("reproduce")
+    answer = reproduce("--folder", "kept", cwd=parent)
     assert answer.returncode == 0, answer.stderr
-    return place / "kept"
+    return parent / "kept"
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def plan(folder):
     return Plan(folder, source=None, quick=True, digits=True, seeds=(1, 2), trainings=2)
 
 
-def test_page_has_every_number_of_the_report(page):
-    """Each gradient error, search result, named setting and final accuracy stands on the page, beside ours."""
+def test_page_has_every_published_number(page):
+    """The page has each gradient error, search result, named setting and final accuracy of the report."""
     report = the_report()
     numbers = [f"{error:.2e}" for error in report.gradient_check["errors"].values()]
     shares = [report.final["train_accuracy"], report.final["test_accuracy"]]
@@ -64,29 +64,29 @@ def test_page_has_every_number_of_the_report(page):
     numbers += [f"{100 * share:.2f} %" for share in shares]
     numbers += [f"{named.eta:g}, {named.lam:g}" for named in named_settings() if named.searched]
     assert [number for number in numbers if number not in page] == []
-    assert all(way.words in page for way in VARIATIONS.values())
+    assert all(variation.words in page for variation in VARIATIONS.values())
 
 
 @pytest.mark.parametrize(
     ("name", "numbers", "pictures"),
     [("README.md", "results.json", PICTURES), ("preset.md", "preset.json", [PRESET_PICTURE])],
 )
-def test_page_is_plain_markdown_that_says_what_it_is(folder, name, numbers, pictures):
-    """Tables have as many cells in every row, pictures are there, and the quick form warns of its own numbers."""
+def test_page_is_valid_markdown(folder, name, numbers, pictures):
+    """Table rows have equally many cells, pictures exist, and the quick form warns about its numbers."""
     page = (folder / "results" / name).read_text("utf-8")
     for block in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
     assert re.findall(r"\]\(([^)]*\.svg)\)", page) == pictures
     assert "its numbers say nothing" in page
-    told = json.loads((folder / "results" / numbers).read_text("utf-8"))
-    assert told["conditions"]["images"].startswith("digits")
+    results = json.loads((folder / "results" / numbers).read_text("utf-8"))
+    assert results["conditions"]["images"].startswith("digits")
     assert f"]({numbers})" in page
     assert "nan" not in page.lower()
 
 
 @pytest.mark.parametrize("name", [*PICTURES, PRESET_PICTURE])
-def test_pictures_are_small_and_read_on_dark_pages(folder, name):
-    """Each picture is well-formed, within 150 kB, and has colours for dark pages."""
+def test_pictures_are_small_and_support_dark_pages(folder, name):
+    """Each picture is well-formed, smaller than 150 kB, and defines colours for dark pages."""
     text = (folder / "results" / name).read_text("utf-8")
     assert ElementTree.fromstring(text).attrib["aria-label"]  # noqa: S314 - our own file
     assert len(text.encode()) < 150_000
@@ -94,7 +94,7 @@ def test_pictures_are_small_and_read_on_dark_pages(folder, name):
 
 
 def test_numbers_are_means_of_their_values(results):
-    """Each mean in the JSON is that of the values beside it, within its interval."""
+    """Each mean in the JSON is the mean of its values and lies within its interval."""
     spreads = list(spreads_in(results))
     assert len(spreads) > 40
     for spread in spreads:
@@ -104,6 +104,7 @@ def test_numbers_are_means_of_their_values(results):
 
 
 def spreads_in(value):
+    """Yield every spread in a value parsed from JSON."""
     if isinstance(value, dict) and "mean" in value:
         yield value
     elif isinstance(value, dict | list):
@@ -112,7 +113,7 @@ def spreads_in(value):
 
 
 def test_gains_are_differences_of_the_same_seed(results):
-    """A step's gain is its test accuracies less those of the step before, campaign by campaign."""
+    """The gain of a step is the difference of test accuracies to the previous step, seed by seed."""
     steps = results["steps"]
     assert steps[0]["gain"] is None
     for before, after in itertools.pairwise(steps):
@@ -120,8 +121,8 @@ def test_gains_are_differences_of_the_same_seed(results):
         assert after["gain"]["values"] == pytest.approx([b - a for a, b in pairs], abs=2e-6)
 
 
-def test_preset_goes_on_from_the_reports_steps(folder, results, preset):
-    """The second page has the first one's steps, then the preset and the third parameter: means of their trainings."""
+def test_preset_page_continues_the_reports_steps(folder, results, preset):
+    """The second page has the first one's steps, then the preset and the third parameter, as means of trainings."""
     before = {step["key"]: step["test"]["values"] for step in results["steps"]}
     assert list(preset["tests"]) == [*before, "preset", "hidden"]
     assert {key: preset["tests"][key]["values"] for key in before} == before
@@ -131,37 +132,37 @@ def test_preset_goes_on_from_the_reports_steps(folder, results, preset):
         assert [winner["seed"] for winner in winners] == [1, 2]
         assert all(("hidden" in winner["params"]) == (kind == "hidden") for winner in winners)
         assert all(winner["params"].get("hidden", 50) in {25, 50, 75, 100} for winner in winners)
-    told = Spread.of(preset["tests"]["hidden"]["values"]).less(Spread.of(preset["tests"]["preset"]["values"]))
-    assert f"| {gain(told)} |" in (folder / "results" / "preset.md").read_text("utf-8")
+    difference = Spread.of(preset["tests"]["hidden"]["values"]).less(Spread.of(preset["tests"]["preset"]["values"]))
+    assert f"| {gain(difference)} |" in (folder / "results" / "preset.md").read_text("utf-8")
 
 
 def test_preset_without_the_report_is_refused(tmp_path):
-    """Its steps follow those of the report: where these are not there, nothing is measured."""
+    """The preset is not measured if the report's steps are missing."""
     answer = reproduce("--part", "preset", cwd=tmp_path)
     assert answer.returncode == 2
     assert re.search(r"results\.json cannot be read .*: measure the report first, by --part report\.", answer.stderr)
     assert "pieces" not in answer.stderr
 
 
-def test_preset_beside_another_report_is_refused(folder):
-    """Steps are compared campaign by campaign."""
+def test_preset_with_other_seeds_is_refused(folder):
+    """The preset is refused if the report was measured with other seeds."""
     answer = reproduce("--part", "preset", "--seeds", 3, "--folder", folder, cwd=folder)
     assert answer.returncode == 2
     assert "results.json was measured with seeds = [1, 2], not [1, 2, 3]: measure both parts alike." in answer.stderr
 
 
-def test_narrowed_campaign_begins_with_the_reports_coarse_search(folder):
-    """With the same seed, the first stage is the same to the bit: the ranges that follow are all that differs."""
+def test_narrowed_campaign_has_the_reports_coarse_stage(folder):
+    """With the same seed, the first stage of the narrowed campaign equals the report's bit for bit."""
     for seed in (1, 2):
-        told = [
+        outcomes = [
             json.loads((folder / "measured" / f"{kind}-{seed}.json").read_text("utf-8")) for kind in (FIXED, NARROWED)
         ]
-        ours, theirs = (outcome["status"]["stages"][0]["best"] for outcome in told)
-        assert ours == theirs
+        fixed, narrowed = (outcome["status"]["stages"][0]["best"] for outcome in outcomes)
+        assert fixed == narrowed
 
 
-def test_second_run_measures_nothing_and_writes_the_same(folder, page):
-    """What is kept is not measured again."""
+def test_second_run_measures_nothing(folder, page):
+    """A second run reuses the stored measurements and writes the same pages."""
     preset = (folder / "results" / "preset.md").read_text("utf-8")
     answer = reproduce("--folder", folder, cwd=folder)
     assert answer.returncode == 0, answer.stderr
@@ -170,8 +171,8 @@ def test_second_run_measures_nothing_and_writes_the_same(folder, page):
     assert (folder / "results" / "preset.md").read_text("utf-8") == preset
 
 
-def test_lost_piece_comes_out_the_same(folder):
-    """A piece whose file is gone is had again from its campaign, with the same numbers."""
+def test_lost_measurement_is_restored(folder):
+    """A measurement whose file was deleted is read from its campaign again, with the same numbers."""
     job = Job(FIXED, 1, partial(whole, kind=FIXED))
     file = job.file(plan(folder))
     before = json.loads(file.read_text("utf-8"))
@@ -181,8 +182,8 @@ def test_lost_piece_comes_out_the_same(folder):
     assert {**after, "seconds": 0} == {**before, "seconds": 0}
 
 
-def test_quick_form_takes_the_images_it_is_given(tmp_path, cifar10_archive):
-    """On CIFAR-10, a quick campaign is of half the report's training images."""
+def test_quick_form_uses_the_given_images(tmp_path, cifar10_archive):
+    """On CIFAR-10, a quick campaign uses half of the report's training images."""
     quick = Plan(tmp_path, cifar10_archive, quick=True, digits=False, seeds=(1, 2), trainings=2)
     outcome = whole(quick, 1, kind=FIXED)
     assert images_of(quick).description.startswith("CIFAR-10, 10,000/1,000/10,000 images")
@@ -191,23 +192,23 @@ def test_quick_form_takes_the_images_it_is_given(tmp_path, cifar10_archive):
 
 
 def test_folder_of_another_plan_is_refused(folder, tmp_path):
-    """Measurements of different sizes are not mixed: the difference is named, and another folder asked for."""
+    """Measurements of another plan are not mixed in; the error names the difference and the remedy."""
     (tmp_path / "kept").mkdir()
-    told = replace(plan(folder), quick=False).identity
-    (tmp_path / "kept" / "plan.json").write_text(json.dumps(told), "utf-8")
+    identity = replace(plan(folder), quick=False).identity
+    (tmp_path / "kept" / "plan.json").write_text(json.dumps(identity), "utf-8")
     answer = reproduce("--folder", "kept", cwd=tmp_path)
     assert answer.returncode == 2
     assert "kept holds measurements with quick = False, not True: give another --folder." in answer.stderr
 
 
 def test_one_seed_is_refused(tmp_path):
-    """One campaign has no spread."""
+    """A single seed is refused, because it has no spread."""
     answer = reproduce("--seeds", 1, cwd=tmp_path)
     assert answer.returncode == 2
     assert "--seeds 1: a spread takes two at least" in answer.stderr
 
 
-def test_range_of_one_more_value_is_students():
+def test_prediction_interval_is_students():
     """The range that holds one more value is mean ± t·s·√(1 + 1/n)."""
     spread = Spread.of([0.4, 0.5, 0.6])
     half = t.ppf(0.975, 2) * 0.1 * math.sqrt(1 + 1 / 3)
@@ -217,7 +218,7 @@ def test_range_of_one_more_value_is_students():
 
 
 def test_verdict_follows_the_spread():
-    """A reported value within the range is called so; outside, the difference and its side are named."""
+    """A value within the range is reported as such; outside it, the verdict gives the difference and its direction."""
     spread = Spread.of([0.49, 0.50, 0.51])
     assert compared(0.51, spread, "campaigns").startswith("51.00 % is within our spread (95 of 100 such campaigns")
     assert compared(0.40, spread, "campaigns").startswith("ours is higher by 10.0 points, more than our spread")
@@ -225,6 +226,6 @@ def test_verdict_follows_the_spread():
 
 
 def test_paired_gain_is_written_in_points():
-    """A difference is taken seed by seed, and written with its sign and interval."""
-    told = gain(Spread.of([0.48, 0.49]).less(Spread.of([0.50, 0.51])))
-    assert told == "−2.00 ± 0.00"
+    """A gain is the difference of each seed, written with its sign and interval."""
+    text = gain(Spread.of([0.48, 0.49]).less(Spread.of([0.50, 0.51])))
+    assert text == "−2.00 ± 0.00"
