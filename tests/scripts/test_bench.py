@@ -20,9 +20,9 @@ def bench(*arguments, cwd, first=None):
 def measured(tmp_path_factory):
     """Run the benchmark; return its folder and the completed process."""
     folder = tmp_path_factory.mktemp("bench")
-    answer = bench("--json", "figures.json", "--picture", "docs/speed.svg", cwd=folder)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return folder, answer
+    result = bench("--json", "figures.json", "--picture", "docs/speed.svg", cwd=folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder, result
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +110,12 @@ def test_peers_have_the_same_loss(report):
 
 def test_table_goes_to_stdout_and_progress_to_stderr(measured):
     """Every row is printed on stdout, and progress messages only on stderr."""
-    folder, answer = measured
+    folder, result = measured
     report = json.loads((folder / "figures.json").read_text("utf-8"))
     for section in report["sections"].values():
-        assert all(r["what"] in answer.stdout for r in section["rows"])
-    assert "Timing" in answer.stderr
-    assert "Timing" not in answer.stdout
+        assert all(r["what"] in result.stdout for r in section["rows"])
+    assert "Timing" in result.stderr
+    assert "Timing" not in result.stdout
 
 
 def test_picture_has_a_bar_for_each_ratio(measured, report):
@@ -128,17 +128,17 @@ def test_picture_has_a_bar_for_each_ratio(measured, report):
 
 def test_unwritable_json_fails_early(tmp_path):
     """If the JSON cannot be written, the benchmark fails before it measures anything."""
-    answer = bench("--only", "memory", "--json", "missing/figures.json", cwd=tmp_path)
-    assert answer.returncode == 2
-    assert "missing/figures.json" in answer.stderr
-    assert answer.stdout == ""
+    result = bench("--only", "memory", "--json", "missing/figures.json", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "missing/figures.json" in result.stderr
+    assert result.stdout == ""
 
 
 def test_broken_peer_fails_the_benchmark(tmp_path):
     """If an installed peer fails, its row gives the error and the exit code is 1."""
     (tmp_path / "torch.py").write_text("raise RuntimeError('no such core')\n", "utf-8")
-    answer = bench("--only", "speed", cwd=tmp_path, first=tmp_path)
-    assert answer.returncode == 1
-    assert "NOT VALID: PyTorch, one trial failed: RuntimeError: no such core" in answer.stdout
+    result = bench("--only", "speed", cwd=tmp_path, first=tmp_path)
+    assert result.returncode == 1
+    assert "NOT VALID: PyTorch, one trial failed: RuntimeError: no such core" in result.stdout
     report = json.loads((tmp_path / "bench.json").read_text("utf-8"))
     assert row(report, "speed", "PyTorch, one trial")["note"] == "failed: RuntimeError: no such core"

@@ -7,13 +7,13 @@ from scripted import run_script
 
 def test_quick_run_has_no_errors(tmp_path):
     """Ten readers and four streams see no error while a worker trains, and every promise has its figure."""
-    answer = run_script("load", "--quick", "--json", "load.json", cwd=tmp_path)
+    result = run_script("load", "--quick", "--json", "load.json", cwd=tmp_path)
     report = json.loads((tmp_path / "load.json").read_text("utf-8"))
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     assert report["errors"] == []
     assert report["page"]["n"] >= 10
     assert report["answer"]["n"] == 6 * report["page"]["n"]
     assert report["events"] >= 4
     assert min(report["epochs_a_second"]["alone"] + report["epochs_a_second"]["together"]) > 0
     assert [row["what"] for row in report["rows"] if row["unit"] == "s"]
-    assert len(answer.stdout.splitlines()) == len(report["rows"])
+    assert len(result.stdout.splitlines()) == len(report["rows"])

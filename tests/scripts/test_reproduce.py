@@ -31,8 +31,8 @@ def reproduce(*arguments, cwd):
 def folder(tmp_path_factory):
     """Run the quick form to its end; return its folder."""
     parent = tmp_path_factory.mktemp("reproduce")
-    answer = reproduce("--folder", "kept", cwd=parent)
-    assert answer.returncode == 0, answer.stderr
+    result = reproduce("--folder", "kept", cwd=parent)
+    assert result.returncode == 0, result.stderr
     return parent / "kept"
 
 
@@ -138,17 +138,17 @@ def test_preset_page_continues_the_reports_steps(folder, results, preset):
 
 def test_preset_without_the_report_is_refused(tmp_path):
     """The preset is not measured if the report's steps are missing."""
-    answer = reproduce("--part", "preset", cwd=tmp_path)
-    assert answer.returncode == 2
-    assert re.search(r"results\.json cannot be read .*: measure the report first, by --part report\.", answer.stderr)
-    assert "pieces" not in answer.stderr
+    result = reproduce("--part", "preset", cwd=tmp_path)
+    assert result.returncode == 2
+    assert re.search(r"results\.json cannot be read .*: measure the report first, by --part report\.", result.stderr)
+    assert "pieces" not in result.stderr
 
 
 def test_preset_with_other_seeds_is_refused(folder):
     """The preset is refused if the report was measured with other seeds."""
-    answer = reproduce("--part", "preset", "--seeds", 3, "--folder", folder, cwd=folder)
-    assert answer.returncode == 2
-    assert "results.json was measured with seeds = [1, 2], not [1, 2, 3]: measure both parts alike." in answer.stderr
+    result = reproduce("--part", "preset", "--seeds", 3, "--folder", folder, cwd=folder)
+    assert result.returncode == 2
+    assert "results.json was measured with seeds = [1, 2], not [1, 2, 3]: measure both parts alike." in result.stderr
 
 
 def test_narrowed_campaign_has_the_reports_coarse_stage(folder):
@@ -164,9 +164,9 @@ def test_narrowed_campaign_has_the_reports_coarse_stage(folder):
 def test_second_run_measures_nothing(folder, page):
     """A second run reuses the stored measurements and writes the same pages."""
     preset = (folder / "results" / "preset.md").read_text("utf-8")
-    answer = reproduce("--folder", folder, cwd=folder)
-    assert answer.returncode == 0, answer.stderr
-    assert re.findall(r"(\d+) are measured", answer.stderr) == ["0"] * 4
+    result = reproduce("--folder", folder, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert re.findall(r"(\d+) are measured", result.stderr) == ["0"] * 4
     assert (folder / "results" / "README.md").read_text("utf-8") == page
     assert (folder / "results" / "preset.md").read_text("utf-8") == preset
 
@@ -196,16 +196,16 @@ def test_folder_of_another_plan_is_refused(folder, tmp_path):
     (tmp_path / "kept").mkdir()
     identity = replace(plan(folder), quick=False).identity
     (tmp_path / "kept" / "plan.json").write_text(json.dumps(identity), "utf-8")
-    answer = reproduce("--folder", "kept", cwd=tmp_path)
-    assert answer.returncode == 2
-    assert "kept holds measurements with quick = False, not True: give another --folder." in answer.stderr
+    result = reproduce("--folder", "kept", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "kept holds measurements with quick = False, not True: give another --folder." in result.stderr
 
 
 def test_one_seed_is_refused(tmp_path):
     """A single seed is refused, because it has no spread."""
-    answer = reproduce("--seeds", 1, cwd=tmp_path)
-    assert answer.returncode == 2
-    assert "--seeds 1: a spread takes two at least" in answer.stderr
+    result = reproduce("--seeds", 1, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "--seeds 1: a spread takes two at least" in result.stderr
 
 
 def test_prediction_interval_is_students():

@@ -9,9 +9,9 @@ def test_help_works_from_any_folder(name, tmp_path):
     """A script prints its help even if the working directory has modules of the same names."""
     (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n", "utf-8")
     (tmp_path / "model.py").write_text("raise SystemExit('nor this')\n", "utf-8")
-    answer = run_script(name, "--help", cwd=tmp_path)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.startswith(f"usage: {name}") or answer.stdout.startswith(f"usage: scripts/{name}")
+    result = run_script(name, "--help", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"usage: {name}") or result.stdout.startswith(f"usage: scripts/{name}")
 
 
 @pytest.mark.skipif(
@@ -19,5 +19,5 @@ def test_help_works_from_any_folder(name, tmp_path):
 )
 def test_script_uses_the_python_of_the_setup(tmp_path):
     """If COARSEFINE_PYTHON is empty, a script runs the setup and uses its Python."""
-    answer = run_script("load", "--help", cwd=tmp_path, env={"COARSEFINE_PYTHON": ""})
-    assert answer.returncode == 0, answer.stderr
+    result = run_script("load", "--help", cwd=tmp_path, env={"COARSEFINE_PYTHON": ""})
+    assert result.returncode == 0, result.stderr

@@ -25,13 +25,13 @@ def small(small_file):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request, tmp_path):
-    """Return a place for studies where nothing is yet, on each database."""
+    """Return an address at which no storage exists yet, on each database."""
     return str(tmp_path / "studies.db") if request.param == "sqlite" else request.getfixturevalue("new_database")
 
 
 @pytest.fixture(scope="session")
 def made_file(tmp_path_factory):
-    """A SQLite file with empty tables, to be copied: that is faster than making one."""
+    """Return a SQLite file with empty tables; copying it is faster than creating one."""
     path = tmp_path_factory.mktemp("made") / "studies.db"
     create_storage(locate(path)).close()
     return path
@@ -39,7 +39,7 @@ def made_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def made_database(server_url):
-    """A PostgreSQL database with tables, to be emptied: that is faster than making one."""
+    """Return a PostgreSQL database with tables; emptying it is faster than creating one."""
     with postgres.database(server_url) as url:
         create_storage(locate(url)).close()
         yield url
@@ -47,7 +47,7 @@ def made_database(server_url):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def location(request, tmp_path):
-    """Return where empty tables are, on each database."""
+    """Return the location of a storage with empty tables, on each database."""
     if request.param == "sqlite":
         return locate(shutil.copy(request.getfixturevalue("made_file"), tmp_path / "studies.db"))
     url = request.getfixturevalue("made_database")
@@ -57,7 +57,7 @@ def location(request, tmp_path):
 
 @pytest.fixture
 def opened(location):
-    """Return a function that opens the storage as one more worker, and closes it after the test."""
+    """Return a function that opens the storage as another worker; the storage is closed after the test."""
     storages = []
 
     def open_one(**options):
@@ -71,7 +71,7 @@ def opened(location):
 
 @pytest.fixture(scope="session")
 def searched(tmp_path_factory):
-    """A folder with the small campaign in its studies.db, searched to its end; some of its trials diverged."""
+    """Run the small campaign to its end, with some diverged trials; return its folder."""
     folder = write_campaign(tmp_path_factory.mktemp("searched"), stage={"coarse": {"eta": [0.01, 1e5]}})
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return folder
@@ -79,13 +79,13 @@ def searched(tmp_path_factory):
 
 @pytest.fixture
 def copied(searched, tmp_path):
-    """A copy of that storage, to be written to."""
+    """Return a copy of that storage, which the test may change."""
     return shutil.copy(searched / "studies.db", tmp_path / "studies.db")
 
 
 @pytest.fixture(scope="session")
 def client(searched):
-    """A client of a server over that storage, which serves as it does by default."""
+    """Return a client of a server that serves the searched storage with the default settings."""
     with serving(searched / "studies.db") as served:
         yield served
 
@@ -96,7 +96,7 @@ def cli(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COARSEFINE_DATA", raising=False)
 
-    def called(*arguments):
+    def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["coarsefine", *map(str, arguments)])
         try:
             main()
@@ -106,4 +106,4 @@ def cli(tmp_path, monkeypatch, capsys):
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
-    return called
+    return call

@@ -1,4 +1,4 @@
-"""What the README says of a user's own function, run as it stands there."""
+"""The objectives in the README run as they are printed there."""
 
 import json
 import re
@@ -22,43 +22,44 @@ PLANNED = [("coarse", 40), ("fine", 20), ("confirm", 20)]
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the README's function and campaign."""
+    """Write the README's objective and campaign into a folder."""
     (tmp_path / "digits_svm.py").write_text(SVM, "utf-8")
     (tmp_path / "digits_svm.toml").write_text(TOML, "utf-8")
     return tmp_path
 
 
 def start(folder):
+    """Start a run of the campaign with two workers."""
     command = [sys.executable, "-m", "coarsefine", "run", "digits_svm.toml", "--workers", "2"]
     return start_command(*command, cwd=folder)
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    """The folder, searched by one worker that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("calm")
+def undisturbed(tmp_path_factory):
+    """Run the campaign with one worker; return the folder and the status."""
+    folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "digits_svm.py").write_text(SVM, "utf-8")
     (folder / "digits_svm.toml").write_text(TOML, "utf-8")
-    answer = coarsefine_process("run", "digits_svm.toml", "--workers", 1, "--json", cwd=folder)
-    assert answer.returncode == 0, answer.stderr
-    return folder, json.loads(answer.stdout)
+    result = coarsefine_process("run", "digits_svm.toml", "--workers", 1, "--json", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder, json.loads(result.stdout)
 
 
-def test_example_with_scikit_learn_finds_a_good_classifier(calm):
-    """The README's support vector machine is searched through its stages, and the winner confirmed on fresh seeds."""
-    _, status = calm
+def test_scikit_learn_example_finds_a_good_classifier(undisturbed):
+    """The README's support vector machine runs through all stages, and its winner is confirmed on new seeds."""
+    _, status = undisturbed
     assert status["state"] == "done"
     assert [(stage["name"], stage["completed"]) for stage in status["stages"]] == PLANNED
     assert status["winner"]["confirmed"]["mean"] > 0.97
 
 
-def test_example_killed_and_resumed_trains_exactly_n(folder):
-    """Two workers killed with `kill -9`, then the whole run, and resumed: each trial once, as of one calm worker."""
-    fewer = tomllib.loads(TOML)
-    for stage, trials in zip(fewer["stage"], (16, 8), strict=True):
+def test_killed_example_trains_each_trial_once(folder):
+    """A run whose workers and then itself are killed resumes, and trains the same trials as one worker."""
+    shorter = tomllib.loads(TOML)
+    for stage, trials in zip(shorter["stage"], (16, 8), strict=True):
         stage["trials"] = trials
-    fewer["confirm"] = {"top": 2, "seeds": 2}
-    (folder / "digits_svm.toml").write_text(tomlkit.dumps(fewer), "utf-8")
+    shorter["confirm"] = {"top": 2, "seeds": 2}
+    (folder / "digits_svm.toml").write_text(tomlkit.dumps(shorter), "utf-8")
     process = start(folder)
     wait_until(lambda: ended(folder) > 2 and len(workers_of(process)) == 2)
     for worker in workers_of(process):
@@ -67,12 +68,15 @@ def test_example_killed_and_resumed_trains_exactly_n(folder):
     process.communicate()
     wait_until(lambda: counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0)
     process = start(folder)
-    code, told = end_of(process)
-    assert code == 0, told
+    code, stderr = end_of(process)
+    assert code == 0, stderr
     assert (
-        coarsefine_process("run", "digits_svm.toml", "--workers", 1, "--storage", "calm.db", cwd=folder).returncode == 0
+        coarsefine_process(
+            "run", "digits_svm.toml", "--workers", 1, "--storage", "undisturbed.db", cwd=folder
+        ).returncode
+        == 0
     )
-    assert table(folder / "studies.db") == table(folder / "calm.db")
+    assert table(folder / "studies.db") == table(folder / "undisturbed.db")
 
 
 @pytest.mark.parametrize(
@@ -80,15 +84,15 @@ def test_example_killed_and_resumed_trains_exactly_n(folder):
     [(EPOCHS, "{ alpha = [1e-6, 1] }"), (BATCH, "{ rate = { uniform = [0.1, 2.0] } }")],
     ids=["epochs", "batch"],
 )
-def test_functions_that_report_epochs_and_batches(tmp_path, text, space):
-    """The README's other functions run as they stand there, and a stage may halve by what they report."""
+def test_examples_that_report_epochs_run(tmp_path, text, space):
+    """The README's other objectives run as printed, and halving uses the values that they report."""
     (tmp_path / "mine.py").write_text(text, "utf-8")
     (tmp_path / "mine.toml").write_text(
         f'name = "mine"\nobjective = "mine:train"\nepochs = 10\n'
         f'[[stage]]\nname = "only"\ntrials = 12\npruner = "halving"\nspace = {space}\n',
         "utf-8",
     )
-    answer = coarsefine_process("run", "mine.toml", "--workers", 1, "--json", cwd=tmp_path)
-    assert answer.returncode == 0, answer.stderr
-    (stage,) = json.loads(answer.stdout)["stages"]
+    result = coarsefine_process("run", "mine.toml", "--workers", 1, "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (stage,) = json.loads(result.stdout)["stages"]
     assert (stage["completed"], stage["pruned"]) == (3, 9)

@@ -1,4 +1,4 @@
-"""Figures of very many trials: what is drawn of them, and what is said of the rest."""
+"""Charts of very many trials and of various spaces."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)
 
 @given(st.integers(0, 3 * MOST_DRAWN), st.randoms())
 def test_best_are_always_drawn(n, random):
-    """Of however many trials a bounded number is drawn, in their order, the best half of that among them."""
+    """At most MOST_DRAWN trials are drawn, in order, and the best half of that number is always among them."""
     values = list(range(n))
     random.shuffle(values)
     shown = thinned(list(enumerate(values)), lambda pair: pair[1])
@@ -37,8 +37,8 @@ def study_of(n):
     return Study(1, "many/coarse", attrs, tuple(trials))
 
 
-def test_many_trials_are_counted_where_not_all_are_drawn():
-    """The legend says how many of the trials are drawn; the best-so-far line still has the best of all."""
+def test_legend_counts_the_drawn_trials():
+    """The legend says how many trials are drawn, and the best-so-far line uses all of them."""
     n = 2 * MOST_DRAWN + 1
     study = study_of(n)
     names = [trace.name for trace in map_of_trials([study], None).data]
@@ -50,7 +50,7 @@ def test_many_trials_are_counted_where_not_all_are_drawn():
 
 
 def test_few_trials_are_all_drawn():
-    """Up to that many trials, every one is drawn, and nothing is said."""
+    """All trials are drawn if there are at most MOST_DRAWN."""
     study = study_of(50)
     figure = map_of_trials([study], None)
     (dots,) = [trace for trace in figure.data if trace.name == "completed"]
@@ -60,8 +60,8 @@ def test_few_trials_are_all_drawn():
 MIXED = {"eta": LogUniform(0.01, 1.0), "kernel": Choice(("rbf", "poly")), "hidden": Integer(25, 200, 25)}
 
 
-def drawn(space, names=None, **values):
-    """Return the map of a stage of one completed trial in a space."""
+def map_of_one_trial(space, names=None, **values):
+    """Return the map of a stage with one completed trial, that trial's points, and the map's axes."""
     space = Space.of(space)
     point = {name: values.get(name, dimension.at(0.4)) for name, dimension in space.items()}
     trial = create_trial(value=0.9, params=point, distributions={n: distribution_of(d) for n, d in space.items()})
@@ -72,39 +72,39 @@ def drawn(space, names=None, **values):
     return figure, dots, axes_of([study])
 
 
-def test_map_shows_the_settings_that_have_an_axis():
-    """The first two settings that are numbers are shown, others if asked for; words are no axis, but are told."""
-    figure, dots, names = drawn(MIXED)
+def test_map_has_numeric_axes():
+    """The axes are the first two numeric parameters or those chosen; hovering shows the others too."""
+    figure, dots, names = map_of_one_trial(MIXED)
     assert names == ["eta", "hidden"]
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "linear")
     assert (dots.x[0], dots.y[0]) == (MIXED["eta"].at(0.4), 100)
     assert "kernel = rbf, hidden = 100" in dots.customdata[0][3]
-    figure, dots, _ = drawn(MIXED, ("hidden", "eta"))
+    figure, dots, _ = map_of_one_trial(MIXED, ("hidden", "eta"))
     assert (dots.x[0], figure.layout.xaxis.title.text) == (100, "hidden units")
 
 
-def test_box_of_whole_numbers_goes_around_their_cells():
-    """A stage that is left with one whole number still has a box."""
-    figure, _, _ = drawn({"eta": LogUniform(0.01, 1.0), "hidden": Integer(100, 100, 25)})
+def test_box_of_one_integer_has_a_width():
+    """The box of a stage with a single integer spans half a step on each side of it."""
+    figure, _, _ = map_of_one_trial({"eta": LogUniform(0.01, 1.0), "hidden": Integer(100, 100, 25)})
     (box,) = [trace for trace in figure.data if trace.name == "ranges of coarse"]
     assert (min(box.y), max(box.y)) == (87.5, 112.5)
 
 
-def test_accuracy_is_shown_where_settings_are_too_few():
-    """With one setting the map shows accuracy above it, with words alone accuracy above the trials' numbers."""
-    figure, dots, names = drawn({"eta": LogUniform(0.01, 1.0)})
+def test_map_of_few_parameters_shows_accuracy():
+    """With one numeric parameter the map shows accuracy over it; with none, accuracy over trial numbers."""
+    figure, dots, names = map_of_one_trial({"eta": LogUniform(0.01, 1.0)})
     assert names == ["eta", "value"]
     assert (dots.y[0], figure.layout.yaxis.title.text) == (0.9, "validation accuracy")
-    _, dots, names = drawn({"kernel": Choice(("rbf", "poly"))})
+    _, dots, names = map_of_one_trial({"kernel": Choice(("rbf", "poly"))})
     assert names == ["number", "value"]
     assert (dots.x[0], dots.y[0]) == (3, 0.9)
-    _, _, names = drawn({"eta": LogUniform(0.01, 1.0), "batch": Choice((20, 500))})
+    _, _, names = map_of_one_trial({"eta": LogUniform(0.01, 1.0), "batch": Choice((20, 500))})
     assert names == ["eta", "batch"]
 
 
-def test_names_of_settings_are_text():
-    """What a storage says that was searched is never markup, neither at an axis nor at a point."""
+def test_parameter_names_are_escaped():
+    """Markup in the name or value of a parameter is escaped in axes and hover texts."""
     name = "<b>eta</b>"
-    figure, dots, _ = drawn({name: LogUniform(0.01, 1.0), "x": Choice(("<i>",))})
+    figure, dots, _ = map_of_one_trial({name: LogUniform(0.01, 1.0), "x": Choice(("<i>",))})
     assert figure.layout.xaxis.title.text == "&lt;b&gt;eta&lt;/b&gt;"
     assert "<" not in dots.customdata[0][3]

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong: one clear sentence with the remedy, its exit code, and nothing created or changed."""
+"""Bad input: one sentence with a remedy, an exit code, and no created or changed file."""
 
 import os
 import shutil
@@ -9,20 +9,24 @@ from campaigns import campaign_toml, write_campaign
 from commands import coarsefine, coarsefine_process
 
 
-def one_sentence(text):
+def is_one_sentence(text):
+    """Return whether a message is one line that ends with a full stop, without a traceback."""
     lines = text.strip().splitlines()
     return len(lines) == 1 and "Traceback" not in text and lines[0].endswith((".", ".)"))
 
 
 def coarse(changes):
+    """Return changes of the coarse stage."""
     return {"stage": {"coarse": changes}}
 
 
 def fine(changes):
+    """Return changes of the fine stage."""
     return {"stage": {"fine": changes}}
 
 
 def eta(value):
+    """Return a change of the coarse stage's range of eta."""
     return coarse({"eta": value})
 
 
@@ -116,46 +120,46 @@ BAD_CAMPAIGNS = {
 
 @pytest.mark.parametrize("case", BAD_CAMPAIGNS)
 def test_bad_campaign_is_refused(cli, tmp_path, case):
-    """A campaign file with something wrong names the place, the value and the remedy; exit 2, nothing is made."""
-    changes, told = BAD_CAMPAIGNS[case]
-    refuse(cli, tmp_path, campaign_toml(checked=False, **changes), told)
+    """The error names the place, the value and the remedy; the exit code is 2, and no file is created."""
+    changes, message = BAD_CAMPAIGNS[case]
+    check_refused(cli, tmp_path, campaign_toml(checked=False, **changes), message)
 
 
 @pytest.mark.parametrize(
     "line", ["seeds = = 3", f"seeds = {'9' * 5000}", f"seeds = {'[' * 3000}"], ids=["syntax", "5,000 digits", "nested"]
 )
-def test_file_that_is_no_toml_is_refused(cli, tmp_path, line):
-    """A file that TOML's reader cannot read is called so."""
-    refuse(cli, tmp_path, f"{campaign_toml()}\n{line}\n", "is not TOML")
+def test_invalid_toml_is_refused(cli, tmp_path, line):
+    """The error says that the file is not TOML."""
+    check_refused(cli, tmp_path, f"{campaign_toml()}\n{line}\n", "is not TOML")
 
 
-def refuse(cli, folder, text, told):
-    """Run a campaign file; check that it is refused with a sentence that holds `told`."""
+def check_refused(cli, folder, text, message):
+    """Run a campaign file; check that it is refused in one sentence that contains `message`."""
     (folder / "bad.toml").write_text(text, "utf-8")
     code, out, err = cli("run", "bad.toml")
     assert (code, out) == (2, "")
-    assert told in err
-    assert one_sentence(err)
+    assert message in err
+    assert is_one_sentence(err)
     assert [path.name for path in folder.iterdir()] == ["bad.toml"]
 
 
-@pytest.mark.parametrize("place", ["campaign", "stage"])
+@pytest.mark.parametrize("section", ["campaign", "stage"])
 @pytest.mark.parametrize("name", ["a/b", "a\nb", "..", "a..b", "a\0b", "x" * 65, "", " ", "-a", "a ", "<script>", "ü"])
-def test_bad_name_is_refused(cli, tmp_path, place, name):
-    """Names that could leave a folder, break a line or a page are refused, in campaigns and in stages."""
-    changes = coarse({"name": name}) if place == "stage" else {"name": name}
-    refuse(cli, tmp_path, campaign_toml(**changes), "a name is 1 to 64 letters")
+def test_bad_name_is_refused(cli, tmp_path, section, name):
+    """A campaign or stage name that could leave a folder or break a line or a page is refused."""
+    changes = coarse({"name": name}) if section == "stage" else {"name": name}
+    check_refused(cli, tmp_path, campaign_toml(**changes), "a name is 1 to 64 letters")
 
 
-def test_name_of_64_characters_is_fine(cli, tmp_path):
-    """The longest name allowed works to the end."""
+def test_name_of_64_characters_is_accepted(cli, tmp_path):
+    """A campaign with the longest allowed name runs to its end."""
     write_campaign(tmp_path, name="x" * 64)
     assert cli("run", "small.toml", "--workers", 1)[0] == 0
     assert cli("status", "x" * 64)[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (("run", "nowhere.toml"), 2, "There is no campaign file 'nowhere.toml', and no preset of that name"),
         (("run", "."), 2, "The campaign file '.' cannot be read"),
@@ -174,24 +178,24 @@ def test_name_of_64_characters_is_fine(cli, tmp_path):
         (("run", "digits", "--storage", "."), 5, "is not a file"),
     ],
 )
-def test_bad_argument_is_refused(cli, tmp_path, arguments, code, told):
-    """Missing files, unusable data and storages are told in a sentence, with their exit code; nothing is made."""
-    found, out, err = cli(*arguments)
-    assert (found, out) == (code, "")
-    assert told in err
+def test_bad_argument_is_refused(cli, tmp_path, arguments, code, message):
+    """A missing file or unusable data or storage is refused in one sentence; no file is created."""
+    exit_code, out, err = cli(*arguments)
+    assert (exit_code, out) == (code, "")
+    assert message in err
     assert "secret" not in err
-    assert one_sentence(err)
+    assert is_one_sentence(err)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["run", "status", "best"])
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [(b"", "is empty (0 bytes)"), (b"not a database at all", "is not a SQLite file"), ("zeroed", "damaged")],
     ids=["empty", "text", "damaged"],
 )
-def test_damaged_storage_is_refused_and_kept(cli, tmp_path, small_file, command, content, told):
-    """An empty, foreign or damaged studies.db is refused by every command, and not a byte of it changes."""
+def test_damaged_storage_is_refused_and_kept(cli, tmp_path, small_file, command, content, message):
+    """Every command refuses an empty, foreign or damaged studies.db and does not change it."""
     path = tmp_path / "studies.db"
     if content == "zeroed":
         assert cli("run", small_file)[0] == 0
@@ -201,14 +205,14 @@ def test_damaged_storage_is_refused_and_kept(cli, tmp_path, small_file, command,
     arguments = [command, small_file] if command == "run" else [command, "small"]
     code, out, err = cli(*arguments)
     assert (code, out) == (5, "")
-    assert told in err
+    assert message in err
     assert "studies.db" in err
-    assert one_sentence(err)
+    assert is_one_sentence(err)
     assert path.read_bytes() == bytes(content)
 
 
-def test_database_of_something_else_is_refused_and_kept(cli, tmp_path, small_file):
-    """A SQLite file without Optuna's tables is not taken over."""
+def test_foreign_database_is_refused_and_kept(cli, tmp_path, small_file):
+    """A SQLite file without Optuna's tables is refused and not changed."""
     path = tmp_path / "studies.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE mine (x)")
@@ -222,21 +226,21 @@ def test_database_of_something_else_is_refused_and_kept(cli, tmp_path, small_fil
 
 @pytest.mark.parametrize("command", ["run", "status"])
 def test_unreadable_storage_is_refused(tmp_path, small_file, command):
-    """A studies.db without read permission is told as such, with exit 5."""
+    """A studies.db without read permission is refused with exit code 5."""
     path = tmp_path / "studies.db"
     path.write_bytes(b"SQLite format 3\0")
     path.chmod(0)
-    answer = coarsefine_process(
-        *([command, small_file] if command == "run" else [command]), cwd=tmp_path, prefix=unprivileged()
+    result = coarsefine_process(
+        *([command, small_file] if command == "run" else [command]), cwd=tmp_path, prefix=drop_root_access()
     )
-    assert answer.returncode == 5
-    assert f"{path}: Permission denied" in answer.stderr
-    assert "Grant yourself read and write access" in answer.stderr
-    assert one_sentence(answer.stderr)
+    assert result.returncode == 5
+    assert f"{path}: Permission denied" in result.stderr
+    assert "Grant yourself read and write access" in result.stderr
+    assert is_one_sentence(result.stderr)
 
 
-def unprivileged():
-    """Return what to put before a command so that root, who may read everything, may read only what its mode allows."""
+def drop_root_access():
+    """Return a command prefix that applies file modes to root too, who otherwise may read every file."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")
@@ -248,22 +252,22 @@ def unprivileged():
 
 @pytest.mark.parametrize("arguments", [("run", "--workers"), ("nonsense",), ("gradcheck", "--images", "0"), ()])
 def test_wrong_usage_exits_with_2(tmp_path, arguments):
-    """Unknown commands and options, and values out of range, end with exit 2 and without a traceback."""
-    answer = coarsefine(*arguments, cwd=tmp_path)
-    assert answer.returncode == 2
-    assert "Traceback" not in answer.stderr
+    """Unknown commands, unknown options and values out of range exit with code 2 and no traceback."""
+    result = coarsefine(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
 
 
-def test_offline_download_says_how_to_supply_the_data(tmp_path):
-    """Without data and without a network, the message names --data and COARSEFINE_DATA; exit 4, no studies.db."""
+def test_failed_download_names_the_options_for_data(tmp_path):
+    """Without data and network, the error names --data and COARSEFINE_DATA; the exit code is 4."""
     closed = {
         "https_proxy": "http://127.0.0.1:9",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "COARSEFINE_CACHE": str(tmp_path / "c"),
     }
-    answer = coarsefine("run", "paper", cwd=tmp_path, env=closed)
-    assert answer.returncode == 4
-    assert "--data PATH" in answer.stderr
-    assert "COARSEFINE_DATA" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    result = coarsefine("run", "paper", cwd=tmp_path, env=closed)
+    assert result.returncode == 4
+    assert "--data PATH" in result.stderr
+    assert "COARSEFINE_DATA" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "studies.db").exists()

@@ -1,4 +1,4 @@
-"""What starting costs: neither importing the package nor a help page loads what only a search needs."""
+"""Start-up: importing the package or printing a help page loads no heavy package."""
 
 import json
 import subprocess
@@ -37,28 +37,28 @@ for command in {COMMANDS!r} if sys.argv.pop() == "commands" else ((),):
 
 
 def loaded_by(code, *arguments):
-    """Return stdout, and the names of the modules that are loaded once the code has run."""
+    """Run code; return its stdout and the names of the modules it loaded."""
     command = [sys.executable, "-c", f"{code}\n{LIST_MODULES}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
-    return done.stdout, set(json.loads(done.stderr))
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    return process.stdout, set(json.loads(process.stderr))
 
 
 @pytest.mark.parametrize("code", ["import coarsefine", "import coarsefine.search.cli"])
 def test_import_loads_nothing_heavy(code):
-    """The package and its command line are imported without NumPy, Optuna or any model of a campaign."""
+    """Importing the package or its command line loads neither NumPy, Optuna nor the campaign models."""
     _, modules = loaded_by(code)
     assert modules.isdisjoint(HEAVY)
 
 
 def test_help_loads_nothing_heavy():
-    """`coarsefine --help` lists every command and loads nothing that only a search needs."""
+    """`coarsefine --help` lists every command and loads no heavy package."""
     text, modules = loaded_by(SHOW_HELP, "program")
     assert all(f" {command} " in text for command in COMMANDS)
     assert modules.isdisjoint(HEAVY)
 
 
-def test_help_of_commands_loads_nothing_heavy_but_what_typer_needs():
-    """The help page of each command loads no more; Typer itself needs pydantic to describe options."""
+def test_help_of_commands_loads_nothing_heavy():
+    """The help pages of commands load no heavy package except pydantic, which Typer needs for options."""
     text, modules = loaded_by(SHOW_HELP, "commands")
     assert text.count("Usage:") == len(COMMANDS)
     assert modules.isdisjoint(set(HEAVY) - {"pydantic"})

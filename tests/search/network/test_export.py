@@ -19,103 +19,106 @@ CONFIRMED = {"confirm": {"top": 3, "seeds": 3}, "final": {"seeds": 2}}
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A folder with the small campaign and its finalists, done, and its export."""
+def campaign_folder(tmp_path_factory):
+    """Run the small campaign with its finalists and export its winner; return the folder."""
     folder = write_campaign(tmp_path_factory.mktemp("exported"), **CONFIRMED)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
-    answer = coarsefine("export", "small", cwd=folder)
-    assert answer.returncode == 0, answer.stderr
+    result = coarsefine("export", "small", cwd=folder)
+    assert result.returncode == 0, result.stderr
     return folder
 
 
 @pytest.fixture
-def exported(done):
-    """What the export holds."""
-    return json.loads((done / "exports" / "small.json").read_text("utf-8"))
+def exported(campaign_folder):
+    """Return the content of the export."""
+    return json.loads((campaign_folder / "exports" / "small.json").read_text("utf-8"))
 
 
-def sealed(told):
-    """Return an export with the digest that fits what it now says, as a careful forger would."""
-    rest = {key: value for key, value in told.items() if key not in {"digest", "platform"}}
+def with_valid_digest(export):
+    """Return an export with a digest that matches its changed content, as a forger would write it."""
+    rest = {key: value for key, value in export.items() if key not in {"digest", "platform"}}
     digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-    return {**told, "digest": digest}
+    return {**export, "digest": digest}
 
 
-def test_export_holds_all_that_the_winner_follows_from(done, exported):
-    """Point, seed, settings, every epoch's value, lineage, evidence, data, versions: as the studies have them."""
-    told = json.loads(coarsefine("status", "--json", cwd=done).stdout)
+def test_export_contains_everything_about_the_winner(campaign_folder, exported):
+    """The export has the winner's parameters, seed, settings, values, stages, evidence, data and versions."""
+    status = json.loads(coarsefine("status", "--json", cwd=campaign_folder).stdout)
     trial = exported["trial"]
-    study = optuna.load_study(study_name=trial["study"], storage=f"sqlite:///{done / 'studies.db'}")
+    study = optuna.load_study(study_name=trial["study"], storage=f"sqlite:///{campaign_folder / 'studies.db'}")
     kept = study.trials[trial["number"]]
-    assert (trial["study"].partition("/")[2], trial["number"]) == (told["winner"]["stage"], told["winner"]["number"])
+    assert (trial["study"].partition("/")[2], trial["number"]) == (
+        status["winner"]["stage"],
+        status["winner"]["number"],
+    )
     assert trial["params"] == kept.params
     assert trial["seed"] == kept.user_attrs["seed"]
     assert trial["values"] == list(kept.intermediate_values.values())
     assert (exported["settings"]["hidden"], exported["settings"]["batch"]) == (10, 50)
     assert [one["stage"] for one in exported["lineage"]] == ["coarse", "fine", "confirm"]
-    assert exported["evidence"] == told["confirm"]
+    assert exported["evidence"] == status["confirm"]
     assert exported["data"]["digest"] == load_digits().digest
     assert exported["versions"].keys() == {"coarsefine", "numpy", "scipy"}
     assert exported["final"] == {"epochs": 4, "seeds": 2, "decay": None, "on_validation": False}
 
 
-def test_same_winner_gives_the_same_file(done, exported):
-    """Exported again, a campaign gives the same bytes; and its final training has the same export beside it."""
-    before = (done / "exports" / "small.json").read_bytes()
-    answer = coarsefine("export", "--output", "again.json", "--json", cwd=done)
-    assert json.loads(answer.stdout) == {
+def test_repeated_export_is_identical(campaign_folder, exported):
+    """A second export, and the export that the final training stores, have the same bytes as the first."""
+    before = (campaign_folder / "exports" / "small.json").read_bytes()
+    result = coarsefine("export", "--output", "again.json", "--json", cwd=campaign_folder)
+    assert json.loads(result.stdout) == {
         "export": "again.json", "digest": exported["digest"], "params": exported["trial"]["params"],
     }  # fmt: skip
-    assert (done / "again.json").read_bytes() == before
-    (beside,) = (done / "trained").glob("*/export.json")
-    assert beside.read_bytes() == before
+    assert (campaign_folder / "again.json").read_bytes() == before
+    (stored,) = (campaign_folder / "trained").glob("*/export.json")
+    assert stored.read_bytes() == before
 
 
-def test_any_trial_can_be_exported(done):
-    """A trial is named by its study or its stage; a finalist's own mini-batches are those it was trained with."""
+def test_any_trial_can_be_exported(campaign_folder):
+    """A trial is named by study or stage, and can be reproduced; a finalist keeps its own mini-batch order."""
     for name, seeded in (("small/fine#2", False), ("fine#2", False), ("confirm#4", True)):
-        answer = coarsefine("export", "--trial", name, "--output", "one.json", cwd=done)
-        assert answer.returncode == 0, answer.stderr
-        export = read_export(done / "one.json")
+        result = coarsefine("export", "--trial", name, "--output", "one.json", cwd=campaign_folder)
+        assert result.returncode == 0, result.stderr
+        export = read_export(campaign_folder / "one.json")
         assert export.evidence is None
         assert (export.settings.order_seed == export.trial.seed) is seeded
         assert reproduce(export, load_digits(), lambda: False).exact
 
 
-def test_parameters_for_training_code_of_ones_own(done, exported):
-    """As a dict of parameters, and as lines for a shell: numbers to the last bit."""
+def test_parameters_can_be_exported_alone(campaign_folder, exported):
+    """The parameters can be printed as JSON or as lines for a shell, with every digit."""
     params = exported["trial"]["params"]
-    assert json.loads(coarsefine("export", "--as", "params", cwd=done).stdout) == params
-    lines = coarsefine("export", "--as", "env", cwd=done).stdout.splitlines()
-    told = dict(line.removeprefix("export ").split("=") for line in lines)
-    assert {key: float(value) for key, value in told.items()} == {
+    assert json.loads(coarsefine("export", "--as", "params", cwd=campaign_folder).stdout) == params
+    lines = coarsefine("export", "--as", "env", cwd=campaign_folder).stdout.splitlines()
+    variables = dict(line.removeprefix("export ").split("=") for line in lines)
+    assert {key: float(value) for key, value in variables.items()} == {
         "COARSEFINE_ETA": params["eta"], "COARSEFINE_LAMBDA": params["lambda"],
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["fine#99", "fine#-1", "fine", "#1", "nowhere#1", "fine#²", "fine#" + "9" * 5000])
-def test_trial_that_is_not_there_is_refused(done, name):
-    """The answer names what was asked for, and what there is."""
-    answer = coarsefine("export", "--trial", name, "--output", "none.json", cwd=done)
-    assert answer.returncode == 2
-    assert f"no trial '{name[:80]}'" in answer.stderr
-    assert "small/fine#0 to #5" in answer.stderr
-    assert not (done / "none.json").exists()
+def test_missing_trial_is_refused(campaign_folder, name):
+    """The error names the requested trial and the trials that exist."""
+    result = coarsefine("export", "--trial", name, "--output", "none.json", cwd=campaign_folder)
+    assert result.returncode == 2
+    assert f"no trial '{name[:80]}'" in result.stderr
+    assert "small/fine#0 to #5" in result.stderr
+    assert not (campaign_folder / "none.json").exists()
 
 
-def test_campaign_that_has_not_ended_is_told(small, tmp_path):
-    """A winner is exported when all stages have ended; the answer says which has not, and what to do."""
+def test_unfinished_campaign_is_not_exported(small, tmp_path):
+    """Exporting the winner of an unfinished campaign is refused with the remedy."""
     answers = iter([False] * 12)
     with pytest.raises(Interrupted):
         run(small, tmp_path / "studies.db", stop=lambda: next(answers, True))
-    answer = coarsefine("export", cwd=tmp_path)
-    assert answer.returncode == 2
-    assert "has not ended: finish it with `coarsefine run`, or name one of its trials with --trial" in answer.stderr
+    result = coarsefine("export", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "has not ended: finish it with `coarsefine run`, or name one of its trials with --trial" in result.stderr
 
 
-def nested(told, path, value):
-    """Return a copy with another value at a path; None takes the key out."""
-    copy = json.loads(json.dumps(told))
+def with_value_at(export, path, value):
+    """Return a copy with another value at a path, or without the key if the value is None."""
+    copy = json.loads(json.dumps(export))
     *parents, last = path
     part = copy
     for key in parents:
@@ -145,26 +148,26 @@ TAMPERED = {
 
 @pytest.mark.parametrize("change", TAMPERED)
 def test_tampered_export_is_refused_with_the_difference(exported, cli, tmp_path, change):
-    """Whatever was changed is named, with exit code 2, and nothing is trained."""
-    path, value, told = TAMPERED[change]
-    (tmp_path / "bad.json").write_text(json.dumps(nested(exported, path, value)), "utf-8")
+    """The error names what was changed, the exit code is 2, and nothing is trained."""
+    path, value, message = TAMPERED[change]
+    (tmp_path / "bad.json").write_text(json.dumps(with_value_at(exported, path, value)), "utf-8")
     code, _, err = cli("train", "bad.json")
     assert code == 2
-    assert told in err
+    assert message in err
     assert "Traceback" not in err
     assert [file.name for file in tmp_path.iterdir()] == ["bad.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
-def test_file_that_is_no_export_is_refused(cli, tmp_path, content):
-    """Another file is told for what it is, with exit code 2; so is one that is not there."""
+def test_invalid_export_file_is_refused(cli, tmp_path, content):
+    """A file that is missing or not an export is refused with exit code 2."""
     (tmp_path / "bad.json").write_bytes(content)
     for name in ("bad.json", "missing.json"):
         code, _, err = cli("train", name)
         assert (code, name in err, "Traceback" in err) == (2, True, False)
 
 
-SEALED = {
+FORGED = {
     "a path for a name": (["campaign", "name"], "../../escaped", "campaign, name = '../../escaped'"),
     "another parameter": (["trial", "params", "eta"], 0.5, "its parameter eta is 0.5, but it was trained with"),
     "another study": (["trial", "study"], "other/fine", "which is not stage"),
@@ -176,49 +179,49 @@ SEALED = {
 }
 
 
-@pytest.mark.parametrize("change", SEALED)
-def test_export_that_cannot_be_is_refused_though_sealed(exported, cli, tmp_path, change):
-    """A forger who seals it again gets no farther: each part must be what it can be, before anything is trained."""
-    path, value, told = SEALED[change]
-    (tmp_path / "bad.json").write_text(json.dumps(sealed(nested(exported, path, value))), "utf-8")
+@pytest.mark.parametrize("change", FORGED)
+def test_forged_export_is_refused(exported, cli, tmp_path, change):
+    """Impossible values are refused before training even if the digest matches."""
+    path, value, message = FORGED[change]
+    (tmp_path / "bad.json").write_text(json.dumps(with_valid_digest(with_value_at(exported, path, value))), "utf-8")
     code, _, err = cli("train", "bad.json")
     assert code == 2
-    assert told in err
+    assert message in err
     assert "Traceback" not in err
     assert [file.name for file in tmp_path.iterdir()] == ["bad.json"]
 
 
-def test_platform_is_no_part_of_the_digest(exported, tmp_path):
-    """On another machine the same trial has the same digest: a final training that was begun there is gone on with."""
+def test_digest_excludes_the_platform(exported, tmp_path):
+    """The same trial has the same digest on every machine, so that another machine can resume its training."""
     moved = {**exported, "platform": "elsewhere"}
     (tmp_path / "moved.json").write_text(json.dumps(moved), "utf-8")
     assert read_export(tmp_path / "moved.json").digest == exported["digest"]
 
 
-def test_nothing_but_an_export_is_overwritten(done):
-    """A file of another kind stays as it is; a named trial does not take the winner's place."""
-    (done / "mine.json").write_text("mine", "utf-8")
-    answer = coarsefine("export", "--output", "mine.json", cwd=done)
-    assert answer.returncode == 2
-    assert "is not an export, so it is not overwritten" in answer.stderr
-    assert (done / "mine.json").read_text("utf-8") == "mine"
-    before = (done / "exports" / "small.json").read_bytes()
-    assert coarsefine("export", "--trial", "fine#3", cwd=done).returncode == 0
-    assert (done / "exports" / "small.json").read_bytes() == before
-    assert (done / "exports" / "small-fine-3.json").exists()
+def test_only_exports_are_overwritten(campaign_folder):
+    """An export overwrites no other file, and a named trial does not overwrite the winner's export."""
+    (campaign_folder / "mine.json").write_text("mine", "utf-8")
+    result = coarsefine("export", "--output", "mine.json", cwd=campaign_folder)
+    assert result.returncode == 2
+    assert "is not an export, so it is not overwritten" in result.stderr
+    assert (campaign_folder / "mine.json").read_text("utf-8") == "mine"
+    before = (campaign_folder / "exports" / "small.json").read_bytes()
+    assert coarsefine("export", "--trial", "fine#3", cwd=campaign_folder).returncode == 0
+    assert (campaign_folder / "exports" / "small.json").read_bytes() == before
+    assert (campaign_folder / "exports" / "small-fine-3.json").exists()
 
 
 @pytest.mark.parametrize("options", [("--output", ""), ("--output", "."), ("--as", "env", "--output", "x.json")])
-def test_output_that_cannot_be_is_refused(done, options):
-    """A file without a name, or one that is not written, is a sentence with exit code 2."""
-    answer = coarsefine("export", *options, cwd=done)
-    assert (answer.returncode, "--output" in answer.stderr, "Traceback" in answer.stderr) == (2, True, False)
+def test_invalid_output_is_refused(campaign_folder, options):
+    """An output without a file name, or one that is not used, is refused with exit code 2."""
+    result = coarsefine("export", *options, cwd=campaign_folder)
+    assert (result.returncode, "--output" in result.stderr, "Traceback" in result.stderr) == (2, True, False)
 
 
 def test_other_images_are_refused(exported, cli, tmp_path):
-    """An export of other images, sealed as it should be, is refused with exit code 4: both digests are named."""
-    other = nested(exported, ["data", "digest"], "ab" * 32)
-    (tmp_path / "other.json").write_text(json.dumps(sealed(other)), "utf-8")
+    """An export of other images is refused with exit code 4, and the error names both digests."""
+    other = with_value_at(exported, ["data", "digest"], "ab" * 32)
+    (tmp_path / "other.json").write_text(json.dumps(with_valid_digest(other)), "utf-8")
     code, _, err = cli("train", "other.json")
     assert code == 4
     assert "abababababab…" in err
@@ -226,32 +229,32 @@ def test_other_images_are_refused(exported, cli, tmp_path):
 
 
 def test_values_that_cannot_be_reproduced_are_refused(exported, cli, tmp_path):
-    """Values better than the setting gives, sealed as they should be, are found out where products round alike."""
-    other = nested(exported, ["trial", "values", 1], exported["trial"]["values"][1] + 1 / 300)
-    (tmp_path / "other.json").write_text(json.dumps(sealed(other)), "utf-8")
+    """Forged values are refused on a machine that rounds alike, because training does not reproduce them."""
+    other = with_value_at(exported, ["trial", "values", 1], exported["trial"]["values"][1] + 1 / 300)
+    (tmp_path / "other.json").write_text(json.dumps(with_valid_digest(other)), "utf-8")
     code, _, err = cli("train", "other.json")
     assert code == 4
     assert "cannot be reproduced: epoch 2 gave" in err
 
 
-def test_machine_that_rounds_otherwise_has_a_tolerance(exported, tmp_path):
-    """What another machine made is accepted within five points of accuracy, and said to be so; no farther off."""
+def test_other_rounding_has_a_tolerance(exported, tmp_path):
+    """Values from a machine that rounds differently may differ by five points, and the report says so."""
     far = {**exported, "trial": {**exported["trial"], "arithmetic": "another"}}
     far["trial"]["values"] = [value - 0.02 for value in far["trial"]["values"]]
-    (tmp_path / "far.json").write_text(json.dumps(sealed(far)), "utf-8")
+    (tmp_path / "far.json").write_text(json.dumps(with_valid_digest(far)), "utf-8")
     found = reproduce(read_export(tmp_path / "far.json"), load_digits(), lambda: False)
     assert (found.exact, found.like) == (False, False)
     assert found.difference == pytest.approx(0.02)
     assert "to within 2.00 points, on a machine or with versions that round otherwise" in found.words
     far["trial"]["values"][0] -= 0.05
-    (tmp_path / "far.json").write_text(json.dumps(sealed(far)), "utf-8")
+    (tmp_path / "far.json").write_text(json.dumps(with_valid_digest(far)), "utf-8")
     with pytest.raises(DataError, match=r"rounding explains 0\.05 at most"):
         reproduce(read_export(tmp_path / "far.json"), load_digits(), lambda: False)
 
 
-def test_reading_gives_what_was_written(done, tmp_path):
-    """An export survives the way through its file."""
-    export = read_export(done / "exports" / "small.json")
+def test_export_survives_writing_and_reading(campaign_folder, tmp_path):
+    """An export that is written and read again is equal to the original."""
+    export = read_export(campaign_folder / "exports" / "small.json")
     write_export(export, tmp_path / "deep" / "copy.json")
     assert read_export(tmp_path / "deep" / "copy.json") == export
     with pytest.raises(UsageError):

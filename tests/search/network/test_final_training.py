@@ -29,8 +29,8 @@ KILLS = 3
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A folder with the small campaign, done, and its export."""
+def campaign_folder(tmp_path_factory):
+    """Run the small campaign and export its winner; return the folder."""
     folder = write_campaign(tmp_path_factory.mktemp("trained"))
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     assert coarsefine("export", "small", "--output", "small.json", cwd=folder).returncode == 0
@@ -38,21 +38,21 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture
-def export(done, tmp_path):
-    """A copy of the export alone, in a folder without studies."""
-    (tmp_path / "small.json").write_bytes((done / "small.json").read_bytes())
+def export(campaign_folder, tmp_path):
+    """Copy the export into a folder without studies; return its path."""
+    (tmp_path / "small.json").write_bytes((campaign_folder / "small.json").read_bytes())
     return tmp_path / "small.json"
 
 
 def start(folder, *arguments):
-    """Start a final training in a process of its own."""
+    """Start a final training as a process."""
     command = [sys.executable, "-m", "coarsefine", "train", "small.json", "--output", "out", *arguments]
     return start_command(*command, cwd=folder)
 
 
-def is_newer(path, before):
-    """Tell whether a file was written since a moment."""
-    return path.exists() and path.stat().st_mtime_ns > before
+def is_newer(path, time):
+    """Return whether a file was written after a time in nanoseconds."""
+    return path.exists() and path.stat().st_mtime_ns > time
 
 
 def read_curves(folder):
@@ -60,36 +60,36 @@ def read_curves(folder):
     return list(csv.DictReader((folder / "curves.csv").read_text("utf-8").splitlines()))
 
 
-def test_several_seeds_train_as_one_stack(done, export):
-    """Mean with interval, ensemble, curves of each seed; the first is the trial's own, and ends as the campaign's."""
+def test_several_seeds_train_as_one_stack(campaign_folder, export):
+    """Several seeds give a mean, an interval, an ensemble and curves; the first repeats the campaign's training."""
     folder = export.parent
-    answer = coarsefine("train", "small.json", "--seeds", 3, "--output", "out", "--json", cwd=folder)
-    assert answer.returncode == 0, answer.stderr
-    told = json.loads(answer.stdout)
-    assert told["recorded"] is None
-    assert told["reproduction"] == {"exact": True, "difference": 0.0, "like": True}
-    assert len(set(told["seeds"])) == 3
-    assert told["test_accuracy"] == pytest.approx(np.mean(told["test_accuracies"]))
-    assert told["test"]["low"] <= told["test_accuracy"] <= told["test"]["high"]
-    campaign = json.loads(coarsefine("status", "--json", cwd=done).stdout)["final"]
-    assert (told["seeds"][0], told["test_accuracies"][0]) == (campaign["seeds"][0], campaign["test_accuracy"])
+    result = coarsefine("train", "small.json", "--seeds", 3, "--output", "out", "--json", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["recorded"] is None
+    assert record["reproduction"] == {"exact": True, "difference": 0.0, "like": True}
+    assert len(set(record["seeds"])) == 3
+    assert record["test_accuracy"] == pytest.approx(np.mean(record["test_accuracies"]))
+    assert record["test"]["low"] <= record["test_accuracy"] <= record["test"]["high"]
+    campaign = json.loads(coarsefine("status", "--json", cwd=campaign_folder).stdout)["final"]
+    assert (record["seeds"][0], record["test_accuracies"][0]) == (campaign["seeds"][0], campaign["test_accuracy"])
     network, data = Network.load(folder / "out" / "model.npz"), load_digits()
-    assert [one.accuracy for one in evaluate(network.theta, data.test)] == told["test_accuracies"]
-    assert (network.probabilities(data.test.x).argmax(1) == data.test.y).mean() == told["ensemble_accuracy"]
+    assert [one.accuracy for one in evaluate(network.theta, data.test)] == record["test_accuracies"]
+    assert (network.probabilities(data.test.x).argmax(1) == data.test.y).mean() == record["ensemble_accuracy"]
     rows = read_curves(folder / "out")
     assert len(rows) == 3 * 4
     last = [float(row["validation_accuracy"]) for row in rows if row["epoch"] == "4"]
-    assert last == told["validation_accuracies"]
+    assert last == record["validation_accuracies"]
 
 
-def test_model_card_tells_what_was_measured(export):
-    """The card has setting, accuracies, seeds and limits; it does not claim finalists where there were none."""
-    answer = coarsefine("train", "small.json", "--seeds", 2, "--output", "out", "--json", cwd=export.parent)
-    told, card = json.loads(answer.stdout), (export.parent / "out" / "MODEL_CARD.md").read_text("utf-8")
+def test_model_card_describes_the_measurement(export):
+    """The card has settings, accuracies, seeds and limits, and mentions no finalists if there were none."""
+    result = coarsefine("train", "small.json", "--seeds", 2, "--output", "out", "--json", cwd=export.parent)
+    record, card = json.loads(result.stdout), (export.parent / "out" / "MODEL_CARD.md").read_text("utf-8")
     settings = json.loads(export.read_text("utf-8"))["settings"]
     assert f"η = {settings['eta']:.6g}, multiplied by 0.95" in card
     assert f"λ = {settings['lambda']:.6g}" in card
-    for value in told["test_accuracies"]:
+    for value in record["test_accuracies"]:
         assert f"{value:.2%}" in card
     assert "used the 300 test images once" in card
     assert "It had the highest of 15 completed trials" in card
@@ -99,15 +99,15 @@ def test_model_card_tells_what_was_measured(export):
 
 
 def test_training_on_validation_images(export):
-    """With validation images among those trained on, the recipe's own decay holds, and no validation is claimed."""
+    """Training on the validation images uses the given decay and reports no validation accuracy."""
     options = ("--on-validation", "--decay", 0.9, "--epochs", 6)
-    answer = coarsefine("train", "small.json", *options, "--output", "out", "--json", cwd=export.parent)
-    assert answer.returncode == 0, answer.stderr
-    told = json.loads(answer.stdout)
-    assert (told["on_validation"], told["decay"], told["epochs"]) == (True, 0.9, 6)
-    assert told["validation_accuracy"] is None
-    assert told["validation_accuracies"] == []
-    assert told["reproduction"]["exact"], "reproduced as it was: on training images alone"
+    result = coarsefine("train", "small.json", *options, "--output", "out", "--json", cwd=export.parent)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert (record["on_validation"], record["decay"], record["epochs"]) == (True, 0.9, 6)
+    assert record["validation_accuracy"] is None
+    assert record["validation_accuracies"] == []
+    assert record["reproduction"]["exact"], "the reproduction uses the training images alone"
     card = (export.parent / "out" / "MODEL_CARD.md").read_text("utf-8")
     assert "1,497 images" in card
     assert "validation |" not in card
@@ -115,11 +115,11 @@ def test_training_on_validation_images(export):
     assert {row["validation_accuracy"] for row in rows} == {""}
 
 
-def test_killed_again_and_again_gives_the_same_bits(export):
-    """kill -9 again and again: the same command continues, to the weights of an undisturbed training."""
+def test_killed_training_resumes_to_the_same_weights(export):
+    """A training that is killed several times resumes, and ends with the weights of an undisturbed training."""
     folder = export.parent
-    whole = coarsefine("train", "small.json", *SLOW, "--output", "calm", "--json", cwd=folder)
-    assert whole.returncode == 0, whole.stderr
+    undisturbed = coarsefine("train", "small.json", *SLOW, "--output", "expected", "--json", cwd=folder)
+    assert undisturbed.returncode == 0, undisturbed.stderr
     checkpoint = folder / "out" / "unfinished.checkpoint"
     rng, kills = np.random.default_rng(0), 0
     while kills < KILLS:
@@ -130,38 +130,38 @@ def test_killed_again_and_again_gives_the_same_bits(export):
                 lambda before=before, process=process: is_newer(checkpoint, before) or process.poll() is not None
             )
         with suppress(subprocess.TimeoutExpired):
-            process.wait(float(rng.uniform(0, 0.7)))  # at any moment: amid an epoch, amid a checkpoint
-        assert process.poll() is None, "it is killed amid the training, not after it"
+            process.wait(float(rng.uniform(0, 0.7)))  # at any moment, even while a checkpoint is written
+        assert process.poll() is None, "the training ended before it was killed"
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills += 1
     last = coarsefine("train", "small.json", *SLOW, "--output", "out", "--json", cwd=folder)
     assert last.returncode == 0, last.stderr
-    calm, killed = (np.load(folder / name / "model.npz") for name in ("calm", "out"))
-    for name in calm.files:
-        assert calm[name].tobytes() == killed[name].tobytes(), name
-    assert (folder / "calm" / "curves.csv").read_bytes() == (folder / "out" / "curves.csv").read_bytes()
-    theirs = [json.loads(answer.stdout)["test_accuracies"] for answer in (whole, last)]
-    assert theirs[0] == theirs[1]
+    expected, resumed = (np.load(folder / name / "model.npz") for name in ("expected", "out"))
+    for name in expected.files:
+        assert expected[name].tobytes() == resumed[name].tobytes(), name
+    assert (folder / "expected" / "curves.csv").read_bytes() == (folder / "out" / "curves.csv").read_bytes()
+    accuracies = [json.loads(result.stdout)["test_accuracies"] for result in (undisturbed, last)]
+    assert accuracies[0] == accuracies[1]
     assert not checkpoint.exists()
 
 
-def test_stopped_training_says_how_to_go_on(export):
-    """SIGTERM ends the epoch, keeps it, and prints the command that goes on; exit code 130."""
+def test_stopped_training_prints_the_command_to_resume(export):
+    """SIGTERM ends the training after an epoch with exit code 130, and prints the command that resumes it."""
     process = start(export.parent, *SLOW)
     wait_until((export.parent / "out" / "unfinished.checkpoint").exists)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=240)
+    _, stderr = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "To resume from the last checkpoint: " in told
-    assert "train small.json --output out" in told
+    assert "To resume from the last checkpoint: " in stderr
+    assert "train small.json --output out" in stderr
     other = coarsefine("train", "small.json", "--output", "out", cwd=export.parent)
     assert other.returncode == 2
     assert "holds an unfinished training with another export or other settings" in other.stderr
 
 
-def test_finished_training_is_told_not_repeated(export):
-    """The same command again uses no test image again; another recipe does not overwrite what is there."""
+def test_finished_training_is_not_repeated(export):
+    """The same command prints the stored result; another recipe does not overwrite it."""
     first = coarsefine("train", "small.json", "--output", "out", "--json", cwd=export.parent)
     again = coarsefine("train", "small.json", "--output", "out", "--json", cwd=export.parent)
     assert json.loads(first.stdout)["ended"] == json.loads(again.stdout)["ended"]
@@ -173,29 +173,29 @@ def test_finished_training_is_told_not_repeated(export):
     assert (broken.returncode, "Traceback" in broken.stderr) == (2, False)
 
 
-def test_training_is_recorded_with_its_campaign(done):
-    """Beside its studies a training is told by `status` and `report`, once however often it is asked for."""
-    before = table(done / "studies.db")
+def test_training_is_recorded_with_its_campaign(campaign_folder):
+    """`status` and `report` show a training once, even if it was requested twice."""
+    before = table(campaign_folder / "studies.db")
     for _ in range(2):
-        answer = coarsefine("train", "small.json", "--epochs", 5, "--json", cwd=done)
-        assert answer.returncode == 0, answer.stderr
-    told = json.loads(answer.stdout)
-    assert told["recorded"].startswith("small/")
-    status = json.loads(coarsefine("status", "--json", cwd=done).stdout)
-    del told["recorded"]
-    assert status["trainings"] == [told]
-    assert table(done / "studies.db") == before
-    storage = open_storage(locate(done / "studies.db"))
+        result = coarsefine("train", "small.json", "--epochs", 5, "--json", cwd=campaign_folder)
+        assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["recorded"].startswith("small/")
+    status = json.loads(coarsefine("status", "--json", cwd=campaign_folder).stdout)
+    del record["recorded"]
+    assert status["trainings"] == [record]
+    assert table(campaign_folder / "studies.db") == before
+    storage = open_storage(locate(campaign_folder / "studies.db"))
     assert len(read_status(storage, "small").trainings) == 1
     storage.close()
-    assert "5 epochs" in coarsefine("status", cwd=done).stdout
-    report = coarsefine("report", "small", "--output", "small.html", cwd=done)
+    assert "5 epochs" in coarsefine("status", cwd=campaign_folder).stdout
+    report = coarsefine("report", "small", "--output", "small.html", cwd=campaign_folder)
     assert report.returncode == 0, report.stderr
-    assert "Other final trainings" in (done / "small.html").read_text("utf-8")
+    assert "Other final trainings" in (campaign_folder / "small.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--epochs", 0), "epochs = 0: must be greater than or equal to 1"),
         (("--seeds", 0), "seeds = 0"),
@@ -203,20 +203,20 @@ def test_training_is_recorded_with_its_campaign(done):
         (("--decay", "nan"), "decay = nan"),
     ],
 )
-def test_recipe_that_cannot_be_is_refused(export, cli, options, told):
-    """What is wrong with the final training is named, with exit code 2."""
+def test_invalid_recipe_is_refused(export, cli, options, message):
+    """The error names the invalid value, and the exit code is 2."""
     code, _, err = cli("train", export, *options)
     assert code == 2
-    assert told in err
+    assert message in err
 
 
-def test_folder_that_cannot_be_written_is_told_at_once(export):
-    """A file where the folder should be, or files of somebody else: told before anything is trained."""
+def test_unusable_folder_is_refused_before_training(export):
+    """An output folder that cannot be created, or that holds other files, is refused before training."""
     (export.parent / "out").write_text("a file", "utf-8")
-    answer = coarsefine("train", "small.json", *SLOW, "--output", "out", cwd=export.parent)
-    assert answer.returncode == 5
-    assert "out cannot be written" in answer.stderr
-    assert "final " not in answer.stderr
+    result = coarsefine("train", "small.json", *SLOW, "--output", "out", cwd=export.parent)
+    assert result.returncode == 5
+    assert "out cannot be written" in result.stderr
+    assert "final " not in result.stderr
     (export.parent / "mine").mkdir()
     (export.parent / "mine" / "model.npz").write_text("mine", "utf-8")
     other = coarsefine("train", "small.json", "--output", "mine", cwd=export.parent)
@@ -225,8 +225,8 @@ def test_folder_that_cannot_be_written_is_told_at_once(export):
     assert (export.parent / "mine" / "model.npz").read_text("utf-8") == "mine"
 
 
-def test_two_trainings_in_one_folder_are_one_too_many(export):
-    """While a process trains in a folder, another is told so, and changes nothing there."""
+def test_second_training_in_a_folder_is_refused(export):
+    """While a process trains in a folder, another process is refused and changes nothing."""
     first = start(export.parent, *SLOW)
     wait_until((export.parent / "out" / "unfinished.checkpoint").exists)
     second = coarsefine("train", "small.json", *SLOW, "--output", "out", cwd=export.parent)
@@ -236,23 +236,23 @@ def test_two_trainings_in_one_folder_are_one_too_many(export):
     first.communicate()
 
 
-def test_what_a_dead_process_left_untold_is_made_up_for(export):
-    """Killed after the test images were used, a training is not measured again: what is missing is written, no more."""
-    whole = coarsefine("train", "small.json", "--output", "out", "--json", cwd=export.parent)
+def test_missing_files_of_a_finished_training_are_written(export):
+    """If a process was killed after it used the test images, the next one only writes the missing files."""
+    first = coarsefine("train", "small.json", "--output", "out", "--json", cwd=export.parent)
     out = export.parent / "out"
     card = (out / "MODEL_CARD.md").read_bytes()
     for name in ("MODEL_CARD.md", "curves.html"):
         (out / name).unlink()
     (out / f"MODEL_CARD.md-new-{dead()}").write_text("half", "utf-8")
     again = coarsefine("train", "small.json", "--output", "out", "--json", cwd=export.parent)
-    assert again.stdout == whole.stdout
+    assert again.stdout == first.stdout
     assert (out / "MODEL_CARD.md").read_bytes() == card
     names = {"MODEL_CARD.md", "curves.csv", "curves.html", "export.json", "final.json", "model.npz"}
     assert {path.name for path in out.iterdir() if path.name[0] != "."} == names
 
 
-def test_checkpoint_that_is_torn_is_told(export):
-    """A checkpoint that is not whole is begun anew, and that is said."""
+def test_damaged_checkpoint_restarts_the_training(export):
+    """If the checkpoint is damaged, the training starts from the first epoch and says so."""
     process = start(export.parent, *SLOW)
     checkpoint = export.parent / "out" / "unfinished.checkpoint"
     wait_until(checkpoint.exists)
@@ -260,30 +260,30 @@ def test_checkpoint_that_is_torn_is_told(export):
     process.communicate()
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     process = start(export.parent, *SLOW)
-    wait_until(lambda: read_whole(checkpoint))
+    wait_until(lambda: is_complete(checkpoint))
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=240)
-    assert "is damaged: the final training starts over" in told
+    _, stderr = process.communicate(timeout=240)
+    assert "is damaged: the final training starts over" in stderr
 
 
-def read_whole(path):
-    """Tell whether a checkpoint is whole."""
+def is_complete(path):
+    """Return whether a checkpoint is complete."""
     with suppress(ValueError):
         return read_checksummed(path) is not None
     return False
 
 
-def test_storage_that_is_none_is_told_before_the_training(export):
-    """A file that is no SQLite file, as --storage, ends the command before anything is trained."""
+def test_invalid_storage_is_refused_before_training(export):
+    """A --storage that is not a SQLite file ends the command before anything is trained."""
     (export.parent / "bad.db").write_bytes(b"no database at all" * 100)
-    answer = coarsefine("train", "small.json", *SLOW, "--storage", "bad.db", cwd=export.parent)
-    assert answer.returncode == 5
+    result = coarsefine("train", "small.json", *SLOW, "--storage", "bad.db", cwd=export.parent)
+    assert result.returncode == 5
     assert not (export.parent / "trained").exists()
 
 
-def test_final_training_of_another_version_is_told(done, tmp_path, cli):
-    """A record that lacks what is read now is a sentence with exit code 2, not a traceback."""
-    shutil.copy(done / "studies.db", tmp_path / "studies.db")
+def test_final_training_of_another_version_is_refused(campaign_folder, tmp_path, cli):
+    """A record that lacks required keys gives an error with exit code 2 instead of a traceback."""
+    shutil.copy(campaign_folder / "studies.db", tmp_path / "studies.db")
     with closing(sqlite3.connect(tmp_path / "studies.db")) as connection, connection:
         connection.execute("UPDATE study_user_attributes SET value_json = '{\"epochs\": 4}' WHERE key = 'final'")
     code, _, err = cli("status")

@@ -18,8 +18,8 @@ from coarsefine.search.engine.run import run
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A folder with the small campaign, done, its model, and three digits as PNG."""
+def trained_folder(tmp_path_factory):
+    """Run the small campaign and write three digits as PNG files; return the folder and the training's folder."""
     folder = write_campaign(tmp_path_factory.mktemp("predicted"))
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     (trained,) = (folder / "trained").iterdir()
@@ -30,38 +30,38 @@ def done(tmp_path_factory):
     return folder, trained
 
 
-def test_image_files_get_probabilities(done):
-    """Each file's probabilities are those of its pixels, whichever way the model is named; people see the likeliest."""
-    folder, trained = done
+def test_image_files_get_probabilities(trained_folder):
+    """`predict` prints each image's probabilities, and the model can be named by its folder or file."""
+    folder, trained = trained_folder
     data = load_digits()
     expected = Network.load(trained / "model.npz").probabilities(data.test.x[:3])
     for model in (trained, trained / "model.npz"):
-        answer = coarsefine("predict", model, "0.png", "1.png", "2.png", "--json", cwd=folder)
-        assert answer.returncode == 0, answer.stderr
-        told = json.loads(answer.stdout)
-        found = np.array([image["probabilities"] for image in told["images"]])
-        np.testing.assert_allclose(found, expected, atol=0.02)  # 8 bits hold a digit's 17 levels not quite
-        assert [image["class"] for image in told["images"]] == [str(k) for k in expected.argmax(1)]
-        assert [image["image"] for image in told["images"]] == ["0.png", "1.png", "2.png"]
-    seen = coarsefine("predict", trained, "0.png", cwd=folder).stdout
-    assert f"{expected[0].argmax()} {100 * found[0].max():.2f} %" in seen
+        result = coarsefine("predict", model, "0.png", "1.png", "2.png", "--json", cwd=folder)
+        assert result.returncode == 0, result.stderr
+        output = json.loads(result.stdout)
+        found = np.array([image["probabilities"] for image in output["images"]])
+        np.testing.assert_allclose(found, expected, atol=0.02)  # 8 bits cannot store a digit's 17 levels exactly
+        assert [image["class"] for image in output["images"]] == [str(k) for k in expected.argmax(1)]
+        assert [image["image"] for image in output["images"]] == ["0.png", "1.png", "2.png"]
+    text = coarsefine("predict", trained, "0.png", cwd=folder).stdout
+    assert f"{expected[0].argmax()} {100 * found[0].max():.2f} %" in text
 
 
-def test_split_is_measured(done):
-    """On its campaign's test images the model has the accuracy that its final training recorded."""
-    folder, trained = done
-    told = json.loads(coarsefine("predict", trained, "--split", "test", "--json", cwd=folder).stdout)
+def test_accuracy_of_a_split_is_measured(trained_folder):
+    """The accuracy on the test images is the one that the final training recorded."""
+    folder, trained = trained_folder
+    output = json.loads(coarsefine("predict", trained, "--split", "test", "--json", cwd=folder).stdout)
     recorded = json.loads((trained / "final.json").read_text("utf-8"))
-    assert told["accuracy"] == recorded["test_accuracies"][0]
-    assert len(told["images"]) == 300
-    seen = coarsefine("predict", trained, "--split", "validation", cwd=folder)
-    assert "of 300 images are right" in seen.stdout
-    assert "their accuracy is optimistic" in seen.stderr
+    assert output["accuracy"] == recorded["test_accuracies"][0]
+    assert len(output["images"]) == 300
+    measured = coarsefine("predict", trained, "--split", "validation", cwd=folder)
+    assert "of 300 images are right" in measured.stdout
+    assert "their accuracy is optimistic" in measured.stderr
     assert "does not test it" in coarsefine("predict", trained, "--split", "train", cwd=folder).stderr
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda path: Image.new("L", (9, 8)).save(path), "is 9 × 8 pixels, L: the network takes 8 × 8, 8-bit grey"),
         (lambda path: Image.new("RGB", (8, 8)).save(path), "is 8 × 8 pixels, RGB: the network takes 8 × 8, 8-bit grey"),
@@ -72,18 +72,18 @@ def test_split_is_measured(done):
         (lambda _: None, "cannot be read as an image: No such file"),
     ],
 )
-def test_image_that_does_not_fit_is_refused(done, cli, tmp_path, make, told):
-    """The wrong size, colours, or no image at all: exit code 4, the file, what it is, what is wanted."""
-    _, trained = done
+def test_unsuitable_image_is_refused(trained_folder, cli, tmp_path, make, message):
+    """An image of another size or mode, or an invalid file, is refused with exit code 4."""
+    _, trained = trained_folder
     make(tmp_path / "odd.png")
     code, _, err = cli("predict", trained, "odd.png")
     assert code == 4
     assert "odd.png" in err
-    assert told in err
+    assert message in err
 
 
-def test_colour_images_are_taken_channel_by_channel(tmp_path):
-    """An RGB file becomes all red pixels, row by row, then green, then blue: as CIFAR-10 has them."""
+def test_colour_images_are_read_channel_by_channel(tmp_path):
+    """An RGB file becomes all red values row by row, then green, then blue, as in CIFAR-10."""
     shape = (3, 32, 32)
     d = int(np.prod(shape))
     theta = Parameters.draw([0], d, 4, 10, "float32")
@@ -98,15 +98,15 @@ def test_colour_images_are_taken_channel_by_channel(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(), ("0.png", "--split", "test")])
-def test_either_files_or_a_split(done, cli, arguments):
-    """Neither, or both, is refused with exit code 2."""
-    code, _, err = cli("predict", done[1], *arguments)
+def test_files_and_split_exclude_each_other(trained_folder, cli, arguments):
+    """Neither files nor a split, or both, is refused with exit code 2."""
+    code, _, err = cli("predict", trained_folder[1], *arguments)
     assert (code, "one of the two" in err) == (2, True)
 
 
-def test_readme_loads_the_model_with_numpy_alone(done):
-    """The README's few lines, pasted, give the probabilities of the model, and need NumPy alone."""
-    _, trained = done
+def test_readme_loads_the_model_with_numpy_alone(trained_folder):
+    """The README's code loads the model with NumPy alone and computes the same probabilities."""
+    _, trained = trained_folder
     blocks = re.findall(r"```python\n(.*?)```", Path("README.md").read_text("utf-8"), re.DOTALL)
     text = next(block for block in blocks if 'np.load("model.npz")' in block)
     assert len(text.strip().splitlines()) <= 6

@@ -170,9 +170,9 @@ def test_terminal_nobody_looks_at_gets_lines(tmp_path, in_terminal, where):
 def told_by(folder, *arguments, **environment):
     """Run the folder's small.toml in a pipe; return stdout, and the lines of stderr."""
     call = coarsefine_process if environment else coarsefine  # colours are chosen when the package is imported
-    answer = call("run", "small.toml", *arguments, cwd=folder, env=environment)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout, answer.stderr.splitlines()
+    result = call("run", "small.toml", *arguments, cwd=folder, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout, result.stderr.splitlines()
 
 
 ENDED = re.compile(r"(\w+) +(\d+)/(\d+)  trial (\d+) +η (\S+) +λ (\S+)  (\d\d\.\d\d) %")
