@@ -63,16 +63,21 @@ def curves(lines: Mapping[str, Sequence[float | None]], title: str) -> go.Figure
 
 def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
     """Draw when each trial and the final training ran: one horizontal line each, in the order in which they started."""
-    spans = [training_spans(study) for study in studies]
-    zero = min((start for stage in spans for start, _ in stage), default=0.0)
-    figure, height = go.Figure(), 0
-    for index, (study, stage) in enumerate(zip(studies, spans, strict=True)):
-        _add_spans(figure, study.attrs["stage"], stage, zero, height, stage_colour(index))
-        height += len(stage)
+    lines = [(study.attrs["stage"], training_spans(study)) for study in studies]
+    zero = min((start for _, spans in lines for start, _ in spans), default=0.0)
     if final is not None:
         ended = datetime.fromisoformat(final.ended).timestamp()
-        span = (ended - final.seconds, ended)
-        _add_spans(figure, "final training", [span], zero, height, stage_colour(len(studies)))
+        lines.append(("final training", [(ended - final.seconds, ended)]))
+    figure, height = go.Figure(), 0
+    for index, (name, spans) in enumerate(lines):
+        # None separates the lines of one trace.
+        minutes = [None if at is None else (at - zero) / 60 for span in spans for at in (*span, None)]
+        heights = [at for row in range(height + 1, height + len(spans) + 1) for at in (row, row, None)]
+        figure.add_scatter(
+            x=minutes, y=heights, mode="lines", name=name, line={"width": 3, "color": stage_colour(index)},
+            hovertemplate="%{x:.1f} minutes<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+        height += len(spans)
     figure.update_xaxes(title="minutes since the first trial started")
     figure.update_yaxes(title="trials, in the order they started")
     return figure
@@ -127,18 +132,6 @@ def _best_line(values: Sequence[float], shown_as: str) -> go.Scatter:
     return go.Scatter(
         x=[number for number, _ in corners], y=[value for _, value in corners], mode="lines", name="best so far",
         line={"shape": "hv", "color": "#888"}, hovertemplate=f"best of %{{x}}: %{{y:{shown_as}}}<extra></extra>",
-    )  # fmt: skip
-
-
-def _add_spans(
-    figure: go.Figure, name: str, spans: Sequence[Span], zero: float, height: int, colour: str
-) -> None:  # fmt: skip
-    """Add horizontal lines above `height`. None separates the lines of one trace."""
-    minutes = [None if at is None else (at - zero) / 60 for span in spans for at in (*span, None)]
-    rows = [row for index in range(len(spans)) for row in (height + index + 1, height + index + 1, None)]
-    figure.add_scatter(
-        x=minutes, y=rows, mode="lines", name=name, line={"width": 3, "color": colour},
-        hovertemplate="%{x:.1f} minutes<extra>%{fullData.name}</extra>",
     )  # fmt: skip
 
 

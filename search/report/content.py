@@ -68,17 +68,6 @@ class StageContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrained:
-    """One of the parent's best points, trained again on a new seed, which shows how optimistic its value was."""
-
-    number: int
-    parent_number: int
-    before: Accuracy
-    after: Accuracy | None
-    """None if the trial has not completed."""
-
-
-@dataclass(frozen=True, slots=True)
 class Content:
     """Everything that a report shows."""
 
@@ -161,11 +150,23 @@ class Content:
         known = {key: self.attrs[key] for key in ("config", "data", "objective", "versions") if key in self.attrs}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
-    def retrained(self, stage: StageContent) -> list[Retrained]:
-        """Return the parent's best points that the stage trained again."""
+    def retrained(self, stage: StageContent) -> list[dict[str, Any]]:
+        """Return the parent's best points that the stage trained again, with their accuracies there and here.
+
+        They show how optimistic the parent's values were. An accuracy is None if the trial has not completed.
+        """
         parents = [parent for parent in self.stages if parent.status.study == stage.status.parent]
         carried = stage.status.attrs.get("carried", [])
-        return [_retrained(stage, parent, pair["number"], pair["from"]) for parent in parents for pair in carried]
+        pairs = [(stage.trial(p["number"]), parent.trial(p["from"])) for parent in parents for p in carried]
+        return [
+            {
+                "number": trial.number,
+                "parent_number": parent_trial.number,
+                "before": _accuracy(value_of(parent_trial), self.images),
+                "after": _accuracy(value_of(trial), self.images) if trial.state is TrialState.COMPLETE else None,
+            }
+            for trial, parent_trial in pairs
+        ]
 
 
 def read_content(storage: Storage, name: str | None) -> Content:
@@ -186,12 +187,6 @@ def read_content(storage: Storage, name: str | None) -> Content:
     importances = tuple(importance_in(stage.study) for stage in stages if stage.study and images)
     published = published_values_for(campaign)
     return Content(campaign, storage.location, status, images, stages, first.attrs, published, importances)
-
-
-def _retrained(stage: StageContent, parent: StageContent, number: int, parent_number: int) -> Retrained:
-    trial, parent_trial = stage.trial(number), parent.trial(parent_number)
-    after = _accuracy(value_of(trial), stage.images) if trial.state is TrialState.COMPLETE else None
-    return Retrained(number, parent_number, _accuracy(value_of(parent_trial), stage.images), after)
 
 
 def _accuracy(share: float, images: Counts | None) -> Accuracy:

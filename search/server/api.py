@@ -163,12 +163,12 @@ def _chosen_trials(snapshot: Snapshot, studies: list[str], numbers: list[int]) -
     if len(studies) != len(numbers):
         raise HTTPException(404, f"{len(studies)} studies and {len(numbers)} numbers are given: each trial needs both.")
     known = {*studies} & {*snapshot.studies}
-    by_number = {name: {trial.number: trial for trial in snapshot.studies[name].trials} for name in known}
+    trials = {(name, trial.number): trial for name in known for trial in snapshot.studies[name].trials}
     pairs = list(zip(studies, numbers, strict=True))
     for name, number in pairs:
-        if number not in by_number.get(name, {}):
+        if (name, number) not in trials:
             raise HTTPException(404, f"Campaign '{snapshot.status.campaign}' has no trial {number} of '{name}'.")
-    return [(snapshot.studies[name], by_number[name][number]) for name, number in pairs]
+    return [(snapshot.studies[name], trials[name, number]) for name, number in pairs]
 
 
 def _json(request: Request, answer: JsonForm) -> Response:
