@@ -12,35 +12,35 @@ from coarsefine.search.cli import app
 API = "/api/v1/campaigns"
 
 
-def told(command, folder):
-    """Return what the command line tells of the small campaign as JSON."""
-    answer = CliRunner().invoke(app, [command, "small", "--json", "--storage", str(folder / "studies.db")])
-    assert answer.exit_code == 0
-    return json.loads(answer.stdout)
+def command_output(command, folder):
+    """Return the JSON that a command prints about the small campaign."""
+    result = CliRunner().invoke(app, [command, "small", "--json", "--storage", str(folder / "studies.db")])
+    assert result.exit_code == 0
+    return json.loads(result.stdout)
 
 
 def load(searched, stage):
-    """Return a stage's study as Optuna reads it."""
+    """Return the study of a stage as Optuna reads it."""
     return optuna.load_study(study_name=f"small/{stage}", storage=f"sqlite:///{searched}/studies.db")
 
 
-def test_campaign_is_told_as_the_command_line_tells_it(client, searched):
-    """All that `coarsefine status --json` tells stands in the answer under the same names, except the storage."""
-    expected = told("status", searched)
-    answer = client.get(f"{API}/small").json()
+def test_campaign_has_the_fields_of_status(client, searched):
+    """The response has every field of `coarsefine status --json` except the storage."""
+    expected = command_output("status", searched)
+    response = client.get(f"{API}/small").json()
     del expected["storage"]
     stages = expected.pop("stages")
-    assert {key: answer[key] for key in expected} == expected
-    assert [{key: stage[key] for key in stages[0]} for stage in answer["stages"]] == stages
-    assert "storage" not in answer
+    assert {key: response[key] for key in expected} == expected
+    assert [{key: stage[key] for key in stages[0]} for stage in response["stages"]] == stages
+    assert "storage" not in response
 
 
-def test_campaign_tells_what_a_page_needs_beside(client, searched):
-    """Lineage, epochs, data, time left, and where optuna-dashboard shows each stage."""
-    answer = client.get(f"{API}/small").json()
-    coarse, fine = answer["stages"]
-    assert answer["validation_images"] == 300
-    assert answer["data"].startswith("digits, 1,197/300/300 images")
+def test_campaign_has_additional_fields(client, searched):
+    """The response adds lineage, epochs, data, the time left, and links to optuna-dashboard."""
+    response = client.get(f"{API}/small").json()
+    coarse, fine = response["stages"]
+    assert response["validation_images"] == 300
+    assert response["data"].startswith("digits, 1,197/300/300 images")
     assert (coarse["narrowed_from"], fine["narrowed_from"]) == (None, [trial["number"] for trial in coarse["best"]])
     assert [pair["from"] for pair in fine["carried"]] == [trial["number"] for trial in coarse["best"][:2]]
     assert fine["epochs"] == 3
@@ -49,22 +49,23 @@ def test_campaign_tells_what_a_page_needs_beside(client, searched):
     assert fine["dashboard"] == f"/dashboard/studies/{load(searched, 'fine')._study_id}"
 
 
-def test_best_is_told_as_the_command_line_tells_it(client, searched):
-    """`/best` answers what `coarsefine best --json` prints."""
-    assert client.get(f"{API}/small/best").json() == told("best", searched)
+def test_best_equals_the_command(client, searched):
+    """`/best` returns what `coarsefine best --json` prints."""
+    assert client.get(f"{API}/small/best").json() == command_output("best", searched)
 
 
-def test_list_tells_each_campaign_in_short(client):
-    """The list names state, seconds and the counts of every stage."""
+def test_list_summarizes_campaigns(client):
+    """The list has the name and state of each campaign, and the trials of its stages."""
     (small,) = client.get(API).json()["campaigns"]
     assert (small["campaign"], small["state"]) == ("small", "done")
     assert [(stage["name"], stage["trials"]) for stage in small["stages"]] == [("coarse", 9), ("fine", 6)]
 
 
-def test_trials_come_in_pages(client, searched):
-    """Pages put together are all of a stage's trials, in their order; past the end there are none."""
+def test_trials_are_paginated(client, searched):
+    """The pages together have all trials of a stage in order; a page past the end is empty."""
     pages = [
-        client.get(f"{API}/small/stages/coarse/trials", params={"offset": at, "limit": 4}).json() for at in (0, 4, 8)
+        client.get(f"{API}/small/stages/coarse/trials", params={"offset": offset, "limit": 4}).json()
+        for offset in (0, 4, 8)
     ]
     rows = [row for page in pages for row in page["trials"]]
     assert [page["total"] for page in pages] == [9, 9, 9]
@@ -75,16 +76,16 @@ def test_trials_come_in_pages(client, searched):
     assert client.get(f"{API}/small/stages/coarse/trials", params={"offset": 9}).json()["trials"] == []
 
 
-def test_diverged_trials_carry_their_reason(client):
-    """A row of a diverged trial says in which epoch, and how."""
+def test_diverged_trials_have_a_reason(client):
+    """Each failed trial has a reason that says that it diverged."""
     rows = client.get(f"{API}/small/stages/coarse/trials").json()["trials"]
     failed = [row for row in rows if row["state"] == "FAIL"]
     assert failed
     assert all("diverged" in row["reason"] for row in failed)
 
 
-def test_trials_come_best_first_when_asked(client):
-    """Ordered by value, completed trials come first, best first; then the others by number."""
+def test_trials_can_be_ordered_by_value(client):
+    """Ordered by value, completed trials come first, the best before the others; the rest follows by number."""
     rows = client.get(f"{API}/small/stages/coarse/trials", params={"order": "best"}).json()["trials"]
     values = [row["value"] for row in rows if row["state"] == "COMPLETE"]
     assert values == sorted(values, reverse=True)
@@ -92,19 +93,19 @@ def test_trials_come_best_first_when_asked(client):
     assert [row["number"] for row in rows[len(values) :]] == sorted(row["number"] for row in rows[len(values) :])
 
 
-def test_trial_in_full_has_every_epoch(client, searched):
-    """A trial's own answer has its accuracy and losses after each epoch, as Optuna has them."""
+def test_trial_has_every_epoch(client, searched):
+    """The response for a trial has its accuracy and losses after each epoch, as Optuna stores them."""
     for trial in load(searched, "coarse").trials:
-        answer = client.get(f"{API}/small/stages/coarse/trials/{trial.number}").json()
-        assert answer["values"] == list(trial.intermediate_values.values())
-        assert answer["train_loss"] == trial.user_attrs["train_loss"]
-        assert answer["validation_loss"] == trial.user_attrs["validation_loss"]
+        response = client.get(f"{API}/small/stages/coarse/trials/{trial.number}").json()
+        assert response["values"] == list(trial.intermediate_values.values())
+        assert response["train_loss"] == trial.user_attrs["train_loss"]
+        assert response["validation_loss"] == trial.user_attrs["validation_loss"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("figure", ["map", "best-so-far", "losses"])
-def test_figures_are_plotlys(client, figure, theme):
-    """Each figure draws something, in the ink of its theme."""
+def test_figures_are_drawn_in_the_theme(client, figure, theme):
+    """Each figure has points, and its font colour depends on the theme."""
     drawn = client.get(f"{API}/small/figures/{figure}", params={"theme": theme}).json()
     other = client.get(
         f"{API}/small/figures/{figure}", params={"theme": "dark" if theme == "light" else "light"}
@@ -113,15 +114,15 @@ def test_figures_are_plotlys(client, figure, theme):
     assert drawn["layout"]["font"]["color"] != other["layout"]["font"]["color"]
 
 
-def test_map_has_every_ended_trial(client):
-    """The points of the map lead to trials: each ended one of both stages is there once."""
+def test_map_has_every_finished_trial(client):
+    """The map has one point for each finished trial of both stages."""
     traces = client.get(f"{API}/small/figures/map").json()["data"]
     points = [tuple(point[:2]) for trace in traces for point in trace.get("customdata", [])]
     assert sorted(points) == sorted([("small/coarse", n) for n in range(9)] + [("small/fine", n) for n in range(6)])
 
 
-def test_losses_are_of_the_chosen_trials(client):
-    """Learning curves are drawn of the trials that are named, and of the three best of each stage otherwise."""
+def test_losses_show_the_chosen_trials(client):
+    """The losses of the given trials are drawn, or those of each stage's three best trials."""
     chosen = [("study", "small/fine"), ("number", 4), ("study", "small/coarse"), ("number", 0)]
     names = {trace["name"] for trace in client.get(f"{API}/small/figures/losses", params=chosen).json()["data"]}
     assert names == {"fine 4", "coarse 0"}
@@ -144,46 +145,46 @@ def test_losses_are_of_the_chosen_trials(client):
         "small%2Fcoarse",
     ],
 )
-def test_what_is_not_there_is_told_in_a_sentence(client, path):
-    """A campaign, stage or trial that is not there is a 404, whose detail is a sentence."""
-    answer = client.get(f"{API}/{path}")
-    assert answer.status_code == 404
-    assert answer.json()["detail"]
+def test_missing_resource_is_a_404_with_a_reason(client, path):
+    """A campaign, stage or trial that does not exist is a 404 with a detail."""
+    response = client.get(f"{API}/{path}")
+    assert response.status_code == 404
+    assert response.json()["detail"]
 
 
-def test_an_answer_that_is_known_is_not_sent_again(client):
-    """With the tag of the last answer, the next is 304 and empty."""
+def test_unchanged_response_is_not_sent_again(client):
+    """A request with the last response's ETag gets an empty 304."""
     first = client.get(f"{API}/small/figures/map")
     again = client.get(f"{API}/small/figures/map", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_the_root_leads_to_the_only_campaign(client):
-    """`/` leads to the page of the only campaign, which is HTML and names it."""
-    answer = client.get("/", follow_redirects=True)
-    assert (answer.url.path, answer.status_code) == ("/campaigns/small", 200)
-    assert "small" in answer.text
+def test_root_redirects_to_the_only_campaign(client):
+    """`/` redirects to the page of the only campaign."""
+    response = client.get("/", follow_redirects=True)
+    assert (response.url.path, response.status_code) == ("/campaigns/small", 200)
+    assert "small" in response.text
 
 
-def test_every_file_a_page_names_is_there(client):
-    """Scripts, styles and pictures of all pages are served from here, with their kinds."""
+def test_assets_of_pages_exist(client):
+    """Every script, style and image that a page names is served with its content type."""
     for page in ("/campaigns", "/campaigns/small"):
-        named = re.findall(r'(?:src|href)="(/assets/[^"]+)"', client.get(page).text)
-        assert len(named) >= 3
-        for file in named:
-            answer = client.get(file)
-            assert answer.status_code == 200
-            assert answer.headers["content-type"].split("/")[0] in {"text", "image"}
+        assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', client.get(page).text)
+        assert len(assets) >= 3
+        for file in assets:
+            response = client.get(file)
+            assert response.status_code == 200
+            assert response.headers["content-type"].split("/")[0] in {"text", "image"}
 
 
 @pytest.mark.parametrize("file", ["campaign.html", "..%2fapp.py", "%2e%2e/app.py", "nothing.js", "%00.js"])
-def test_no_other_file_is_served(client, file):
-    """Templates, sources and what lies elsewhere are no assets."""
+def test_other_files_are_not_served(client, file):
+    """Templates, sources and files elsewhere are not served as assets."""
     assert client.get(f"/assets/{file}").status_code == 404
 
 
 def test_optuna_dashboard_shows_each_stage(client, searched):
-    """Under the path that a campaign names, optuna-dashboard answers, with the same trials, in the stages' order."""
+    """optuna-dashboard lists the stages in order and shows the trials and note of each."""
     stages = client.get(f"{API}/small").json()["stages"]
     listed = client.get("/api/studies").json()["study_summaries"]
     assert [study["study_name"] for study in listed] == [stage["study"] for stage in stages]
@@ -195,8 +196,8 @@ def test_optuna_dashboard_shows_each_stage(client, searched):
         assert detail["note"]["body"] == optuna_dashboard.get_note(load(searched, stage["name"]))
 
 
-def test_note_tells_a_stage_and_leads_to_its_campaign(searched):
-    """optuna-dashboard's own reader of notes finds ranges, parent, rule, data and the way to the campaign's page."""
+def test_note_describes_the_stage(searched):
+    """The note has the stage's ranges, parent, rule and data, and links to its campaign."""
     coarse, fine = (optuna_dashboard.get_note(load(searched, stage)) for stage in ("coarse", "fine"))
     assert "Stage 1 of 2" in coarse
     assert "η 0.01 to 1e+05, λ 1e-06 to 0.01" in coarse
@@ -211,7 +212,7 @@ def test_note_tells_a_stage_and_leads_to_its_campaign(searched):
 
 
 def test_optuna_dashboard_reads_trials_as_optuna_does(client, searched):
-    """The storage that the dashboard is given hands out the very trials that Optuna's own would."""
+    """The dashboard's storage returns the same trials as Optuna's own storage."""
     shared = client.app.storage
     for study in shared.get_all_studies():
         expected = optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{searched}/studies.db").trials

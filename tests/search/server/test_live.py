@@ -23,92 +23,90 @@ API = "/api/v1/campaigns/small"
 
 
 @pytest.fixture
-def begun(tmp_path):
-    """A folder with a campaign that takes some seconds, begun and not yet trained."""
+def started_folder(tmp_path):
+    """Start a campaign that takes some seconds and stop it at once; return its folder."""
     write_campaign(tmp_path, model={"epochs": 80})
     with pytest.raises(Interrupted):
         run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db", stop=lambda: True)
     return tmp_path
 
 
-def recorded(told):
-    """Return how many epochs of trials an event tells of."""
-    return sum(stage["epochs_recorded"] for stage in told["stages"])
+def epochs_in(payload):
+    """Return the number of recorded epochs in an event's payload."""
+    return sum(stage["epochs_recorded"] for stage in payload["stages"])
 
 
-def test_events_follow_workers_of_other_processes(begun):
-    """A stream begins at once, grows with what a run elsewhere records, at most once a second, and comes to its end."""
-    with serving(begun / "studies.db") as client:
+def test_events_follow_workers_of_other_processes(started_folder):
+    """A stream sends an event at once, then at most one a second while another process trains, and a last one."""
+    with serving(started_folder / "studies.db") as client:
         stream = events(client, f"{API}/events")
-        heard, times = [next(stream)], [time.monotonic()]
-        assert heard[0]["state"] == "interrupted"
-        process = start(begun)
+        received, times = [next(stream)], [time.monotonic()]
+        assert received[0]["state"] == "interrupted"
+        process = start(started_folder)
         runner = psutil.Process(process.pid)
 
-        def hear():
-            heard.append(next(stream))
+        def receive():
+            received.append(next(stream))
             times.append(time.monotonic())
 
-        def recorded_more(than):
-            return epochs_recorded(begun) > than and suspended([runner], begun / "studies.db")
+        def recorded_more(count):
+            return epochs_recorded(started_folder) > count and suspended([runner], started_folder / "studies.db")
 
         try:
-            for _ in range(
-                3
-            ):  # it waits for the stream: a fast machine would be through before that has grown so often
-                known = epochs_recorded(begun)
+            for _ in range(3):  # the run waits for the stream, because a fast machine would finish too early
+                known = epochs_recorded(started_folder)
                 wait_until(lambda known=known: recorded_more(known))
-                while recorded(heard[-1]) <= known:
-                    hear()
+                while epochs_in(received[-1]) <= known:
+                    receive()
                 runner.resume()
-            while heard[-1]["state"] != "done":
-                hear()
+            while received[-1]["state"] != "done":
+                receive()
         except BaseException:
             process.kill()
             raise
         assert process.wait() == 0
         process.communicate()
-        assert heard[-1] == client.get(API).json()
-    grown = [recorded(told) for told in heard]
-    assert grown == sorted(grown)
-    assert len(set(grown)) >= 4
-    assert "running" in {told["state"] for told in heard}
-    assert any(told["stages"][0]["seconds_left"] for told in heard if told["state"] == "running")
-    revisions = [told["revision"] for told in heard]
+        assert received[-1] == client.get(API).json()
+    counts = [epochs_in(event) for event in received]
+    assert counts == sorted(counts)
+    assert len(set(counts)) >= 4
+    assert "running" in {event["state"] for event in received}
+    assert any(event["stages"][0]["seconds_left"] for event in received if event["state"] == "running")
+    revisions = [event["revision"] for event in received]
     assert revisions == sorted(set(revisions))
-    assert len(heard) <= times[-1] - times[0] + 2
+    assert len(received) <= times[-1] - times[0] + 2
 
 
-def test_many_streams_cost_one_reading(begun, monkeypatch):
-    """Twenty streams and as many questions read the storage as often as one would: once a second."""
+def test_streams_share_one_reader(started_folder, monkeypatch):
+    """Twenty streams and as many requests read the storage once a second."""
     calls, read = [], SnapshotReader.read
     monkeypatch.setattr(
         SnapshotReader, "read", lambda self, name: (calls.append(time.monotonic()), read(self, name))[1]
     )
-    with serving(begun / "studies.db") as client:
-        enough = threading.Barrier(21)
+    with serving(started_folder / "studies.db") as client:
+        barrier = threading.Barrier(21)
 
         def listen():
             with httpx.Client(base_url=client.base_url, timeout=240) as own:
                 stream = events(own, f"{API}/events")
                 next(stream)
-                enough.wait(240)
+                barrier.wait(240)
                 own.get(API).raise_for_status()
                 stream.close()
 
         listeners = [threading.Thread(target=listen) for _ in range(20)]
         for listener in listeners:
             listener.start()
-        enough.wait(240)
+        barrier.wait(240)
         for listener in listeners:
             listener.join(240)
     assert len(calls) <= calls[-1] - calls[0] + 2
 
 
-def test_a_killed_worker_is_noticed(begun):
-    """Nothing is written when a worker is killed, and yet the campaign is no longer told as running."""
-    with serving(begun / "studies.db") as client:
-        process = start(begun)
+def test_killed_worker_is_noticed(started_folder):
+    """After the only worker is killed, the campaign's state becomes interrupted."""
+    with serving(started_folder / "studies.db") as client:
+        process = start(started_folder)
         wait_until(lambda: client.get(API).json()["state"] == "running")
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -116,31 +114,30 @@ def test_a_killed_worker_is_noticed(begun):
         assert all(stage["seconds_left"] in {None, 0.0} for stage in client.get(API).json()["stages"])
 
 
-def test_ctrl_c_ends_the_server_though_streams_are_open(searched):
-    """The address that is printed answers; Ctrl-C ends the server with code 0 within seconds, streams and all."""
-    with command("--port", "0", cwd=searched) as (process, said):
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
-        stream = httpx.stream("GET", f"{address}{API}/events")
-        with stream as answer:
-            next(answer.iter_lines())
+def test_ctrl_c_ends_the_server_with_open_streams(searched):
+    """Ctrl-C ends the server with exit code 0, even if a stream is open."""
+    with command("--port", "0", cwd=searched) as (process, stderr):
+        address = re.search(r"http://127\.0\.0\.1:\d+", stderr)[0]
+        with httpx.stream("GET", f"{address}{API}/events") as response:
+            next(response.iter_lines())
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
         assert process.stderr.read() == ""
 
 
-def test_elsewhere_it_makes_a_token_and_wants_it(searched):
-    """On an address that others reach, a token is made and printed once; only with it the server answers."""
-    with command("--host", "0.0.0.0", "--port", "0", cwd=searched) as (_, said):  # noqa: S104
-        port, token = re.search(r":(\d+)/", said)[1], re.search(r"Token: (\S+)", said)[1]
-        assert said.count(token) == 1
+def test_public_address_requires_a_new_token(searched):
+    """On a public address, the server prints a new token once and requires it."""
+    with command("--host", "0.0.0.0", "--port", "0", cwd=searched) as (_, stderr):  # noqa: S104
+        port, token = re.search(r":(\d+)/", stderr)[1], re.search(r"Token: (\S+)", stderr)[1]
+        assert stderr.count(token) == 1
         address = f"http://127.0.0.1:{port}{API}"
         assert httpx.get(address).status_code == 401
         assert httpx.get(address, headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
 @pytest.fixture
-def ended(searched, tmp_path, monkeypatch, capsys):
-    """Return a function that runs `coarsefine serve` where it cannot serve: its exit code, and what it said."""
+def failing_serve(searched, tmp_path, monkeypatch, capsys):
+    """Return a function that runs a failing `coarsefine serve` and returns its exit code and stderr."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "token").write_text("k" * 40)
 
@@ -155,7 +152,7 @@ def ended(searched, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "code", "told"),
+    ("arguments", "environment", "code", "message"),
     [
         (["--host", "0.0.0.0", "--no-token"], {}, 2, "so it needs a token"),  # noqa: S104
         (["--host", "0.0.0.0"], {"COARSEFINE_TOKEN": ""}, 2, "at least 16"),  # noqa: S104
@@ -169,27 +166,27 @@ def ended(searched, tmp_path, monkeypatch, capsys):
         (["--storage", "postgresql+psycopg://u:hidden-word@127.0.0.1:1/db"], {}, 5, "127.0.0.1"),
     ],
 )
-def test_what_cannot_be_served_is_told_in_a_sentence(ended, monkeypatch, arguments, environment, code, told):
-    """A missing token, address or storage ends the command with one sentence, which names no secret, and its code."""
+def test_failure_to_serve_is_one_sentence(failing_serve, monkeypatch, arguments, environment, code, message):
+    """A missing token, address or storage is an error in one sentence without secrets."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    exit_code, said = ended(*arguments)
-    assert (exit_code, said.count("\n")) == (code, 1)
-    assert told in said
-    assert "hidden-word" not in said
+    exit_code, stderr = failing_serve(*arguments)
+    assert (exit_code, stderr.count("\n")) == (code, 1)
+    assert message in stderr
+    assert "hidden-word" not in stderr
 
 
-def test_a_port_in_use_is_told(ended):
-    """A port that another program listens on is named, with what to do."""
+def test_port_in_use_is_named(failing_serve):
+    """The error names a port that another program uses."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        exit_code, said = ended("--port", port)
+        exit_code, stderr = failing_serve("--port", port)
     assert exit_code == 2
-    assert f"port {port}: another program listens there" in said
+    assert f"port {port}: another program listens there" in stderr
 
 
 class Slow:
-    """Campaigns that take a while to read, and change each time."""
+    """A reader whose snapshots take a while and differ each time."""
 
     def __init__(self, seconds):
         self.seconds, self.reads = seconds, 0
@@ -203,17 +200,17 @@ class Slow:
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.0, 4), (0.4, 1)])
-def test_what_is_dear_to_read_is_read_less_often(seconds, most):
-    """Looked at for two and a half seconds, a small campaign is read each second; one that takes long, once."""
-    slow = Slow(seconds)
+def test_slow_snapshots_are_read_less_often(seconds, most):
+    """In two and a half seconds, a fast snapshot is read each second and a slow one once."""
+    reader = SlowReader(seconds)
 
-    async def look():
-        cache = SnapshotCache(slow)
-        until = time.monotonic() + 2.5
-        while time.monotonic() < until:
+    async def request_snapshots():
+        cache = SnapshotCache(reader)
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
             await cache.get("small")
             await asyncio.sleep(0.01)
 
-    asyncio.run(look())
-    assert 1 <= slow.reads <= most
-    assert slow.reads >= 2 or seconds
+    asyncio.run(request_snapshots())
+    assert 1 <= reader.reads <= most
+    assert reader.reads >= 2 or seconds

@@ -20,15 +20,15 @@ URL = f"postgresql+psycopg://someone:{WORD}@db.example:5432/search"
 
 
 def read_everything(client):
-    """Ask every route of both tables for what is there and what is not; yield path and answer."""
+    """Request every readable route with existing and missing resources; yield path and response."""
     paths = {path for method, path in routes(client.app) if method in READING and not path.endswith("/events")}
     for path in sorted(paths):
-        for asked in (path, f"{path}x", path.replace("1", "99").replace("small", "nothing")):
-            yield asked, client.get(asked)
+        for variant in (path, f"{path}x", path.replace("1", "99").replace("small", "nothing")):
+            yield variant, client.get(variant)
 
 
-def test_a_planted_address_appears_nowhere(copied):
-    """A database address with a password in a name, note, reason, attribute or parent is in no answer of any route."""
+def test_planted_address_is_redacted(copied):
+    """A database address in a name, note, reason, attribute or parent appears in no response."""
     storage = f"sqlite:///{copied}"
     optuna.create_study(storage=storage, study_name=URL).set_user_attr("url", URL)
     optuna.create_study(storage=storage, study_name="small/other").set_user_attr("campaign", URL)
@@ -43,41 +43,41 @@ def test_a_planted_address_appears_nowhere(copied):
     )
     coarse.add_trial(planted)
     with serving(copied) as client:
-        seen = dict(read_everything(client))
-        assert "address withheld" in seen["/api/v1/campaigns/small"].text
-        assert "address withheld" in seen["/api/studies/1"].text
-        for path, answer in seen.items():
-            assert WORD not in answer.text, path
-            assert "postgresql" not in answer.text or path.startswith("/static"), path
+        responses = dict(read_everything(client))
+        assert "address withheld" in responses["/api/v1/campaigns/small"].text
+        assert "address withheld" in responses["/api/studies/1"].text
+        for path, response in responses.items():
+            assert WORD not in response.text, path
+            assert "postgresql" not in response.text or path.startswith("/static"), path
 
 
-def test_the_own_address_appears_nowhere(client, searched):
-    """Where the studies lie is in no answer either, whatever the route."""
-    for path, answer in read_everything(client):
-        assert "sqlite:" not in answer.text or path.startswith("/static"), path
-        if path.startswith("/api/v1"):  # the final training tells where its weights are
-            assert f"{searched}/studies.db" not in answer.text, path
+def test_own_address_is_redacted(client, searched):
+    """The address of the served storage appears in no response."""
+    for path, response in read_everything(client):
+        assert "sqlite:" not in response.text or path.startswith("/static"), path
+        if path.startswith("/api/v1"):  # the final training has the path of its weights
+            assert f"{searched}/studies.db" not in response.text, path
 
 
-def test_a_lost_database_is_told_without_its_address(new_database, tmp_path, small, monkeypatch):
-    """On PostgreSQL, with and without its tables, neither an answer nor the log holds the address or the password."""
-    monkeypatch.chdir(tmp_path)  # the weights go there
+def test_errors_of_the_database_hide_its_address(new_database, tmp_path, small, monkeypatch):
+    """With and without its tables, neither a response nor the log has the database's address or password."""
+    monkeypatch.chdir(tmp_path)  # the final training writes its weights there
     run(small, new_database)
     url = make_url(new_database)
     password = url.password or os.environ.get("PGPASSWORD", "")
     given = url.set(password=password).render_as_string(hide_password=False)
     secrets = [secret for secret in (password, quote(password, safe=""), "postgresql", given) if secret]
-    with command("--port", "0", "--storage", given, cwd=tmp_path) as (process, said):
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
-        answers = [httpx.get(address + path) for path in PATHS]
-        assert [answer.status_code for answer in answers] == [200] * len(PATHS)
+    with command("--port", "0", "--storage", given, cwd=tmp_path) as (process, stderr):
+        address = re.search(r"http://127\.0\.0\.1:\d+", stderr)[0]
+        responses = [httpx.get(address + path) for path in PATHS]
+        assert [response.status_code for response in responses] == [200] * len(PATHS)
         postgres.execute(new_database, "DROP TABLE studies, trials CASCADE")
-        wait_until(lambda: httpx.get(address + PATHS[1]).status_code == 503)  # what was read before is shown a while
-        answers += [httpx.get(address + path) for path in PATHS]
-        assert {answer.status_code for answer in answers[len(PATHS) :]} <= {500, 503}
+        wait_until(lambda: httpx.get(address + PATHS[1]).status_code == 503)  # the last snapshot is served for a while
+        responses += [httpx.get(address + path) for path in PATHS]
+        assert {response.status_code for response in responses[len(PATHS) :]} <= {500, 503}
         process.terminate()
         log = process.communicate()
-    for text in (said, *log, *(answer.text for answer in answers)):
+    for text in (stderr, *log, *(response.text for response in responses)):
         for secret in secrets:
             assert secret not in text
 
@@ -107,13 +107,13 @@ PATHS = (
         (rb'"http:\u002f\u002fexample.org\u002fa:b@c"', rb'"http:\u002f\u002fexample.org\u002fa:b@c"'),
     ],
 )
-def test_addresses_are_found_and_nothing_else(text, expected):
-    """Addresses of databases go, and any with a password; others stay as they are."""
+def test_only_database_addresses_are_redacted(text, expected):
+    """Addresses of databases and those with a password are redacted; other addresses are not."""
     assert redact(text) == expected
 
 
 @pytest.mark.parametrize("piece", [b"a.", b"a:", b"x://", b"x://a:", b"sqlite:", b"\\u00fc", b"x://\\u00fc:"])
-def test_no_text_takes_long(piece):
-    """The time to look through a text grows with its length alone: what would be quadratic takes minutes here."""
+def test_redaction_takes_linear_time(piece):
+    """A text of a megabyte is redacted in linear time; quadratic time would exceed the test's limit."""
     text = b"sqlite://a b://c " + piece * (1_000_000 // len(piece))
     assert redact(text).startswith(b"[database address withheld] b://c ")

@@ -1,4 +1,4 @@
-"""The live view without a terminal: it fits any size, and tells what the storage holds on either database."""
+"""The live view without a terminal: its layout at any size, and its content on either database."""
 
 import io
 import itertools
@@ -26,15 +26,17 @@ from coarsefine.search.terminal.live_state import LiveState, Row
 from coarsefine.search.terminal.live_view import LiveView
 
 
-def ending(number, value=0.5, state=TrialState.COMPLETE, reason=None):
+def finished_trial(number, value=0.5, state=TrialState.COMPLETE, reason=None):
+    """Return a finished trial with a number."""
     return FinishedTrial(number, Point.of({"eta": 0.1234567, "lambda": 1.234567e-5}), state, value, 10, reason)
 
 
-def scene_of(names, trials, seconds, rate, last):
+def live_state(names, trials, seconds, rate, last):
+    """Return a state of the live view with stages of the given names."""
     kinds = itertools.chain(["done", "now"], itertools.repeat("next"))
     rows = [
         Row(
-            name, mark, trials // 2, trials, 0.5, 100, ending(trials - 1), 0.9876, seconds,
+            name, mark, trials // 2, trials, 0.5, 100, finished_trial(trials - 1), 0.9876, seconds,
             "η 0.001 to 0.3, λ 1.0e-07 to 1.0e-01", "20 pruned, 1 diverged",
         )
         for name, mark in zip(names, kinds, strict=False)
@@ -47,32 +49,36 @@ def scene_of(names, trials, seconds, rate, last):
     )  # fmt: skip
 
 
-ENDINGS = [ending(3), ending(999_999, 0.1, TrialState.PRUNED), ending(7, None, TrialState.FAIL, "d" * 99)]
-SCENES = st.builds(
+FINISHED = [
+    finished_trial(3),
+    finished_trial(999_999, 0.1, TrialState.PRUNED),
+    finished_trial(7, None, TrialState.FAIL, "d" * 99),
+]
+STATES = st.builds(
     scene_of,
     names=st.lists(st.text("abc .-_", min_size=1, max_size=64), min_size=2, max_size=30),
     trials=st.sampled_from([1, 50, 1_000_000]),
     seconds=st.sampled_from([None, 0.4, 1e6]),
     rate=st.sampled_from([None, 1e-5, 3.0, 1e7]),
-    last=st.lists(st.sampled_from(ENDINGS), max_size=40),
+    last=st.lists(st.sampled_from(FINISHED), max_size=40),
 )
 
 
-@given(scene=SCENES, width=st.integers(3, 300), height=st.integers(1, 100), stopping=st.booleans())
-def test_view_fits_any_terminal(scene, width, height, stopping):
-    """However small or large terminal and campaign are, no line is too wide, and a row is left for the cursor."""
-    lines = draw(scene, width, height, 12.0, stopping=stopping)
+@given(state=STATES, width=st.integers(3, 300), height=st.integers(1, 100), stopping=st.booleans())
+def test_view_fits_any_terminal(state, width, height, stopping):
+    """In a terminal of any size, no line is too wide, and one row is left for the cursor."""
+    lines = draw(state, width, height, 12.0, stopping=stopping)
     assert 1 <= len(lines) <= max(height - 1, 1)
     assert all(line.cell_len <= width for line in lines)
     assert all("\n" not in line.plain for line in lines)
-    assert height < 4 or any("▶" in line.plain for line in lines), "what moves is shown"
+    assert height < 4 or any("▶" in line.plain for line in lines), "the current stage is shown"
 
 
-def test_wide_terminal_is_used():
-    """At 200 columns stand ranges, how trials ended, and finished trials side by side; at 80 none of these."""
-    scene = scene_of(["coarse", "fine"], 50, 30.0, 3.0, [ending(n) for n in range(20)])
+def test_wide_terminal_shows_more():
+    """At 200 columns the view adds ranges, how trials ended, and columns of finished trials; at 80 it does not."""
+    state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [finished_trial(n) for n in range(20)])
     wide, narrow = (
-        [line.plain for line in draw(scene, width, 24, 12.0, stopping=False)] for width in (200, 80)
+        [line.plain for line in draw(state, width, 24, 12.0, stopping=False)] for width in (200, 80)
     )  # fmt: skip
     for part in ("λ 1.0e-07 to 1.0e-01", "20 pruned, 1 diverged"):
         assert any(part in line for line in wide)
@@ -82,20 +88,20 @@ def test_wide_terminal_is_used():
 
 
 def test_stop_is_announced():
-    """While a run waits for its last epoch, the view says so, and how to end at once."""
-    lines = draw(scene_of(["coarse"], 50, 30.0, 3.0, []), 80, 24, 12.0, stopping=True)
+    """While a run finishes its last epoch, the view says so and how to stop at once."""
+    lines = draw(live_state(["coarse"], 50, 30.0, 3.0, []), 80, 24, 12.0, stopping=True)
     assert lines[-1].plain.strip() == "Stopping after this epoch; Ctrl-C again stops at once."
 
 
-def test_time_left_runs_down_between_looks():
-    """The time left is that of the last look, less what has passed since, and never below nothing."""
-    scene = scene_of(["coarse", "fine"], 50, 30.0, 3.0, [])
-    told = ["\n".join(line.plain for line in draw(scene, 80, 24, now, stopping=False)) for now in (10.0, 15.0, 99.0)]
-    assert ["0:30 left" in told[0], "0:25 left" in told[1], "0:00 left" in told[2]] == [True] * 3
+def test_time_left_counts_down_between_snapshots():
+    """The time left is that of the last snapshot minus the time since, and never negative."""
+    state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [])
+    views = ["\n".join(line.plain for line in draw(state, 80, 24, now, stopping=False)) for now in (10.0, 15.0, 99.0)]
+    assert ["0:30 left" in views[0], "0:25 left" in views[1], "0:00 left" in views[2]] == [True] * 3
 
 
-def test_rate_is_that_of_the_last_minute():
-    """A rate is told from the second step on; it forgets what is over a minute old, and falls when nothing comes."""
+def test_rate_is_measured_over_the_last_minute():
+    """A rate is known from the second step, forgets steps older than a minute, and falls without new ones."""
     rate = Rate()
     assert rate.per_second(0) is None
     rate.step(0, 0)
@@ -110,8 +116,8 @@ def test_rate_is_that_of_the_last_minute():
     assert rate.per_second(262) == pytest.approx(15, rel=0.05)
 
 
-def test_rate_where_work_was_lost():
-    """Where a worker is killed and its epochs are gone, the rate goes on from there: it is never negative."""
+def test_rate_is_never_negative():
+    """If a killed worker's epochs are lost, the rate counts only new epochs."""
     rate = Rate()
     for second, count in ((0, 0), (1, 10), (2, 20), (3, 12), (4, 22)):
         rate.step(second, count)
@@ -122,13 +128,13 @@ def test_rate_where_work_was_lost():
     ("halving", "trials", "epochs"),
     [(NO_HALVING, 50, 500), (Halving((1, 4), 2.0), 50, 50 + 3 * 25 + 6 * 13), (Halving((2,), 4.0), 1, 10)],
 )
-def test_planned_epochs(halving, trials, epochs):
-    """The epochs that a stage will train follow from its rungs; each cohort keeps its own share."""
+def test_planned_epochs_follow_from_the_rungs(halving, trials, epochs):
+    """The epochs of a stage follow from its rungs, and each cohort keeps its own share."""
     assert halving.epochs_of(trials, 10) == epochs
 
 
-def test_planned_epochs_are_those_trained(tmp_path):
-    """A stage that halves trains exactly the epochs that were planned."""
+def test_halving_trains_the_planned_epochs(tmp_path):
+    """A stage with halving trains exactly the planned epochs."""
     campaign = Campaign.load(write_campaign(tmp_path, "halving") / "small.toml")
     run(campaign, tmp_path / "studies.db")
     rows = table(tmp_path / "studies.db")
@@ -138,13 +144,13 @@ def test_planned_epochs_are_those_trained(tmp_path):
         assert trained == campaign.halving(stage).epochs_of(stage.trials, campaign.epochs_of(stage))
 
 
-def test_stage_is_followed_over_all_workers(opened, small):
-    """On each database, a look tells what all workers did since the last: who ended how, what trains, what is left."""
+def test_snapshot_covers_all_workers(opened, small):
+    """On each database, a snapshot has what all workers did since the last one, what is running, and what is left."""
     one, two = opened(), opened()
     stage = small.stage[0]
     study_id = opened_study(one, small, stage).id
     first = one.queue.claim(study_id, 2)
-    one.queue.record([end(first[0], TrialState.COMPLETE, 0.75, 3)], first)
+    one.queue.record([record(first[0], TrialState.COMPLETE, 0.75, 3)], first)
     study = find_studies(two, "small")["small/coarse"]
     following = StageProgress(two, study, small, stage, before=study)
     assert [e.number for e in following.finished] == [0]
@@ -154,7 +160,7 @@ def test_stage_is_followed_over_all_workers(opened, small):
 
     second = two.queue.claim(study_id, 4)
     one.queue.record([going(first[1], 1, 2)], first[1:])
-    pruned, failed = end(second[1], TrialState.PRUNED, 0.5, 1), end(second[0], TrialState.FAIL, None, 1)
+    pruned, failed = record(second[1], TrialState.PRUNED, 0.5, 1), record(second[0], TrialState.FAIL, None, 1)
     two.queue.record([pruned], second)
     two.queue.record([failed], [second[0], *second[2:]])
     snapshot = following.snapshot()
@@ -171,11 +177,11 @@ def test_stage_is_followed_over_all_workers(opened, small):
     assert best_of(following.finished).number == 0
 
 
-def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
-    """Those of the next stage that ended before the view came to it are among the last, too, the newest first."""
-    drawn = []
+def test_finished_trials_include_those_between_stages(opened, small, monkeypatch):
+    """Trials of the next stage that finished before the view opened it are listed, the newest first."""
+    states = []
     monkeypatch.setattr(
-        "coarsefine.search.terminal.live_view.draw", lambda scene, *_, **__: drawn.append(scene) or [Text()]
+        "coarsefine.search.terminal.live_view.draw", lambda state, *_, **__: states.append(state) or [Text()]
     )
     monkeypatch.setattr("coarsefine.search.terminal.live_view.err", Console(file=io.StringIO(), force_terminal=True))
     storage = opened()
@@ -183,11 +189,11 @@ def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
         for stage in small.stage:
             study = opened_study(storage, small, stage)
             following = StageProgress(storage, study, small, stage)
-            end_next(storage, study, 0.75)
+            finish_next(storage, study, 0.75)
             view.on_stage_opened(read_status(storage, "small"), following)
-            end_next(storage, study, 0.25)
+            finish_next(storage, study, 0.25)
             view.on_progress(following)
-    assert [(name, ended.value) for name, ended in drawn[-1].finished] == [
+    assert [(name, ended.value) for name, ended in states[-1].finished] == [
         ("fine", 0.25),
         ("fine", 0.75),
         ("coarse", 0.25),
@@ -196,7 +202,7 @@ def test_no_ended_trial_is_left_out(opened, small, monkeypatch):
 
 
 def opened_study(storage, campaign, stage):
-    """Return a stage's study, opened with nine slots."""
+    """Return the study of a stage with nine slots."""
     study_id = open_stage(storage, 9, f"small/{stage.name}")
     space = {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}
     storage.set_study_attrs(
@@ -205,11 +211,13 @@ def opened_study(storage, campaign, stage):
     return find_studies(storage, "small")[f"small/{stage.name}"]
 
 
-def end_next(storage, study, value):
+def finish_next(storage, study, value):
+    """Claim the next slot and complete its trial with a value."""
     claims = storage.queue.claim(study.id, 1)
-    storage.queue.record([end(claims[0], TrialState.COMPLETE, value, 3)], claims)
+    storage.queue.record([record(claims[0], TrialState.COMPLETE, value, 3)], claims)
 
 
-def end(claim, state, value, epochs):
+def record(claim, state, value, epochs):
+    """Return the record of a finished trial."""
     reason = {} if state is not TrialState.FAIL else {"reason": "diverged in epoch 2: training loss 1e+30"}
     return Record(claim, dict.fromkeys(range(1, epochs + 1), value or 0.5), value, reason, state)

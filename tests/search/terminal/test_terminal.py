@@ -1,4 +1,4 @@
-"""What a run shows: a live view in a real pseudo-terminal; plain lines in a pipe; as much as was asked for."""
+"""The output of a run: a live view in a pseudo-terminal, plain lines in a pipe, and its verbosity."""
 
 import json
 import re
@@ -22,12 +22,13 @@ HEADER = re.compile(r"^ small  (waiting for workers|\d+ workers?|\d+:\d\d since)
 
 @pytest.fixture
 def folder(tmp_path):
+    """Write a campaign whose trials take some seconds; return its folder."""
     return write_campaign(tmp_path, **LONG)
 
 
 @pytest.fixture
 def in_terminal():
-    """Return a function that starts a command in a terminal; what still runs after the test is killed."""
+    """Return a function that starts a command in a terminal; running commands are killed after the test."""
     terminals = []
 
     def start(*arguments, **options):
@@ -39,11 +40,10 @@ def in_terminal():
         terminal.close()
 
 
-def looked_at(terminal):
-    """Watch a run to its end; return its views, and check that each fits its terminal.
+def views_of(terminal):
+    """Watch a run to its end, check that its views fit the terminal, and return them.
 
-    A view is whole where the cursor stands behind its last line, which ends in these words; amid a drawing it is
-    somewhere before.
+    A view is complete when the cursor is behind its last line, which ends in the words below.
     """
     views = []
     for lines in terminal.frames():
@@ -55,26 +55,25 @@ def looked_at(terminal):
 
 
 def row(lines, name):
-    """Return the line of a stage; nothing where it is not shown."""
+    """Return the line of a stage, or an empty string if the stage is not shown."""
     return next((line for line in lines if re.match(rf" [✓▶·] {name}  ", line)), "")
 
 
 @pytest.mark.parametrize(("columns", "workers"), [(80, 2), (200, 1)])
-def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, columns, workers):
-    """At 80 and at 200 columns, stages that are done show their best, others what is to come; every line fits.
+def test_live_view_shows_every_stage(folder, in_terminal, columns, workers):
+    """The view shows stages, best trial, rate, running and finished trials, and the final training.
 
-    Best, rate, what is in training and the last trials are told too, then the final training's epochs; at the end all
-    is wiped, and results are on stdout.
+    At the end the view is erased, and the result is on stdout.
     """
     write_campaign(folder, **LONG, final={"epochs": 200})
     terminal = in_terminal(folder, "run", "small.toml", "--workers", workers, "--json", columns=columns)
-    views = looked_at(terminal)
-    code, told = terminal.finish()
-    assert (code, json.loads(told)["state"]) == (0, "done")
-    amid = next(view for view in views if re.match(r" ▶ fine +[1-5]/6 ", row(view, "fine")))
-    assert re.search(r"✓ coarse +9/9 .*\d\d\.\d\d %  0\.\d+ +\d\.\d\de-0\d.* \d+:\d\d$", row(amid, "coarse"))
-    assert re.search(r" \d+:\d\d left$", row(amid, "fine"))
-    assert row(amid, "final training").split()[:4] == ["·", "final", "training", "0/200"]
+    views = views_of(terminal)
+    code, stdout = terminal.finish()
+    assert (code, json.loads(stdout)["state"]) == (0, "done")
+    during_fine = next(view for view in views if re.match(r" ▶ fine +[1-5]/6 ", row(view, "fine")))
+    assert re.search(r"✓ coarse +9/9 .*\d\d\.\d\d %  0\.\d+ +\d\.\d\de-0\d.* \d+:\d\d$", row(during_fine, "coarse"))
+    assert re.search(r" \d+:\d\d left$", row(during_fine, "fine"))
+    assert row(during_fine, "final training").split()[:4] == ["·", "final", "training", "0/200"]
     for line in (
         r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d left",
         r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
@@ -83,8 +82,8 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
         r" last  fine +\d  η .*",
         r" In the browser: coarsefine serve   Ctrl-C stops; the same command resumes\.",
     ):
-        assert any(re.fullmatch(line, shown) for shown in amid), "\n".join([line, *amid])
-    assert ("η 0.01 to 1, λ 1e-06 to 0.01" in row(amid, "coarse")) == (columns == 200)
+        assert any(re.fullmatch(line, shown) for shown in during_fine), "\n".join([line, *during_fine])
+    assert ("η 0.01 to 1, λ 1e-06 to 0.01" in row(during_fine, "coarse")) == (columns == 200)
     assert any(
         re.search(r"▶ final training +[1-9]\d*/200 .*\d\d\.\d\d %", row(view, "final training")) for view in views
     )
@@ -93,20 +92,20 @@ def test_live_view_shows_the_lineage_and_leaves_nothing(folder, in_terminal, col
     assert COLOUR.search(terminal.raw.decode())
 
 
-def test_no_color_and_few_rows(folder, in_terminal):
-    """NO_COLOR is honoured, and bars can be read without; where rows are few, the view keeps what moves."""
+def test_no_color_and_small_terminal(folder, in_terminal):
+    """NO_COLOR is respected and bars stay readable; with few rows, the view keeps the current stage."""
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, rows=7, NO_COLOR="1")
-    views = looked_at(terminal)
-    code, told = terminal.finish()
+    views = views_of(terminal)
+    code, stdout = terminal.finish()
     assert (code, terminal.text) == (0, "")
-    assert "Winner: trial" in told
+    assert "Winner: trial" in stdout
     assert not COLOUR.search(terminal.raw.decode())
     assert all(any("▶" in line for line in view) for view in views)
     assert any(re.search("━+╸?─+", row(view, "coarse")) for view in views)
 
 
-def test_resized_amid(folder, in_terminal):
-    """Made narrower amid a run, the view is drawn anew for the new width; no piece of the old one stays."""
+def test_view_follows_a_resize(folder, in_terminal):
+    """If the terminal changes its width during a run, the view is redrawn completely."""
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, columns=200)
     terminal.until("▶ coarse", "ranges")
     terminal.resize(80)
@@ -114,13 +113,13 @@ def test_resized_amid(folder, in_terminal):
     assert all(len(line) <= 80 for line in narrow), terminal.text
     assert not any("ranges" in line for line in narrow)
     terminal.resize(120)
-    views = looked_at(terminal)
+    views = views_of(terminal)
     assert any(len(line) > 80 for line in views[-1])
     assert (terminal.finish()[0], terminal.text) == (0, "")
 
 
 def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
-    """Ctrl-C at the keyboard: the view is wiped, the cursor is back, and the last line is the command that resumes."""
+    """Ctrl-C erases the view, restores the cursor, and prints the command that resumes the run."""
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 2, "--storage", "other.db", columns=100)
     terminal.until("▶ coarse", "epochs/min", "In the browser: coarsefine serve --storage other.db")
     terminal.type(b"\x03")
@@ -128,13 +127,13 @@ def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
     assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l") >= 0
     assert not terminal.screen.cursor.hidden
     assert not re.search(r"[━─▶]|\^C|small  \d", terminal.text)
-    told = " ".join(terminal.text.split())
+    text = " ".join(terminal.text.split())
     command = r"\S+ -m coarsefine run small\.toml --workers 2 --storage other\.db"
-    assert re.fullmatch(f"Interrupted; every finished trial is kept. To resume: {command}", told)
+    assert re.fullmatch(f"Interrupted; every finished trial is kept. To resume: {command}", text)
 
 
-def test_typing_amid_moves_nothing(folder, in_terminal):
-    """What is typed while the view is shown is not echoed into it; after the end, the terminal echoes again."""
+def test_typing_is_not_echoed_into_the_view(folder, in_terminal):
+    """Typed characters are not echoed while the view is shown; afterwards the terminal echoes again."""
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1)
     assert terminal.echoes
     terminal.until("▶ coarse", "epochs/min")
@@ -148,8 +147,8 @@ def test_typing_amid_moves_nothing(folder, in_terminal):
     assert terminal.echoes
 
 
-def test_error_amid_leaves_the_terminal_clean(tmp_path, in_terminal):
-    """A run that ends with an error wipes its view, and says the one sentence."""
+def test_error_leaves_the_terminal_clean(tmp_path, in_terminal):
+    """A run that fails erases its view and prints one sentence."""
     folder = write_campaign(tmp_path, stage=DIVERGING)
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, columns=200)
     assert terminal.finish() == (3, "")
@@ -158,18 +157,20 @@ def test_error_amid_leaves_the_terminal_clean(tmp_path, in_terminal):
     assert not terminal.screen.cursor.hidden
 
 
-@pytest.mark.parametrize("where", [{"CI": "true"}, {"TERM": "dumb"}])
-def test_terminal_nobody_looks_at_gets_lines(tmp_path, in_terminal, where):
-    """In CI, and on a terminal that cannot move its cursor, a run says plain lines."""
-    terminal = in_terminal(write_campaign(tmp_path), "run", "small.toml", "--workers", 1, rows=60, columns=120, **where)
+@pytest.mark.parametrize("environment", [{"CI": "true"}, {"TERM": "dumb"}])
+def test_ci_and_dumb_terminals_get_lines(tmp_path, in_terminal, environment):
+    """In CI, and on a terminal that cannot move its cursor, a run prints plain lines."""
+    terminal = in_terminal(
+        write_campaign(tmp_path), "run", "small.toml", "--workers", 1, rows=60, columns=120, **environment
+    )
     assert terminal.finish()[0] == 0
     assert b"\x1b" not in terminal.raw
     assert "fine 6/6  trial 5" in terminal.text
 
 
-def told_by(folder, *arguments, **environment):
-    """Run the folder's small.toml in a pipe; return stdout, and the lines of stderr."""
-    call = coarsefine_process if environment else coarsefine  # colours are chosen when the package is imported
+def run_in_pipe(folder, *arguments, **environment):
+    """Run the folder's small.toml in a pipe; return stdout and the lines of stderr."""
+    call = coarsefine_process if environment else coarsefine  # colours are chosen at import
     result = call("run", "small.toml", *arguments, cwd=folder, env=environment)
     assert result.returncode == 0, result.stderr
     return result.stdout, result.stderr.splitlines()
@@ -180,9 +181,9 @@ ENDED = re.compile(r"(\w+) +(\d+)/(\d+)  trial (\d+) +η (\S+) +λ (\S+)  (\d\d\
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_pipe_gets_a_line_for_each_trial(tmp_path, workers):
-    """In a pipe, each finished trial is one plain line: how many ended, its number, setting and accuracy."""
+    """In a pipe, each finished trial is one plain line: trials done, number, parameters and accuracy."""
     folder = write_campaign(tmp_path)
-    told, lines = told_by(folder, "--workers", workers, FORCE_COLOR="1")
+    stdout, lines = run_in_pipe(folder, "--workers", workers, FORCE_COLOR="1")
     assert not any(set(line) & set("\x1b\r━─") for line in lines)
     found = [match for line in lines if (match := ENDED.fullmatch(line))]
     for stage, trials in (("coarse", 9), ("fine", 6)):
@@ -197,50 +198,50 @@ def test_pipe_gets_a_line_for_each_trial(tmp_path, workers):
         assert (f"{params['eta']:.4g}", f"{params['lambda']:.2e}") == (match[5], match[6])
     finals = [line.split("  ")[0] for line in lines if line.startswith("final ")]
     assert finals == [f"final {epoch}/4" for epoch in (1, 2, 3, 4)]
-    assert "\x1b[1mWinner\x1b[0m: trial" in told, "colours on stdout were asked for"
+    assert "\x1b[1mWinner\x1b[0m: trial" in stdout, "FORCE_COLOR colours stdout"
 
 
 def test_long_stage_gets_a_line_for_each_stack(tmp_path):
-    """A stage of more than 100 trials says one line for each stack, with how its trials ended and the best."""
+    """A stage of more than 100 trials prints one line for each stack, with its results and the best trial."""
     folder = write_campaign(tmp_path, stage={"coarse": {"trials": 120, "stack": 30}})
-    _, lines = told_by(folder, "--workers", 1)
+    _, lines = run_in_pipe(folder, "--workers", 1)
     of_stage = [line for line in lines if line.startswith("coarse ")]
     assert [line.split()[1] for line in of_stage] == ["30/120", "60/120", "90/120", "120/120"]
     for line in of_stage:
-        ending = r"(\d+ completed)?(, )?(\d+ failed or diverged)?; best \d\d\.\d\d %, trial \d+, η = \S+, λ = \S+"
-        assert re.fullmatch(rf"coarse \d+/120  {ending}", line)
+        pattern = r"(\d+ completed)?(, )?(\d+ failed or diverged)?; best \d\d\.\d\d %, trial \d+, η = \S+, λ = \S+"
+        assert re.fullmatch(rf"coarse \d+/120  {pattern}", line)
     assert sum(line.startswith("fine ") for line in lines) == 6
 
 
-def test_pruned_and_diverged_trials_say_so(tmp_path):
-    """A line tells of a trial that was pruned after which epoch, and of one that diverged why."""
+def test_lines_explain_pruned_and_diverged_trials(tmp_path):
+    """The line of a pruned trial has its last epoch, and the line of a diverged trial its reason."""
     folder = write_campaign(tmp_path, "halving", model={"batch": 50}, stage={"coarse": {"eta": [0.01, 3e4]}})
-    _, lines = told_by(folder, "--workers", 1)
+    _, lines = run_in_pipe(folder, "--workers", 1)
     assert any(re.search(r"\d+\.\d\d %  pruned after epoch 2$", line) for line in lines)
     assert any(re.search(r"diverged in epoch \d+: training loss \S+$", line) for line in lines)
 
 
-def test_resumed_run_tells_only_what_is_new(tmp_path):
-    """Trials that ended before an interrupt are counted, not told again."""
+def test_resumed_run_prints_only_new_trials(tmp_path):
+    """A resumed run counts the trials that finished before, but prints no lines for them."""
     folder = write_campaign(tmp_path)
     campaign = Campaign.load(folder / "small.toml")
-    asked = iter(range(6))
+    checks = iter(range(6))
     with pytest.raises(Interrupted):
-        run(campaign, folder / "studies.db", stop=lambda: next(asked, None) is None)
+        run(campaign, folder / "studies.db", stop=lambda: next(checks, None) is None)
     before = counted(folder, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'")
     assert 0 < before < 9
-    _, lines = told_by(folder, "--workers", 1)
+    _, lines = run_in_pipe(folder, "--workers", 1)
     assert lines[0].startswith(f"coarse: {9 - before} of 9 trials to train")
     counts = [int(match[2]) for line in lines if (match := ENDED.fullmatch(line)) and match[1] == "coarse"]
     assert counts == list(range(before + 1, 10))
 
 
-def test_quiet_says_nothing_but_errors(tmp_path, in_terminal):
-    """`--quiet`: stderr is empty, the result is on stdout; an error still is one sentence, also on a terminal."""
+def test_quiet_prints_only_errors(tmp_path, in_terminal):
+    """With `--quiet`, stderr is empty unless there is an error, which is one sentence even in a terminal."""
     folder = write_campaign(tmp_path)
-    told, lines = told_by(folder, "--quiet", "--workers", 2)
+    stdout, lines = run_in_pipe(folder, "--quiet", "--workers", 2)
     assert lines == []
-    assert "Winner: trial" in told
+    assert "Winner: trial" in stdout
     write_campaign(folder, seed=4)
     terminal = in_terminal(folder, "run", "small.toml", "--quiet")
     assert terminal.finish() == (2, "")
@@ -249,9 +250,9 @@ def test_quiet_says_nothing_but_errors(tmp_path, in_terminal):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_verbose_tells_what_workers_do(tmp_path, workers):
-    """`--verbose` adds what each worker claims and records, and which trials ended with that."""
-    _, lines = told_by(write_campaign(tmp_path), "--verbose", "--workers", workers)
+def test_verbose_prints_claims_and_records(tmp_path, workers):
+    """`--verbose` adds the trials that each worker claims, records and finishes."""
+    _, lines = run_in_pipe(write_campaign(tmp_path), "--verbose", "--workers", workers)
     name = "" if workers == 1 else r"worker-[12]: "
     assert any(re.fullmatch(name + r"small/coarse: claimed trials \d to \d", line) for line in lines)
     recorded = [re.fullmatch(name + r"small/\w+: recorded (\d+) epochs(; trials? .* ended)?", line) for line in lines]
@@ -260,33 +261,33 @@ def test_verbose_tells_what_workers_do(tmp_path, workers):
     assert sum(bool(ENDED.fullmatch(line)) for line in lines) == 15
 
 
-def test_verbose_tells_what_is_resumed(tmp_path):
-    """`--verbose` tells which trials go on after which epoch, where another process left them."""
+def test_verbose_prints_resumed_trials(tmp_path):
+    """`--verbose` adds the trials that resume after an epoch that another process recorded."""
     folder = write_campaign(tmp_path, **LONG)
-    asked = iter(range(5))
+    checks = iter(range(5))
     with pytest.raises(Interrupted):
-        run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=lambda: next(asked, None) is None)
-    _, lines = told_by(folder, "--verbose", "--workers", 1)
-    (told,) = [line for line in lines if "resumes after epoch" in line]
-    assert re.fullmatch(r"small/coarse: trial 0 resumes after epoch [1-5]", told)
+        run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=lambda: next(checks, None) is None)
+    _, lines = run_in_pipe(folder, "--verbose", "--workers", 1)
+    (message,) = [line for line in lines if "resumes after epoch" in line]
+    assert re.fullmatch(r"small/coarse: trial 0 resumes after epoch [1-5]", message)
 
 
-def test_verbose_on_a_terminal_speaks_above_the_view(folder, in_terminal):
-    """On a terminal, details scroll by above the view, and stay when it is wiped."""
+def test_verbose_prints_above_the_view(folder, in_terminal):
+    """In a terminal, details scroll above the view and remain when the view is erased."""
     terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, "--verbose", columns=100, rows=60)
-    views = looked_at(terminal)
+    views = views_of(terminal)
     assert terminal.finish()[0] == 0
     assert any(line.startswith("small/coarse: claimed") for view in views for line in view)
     assert "small/fine: claimed" in terminal.text
     assert not re.search("[━─▶]", terminal.text)
 
 
-def test_worker_shows_the_same(tmp_path, in_terminal):
-    """`worker` shows the view of the run it joins, and leaves as cleanly."""
+def test_worker_shows_the_view_of_its_run(tmp_path, in_terminal):
+    """`worker` shows the view of the run that it joins, and leaves the terminal clean."""
     folder = write_campaign(tmp_path, model={"epochs": 500, "batch": 10}, stage=ONE_BY_ONE)
     process = start(folder)
     wait_until(lambda: epochs_recorded(folder) > 0)
-    wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # else it might end first
+    wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # it must not finish first
     helper = in_terminal(folder, "worker", "small")
     helper.until("2 workers", "▶")
     helper.type(b"\x03")
@@ -296,8 +297,8 @@ def test_worker_shows_the_same(tmp_path, in_terminal):
     process.communicate()
 
 
-def test_quantities_in_words():
-    """Times and runs of trial numbers, as people read them."""
+def test_durations_and_trial_numbers_are_readable():
+    """Durations are clock times, and consecutive trial numbers are ranges."""
     assert [duration(seconds) for seconds in (0.4, 41, 3599.7, 3730)] == ["0:00", "0:41", "1:00:00", "1:02:10"]
     assert listed([3]) == "trial 3"
     assert listed([7, 1, 0, 2, 9]) == "trials 0 to 2, 7, 9"
