@@ -185,7 +185,7 @@ def test_port_in_use_is_named(failing_serve):
     assert f"port {port}: another program listens there" in stderr
 
 
-class Slow:
+class SlowReader:
     """A reader whose snapshots take a while and differ each time."""
 
     def __init__(self, seconds):

@@ -55,7 +55,7 @@ FINISHED = [
     finished_trial(7, None, TrialState.FAIL, "d" * 99),
 ]
 STATES = st.builds(
-    scene_of,
+    live_state,
     names=st.lists(st.text("abc .-_", min_size=1, max_size=64), min_size=2, max_size=30),
     trials=st.sampled_from([1, 50, 1_000_000]),
     seconds=st.sampled_from([None, 0.4, 1e6]),
