@@ -1,4 +1,4 @@
-"""The campaigns that ship, as a user runs them: on real digits whole, on real CIFAR-10 with few trials."""
+"""Test the presets as a user runs them: digits in full, CIFAR-10 with few trials."""
 
 import json
 import threading
@@ -19,50 +19,50 @@ from coarsefine.search.campaign.presets import preset_text
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A folder in which `coarsefine run digits` ended, and what it printed."""
+    """Return the folder of a finished `coarsefine run digits`, and the JSON that the run printed."""
     folder = tmp_path_factory.mktemp("digits")
     answer = coarsefine("run", "digits", "--json", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     return folder, json.loads(answer.stdout)
 
 
-def test_digits_preset_finds_a_network_that_reads_digits(digits):
-    """Stages of exactly the planned trials, and finalists, end in a network that reads 95 % of the test digits."""
-    _, told = digits
-    assert told["state"] == "done"
+def test_digits_preset_trains_an_accurate_network(digits):
+    """The preset trains exactly the planned trials and finalists, and its network reads 95 % of the test digits."""
+    _, record = digits
+    assert record["state"] == "done"
     trials = {"coarse": 40, "fine": 30, "second-fine": 30, "confirm": 36}
-    assert {s["name"]: s["trials"] for s in told["stages"]} == trials
-    assert all(s["completed"] + s["diverged"] == s["trials"] for s in told["stages"])
-    assert told["final"]["test_accuracy"] >= 0.95
-    parents = [s["parent"] for s in told["stages"]]
+    assert {s["name"]: s["trials"] for s in record["stages"]} == trials
+    assert all(s["completed"] + s["diverged"] == s["trials"] for s in record["stages"])
+    assert record["final"]["test_accuracy"] >= 0.95
+    parents = [s["parent"] for s in record["stages"]]
     assert parents == [None, "digits/coarse", "digits/fine", "digits/second-fine"]
-    assert [len(f["values"]) for f in told["confirm"]["finalists"]] == [6] * 6
-    assert told["winner"]["confirmed"]["n"] == 6
+    assert [len(f["values"]) for f in record["confirm"]["finalists"]] == [6] * 6
+    assert record["winner"]["confirmed"]["n"] == 6
 
 
-def test_run_prints_tables_and_what_to_type_next(digits):
-    """A finished campaign, run again, prints stages with three best settings, winner, accuracies and next commands."""
-    folder, told = digits
+def test_run_prints_tables_and_the_next_commands(digits):
+    """A second run prints each stage's three best trials, the winner, the accuracies and the next commands."""
+    folder, record = digits
     answer = coarsefine("run", "digits", cwd=folder)
     assert answer.returncode == 0
     assert answer.stderr == ""
-    for stage in told["stages"]:
+    for stage in record["stages"]:
         assert f"{stage['study']}: " in answer.stdout
         for trial in stage["best"]:
             assert f"{trial['params']['eta']:.4g}" in answer.stdout
-    assert f"test {100 * told['final']['test_accuracy']:.2f} %" in answer.stdout
+    assert f"test {100 * record['final']['test_accuracy']:.2f} %" in answer.stdout
     assert "best digits" in answer.stdout
     assert " serve" in answer.stdout
     assert str(folder / "studies.db") in answer.stdout
 
 
 def test_optuna_dashboard_opens_the_studies(digits):
-    """optuna-dashboard lists the studies, and gives the trials of each with parameters and values per epoch."""
-    folder, told = digits
+    """optuna-dashboard lists the studies, and shows each one's trials with parameters and values per epoch."""
+    folder, record = digits
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'studies.db'}")
     with served(optuna_dashboard.wsgi(storage)) as address:
         studies = fetch(f"{address}/api/studies")["study_summaries"]
-        assert [s["study_name"] for s in studies] == [s["study"] for s in told["stages"]]
+        assert [s["study_name"] for s in studies] == [s["study"] for s in record["stages"]]
         detail = fetch(f"{address}/api/studies/{studies[0]['study_id']}?after=0")
         assert len(detail["trials"]) == 40
         assert {p["name"] for p in detail["trials"][0]["params"]} == {"eta", "lambda"}
@@ -71,7 +71,7 @@ def test_optuna_dashboard_opens_the_studies(digits):
     storage.engine.dispose()
 
 
-class Quiet(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     def log_message(self, *_):
         """Keep the tests' output clean."""
 
@@ -79,7 +79,7 @@ class Quiet(WSGIRequestHandler):
 @contextmanager
 def served(application):
     """Serve a WSGI application on this machine; yield its address."""
-    with make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+    with make_server("127.0.0.1", 0, application, handler_class=QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -111,20 +111,20 @@ def shortened(preset):
 
 
 @pytest.mark.parametrize(("preset", "images"), [("paper", "20,000/1,000/10,000"), ("cifar10", "16,000/5,000/10,000")])
-def test_preset_walks_real_cifar10(cifar10_archive, tmp_path, preset, images):
-    """The CIFAR-10 presets, with few trials of one epoch, walk from the archive to a network better than chance."""
+def test_preset_runs_on_real_cifar10(cifar10_archive, tmp_path, preset, images):
+    """With few trials of one epoch, the presets for CIFAR-10 train a network that beats chance."""
     (tmp_path / "short.toml").write_text(tomlkit.dumps(shortened(preset)), "utf-8")
     answer = coarsefine("run", "short.toml", "--data", cifar10_archive, "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    told = json.loads(answer.stdout)
-    assert [s["completed"] + s["pruned"] + s["diverged"] for s in told["stages"]] == [4] * len(told["stages"])
-    assert told["final"]["test_accuracy"] > 0.25
+    record = json.loads(answer.stdout)
+    assert [s["completed"] + s["pruned"] + s["diverged"] for s in record["stages"]] == [4] * len(record["stages"])
+    assert record["final"]["test_accuracy"] > 0.25
     study = optuna.load_study(study_name=f"{preset}/coarse", storage=f"sqlite:///{tmp_path / 'studies.db'}")
     assert f"{images} images" in study.user_attrs["data"]["description"]
 
 
 def test_paper_preset_is_the_papers_campaign():
-    """The paper's own numbers: trials, ranges, epochs, batch, decay, momentum, hidden units, data."""
+    """The preset has the paper's trials, ranges, epochs, batch, decay, momentum, hidden units and data."""
     campaign = Campaign.load("paper")
     assert [(s.trials, campaign.bounds_of(s).as_dict()) for s in campaign.stage] == [
         (50, {"eta": [0.001, 0.3], "lambda": [1e-7, 0.1]}),

@@ -40,22 +40,22 @@ def won(draw_one):
 
 
 @given(dimensions, shares)
-def test_every_share_lies_in_its_dimension(dimension, share):
-    """Mapping into a dimension never leaves it, rounding included."""
+def test_every_share_maps_into_its_dimension(dimension, share):
+    """Mapping a share into a dimension never leaves it, rounding included."""
     assert dimension.contains(dimension.at(share))
 
 
 @given(dimensions)
 def test_bounds_are_reached(dimension):
-    """The first and the last share are the bounds of a range, or the first and the last option."""
+    """The first and the last share map to the bounds of a range, or to the first and the last option."""
     ends = dimension.options if isinstance(dimension, Choice) else (dimension.low, dimension.high)
     assert dimension.at(0.0) == pytest.approx(ends[0])
     assert dimension.at(1.0) == pytest.approx(ends[-1])
 
 
 @given(dimensions, shares)
-def test_dimension_is_one_of_optunas(dimension, share):
-    """Optuna's distribution of it, written and read again, gives each value back, of its own type."""
+def test_optuna_distribution_keeps_every_value(dimension, share):
+    """A dimension's Optuna distribution, written and read again, returns each value with its own type."""
     distribution = json_to_distribution(distribution_to_json(distribution_of(dimension)))
     value = dimension.at(share)
     again = distribution.to_external_repr(distribution.to_internal_repr(value))
@@ -65,14 +65,14 @@ def test_dimension_is_one_of_optunas(dimension, share):
 
 @given(spaces)
 def test_space_reads_what_it_wrote(space):
-    """The JSON form of a space gives the same space, in the same order."""
+    """A space that is written as JSON and read again is the same, in the same order."""
     again = Space.from_dict(space.as_dict())
     assert again == space
     assert list(again) == list(space)
 
 
-def test_point_is_a_mapping_that_nobody_changes():
-    """A point is read by names, equal to another of the same values, hashed by them, and the same after pickling."""
+def test_point_is_an_immutable_mapping():
+    """A point is read by name, compared and hashed by its values, and unchanged by pickling."""
     point = Point.of({"lambda": 1e-3, "eta": 0.1})
     assert point["lambda"] == 1e-3
     assert list(point) == ["lambda", "eta"]
@@ -87,16 +87,16 @@ def test_point_is_a_mapping_that_nobody_changes():
 
 @pytest.mark.parametrize("sampler", ["random", "sobol"])
 @pytest.mark.parametrize("n", [1, 2, 50, 100])
-def test_draws_are_keyed_by_position(sampler, n):
-    """The first k of n draws are the same for every n, and another seed gives others."""
+def test_more_draws_start_with_the_same_points(sampler, n):
+    """The first k of n draws are the same for every n, and differ for another seed."""
     space = Space.of({**bounds, "rho": Uniform(0.5, 0.99), "hidden": Integer(25, 200, 25)})
     long = draw(space, sampler, 128, np.random.SeedSequence(5))
     assert draw(space, sampler, n, np.random.SeedSequence(5)) == long[:n]
     assert draw(space, sampler, n, np.random.SeedSequence(6)) != long[:n]
 
 
-def test_presets_draw_the_points_they_always_drew():
-    """To the bit, a preset's points are low·(high/low)^u, for u of NumPy's generator: two numbers a point, in order."""
+def test_presets_draw_the_same_points_as_ever():
+    """A preset's points are low·(high/low)^u to the bit, with u from NumPy's generator, two numbers a point."""
     for campaign in map(Campaign.load, preset_names()):
         for index, stage in enumerate(campaign.stage):
             eta, lam = campaign.bounds_of(stage).values()
@@ -123,13 +123,13 @@ def test_presets_draw_the_points_they_always_drew():
     ],
 )
 def test_random_draws_are_uniform_in_their_space(dimension, below):
-    """Each half of a dimension, in log space where it is of that, gets about half of the draws."""
+    """Each half of a dimension, in log space for a log-uniform one, gets about half of the draws."""
     drawn = draw(Space.of({"x": dimension}), "random", 4000, np.random.SeedSequence(0))
     assert abs(np.mean([p["x"] < below for p in drawn]) - 0.5) < 4 * 0.5 / math.sqrt(4000)
 
 
-def test_every_whole_number_is_as_likely():
-    """Of 8 whole numbers each gets about an eighth of the draws, the bounds too."""
+def test_every_integer_is_equally_likely():
+    """Each of 8 integers, the bounds included, gets about an eighth of the draws."""
     drawn = draw(Space.of({"x": Integer(25, 200, 25)}), "random", 8000, np.random.SeedSequence(0))
     counts = np.bincount([p["x"] // 25 for p in drawn], minlength=9)[1:]
     assert abs(counts - 1000).max() < 4 * math.sqrt(8000 / 8 * 7 / 8)
@@ -147,7 +147,7 @@ def test_sobol_fills_the_square_more_evenly_than_chance():
 
 @given(won(), rules)
 def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
-    """Winners stay within the next space, which has its least width and, unless widened, the bounds."""
+    """The next space contains the winners, has the least width and, unless widened, stays within the bounds."""
     space, winners = given_won
     narrowed = narrow(winners, rule, space)
     assert list(narrowed.space) == list(space)
@@ -172,8 +172,8 @@ def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
 
 
 @given(won(), rules)
-def test_what_is_held_keeps_its_bounds(given_won, rule):
-    """A dimension that has an end of its own keeps its bounds, though the rule widens."""
+def test_bounded_setting_keeps_its_bounds(given_won, rule):
+    """A setting with natural bounds keeps them, even if the rule may widen."""
     space, winners = given_won
     for name, found in narrow(winners, rule, space, never_widened=set(space)).space.items():
         if not isinstance(found, Choice):
@@ -192,7 +192,7 @@ def test_narrowing_follows_its_closed_form():
 
 
 def test_linear_narrowing_follows_its_closed_form():
-    """A linear range is narrowed as it stands, whole numbers by their cells; the least width is a share of it."""
+    """A linear range is narrowed on its own scale, integers by their cells; the least width is a share of it."""
     space = Space.of({"rho": Uniform(0.5, 0.9), "hidden": Integer(25, 200, 25), "kernel": Choice(("a", "b", "c"))})
     winners = [Point.of({"rho": rho, "hidden": m, "kernel": k}) for rho, m, k in ((0.6, 75, "c"), (0.8, 125, "a"))]
     found = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=False), space).space
@@ -205,15 +205,15 @@ def test_linear_narrowing_follows_its_closed_form():
 
 
 def test_single_winner_gets_the_least_width():
-    """One winner has no box: the least width is laid around it."""
+    """A single winner gets a range of the least width around it."""
     winner = Point.of({"eta": 0.01, "lambda": 1e-4})
     found = narrow([winner], Narrow(top=1, margin=0.5, least=0.6, widen=False), bounds).space["eta"]
     assert found.width == pytest.approx(0.6)
     assert math.sqrt(found.low * found.high) == pytest.approx(0.01)
 
 
-def test_pressed_bounds_are_told_and_passed_only_if_allowed():
-    """Where winners press against a bound, it is named; the range stops there, or goes past it if it may."""
+def test_pressed_bounds_are_named_and_passed_only_if_allowed():
+    """A bound that winners press against is named; the range passes it only if the rule may widen."""
     winners = [Point.of({"eta": 0.29, "lambda": 1e-7}), Point.of({"eta": 0.2, "lambda": 1e-6})]
     kept = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=False), bounds)
     passed = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=True), bounds)
@@ -224,8 +224,8 @@ def test_pressed_bounds_are_told_and_passed_only_if_allowed():
     assert kept.space["eta"].width == pytest.approx(passed.space["eta"].width)
 
 
-def test_whole_numbers_at_a_bound_press_against_it():
-    """Winners that all have the highest number press against it; those a step below it do not."""
+def test_integers_at_a_bound_press_against_it():
+    """Winners that all have the highest integer press against the bound; those a step below do not."""
     space = Space.of({"hidden": Integer(25, 200, 25)})
     rule = Narrow(top=2, margin=0.25, least=0.1, widen=True)
     at_it = narrow([Point.of({"hidden": 200})] * 2, rule, space)
@@ -235,14 +235,14 @@ def test_whole_numbers_at_a_bound_press_against_it():
 
 
 def test_least_space_around_points():
-    """Finalists' space is as wide as their points; where stages drew from different kinds, it is a choice of them."""
+    """The finalists' space spans their points; if stages differ in kind of range, it is a choice of the values."""
     assert around([LogUniform(1, 9), LogUniform(2, 8)], [3.0, 5.0, 4.0]) == LogUniform(3.0, 5.0)
     assert around([Integer(1, 9, log=True)] * 2, [3, 5]) == Integer(3, 5, log=True)
     assert around([Integer(25, 100, 25), Choice((30, 40))], [50, 30, 50]) == Choice((50, 30))
 
 
-def test_rule_is_told_as_far_as_it_concerns():
-    """The least width is told in decades, in shares, or not at all, as there are ranges of each kind."""
+def test_rule_is_described_for_the_ranges_it_applies_to():
+    """The description gives the least width in decades, as a share or not at all, depending on the ranges."""
     rule = Narrow(top=8, margin=0.25, least=0.3, widen=False)
     assert describe(rule, bounds) == "box of the 8 best, 25% margin, at least 0.3 decades"
     both = Space.of({"eta": LogUniform(1, 2), "rho": Uniform(0, 0.5)})

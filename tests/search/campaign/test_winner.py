@@ -1,4 +1,4 @@
-"""The choice of the winner: finalists, their comparison on the same seeds, and the campaign that ends with it."""
+"""Test the choice of the winner: finalists, their comparison on the same seeds, and campaigns that end with it."""
 
 import signal
 
@@ -30,15 +30,15 @@ def spread(n):
     return [candidate(number, 0.9 - number / 100, lam=10.0 ** (number - 6)) for number in range(n)]
 
 
-def test_a_candidate_of_the_first_versions_is_read():
-    """They searched η and λ alone, and stored them next to the number; today's form has them as `params`."""
+def test_candidate_of_the_first_versions_is_read():
+    """The first versions stored η and λ next to the number; today's form has `params`."""
     expected = candidate(3, 0.5)
     first = {"study": expected.study, "number": 3, "eta": 0.1, "lambda": 1e-3, "value": 0.5}
     assert Candidate.from_dict(first) == Candidate.from_dict(expected.as_dict()) == expected
 
 
-def test_finalists_are_the_best_settings_each_once():
-    """Of settings that are nearly the same, the better stays; of equal values, the earlier counts as the better."""
+def test_finalists_are_the_best_distinct_settings():
+    """Of settings that are nearly the same, the better is kept; of equal values, the earlier."""
     found = [
         candidate(0, 0.5),
         candidate(1, 0.9, eta=0.2),
@@ -60,15 +60,15 @@ def test_finalists_are_the_best_settings_each_once():
         (Choice(("relu", "tanh")), "relu", "relu", "tanh"),
     ],
 )
-def test_nearly_the_same_goes_by_the_dimension(dimension, one, near, far):
-    """Settings are near in decades, in shares of a linear range, and of whole numbers and options if they are equal."""
+def test_distance_of_settings_depends_on_the_dimension(dimension, one, near, far):
+    """Settings are near in decades or in shares of a linear range; integers and options only if equal."""
     bounds = Space.of({"x": dimension})
     found = [Candidate("s", n, Point.of({"x": x}), 0.9 - n / 10) for n, x in enumerate((one, near, far))]
     assert [c.number for c in choose_finalists(found, 9, 0.05, bounds)] == [0, 2]
 
 
-def test_interval_is_students():
-    """The interval of a mean is that of Student's t, as SciPy's own statistics give it."""
+def test_interval_is_that_of_students_t():
+    """The interval of a mean is the one that SciPy gives for Student's t."""
     values = np.array([0.41, 0.43, 0.40, 0.45])
     found = Estimate.of(values)
     expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
@@ -77,7 +77,7 @@ def test_interval_is_students():
 
 
 def test_clear_winner():
-    """A finalist that is ahead on every seed by more than chance wins, whatever its λ."""
+    """A finalist that leads on every seed by more than chance wins, even with a smaller λ."""
     verdict = judge(spread(2), [[0.82, 0.85, 0.81, 0.83], [0.80, 0.831, 0.792, 0.81]], seed=0)
     assert verdict.winner.number == 0
     assert verdict.tied == ()
@@ -85,8 +85,8 @@ def test_clear_winner():
     assert "clear winner" in verdict.summary
 
 
-def test_tie_is_broken_by_the_simplest_that_is_close():
-    """Among those a standard error from the leader, the largest λ is taken; a tie farther away is told, not taken."""
+def test_tie_goes_to_the_simplest_within_one_standard_error():
+    """The largest λ within one standard error of the leader wins; a tie farther away is named but does not win."""
     leader = [0.80, 0.84, 0.79, 0.83]
     close = [0.81, 0.82, 0.80, 0.82]
     tied = [0.77, 0.81, 0.76, 0.84]
@@ -110,8 +110,8 @@ def test_tie_is_broken_by_the_simplest_that_is_close():
         ([{"rho": 0.5, "batch": 50}, {"rho": 0.9, "batch": 100}], 0, "the best mean"),
     ],
 )
-def test_simplest_is_told_by_what_was_searched(points, taken, rule):
-    """The fewest hidden units go before λ and η where they were searched; where none was, the best mean is taken."""
+def test_simplest_depends_on_the_searched_settings(points, taken, rule):
+    """Fewest hidden units count before λ and η if they were searched; without any, the best mean wins."""
     candidates = [Candidate("s", n, Point.of(point), 0.8) for n, point in enumerate(points)]
     verdict = judge(candidates, [[0.80, 0.84, 0.79, 0.83], [0.81, 0.82, 0.80, 0.82]], seed=0)
     assert verdict.winner.number == taken
@@ -119,7 +119,7 @@ def test_simplest_is_told_by_what_was_searched(points, taken, rule):
 
 
 def test_finalist_that_fails_on_a_seed_does_not_win():
-    """A diverged seed takes a finalist out of the choice; where all have one, there is no winner, and that is said."""
+    """A finalist with a diverged seed cannot win; if all have one, the verdict has no winner and says so."""
     verdict = judge(spread(2), [[0.9, None, 0.9], [0.5, 0.6, 0.5]], seed=0)
     assert verdict.winner.number == 1
     assert verdict.finalists[-1].confirmed is None
@@ -130,8 +130,8 @@ def test_finalist_that_fails_on_a_seed_does_not_win():
     assert nobody.summary == "No finalist held on every seed."
 
 
-def test_optimism_of_the_plain_best():
-    """The search's best value is compared with what its own setting came to, though another one leads."""
+def test_optimism_is_that_of_the_searchs_best():
+    """Optimism compares the search's best value with the confirmed mean of the same setting, not of the leader."""
     verdict = judge(spread(2), [[0.7, 0.8], [0.95, 0.97]], seed=0)
     assert verdict.optimism == pytest.approx(0.9 - 0.75)
 
@@ -146,8 +146,8 @@ def tables(draw):
 
 
 @given(tables())
-def test_probabilities_are_shares_of_one(values):
-    """One finalist or another is best: their probabilities add up to 1, and the winner is one of them."""
+def test_probabilities_add_up_to_one(values):
+    """The finalists' probabilities of being best add up to 1, and the winner is one of them."""
     verdict = judge(spread(len(values)), values, seed=0)
     assert sum(f.probability_best for f in verdict.finalists) == pytest.approx(1, abs=1e-9)
     assert verdict.winner in verdict.finalists
@@ -156,7 +156,7 @@ def test_probabilities_are_shares_of_one(values):
 
 @given(tables(), st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=6), st.randoms())
 def test_only_differences_on_the_same_seed_count(values, shifts, random):
-    """What a seed does to all finalists alike, and the order they come in, changes no difference between them."""
+    """A seed's effect on all finalists and the order of the finalists do not change their differences."""
     shifted = [[value + shift for value, shift in zip(row, shifts, strict=False)] for row in values]
     places = list(range(len(values)))
     random.shuffle(places)
@@ -167,7 +167,7 @@ def test_only_differences_on_the_same_seed_count(values, shifts, random):
     for number, finalist in found.items():
         assert finalist.probability_best == pytest.approx(expected[number].probability_best, abs=0.02)
     means = [np.mean(row) for row in values]
-    if len(means) == 1 or np.diff(sorted(means))[-1] > 1e-9:  # else who leads is open
+    if len(means) == 1 or np.diff(sorted(means))[-1] > 1e-9:  # otherwise the leader is arbitrary
         assert other.finalists[0].point == plain.finalists[0].point
         for number, finalist in found.items():
             if finalist.behind:
@@ -175,14 +175,14 @@ def test_only_differences_on_the_same_seed_count(values, shifts, random):
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    folder = write_campaign(tmp_path_factory.mktemp("calm"), **CONFIRMED)
+def undisturbed(tmp_path_factory):
+    folder = write_campaign(tmp_path_factory.mktemp("undisturbed"), **CONFIRMED)
     return run(Campaign.load(folder / "small.toml"), folder / "studies.db"), table(folder / "studies.db")
 
 
-def test_finalists_are_trained_again_on_the_same_fresh_seeds(calm):
-    """Each finalist gets the same new seeds, no seed of the search among them, and one of the finalists wins."""
-    status, rows = calm
+def test_finalists_are_trained_again_on_the_same_fresh_seeds(undisturbed):
+    """Each finalist trains on the same new seeds, none of them from the search, and one finalist wins."""
+    status, rows = undisturbed
     confirming = {number: row for (study, number), row in rows.items() if study == "small/confirm"}
     assert len(confirming) == 12
     seeds = [confirming[number][4]["seed"] for number in range(12)]
@@ -199,24 +199,24 @@ def test_finalists_are_trained_again_on_the_same_fresh_seeds(calm):
     assert status.winner.chosen_from == sum(row[0].name == "COMPLETE" for row in searched)
 
 
-def test_a_seed_draws_its_own_mini_batches(calm):
-    """Two seeds differ in more than their initial weights: each shuffles the images in its own order."""
-    _, rows = calm
+def test_seed_draws_its_own_mini_batches(undisturbed):
+    """A seed also determines the order of the images, not only the initial weights."""
+    _, rows = undisturbed
     losses = {tuple(row[4]["train_loss"]) for (study, _), row in rows.items() if study == "small/confirm"}
     assert len(losses) == 12
 
 
-def test_number_of_workers_changes_no_verdict(tmp_path, calm):
-    """Three workers confirm what one confirms, to the bit."""
+def test_number_of_workers_changes_no_verdict(tmp_path, undisturbed):
+    """Three workers reach the same verdict as one, bit for bit."""
     folder = write_campaign(tmp_path, **CONFIRMED)
     answer = coarsefine("run", "small.toml", "--workers", 3, cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert table(folder / "studies.db") == calm[1]
-    assert calm[0].verdict.summary in answer.stdout
+    assert table(folder / "studies.db") == undisturbed[1]
+    assert undisturbed[0].verdict.summary in answer.stdout
 
 
-def test_killed_amid_the_confirmation(tmp_path, calm):
-    """kill -9 while finalists are trained: the same command goes on, to the same table and verdict."""
+def test_killed_confirmation_resumes(tmp_path, undisturbed):
+    """A run that is killed while finalists train resumes to the same table and verdict."""
     folder = write_campaign(tmp_path, **CONFIRMED)
     query = (
         "SELECT count(*) FROM trials JOIN studies USING (study_id) "
@@ -226,7 +226,7 @@ def test_killed_amid_the_confirmation(tmp_path, calm):
     assert signal_once(process, signal.SIGKILL, lambda: counted_if_made(folder, query) > 0)
     process.communicate()
     finish(folder)
-    assert table(folder / "studies.db") == calm[1]
+    assert table(folder / "studies.db") == undisturbed[1]
 
 
 def counted_if_made(folder, query):
@@ -235,26 +235,26 @@ def counted_if_made(folder, query):
 
 
 def test_stage_of_the_same_name_is_refused(tmp_path):
-    """A stage named 'confirm' beside [confirm] is refused: both would be the same study."""
+    """A stage named 'confirm' is refused together with [confirm]: both would be the same study."""
     folder = write_campaign(tmp_path, **CONFIRMED, stage={"fine": {"name": "confirm"}})
     with pytest.raises(CampaignError, match="a stage is named 'confirm'"):
         Campaign.load(folder / "small.toml")
 
 
 def test_nothing_to_confirm(tmp_path):
-    """Where every trial of the search diverged, the run ends with exit 3 and says so."""
+    """If every trial of the search diverged, the run ends with an error that says so."""
     folder = write_campaign(tmp_path, **CONFIRMED, stage={"coarse": {"eta": [1e30, 1e31]}, "fine": None})
     with pytest.raises(NothingCompleted, match="there is nothing to confirm"):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db")
 
 
-def test_confirming_study_tells_the_dashboard_what_it_is(tmp_path):
-    """Its note names each finalist, the trial it comes from, and the trials it is trained again in."""
+def test_note_of_the_confirming_study_names_the_finalists(tmp_path):
+    """The note for the dashboard names each finalist, its trial, and the trials that train it again."""
     folder = write_campaign(tmp_path, confirm={"top": 2, "seeds": 2})
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     study = optuna.load_study(study_name="small/confirm", storage=f"sqlite:///{folder / 'studies.db'}")
     note = study._storage.get_study_system_attrs(study._study_id)["dashboard:note_str:0"]
-    for place, told in enumerate(study.user_attrs["finalists"]):
-        line = f"trial {told['number']} of {told['study']}, trained again in trials {place}, {place + 2}"
+    for place, finalist in enumerate(study.user_attrs["finalists"]):
+        line = f"trial {finalist['number']} of {finalist['study']}, trained again in trials {place}, {place + 2}"
         assert f"**Finalist {place + 1}:**" in note
         assert line in note

@@ -44,8 +44,8 @@ def test_earlier_campaign_prints_the_same_json(cli, command):
     assert json.dumps(record, indent=2) == json.dumps(expected, indent=2)
 
 
-def test_earlier_export_is_read_and_made_again(earlier):
-    """The earlier export is read, and the same winner gives the same file, except for versions and platform."""
+def test_earlier_export_is_read_and_reproduced(earlier):
+    """The earlier export is read, and its winner gives the same file except for versions and platform."""
     export = read_export(EARLIER / "export.json")
     with closing(open_storage(locate(earlier))) as storage:
         _, studies = read_studies(storage, "finished")
@@ -65,7 +65,7 @@ def test_earlier_campaign_makes_a_report(cli):
 
 
 def test_earlier_interrupted_campaign_is_resumed(cli, earlier):
-    """Most of the first stage was trained before; the campaign goes on to its end, and keeps these trials."""
+    """A campaign that was interrupted in its first stage is resumed to its end and keeps the earlier trials."""
     before = ended(earlier)
     assert len(before) == 5
     code, _, error = cli("run", EARLIER / "unfinished.toml", "--workers", "1", "--quiet")

@@ -15,6 +15,6 @@ DESCRIPTION = "digits, 1,197/300/299 images for training, validation, test (spli
         ({"objective": {"name": "module:function"}}, None),
     ],
 )
-def test_a_study_counts_its_images(attrs, expected):
-    """The numbers are stored; a study of an earlier version has them only in the description of its data."""
+def test_study_counts_its_images(attrs, expected):
+    """A study stores the numbers; an earlier version has them only in the description of its data."""
     assert Study(1, "small/coarse", attrs, ()).images == expected

@@ -14,9 +14,9 @@ SMALL = Campaign.model_validate({"name": "small", "data": {"dataset": "digits"},
 RANGES = {"eta": FloatDistribution(0.1, 1, log=True), "lambda": FloatDistribution(0.1, 1, log=True)}
 
 
-def trial(number, state, begun=None, took=None, epochs=0):
-    """Return a trial that began so many seconds ago, and ended after so many."""
-    start = None if begun is None else NOW - timedelta(seconds=begun)
+def trial(number, state, started=None, took=None, epochs=0):
+    """Return a trial that started `started` seconds ago and took `took` seconds."""
+    start = None if started is None else NOW - timedelta(seconds=started)
     return FrozenTrial(
         number=number, state=state, value=None, values=[0.5] if state is TrialState.COMPLETE else None,
         datetime_start=start, datetime_complete=start + timedelta(seconds=took) if took is not None else None,
@@ -33,46 +33,46 @@ def waiting(numbers):
     return [trial(number, TrialState.WAITING) for number in numbers]
 
 
-def test_a_stage_that_ended_takes_no_more():
-    """Without an unfinished trial nothing is left, whoever works."""
+def test_finished_stage_has_no_time_left():
+    """Without an unfinished trial the time left is 0, even without workers."""
     assert left([trial(0, TrialState.COMPLETE, 50, 20), trial(1, TrialState.FAIL, 50, 1)], 0) == 0.0
 
 
-def test_what_nobody_trains_has_no_end():
-    """Without a worker, or before an epoch was recorded, the time left cannot be told."""
+def test_time_left_is_unknown_without_workers_or_epochs():
+    """Without a worker or a recorded epoch the time left is None."""
     assert left([trial(0, TrialState.COMPLETE, 50, 20, epochs=10), *waiting([1, 2])], 0) is None
     assert left([trial(0, TrialState.RUNNING, 5), *waiting([1, 2])], 1) is None
     assert left(waiting([0, 1]), 0) is None
 
 
-def test_ended_trials_tell_how_long_the_others_take():
-    """Two at a time, four that wait and two half done take as long as the ended ones did: 4 × 20 / 2 + 2 × 10 / 2."""
+def test_time_left_follows_from_ended_trials():
+    """Four waiting and two half-done trials of 20 s, two at a time, take 4 × 20 / 2 + 2 × 10 / 2 seconds."""
     ended = [trial(n, TrialState.COMPLETE, 100, 20, epochs=10) for n in range(3)]
     running = [trial(n, TrialState.RUNNING, 10, epochs=5) for n in (3, 4)]
     assert left([*ended, *running, *waiting(range(5, 9))], 2) == pytest.approx(50)
 
 
-def test_epochs_tell_before_a_trial_has_ended():
-    """Four of ten epochs in 8 s promise 20 s a trial: 12 s more for the two begun, 20 s for the two that wait."""
+def test_time_left_follows_from_epochs_before_a_trial_ends():
+    """Four of ten epochs in 8 s make 20 s a trial: 12 s more for the two running, 20 s for the two waiting."""
     running = [trial(n, TrialState.RUNNING, 8, epochs=4) for n in (0, 1)]
     assert left([*running, *waiting([2, 3])], 2) == pytest.approx(12 + 20)
 
 
 def test_only_the_last_ended_trials_count():
-    """Workers that came since make old durations worthless."""
+    """Only recent trials count, since workers may have joined in the meantime."""
     old = [trial(n, TrialState.COMPLETE, 10_000, 1000, epochs=10) for n in range(10)]
     new = [trial(n, TrialState.COMPLETE, 500, 2, epochs=10) for n in range(10, 60)]
     assert left([*old, *new, *waiting([60])], 1) == pytest.approx(2)
 
 
-def test_a_trial_that_takes_longer_than_others_slows_the_rate():
-    """12 epochs in 55 s of training are the rate at which the last 8 epochs are expected."""
+def test_slow_running_trial_lowers_the_rate():
+    """The last 8 epochs are expected at the rate of 12 epochs in 55 s of training."""
     trials = [trial(0, TrialState.COMPLETE, 100, 5, epochs=10), trial(1, TrialState.RUNNING, 50, epochs=2)]
     assert left(trials, 1) == pytest.approx(8 * 55 / 12)
 
 
 def test_pruned_trials_leave_fewer_epochs():
-    """Of four trials that halve after epoch 1, two go on: 22 epochs in all, of which 4 are trained at 2 a second."""
+    """Of four trials halved after epoch 1, two continue: 22 epochs, of which 4 are trained, at 2 a second."""
     halving = Campaign.model_validate(
         {"name": "small", "data": {"dataset": "digits"}, "stage": [{**STAGE, "pruner": "halving", "rungs": [1]}]}
     )

@@ -1,4 +1,4 @@
-"""The queue alone, on both databases: claims, records, fences and what is left behind, without any training."""
+"""Test the lease queue on both databases, without any training: claims, records, attempts and lost leases."""
 
 import multiprocessing
 import pickle
@@ -25,12 +25,12 @@ from coarsefine.search.storage.slots import Slot
 
 @pytest.fixture
 def dying(opened):
-    """Return a function that opens the storage as a worker whose leases run out at once."""
+    """Return a function that opens the storage as a worker whose leases expire at once."""
     return lambda: opened(lease_seconds=-1.0)
 
 
-def test_slots_come_in_order_with_point_and_seed(opened):
-    """Slots are claimed lowest numbers first, each once, as they were planned; after the last there is none."""
+def test_slots_are_claimed_in_order(opened):
+    """Slots are claimed once each in the order of their numbers, with their planned points and seeds."""
     first, second = opened(), opened()
     study = open_stage(first, 5)
     claims = [*first.queue.claim(study, 2), *second.queue.claim(study, 2), *first.queue.claim(study, 9)]
@@ -41,7 +41,7 @@ def test_slots_come_in_order_with_point_and_seed(opened):
 
 
 def test_slots_that_go_together_are_claimed_together(opened):
-    """Of the first free slot's company only what is free is claimed, each once; the others wait for their own turn."""
+    """A claim takes the free slots that go together with the first free slot, each once; the others wait."""
     first, second = opened(), opened()
     study = open_stage(first, 7)
 
@@ -55,8 +55,8 @@ def test_slots_that_go_together_are_claimed_together(opened):
     assert first.queue.claim(study, 9, like) == []
 
 
-def test_slot_that_is_suspected_comes_alone_among_its_like(opened, dying):
-    """What two workers died with is claimed first and alone, whatever it could be trained with."""
+def test_suspected_slot_is_claimed_alone(opened, dying):
+    """A slot that two workers died with is claimed first and alone, even if others could train with it."""
     storage = opened()
     study = open_stage(storage, 4)
     for _ in range(2):
@@ -66,8 +66,8 @@ def test_slot_that_is_suspected_comes_alone_among_its_like(opened, dying):
     assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [0, 3]
 
 
-def test_points_of_any_kind_are_optunas(opened):
-    """Numbers, whole numbers, texts and truths are claimed as they were planned, and read by Optuna as they were."""
+def test_optuna_reads_points_of_every_type(opened):
+    """Floats, integers, strings and booleans are claimed as planned, and Optuna reads the same values."""
     storage = opened()
     mixed, texts = Choice((True, False, 2.5)), Choice(("rbf", "poly"))
     space = Space.of({"x": Uniform(-1.0, 1.0), "m": Integer(25, 100, 25), "k": texts, "b": mixed})
@@ -85,8 +85,8 @@ def test_points_of_any_kind_are_optunas(opened):
     optuna.create_study().add_trials(best.trials)  # Optuna holds trials to their distributions
 
 
-def test_recorded_epochs_and_ends_are_optunas(opened):
-    """What is recorded reads as Optuna's: values by epoch, attributes, states, and times in order."""
+def test_optuna_reads_recorded_trials(opened):
+    """Optuna reads the recorded values by epoch, attributes, states, and times in order."""
     storage = opened()
     study = open_stage(storage, 3)
     claims = storage.queue.claim(study, 3)
@@ -104,7 +104,7 @@ def test_recorded_epochs_and_ends_are_optunas(opened):
 
 
 def test_stage_is_opened_once(opened):
-    """A stage that exists is not opened again: its slots stay as they are."""
+    """Opening a stage that exists changes nothing."""
     storage = opened()
     study = open_stage(storage, 3)
     (claim, *_) = storage.queue.claim(study, 1)
@@ -114,8 +114,8 @@ def test_stage_is_opened_once(opened):
     assert claim.slot.number == 0
 
 
-def test_released_slots_wait_as_if_never_begun(opened):
-    """What is given back waits without its epochs, is claimed again, and no older claim on it can record."""
+def test_released_slots_wait_without_their_epochs(opened):
+    """A released slot waits without its epochs and is claimed again; the older claim cannot record."""
     first, second = opened(), opened()
     study = open_stage(first, 2)
     claims = first.queue.claim(study, 2)
@@ -130,8 +130,8 @@ def test_released_slots_wait_as_if_never_begun(opened):
     assert states(first, study) == ["RUNNING", "RUNNING"]
 
 
-def test_releases_are_no_deaths(opened):
-    """However often Ctrl-C gives a slot back, it is claimed again in company, and never fails for it."""
+def test_releases_do_not_count_as_deaths(opened):
+    """A slot that is released any number of times is still claimed with others, and does not fail."""
     storage = opened()
     study = open_stage(storage, 3)
     for _ in range(5):
@@ -141,8 +141,8 @@ def test_releases_are_no_deaths(opened):
     assert states(storage, study) == ["WAITING"] * 3
 
 
-def test_late_writer_is_refused(opened, dying):
-    """A worker whose lease ran out, and whose slot went to another, can neither record nor release."""
+def test_worker_that_lost_its_slots_is_refused(opened, dying):
+    """A worker whose expired lease another worker has taken can neither record nor release."""
     late, other = dying(), opened()
     study = open_stage(late, 2)
     claims = late.queue.claim(study, 2)
@@ -156,8 +156,8 @@ def test_late_writer_is_refused(opened, dying):
     assert states(other, study) == ["COMPLETE", "COMPLETE"]
 
 
-def test_late_writer_whose_slot_nobody_took_goes_on(dying):
-    """A lease that ran out is still its worker's as long as nobody else asked: nothing computed is thrown away."""
+def test_expired_lease_stays_valid_until_another_worker_claims_it(dying):
+    """A worker can record with an expired lease as long as no other worker has claimed the slot."""
     late = dying()
     study = open_stage(late, 1)
     claims = late.queue.claim(study, 1)
@@ -166,8 +166,8 @@ def test_late_writer_whose_slot_nobody_took_goes_on(dying):
     assert states(late, study) == ["COMPLETE"]
 
 
-def test_renewed_lease_is_nobody_elses(opened, dying):
-    """A record renews what its worker holds, so that others find nothing free."""
+def test_record_renews_the_leases(opened, dying):
+    """A record renews the worker's leases, so that others find no free slot."""
     late, other = dying(), opened()
     study = open_stage(late, 2)
     claims = late.queue.claim(study, 2)
@@ -177,7 +177,7 @@ def test_renewed_lease_is_nobody_elses(opened, dying):
     assert late.queue.record([], claims) == []
 
 
-STOPPED = """
+SUSPENDED = """
 import pickle, sys
 from coarsefine.search.storage.opening import open_storage
 location, study = pickle.load(sys.stdin.buffer)
@@ -189,11 +189,11 @@ print(len(storage.queue.record([], claims)), flush=True)
 """
 
 
-def test_stopped_past_its_lease_then_awake(opened, location):
-    """A process stopped (SIGSTOP) past its lease wakes to find its slots taken: what it writes is refused."""
+def test_suspended_process_loses_its_slots(opened, location):
+    """A process that is suspended (SIGSTOP) until its lease expires cannot record once it continues."""
     other = opened()
     study = open_stage(other, 2)
-    process = subprocess.Popen([sys.executable, "-c", STOPPED], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", SUSPENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     pickle.dump((location, study), process.stdin)
     process.stdin.flush()
     assert int(process.stdout.readline()) == 2
@@ -202,13 +202,13 @@ def test_stopped_past_its_lease_then_awake(opened, location):
     assert numbers(taken) == [0, 1]
     assert other.queue.record([ended(taken[0])], taken) == []
     process.send_signal(signal.SIGCONT)
-    told, _ = process.communicate(timeout=240)
-    assert int(told) == 2
+    output, _ = process.communicate(timeout=240)
+    assert int(output) == 2
     assert states(other, study) == ["COMPLETE", "RUNNING"]
 
 
-def test_slot_of_a_process_that_is_gone_comes_back_at_once(opened):
-    """A worker's slots are free as soon as its process is gone from this machine, long before the lease runs out."""
+def test_slots_of_an_ended_process_are_free_at_once(opened):
+    """A worker's slots are free as soon as its process on this machine has ended, before the lease expires."""
     dead, other = opened(), opened()
     study = open_stage(dead, 3)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
@@ -219,8 +219,8 @@ def test_slot_of_a_process_that_is_gone_comes_back_at_once(opened):
     assert numbers(other.queue.claim(study, 3)) == [0, 1, 2]
 
 
-def test_process_of_another_machine_is_not_taken_for_dead(opened):
-    """A process number says nothing of another machine, even one of the same host name: its lease must run out."""
+def test_process_of_another_machine_keeps_its_lease(opened):
+    """The slots of another machine's process are free only when its lease expires."""
     away, other = opened(), opened()
     study = open_stage(away, 2)
     away.queue.owner = Owner(machine="another kernel", pid=2**22 - 1)
@@ -229,7 +229,7 @@ def test_process_of_another_machine_is_not_taken_for_dead(opened):
 
 
 def test_slot_that_kills_its_worker_fails_and_its_neighbours_do_not(opened, dying):
-    """After three deaths without neighbours the slot FAILs with its story; the rest of 5 completes."""
+    """After five deaths, three of them alone, the slot FAILs with the reason; the other four complete."""
     study = open_stage(opened(), 5)
     claimed = []
     while claims := (worker := dying()).queue.claim(study, 3):
@@ -257,10 +257,10 @@ def die_with(worker, study, epochs):
 @pytest.mark.parametrize(
     "epochs",
     [[0, 0, 0], [4, 4, 4], [1, 2, 3, 4, 5, 6], [0, 0, 5, 5, 5], [3, 0, 1, 0, 0]],
-    ids=["always at first", "always in the fifth", "ever further", "passed, then stuck", "anywhere"],
+    ids=["always in the first", "always in the fifth", "ever later", "later, then always the same", "anywhere"],
 )
-def test_death_in_an_epoch_that_another_attempt_passed_is_not_the_slots_fault(opened, dying, epochs):
-    """Three deaths in the furthest epoch fail a slot, not three anywhere; five that came no further do."""
+def test_only_deaths_in_the_furthest_epoch_fail_a_slot(opened, dying, epochs):
+    """Three deaths in the furthest epoch or five without progress fail a slot; deaths in ever later epochs do not."""
     study = open_stage(opened(), 1)
     assert all(die_with(dying(), study, reached) for reached in epochs)
     last = opened().queue.claim(study, 1)
@@ -269,7 +269,7 @@ def test_death_in_an_epoch_that_another_attempt_passed_is_not_the_slots_fault(op
 
 
 def test_deaths_are_those_of_one_study(opened, dying):
-    """Optuna may delete a study, whose ids SQLite gives out again: the next study's slots begin without a past."""
+    """A study that reuses the id of a deleted study does not inherit its deaths."""
     storage = opened()
     study = open_stage(storage, 2)
     for _ in range(2):
@@ -281,8 +281,8 @@ def test_deaths_are_those_of_one_study(opened, dying):
     assert [(claim.slot.number, claim.attempt) for claim in claims] == [(0, 1), (1, 1)]
 
 
-def test_trial_that_somebody_asked_for_is_claimed_all_the_same(opened):
-    """A slot that `study.ask()` set RUNNING, which nobody will end, does not hang the stage."""
+def test_slot_that_ask_set_running_is_claimed(opened):
+    """A slot that `study.ask()` set RUNNING is claimed, so that the stage does not hang."""
     storage = opened()
     study = open_stage(storage, 2)
     strays = storage.get_all_trials(study)
@@ -292,8 +292,8 @@ def test_trial_that_somebody_asked_for_is_claimed_all_the_same(opened):
     assert storage.get_all_trials(study)[0].intermediate_values == {1: 0.0, 2: 0.0}
 
 
-def test_trial_that_is_no_slot_is_left_alone(opened):
-    """What `study.ask()` or `enqueue_trial` adds is neither claimed nor reset, and keeps no slot from being claimed."""
+def test_trial_that_is_not_a_slot_is_left_unchanged(opened):
+    """A trial that `study.ask()` or `enqueue_trial` adds is neither claimed nor reset, and blocks no slot."""
     storage = opened()
     study = open_stage(storage, 2)
     asked = storage.create_new_trial(study)
@@ -305,8 +305,8 @@ def test_trial_that_is_no_slot_is_left_alone(opened):
     assert storage.get_trial(waiting).state is TrialState.WAITING
 
 
-def test_slots_of_a_storage_that_was_closed_come_back(opened):
-    """Where a run ended without its database, and could give nothing back, the next in the same process goes on."""
+def test_slots_of_a_closed_storage_are_free(opened):
+    """The slots of a storage that was closed in this process are free for the next one."""
     first, second = opened(), opened()
     study = open_stage(first, 2)
     assert len(first.queue.claim(study, 2)) == 2
@@ -316,8 +316,8 @@ def test_slots_of_a_storage_that_was_closed_come_back(opened):
     assert numbers(second.queue.claim(study, 2)) == [0, 1]
 
 
-def test_trial_that_somebody_ended_is_left_alone(opened, dying):
-    """A slot that was ended in a dashboard meanwhile stays as it was ended, and nothing of its lease is left."""
+def test_trial_that_a_dashboard_ended_is_left_unchanged(opened, dying):
+    """A slot that was ended in a dashboard keeps its state, and its lease is removed."""
     storage = opened()
     study = open_stage(storage, 2)
     claims = dying().queue.claim(study, 2)
@@ -331,7 +331,7 @@ def test_trial_that_somebody_ended_is_left_alone(opened, dying):
 
 
 def lose_answers(monkeypatch, times):
-    """Let transactions be committed and their answers be lost, as when a server dies just then."""
+    """Let that many transactions be committed and then raise, as if the server had died before it answered."""
     real, left = database.transaction, iter(range(times))
 
     @contextmanager
@@ -345,7 +345,7 @@ def lose_answers(monkeypatch, times):
 
 
 def test_lost_answer_loses_no_slot(opened, monkeypatch):
-    """Slots whose claim was committed without an answer come back to the same worker, and no others are held."""
+    """A worker whose claim was committed without an answer claims the same slots again, and no others."""
     storage = opened()
     study = open_stage(storage, 5)
     before = storage.queue.claim(study, 1)
@@ -357,7 +357,7 @@ def test_lost_answer_loses_no_slot(opened, monkeypatch):
 
 
 def test_lost_answer_repeats_nothing(opened, monkeypatch):
-    """Stages, epochs, ends and releases committed without an answer are the same when they are written again."""
+    """Writing a stage, epoch, end or release again after a lost answer changes nothing."""
     storage = opened()
     lose_answers(monkeypatch, 1)
     study = open_stage(storage, 3)
@@ -374,7 +374,7 @@ def test_lost_answer_repeats_nothing(opened, monkeypatch):
 
 
 def test_unpickled_storage_is_another_worker(opened):
-    """A storage sent to another process is a worker of its own there, which holds nothing of the sender's."""
+    """An unpickled storage is a new worker, which holds none of the original's slots."""
     storage = opened()
     study = open_stage(storage, 2)
     claims = storage.queue.claim(study, 1)
@@ -386,14 +386,14 @@ def test_unpickled_storage_is_another_worker(opened):
 
 
 def test_sixteen_processes_share_a_stage(address):
-    """Sixteen processes make tables, stage and slots at once and claim 320 of them: one study, and each slot once."""
+    """Sixteen processes that create a stage of 320 slots at once claim each slot once, in one study."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["coarsefine.search.storage.optuna_storage", "alembic.migration", "alembic.script"])
-    barrier, told = context.Barrier(16), context.SimpleQueue()
-    racers = [context.Process(target=race, args=(address, planned(320), SPACE, barrier, told)) for _ in range(16)]
+    barrier, results = context.Barrier(16), context.SimpleQueue()
+    racers = [context.Process(target=race, args=(address, planned(320), SPACE, barrier, results)) for _ in range(16)]
     for racer in racers:
         racer.start()
-    claimed = [number for _ in racers for number in told.get()]
+    claimed = [number for _ in racers for number in results.get()]
     for racer in racers:
         racer.join(240)
         assert racer.exitcode == 0

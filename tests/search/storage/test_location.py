@@ -1,4 +1,4 @@
-"""Where studies may live, and what is shown of it."""
+"""Test where studies may be stored, and how a location is shown."""
 
 import pickle
 import sys
@@ -12,7 +12,7 @@ from coarsefine.search.storage.location import locate
 
 @pytest.mark.parametrize("given", ["studies.db", Path("studies.db"), "sqlite:///studies.db"])
 def test_files_are_located_absolutely(given, tmp_path, monkeypatch):
-    """A path, relative or as URL, is the same file from wherever it is opened later."""
+    """A relative path or URL names the same file after a change of the working directory."""
     monkeypatch.chdir(tmp_path)
     location = locate(given)
     assert (location.kind, location.file) == ("sqlite", tmp_path / "studies.db")
@@ -33,7 +33,7 @@ def test_files_are_located_absolutely(given, tmp_path, monkeypatch):
     ],
 )
 def test_servers_are_shown_without_passwords(given, shown):
-    """Passwords, in the URL's place for them or among its parameters, are kept for the driver alone."""
+    """A password in a URL, in its own place or as a parameter, is passed to the driver alone."""
     location = locate(given)
     assert (location.kind, location.shown, str(location)) == ("postgresql", shown, shown)
     assert "ecret" in location.url
@@ -51,7 +51,7 @@ def test_servers_are_shown_without_passwords(given, shown):
     ],
 )  # fmt: skip
 def test_other_places_are_refused_without_a_password(given):
-    """What is neither a SQLite file nor a PostgreSQL URL is refused with what to give instead."""
+    """Locations other than SQLite files and PostgreSQL URLs are refused with the forms that are accepted."""
     with pytest.raises(UsageError, match=r"give a SQLite file, such as studies.db, or postgresql\+psycopg://") as error:
         locate(given)
     assert error.value.exit_code == 2
@@ -60,8 +60,8 @@ def test_other_places_are_refused_without_a_password(given):
     assert error.value.__cause__ is None
 
 
-def test_missing_driver_is_told(monkeypatch):
-    """Without psycopg, a PostgreSQL URL says what to install."""
+def test_missing_driver_is_named(monkeypatch):
+    """Without psycopg, a PostgreSQL URL is refused with what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(UsageError, match=r"install coarsefine\[postgresql\]"):
         locate("postgresql://u@h/d")

@@ -1,4 +1,4 @@
-"""Optuna's reusable tests of a storage, on ours."""
+"""Run Optuna's reusable storage tests on Coarsefine's storage."""
 
 import gc
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*was deleted while still open:R
 
 
 class TestStorage(StorageTestCase):
-    """What Optuna asks of every storage holds on SQLite and on PostgreSQL."""
+    """What Optuna requires of a storage holds on SQLite and on PostgreSQL."""
 
     @pytest.fixture
     def storage(self, opened):

@@ -1,4 +1,4 @@
-"""Between us and a PostgreSQL server: connections cut, rights lacking, other tables, and what is told of each."""
+"""Test the connection to a PostgreSQL server: cut connections, missing rights, foreign tables, and their messages."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ LONG = {"model": {"epochs": 40}}
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """The long campaign on SQLite, undisturbed."""
+    """Return the table of an undisturbed run of the long campaign on SQLite."""
     folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     return table(folder / "studies.db")
@@ -36,20 +36,20 @@ def expected(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the long campaign, and in it."""
+    """Return a folder with the long campaign, which is the working directory."""
     monkeypatch.chdir(write_campaign(tmp_path, **LONG))
     return tmp_path
 
 
-class Disturbing(Observer):
-    """Does something once, amid the first stage."""
+class DisturbingObserver(Observer):
+    """Call a function once, during the first stage."""
 
-    def __init__(self, deed):
-        self.deed = deed
+    def __init__(self, action):
+        self.action = action
 
     def on_progress(self, progress):
-        deed, self.deed = self.deed, lambda: None
-        deed()
+        action, self.action = self.action, lambda: None
+        action()
 
 
 def cut_connections(url):
@@ -57,8 +57,8 @@ def cut_connections(url):
 
 
 @pytest.mark.usefixtures("folder")
-def test_same_bits_as_on_sqlite(expected, new_database):
-    """A campaign stopped and resumed on PostgreSQL has the trials and values of one run on SQLite."""
+def test_same_values_as_on_sqlite(expected, new_database):
+    """A campaign that is stopped and resumed on PostgreSQL records the same values as a run on SQLite."""
     campaign = Campaign.load("small.toml")
     asked = iter(range(30))
     with pytest.raises(Interrupted):
@@ -71,19 +71,19 @@ def test_same_bits_as_on_sqlite(expected, new_database):
 
 
 @pytest.mark.usefixtures("folder")
-def test_connections_cut_amid_a_stage(expected, new_database):
-    """Connections that the server ends between claim and record are made anew: nothing is lost, nothing repeated."""
+def test_connections_cut_during_a_stage(expected, new_database):
+    """A run reconnects if the server ends its connections between claim and record, and loses nothing."""
     cut = []
     campaign = Campaign.load("small.toml")
-    status = run(campaign, new_database, observer=Disturbing(lambda: cut.append(cut_connections(new_database))))
+    status = run(campaign, new_database, observer=DisturbingObserver(lambda: cut.append(cut_connections(new_database))))
     assert cut[0] >= 1
     assert status.state == "done"
     assert table(new_database) == expected
 
 
 @pytest.mark.usefixtures("folder")
-def test_connection_cut_amid_a_transaction(expected, new_database, monkeypatch):
-    """A connection that ends in the middle of a record leaves nothing of it; the record is written again whole."""
+def test_connection_cut_during_a_transaction(expected, new_database, monkeypatch):
+    """A connection that ends during a record leaves nothing of it; the whole record is written again."""
     real, cut = lease_queue.write_records, []
 
     def cutting(connection, records):
@@ -98,14 +98,14 @@ def test_connection_cut_amid_a_transaction(expected, new_database, monkeypatch):
 
 
 @pytest.mark.usefixtures("folder")
-def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
-    """After a minute, here a moment, of trying, the cause is told with exit 5, and a later run goes on."""
+def test_unreachable_server_ends_the_run(new_database, own_server, monkeypatch):
+    """If the server stays away, the run ends with exit 5 and the cause, and a later run resumes."""
     if os.environ.get(postgres.VARIABLE):
         pytest.skip("the server that the environment names is not ours to stop")
     monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
     campaign = Campaign.load("small.toml")
     with pytest.raises(StorageError, match="Connection refused") as error:
-        run(campaign, new_database, observer=Disturbing(own_server.stop))
+        run(campaign, new_database, observer=DisturbingObserver(own_server.stop))
     assert error.value.exit_code == 5
     assert "run the same command again" in str(error.value)
     assert "\n" not in str(error.value)
@@ -113,8 +113,8 @@ def test_server_that_stays_away_is_told(new_database, own_server, monkeypatch):
     assert run(campaign, new_database).state == "done"
 
 
-def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
-    """A worker whose first connection meets a server that is not up waits for it, instead of ending the run."""
+def test_worker_waits_for_a_restarting_server(own_server, monkeypatch):
+    """A worker whose first connection meets a restarting server waits for it instead of ending the run."""
     waited = threading.Event()
 
     def sleeping(seconds):
@@ -135,7 +135,7 @@ def test_worker_that_comes_while_the_server_restarts(own_server, monkeypatch):
 
 @pytest.fixture
 def secret(new_database):
-    """The URL of an empty database with its password, which is nowhere else."""
+    """Return the location of an empty database whose password appears nowhere else."""
     url = make_url(new_database)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGPASSWORD", "")
@@ -151,7 +151,7 @@ def secret(new_database):
     ],
     ids=["password", "database", "port"],
 )
-def test_unreachable_database_is_told_without_its_password(secret, wrong, cause, monkeypatch):
+def test_unreachable_database_is_reported_without_its_password(secret, wrong, cause, monkeypatch):
     """A wrong password, database or port ends run, status and doctor with exit 5, the cause, and no password."""
     if "password" in wrong and os.environ.get(postgres.VARIABLE):
         pytest.skip("the server that the environment names may ask for no password")
@@ -163,13 +163,13 @@ def test_unreachable_database_is_told_without_its_password(secret, wrong, cause,
     for open_it in (open_storage, create_storage, patient):
         with pytest.raises(StorageError, match=cause) as error:
             open_it(location)
-        told = f"{error.value}{findings}{location!r}{location}"
-        assert secret.password not in told
-        assert "wr{o}ng" not in told
+        output = f"{error.value}{findings}{location!r}{location}"
+        assert secret.password not in output
+        assert "wr{o}ng" not in output
 
 
 def test_command_that_resumes_shows_no_password(folder, secret):
-    """Interrupted, a run that was given a password in its URL prints the command to go on without it."""
+    """The command that an interrupted run prints to resume contains no password."""
     url = secret.render_as_string(hide_password=False)
     process = start(folder, "--workers", "1", "--json", f"--storage={url}")
     wait_until(lambda: postgres.execute(url, f"SELECT count(*) {OURS}")[0][0] > 0)
@@ -182,12 +182,12 @@ def test_command_that_resumes_shows_no_password(folder, secret):
 
 
 @pytest.mark.parametrize(
-    ("revision", "told"),
+    ("revision", "message"),
     [("v9.9.9.z", "updating optuna"), ("v2.6.0.a", "optuna storage upgrade")],
     ids=["newer", "older"],
 )
-def test_tables_of_another_optuna_are_told(location, revision, told):
-    """Tables that a newer or older Optuna made are refused with exit 5, and what to do."""
+def test_tables_of_another_optuna_are_refused(location, revision, message):
+    """Tables of a newer or older Optuna are refused with exit 5 and the remedy."""
     engine = create_engine(location.url)
 
     def stamp(version):
@@ -198,7 +198,7 @@ def test_tables_of_another_optuna_are_told(location, revision, told):
 
     before = stamp(revision)
     try:
-        with pytest.raises(StorageError, match=told) as error:
+        with pytest.raises(StorageError, match=message) as error:
             create_storage(location)
         assert error.value.exit_code == 5
         assert worst(examine(location, None)) == 5
@@ -208,7 +208,7 @@ def test_tables_of_another_optuna_are_told(location, revision, told):
 
 
 def test_empty_database(new_database):
-    """Before the first run, status says how to begin, doctor that all is well, and neither makes a table."""
+    """On an empty database, status explains how to start, doctor reports no problem, and neither makes a table."""
     location = locate(new_database)
     with pytest.raises(StorageError, match="holds no studies: start a campaign with `coarsefine run`"):
         open_storage(location)
@@ -219,8 +219,8 @@ def test_empty_database(new_database):
     assert postgres.execute(new_database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
-def test_user_who_may_not_make_tables_is_told(new_database):
-    """Without the right to make tables, the run says so and what the owner must do."""
+def test_missing_right_to_create_tables_is_reported(new_database):
+    """Without the right to create tables, the run says so and what the owner must do."""
     name = make_url(new_database).database
     postgres.execute(new_database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
     try:

@@ -1,4 +1,4 @@
-"""The rules of a SQLite file: where it may be, its journal, its backups, and what is told when it is damaged."""
+"""Test SQLite files: where they may be stored, their journal mode, their backups, and messages about damage."""
 
 import collections
 import os
@@ -21,19 +21,19 @@ Mount = collections.namedtuple("Mount", "mountpoint fstype")
 
 
 def test_network_file_system_is_refused_before_anything_is_written(small, tmp_path, monkeypatch):
-    """SQLite's locks cannot be relied on over a network: run and doctor refuse alike, and make nothing."""
+    """Run and doctor refuse a network file system, where SQLite's locks fail, and write nothing."""
     mounts = [Mount("/", "ext4"), Mount(str(tmp_path), "nfs4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
     place = tmp_path / "new" / "studies.db"
     with pytest.raises(StorageError, match="is on nfs4, and SQLite needs a local disk") as error:
         run(small, place)
-    told = [finding.found for finding in examine(at_file(place), None) if finding.check == "file system"]
-    assert told == [str(error.value)]
+    findings = [finding.found for finding in examine(at_file(place), None) if finding.check == "file system"]
+    assert findings == [str(error.value)]
     assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
 
 
 def test_link_to_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    """Where a folder is a link, what counts is where it leads."""
+    """A link to a network file system is refused like the file system itself."""
     (tmp_path / "far").mkdir()
     (tmp_path / "near").symlink_to(tmp_path / "far")
     mounts = [Mount("/", "ext4"), Mount(str(tmp_path / "far"), "cifs")]
@@ -48,8 +48,8 @@ def mode_of(path):
 
 
 @pytest.mark.parametrize(("here", "after"), [("delete", "delete"), ("wal", "wal")])
-def test_file_from_elsewhere_is_taken_out_of_wal_where_that_is_unsafe(made_file, tmp_path, monkeypatch, here, after):
-    """A file in WAL that comes from a machine with a sound library is changed where the library is not."""
+def test_file_in_wal_is_changed_if_wal_is_unsafe_here(made_file, tmp_path, monkeypatch, here, after):
+    """A file in WAL from another machine is changed if this machine's library is not safe with WAL."""
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     with closing(sqlite3.connect(path)) as connection:
@@ -60,7 +60,7 @@ def test_file_from_elsewhere_is_taken_out_of_wal_where_that_is_unsafe(made_file,
 
 
 def test_each_stage_leaves_a_backup(small, tmp_path):
-    """After each stage there is a whole copy of the studies so far, which opens like the original."""
+    """After each stage there is a complete copy of the studies, which opens like the original."""
     run(small, tmp_path / "studies.db")
     folder = tmp_path / "studies.db-backups"
     assert sorted(path.name for path in folder.iterdir()) == ["small+coarse.db", "small+fine.db"]
@@ -69,7 +69,7 @@ def test_each_stage_leaves_a_backup(small, tmp_path):
 
 
 def test_backups_are_bounded_and_the_newest_good_one_is_named(made_file, tmp_path):
-    """Five backups are kept; a damaged file is told with the newest that is whole, whatever else lies about."""
+    """Five backups are kept; the message about a damaged file names the newest backup that is intact."""
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     for index in range(7):
@@ -87,8 +87,8 @@ def test_backups_are_bounded_and_the_newest_good_one_is_named(made_file, tmp_pat
     assert path.read_bytes() == content
 
 
-def test_leftover_of_a_killed_backup_goes_with_the_next(made_file, tmp_path):
-    """What a killed process left half copied is removed by the next backup of that name."""
+def test_next_backup_removes_the_leftover_of_a_killed_one(made_file, tmp_path):
+    """A backup removes the partial copy that a killed process left of the same name."""
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     copy = sqlite.back_up(path, "stage")
@@ -98,36 +98,36 @@ def test_leftover_of_a_killed_backup_goes_with_the_next(made_file, tmp_path):
     assert [p.name for p in copy.parent.iterdir()] == ["stage.db"]
 
 
-def test_full_disk_at_a_backup_is_told_and_stops_nothing(small, tmp_path):
-    """Where there is no room for a backup, the run says so and goes on to its end."""
+def test_failed_backup_is_reported_and_does_not_end_the_run(small, tmp_path):
+    """If a backup cannot be written, the run reports that and continues to its end."""
     (tmp_path / "studies.db-backups").write_text("in the way")
-    said = []
+    messages = []
 
     class Recording(Observer):
         def on_message(self, sentence):
-            said.append(sentence)
+            messages.append(sentence)
 
     assert run(small, tmp_path / "studies.db", observer=Recording()).state == "done"
-    assert [sentence.split(".")[0] for sentence in said] == [
+    assert [sentence.split(".")[0] for sentence in messages] == [
         "There is no backup of stage coarse",
         "There is no backup of stage fine",
     ]
 
 
-def test_backup_is_made_while_others_write(made_file, tmp_path):
-    """A backup waits for who writes, and is taken as one transaction sees the file."""
+def test_backup_excludes_uncommitted_writes(made_file, tmp_path):
+    """A backup that is made during another process's transaction does not contain its writes."""
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     with closing(sqlite3.connect(path)) as writer:
-        writer.execute("INSERT INTO studies (study_name) VALUES ('begun')")
-        copy = sqlite.back_up(path, "amid")
+        writer.execute("INSERT INTO studies (study_name) VALUES ('unfinished')")
+        copy = sqlite.back_up(path, "stage")
         writer.commit()
     with closing(sqlite3.connect(copy)) as reader:
         assert reader.execute("SELECT count(*) FROM studies").fetchone() == (0,)
 
 
-def test_file_of_an_earlier_build_is_told(made_file, tmp_path):
-    """A lease table without the columns of today is told as such, before anything is trained."""
+def test_file_of_an_earlier_build_is_refused(made_file, tmp_path):
+    """A lease table without today's columns is refused with a message before anything is trained."""
     path = tmp_path / "studies.db"
     shutil.copy(made_file, path)
     with closing(sqlite3.connect(path)) as connection:
