@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coarsefine.search.network.export import export_winner, read_export, text_of
+from coarsefine.search.network.export import export_trial, read_export, text_of
 from coarsefine.search.results.status import read_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
@@ -49,7 +49,7 @@ def test_earlier_export_is_read_and_reproduced(earlier):
     export = read_export(EARLIER / "export.json")
     with closing(open_storage(locate(earlier))) as storage:
         _, studies = read_studies(storage, "finished")
-    again, expected = (json.loads(text_of(each)) for each in (export_winner(studies), export))
+    again, expected = (json.loads(text_of(each)) for each in (export_trial(studies), export))
     for record in (again, expected):
         for key in ("digest", "platform", "versions"):
             del record[key]
