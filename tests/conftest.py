@@ -1,3 +1,5 @@
+"""Fixtures of all tests: isolation, data, a PostgreSQL server and a browser."""
+
 import os
 import shutil
 import tempfile

@@ -1,3 +1,5 @@
+"""Fixtures of the browser tests: a server with campaigns, and pages that must not log errors."""
+
 import os
 from pathlib import Path
 

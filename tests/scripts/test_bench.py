@@ -27,6 +27,7 @@ def measured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(measured):
+    """Return the benchmark's JSON."""
     return json.loads((measured[0] / "figures.json").read_text("utf-8"))
 
 

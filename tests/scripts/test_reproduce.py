@@ -38,20 +38,24 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
+    """Return the page about the report."""
     return (folder / "results" / "README.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
 def results(folder):
+    """Return the results about the report."""
     return json.loads((folder / "results" / "results.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def preset(folder):
+    """Return the results about the preset."""
     return json.loads((folder / "results" / "preset.json").read_text("utf-8"))
 
 
 def plan(folder):
+    """Return the plan of the quick form."""
     return Plan(folder, source=None, quick=True, digits=True, seeds=(1, 2), trainings=2)
 
 

@@ -1,3 +1,5 @@
+"""Fixtures of the search tests: campaigns, storages, a server and the command line."""
+
 import shutil
 import sys
 
@@ -15,11 +17,13 @@ from coarsefine.search.storage.opening import create_storage, open_storage
 
 @pytest.fixture
 def small_file(tmp_path):
+    """Write the small campaign; return the path of its file."""
     return write_campaign(tmp_path) / "small.toml"
 
 
 @pytest.fixture
 def small(small_file):
+    """Return the small campaign."""
     return Campaign.load(small_file)
 
 

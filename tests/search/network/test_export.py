@@ -1,3 +1,5 @@
+"""`coarsefine export`: content, validation and reproduction of exports."""
+
 import hashlib
 import json
 import math

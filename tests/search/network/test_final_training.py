@@ -1,3 +1,5 @@
+"""`coarsefine train`: final trainings of an export, their files, checkpoints and records."""
+
 import csv
 import json
 import re

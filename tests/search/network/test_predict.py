@@ -1,3 +1,5 @@
+"""`coarsefine predict`: probabilities of image files and the accuracy of a split."""
+
 import json
 import re
 from pathlib import Path

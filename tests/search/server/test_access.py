@@ -1,3 +1,5 @@
+"""Access to the server: tokens, cookies, hosts, origins and security headers."""
+
 import shutil
 from pathlib import Path
 

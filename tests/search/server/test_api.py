@@ -1,3 +1,5 @@
+"""The HTTP API, the pages and optuna-dashboard on the same server."""
+
 import json
 import re
 

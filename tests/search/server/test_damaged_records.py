@@ -1,3 +1,5 @@
+"""The server with damaged, foreign or replaced records."""
+
 import shutil
 import sqlite3
 import time
@@ -31,15 +33,15 @@ def set_attr(key, text):
 
 
 DAMAGES = {
-    "no JSON": set_attr("space", "{"),
-    "not its type": set_attr("space", "[1, 2]"),
+    "invalid JSON": set_attr("space", "{"),
+    "wrong type": set_attr("space", "[1, 2]"),
     "bounds not positive": set_attr("space", '{"eta": [-1, 1], "lambda": [0.1, 1]}'),
     "no stages": set_attr("config", '{"name": "small", "model": {"epochs": 3}, "stage": []}'),
     "another stage": set_attr("stage", '"fine"'),
     "another campaign": set_attr("campaign", '"other"'),
-    "odd campaign": set_attr("campaign", '{"a": []}'),
-    "attribute gone": "DELETE FROM study_user_attributes WHERE study_id = 1 AND key = 'config'",
-    "odd final": "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'final', '{}')",
+    "invalid campaign": set_attr("campaign", '{"a": []}'),
+    "missing attribute": "DELETE FROM study_user_attributes WHERE study_id = 1 AND key = 'config'",
+    "invalid final training": "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'final', '{}')",
     "attribute of a trial": "UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 3",
     "range of a parameter": "UPDATE trial_params SET distribution_json = '{}' WHERE trial_id = 3",
     "number of a trial": "UPDATE trials SET number = NULL WHERE trial_id = 3",

@@ -1,3 +1,5 @@
+"""Event streams, and the `coarsefine serve` command."""
+
 import asyncio
 import re
 import signal

@@ -1,3 +1,5 @@
+"""The HTTP API matches its published schema."""
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings

@@ -1,3 +1,5 @@
+"""No response contains a database address or password."""
+
 import os
 import re
 from urllib.parse import quote
