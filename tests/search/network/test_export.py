@@ -48,16 +48,14 @@ def test_export_contains_everything_about_the_winner(campaign_folder, exported):
     status = json.loads(coarsefine("status", "--json", cwd=campaign_folder).stdout)
     trial = exported["trial"]
     study = optuna.load_study(study_name=trial["study"], storage=f"sqlite:///{campaign_folder / 'studies.db'}")
-    kept = study.trials[trial["number"]]
-    assert (trial["study"].partition("/")[2], trial["number"]) == (
-        status["winner"]["stage"],
-        status["winner"]["number"],
-    )
-    assert trial["params"] == kept.params
-    assert trial["seed"] == kept.user_attrs["seed"]
-    assert trial["values"] == list(kept.intermediate_values.values())
+    stored = study.trials[trial["number"]]
+    winner = status["winner"]
+    assert (trial["study"].partition("/")[2], trial["number"]) == (winner["stage"], winner["number"])
+    assert trial["params"] == stored.params
+    assert trial["seed"] == stored.user_attrs["seed"]
+    assert trial["values"] == list(stored.intermediate_values.values())
     assert (exported["settings"]["hidden"], exported["settings"]["batch"]) == (10, 50)
-    assert [one["stage"] for one in exported["lineage"]] == ["coarse", "fine", "confirm"]
+    assert [stage["stage"] for stage in exported["lineage"]] == ["coarse", "fine", "confirm"]
     assert exported["evidence"] == status["confirm"]
     assert exported["data"]["digest"] == load_digits().digest
     assert exported["versions"].keys() == {"coarsefine", "numpy", "scipy"}

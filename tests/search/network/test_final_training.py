@@ -76,7 +76,7 @@ def test_several_seeds_train_as_one_stack(campaign_folder, export):
     campaign = json.loads(coarsefine("status", "--json", cwd=campaign_folder).stdout)["final"]
     assert (record["seeds"][0], record["test_accuracies"][0]) == (campaign["seeds"][0], campaign["test_accuracy"])
     network, data = Network.load(folder / "out" / "model.npz"), load_digits()
-    assert [one.accuracy for one in evaluate(network.theta, data.test)] == record["test_accuracies"]
+    assert [evaluation.accuracy for evaluation in evaluate(network.theta, data.test)] == record["test_accuracies"]
     assert (network.probabilities(data.test.x).argmax(1) == data.test.y).mean() == record["ensemble_accuracy"]
     rows = read_curves(folder / "out")
     assert len(rows) == 3 * 4

@@ -229,8 +229,8 @@ def test_second_check_replaces_the_first(small_copy, cli):
     """The command says where it recorded the check, and the newest check counts."""
     code, _, err = cli("gradcheck", "--campaign", "small", "--sample", "5")
     assert (code, err) == (0, "Recorded with small/coarse, for `coarsefine report`.\n")
-    kept = load(small_copy)["small/coarse"].user_attrs["gradient_check"]
-    assert [tensor["checked"] for tensor in kept["tensors"]] == [5, 5, 5, 5]
+    check = load(small_copy)["small/coarse"].user_attrs["gradient_check"]
+    assert [tensor["checked"] for tensor in check["tensors"]] == [5, 5, 5, 5]
 
 
 def test_check_on_other_images_is_refused(small_copy, cli):
@@ -306,8 +306,8 @@ def test_status_does_not_print_the_curves(small_folder, cli, monkeypatch):
     """`status --json` leaves out the curves of the final training."""
     monkeypatch.chdir(small_folder)
     assert "curves" not in json.loads(cli("status", "--json")[1])["final"]
-    kept = load(small_folder / "studies.db")["small/fine"].user_attrs["final"]["curves"]
-    assert {name: len(values) for name, values in kept.items()} == dict.fromkeys(kept, 4)
+    curves = load(small_folder / "studies.db")["small/fine"].user_attrs["final"]["curves"]
+    assert {name: len(values) for name, values in curves.items()} == dict.fromkeys(curves, 4)
 
 
 def test_report_is_written_to_reports(small_copy, tmp_path, cli):

@@ -114,10 +114,10 @@ def test_planted_markup_stays_text(copied):
     )
     coarse = optuna.load_study(study_name="small/coarse", storage=storage)
     coarse.set_user_attr("rule", SCRIPT)
-    like = coarse.trials[0]
+    template = coarse.trials[0]
     attrs = {"seed": 1, "reason": SCRIPT, SCRIPT: SCRIPT}
     planted = create_trial(
-        state=TrialState.FAIL, params=like.params, distributions=like.distributions, user_attrs=attrs
+        state=TrialState.FAIL, params=template.params, distributions=template.distributions, user_attrs=attrs
     )
     coarse.add_trial(planted)
     with serving(copied) as client:

@@ -38,10 +38,10 @@ def test_planted_address_is_redacted(copied):
     for key in ("rule", "parent", "note"):
         coarse.set_user_attr(key, URL)
     coarse._storage.set_study_system_attr(coarse._study_id, "dashboard:note_str:0", f"see {URL}")
-    like = coarse.trials[0]
+    template = coarse.trials[0]
     attrs = {"seed": 1, "reason": f"lost {URL}", "url": URL}
     planted = create_trial(
-        state=TrialState.FAIL, params=like.params, distributions=like.distributions, user_attrs=attrs
+        state=TrialState.FAIL, params=template.params, distributions=template.distributions, user_attrs=attrs
     )
     coarse.add_trial(planted)
     with serving(copied) as client:
@@ -67,9 +67,9 @@ def test_errors_of_the_database_hide_its_address(new_database, tmp_path, small, 
     run(small, new_database)
     url = make_url(new_database)
     password = url.password or os.environ.get("PGPASSWORD", "")
-    given = url.set(password=password).render_as_string(hide_password=False)
-    secrets = [secret for secret in (password, quote(password, safe=""), "postgresql", given) if secret]
-    with command("--port", "0", "--storage", given, cwd=tmp_path) as (process, stderr):
+    full_url = url.set(password=password).render_as_string(hide_password=False)
+    secrets = [secret for secret in (password, quote(password, safe=""), "postgresql", full_url) if secret]
+    with command("--port", "0", "--storage", full_url, cwd=tmp_path) as (process, stderr):
         address = re.search(r"http://127\.0\.0\.1:\d+", stderr)[0]
         responses = [httpx.get(address + path) for path in PATHS]
         assert [response.status_code for response in responses] == [200] * len(PATHS)
