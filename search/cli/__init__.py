@@ -6,7 +6,6 @@ Commands import what they need when they run, so that `--help` loads nothing of 
 import errno
 import os
 import sys
-from typing import NoReturn
 
 from coarsefine.model.errors import ModelError
 from coarsefine.search.cli import campaigns, checks, models, pages  # in the order of the help page
@@ -27,7 +26,8 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except (SearchError, ModelError) as error:
-        _fail(str(error), error.exit_code)
+        say(str(error))
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # `coarsefine best | head`: the reader has ended
@@ -36,9 +36,5 @@ def main() -> None:
         if error.errno not in _DISK_ERRORS:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _fail(f"The output cannot be written: {error.strerror}.", 5)
-
-
-def _fail(sentence: str, exit_code: int) -> NoReturn:
-    say(sentence)
-    sys.exit(exit_code)
+        say(f"The output cannot be written: {error.strerror}.")
+        sys.exit(5)

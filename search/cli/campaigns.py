@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,6 @@ from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, Ver
 from coarsefine.search.cli.output import print_json, program, read, same_command, say, storage_option
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from coarsefine.search.results.observer import Observer
     from coarsefine.search.results.status import Status
 
 
@@ -47,12 +43,13 @@ def run(
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
+    from coarsefine.search.terminal.live_view import observe_run
     from coarsefine.search.terminal.status_tables import print_status
 
     wanted, location = Campaign.load(campaign), locate(storage)
     n = workers or (count_workers(engine) if engine is not None else _cores())
     try:
-        with Interrupts() as stop, _observe(storage, stop, verbose) as observer:
+        with Interrupts() as stop, observe_run(f"coarsefine serve{storage_option(storage)}", stop, verbose) as observer:
             status = run_campaign(wanted, location, data=data, workers=n, engine=engine, observer=observer, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         if as_json and storage_exists(location):
@@ -81,10 +78,11 @@ def worker(
     from coarsefine.search.engine.stage_loop import find_campaign, join
     from coarsefine.search.errors import Interrupted
     from coarsefine.search.storage.location import locate
+    from coarsefine.search.terminal.live_view import observe_run
 
     location = locate(storage)
     try:
-        with Interrupts() as stop, _observe(storage, stop, verbose) as observer:
+        with Interrupts() as stop, observe_run(f"coarsefine serve{storage_option(storage)}", stop, verbose) as observer:
             join(find_campaign(campaign, location), location, data=data, observer=observer, stop=stop)
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"Left; the slots were given back. To join again: {same_command(storage)}") from error
@@ -151,13 +149,6 @@ def _print_next_commands(status: "Status", storage: str) -> None:
     print_line(f"      {program()} serve{storage_option(storage)}")
     if status.final is not None:
         print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
-
-
-def _observe(storage: str, stop: Callable[[], bool], verbose: bool | None) -> "AbstractContextManager[Observer]":
-    from coarsefine.search.terminal.live_view import observe_run
-
-    hint = f"coarsefine serve{storage_option(storage)}"
-    return observe_run(hint, stop, quiet=verbose is False, verbose=verbose is True)
 
 
 def _cores() -> int:

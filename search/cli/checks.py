@@ -1,16 +1,13 @@
 """Commands that check gradients, momentum and the machine: `gradcheck`, `momentum` and `doctor`."""
 
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from coarsefine.search.cli.options import Data, Dataset, Json, RecordWith, Storage, app
 from coarsefine.search.cli.output import print_json, say
-
-if TYPE_CHECKING:
-    from coarsefine.search.cli.doctor import Finding
 
 _CURVE_COLUMNS = {
     "rho": "ρ",
@@ -40,11 +37,12 @@ def gradcheck(
     subject = Subject.find(dataset, campaign, storage)
     check = check_gradients(subject.model, subject.load_images(data, say), images=images, sample=sample, seed=seed)
     _report_recorded(subject.record(GRADIENT_CHECK, check))
-    errors = {tensor["tensor"]: tensor["relative_error"] for tensor in check["tensors"]}
+    tensors = check["tensors"]
     if as_json:
-        print_json(errors)
+        print_json({t["tensor"]: t["relative_error"] for t in tensors})
         return
-    rows = [(t["tensor"], _scientific(errors[t["tensor"]]), t["checked"], t["kinks"]) for t in check["tensors"]]
+    errors = [f"{t['relative_error']:.2e}" if t["relative_error"] is not None else "none checked" for t in tensors]
+    rows = [(t["tensor"], error, t["checked"], t["kinks"]) for t, error in zip(tensors, errors, strict=True)]
     print_rows(("gradient", "relative error", "coordinates", "left out at a kink"), rows)
 
 
@@ -67,9 +65,13 @@ def momentum(
     from coarsefine.search.network.recorded_checks import MOMENTUM, Subject
     from coarsefine.search.terminal.console import print_line, print_rows
 
+    def on_epoch(epoch: int) -> None:
+        if epoch % 20 == 0 or epoch == epochs:
+            say(f"epoch {epoch} of {epochs}")
+
     subject = Subject.find(dataset, campaign, storage)
     loaded = subject.load_images(data, say)
-    study = study_momentum(subject.model, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=_print_every(20, epochs))
+    study = study_momentum(subject.model, loaded, eta=eta, epochs=epochs, seed=seed, on_epoch=on_epoch)
     _report_recorded(subject.record(MOMENTUM, study))
     write_figure(study, figure)
     if as_json:
@@ -85,36 +87,19 @@ def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = F
     """Check whether this machine, its data and its storage are ready for a search."""
     from coarsefine.search.cli.doctor import examine, worst
     from coarsefine.search.storage.location import locate
+    from coarsefine.search.terminal.console import out, print_line
 
     findings = examine(locate(storage), data)
     if as_json:
-        print_json({"findings": [finding.as_dict() for finding in findings]})
+        print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        _print_findings(findings)
+        colours = {"ok": "green", "note": "yellow", "unfit": "red"}
+        for finding in findings:
+            out.print(f"[{colours[finding.verdict]}]{finding.verdict}[/]  {finding.check}: ", end="")
+            print_line(finding.found)
     raise typer.Exit(worst(findings))
 
 
 def _report_recorded(study: str | None) -> None:
     if study is not None:
         say(f"Recorded with {study}, for `coarsefine report`.")
-
-
-def _scientific(error: float | None) -> str:
-    return f"{error:.2e}" if error is not None else "none checked"
-
-
-def _print_every(step: int, last: int) -> Callable[[int], None]:
-    def on_epoch(epoch: int) -> None:
-        if epoch % step == 0 or epoch == last:
-            say(f"epoch {epoch} of {last}")
-
-    return on_epoch
-
-
-def _print_findings(findings: "list[Finding]") -> None:
-    from coarsefine.search.terminal.console import out, print_line
-
-    marks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "unfit": "[red]unfit[/red]"}
-    for finding in findings:
-        out.print(f"{marks[finding.verdict]}  {finding.check}: ", end="")
-        print_line(finding.found)

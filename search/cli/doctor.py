@@ -6,10 +6,10 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from threadpoolctl import threadpool_info
 
@@ -24,7 +24,6 @@ from coarsefine.search.storage.opening import open_storage, server_version, stor
 from coarsefine.search.training import checkpoints
 from coarsefine.search.training.images import VARIABLE, read_images
 
-_ENOUGH_BYTES = 200 * 2**20
 _WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
 
 
@@ -38,17 +37,18 @@ class Finding:
     """What was found, and what to do about it unless it is ok."""
     exit_code: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
-
 
 def examine(storage: Location, data: Path | None) -> list[Finding]:
     """Check everything that a search relies on; create and change nothing."""
+    installed = [f"{name} {version(name)}" for name in ("coarsefine", "numpy", "scipy", "optuna")]
+    if storage.kind == "sqlite":
+        database = [_sqlite(), _attempt("file system", lambda: sqlite.file_system(storage.file) or "of unknown kind")]
+    else:
+        database = [_attempt("postgresql", lambda: f"{storage} answers, version {server_version(storage)}")]
     return [
-        _versions("coarsefine", "numpy", "scipy", "optuna"),
+        Finding("python", "ok", ", ".join([platform.python_version(), *installed])),
         _processor(),
-        *(_file_findings(storage.file) if storage.kind == "sqlite" else [_server(storage)]),
+        *database,
         _space(storage.folder),
         _attempt("storage", lambda: _campaigns(storage)),
         _attempt("digits", lambda: read_images(Data(dataset="digits"), None).description),
@@ -57,23 +57,10 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
     ]
 
 
-def _versions(*names: str) -> Finding:
-    installed = [f"{name} {version(name)}" for name in names]
-    return Finding("python", "ok", ", ".join([platform.python_version(), *installed]))
-
-
 def _processor() -> Finding:
     blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"}
     found = f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
     return Finding("processor", "ok" if blas else "note", found)
-
-
-def _file_findings(path: Path) -> list[Finding]:
-    return [_sqlite(), _attempt("file system", lambda: sqlite.file_system(path) or "of unknown kind")]
-
-
-def _server(location: Location) -> Finding:
-    return _attempt("postgresql", lambda: f"{location} answers, version {server_version(location)}")
 
 
 def _sqlite() -> Finding:
@@ -87,9 +74,8 @@ def _sqlite() -> Finding:
 def _space(folder: Path) -> Finding:
     free = shutil.disk_usage(sqlite.nearest_existing(folder)).free
     found = f"{free / 2**30:.1f} GiB free in {folder}"
-    if free < _ENOUGH_BYTES:
-        return Finding("disk", "unfit", f"{found}: make room.", 5)
-    return Finding("disk", "ok", found)
+    enough = free >= 200 * 2**20
+    return Finding("disk", "ok", found) if enough else Finding("disk", "unfit", f"{found}: make room.", 5)
 
 
 def _campaigns(location: Location) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,8 +16,6 @@ from coarsefine.search.cli.output import print_json, program, same_command, say,
 
 if TYPE_CHECKING:
     from coarsefine.search.network.predict import Prediction
-
-_LIKELIEST = 3
 
 
 @app.command(
@@ -104,8 +102,8 @@ def train(
     from coarsefine.search.network.export import read_export
     from coarsefine.search.network.train import final_settings_for
     from coarsefine.search.network.train import train as train_export
-    from coarsefine.search.terminal import status_tables
     from coarsefine.search.terminal.plain_output import PlainOutput
+    from coarsefine.search.terminal.status_tables import print_final
 
     found = read_export(export)
     final_settings = final_settings_for(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
@@ -119,7 +117,7 @@ def train(
     if as_json:
         print_json({**final.as_dict(), "recorded": study})
         return
-    status_tables.print_final(final)
+    print_final(final)
     if study is not None:
         say(f"Recorded with {study}, for `status` and `report`.")
     else:
@@ -150,28 +148,24 @@ def predict(
     found = predict_split(model, split, data, say) if split is not None else predict_files(model, images or [])
     if as_json:
         print_json(found.as_dict())
-    elif split is not None:
-        _print_classes(found)
     else:
-        _print_images(found)
+        _print_prediction(found)
 
 
-def _print_images(found: "Prediction") -> None:
-    from coarsefine.search.terminal.console import percent, print_rows
+def _print_prediction(found: "Prediction") -> None:
+    from coarsefine.search.campaign.metric import ACCURACY
+    from coarsefine.search.terminal.console import print_line, print_rows
 
-    rows = []
-    for name, row in zip(found.names, found.probabilities, strict=True):
-        best = row.argsort()[::-1][:_LIKELIEST]
-        rows.append((name, *(f"{found.classes[k]} {percent(row[k])}" for k in best)))
-    print_rows(("image", "likeliest", "then", "then")[: len(rows[0])], rows)
-
-
-def _print_classes(found: "Prediction") -> None:
-    from coarsefine.search.terminal.console import percent, print_line, print_rows
-
+    percent = ACCURACY.text
+    if found.accuracy is None:  # labels of image files are not known
+        rows = [
+            (name, *(f"{found.classes[k]} {percent(row[k])}" for k in row.argsort()[::-1][:3]))
+            for name, row in zip(found.names, found.probabilities, strict=True)
+        ]
+        print_rows(("image", "likeliest", "then", "then")[: len(rows[0])], rows)
+        return
     shares = [(name, found.accuracy_of(label)) for label, name in enumerate(found.classes)]
     print_rows(("class", "right"), [(name, percent(share)) for name, share in shares if share is not None])
-    assert found.accuracy is not None, "labels of a split are known"  # noqa: S101
     print_line(f"{percent(found.accuracy)} of {len(found.names):,} images are right.")
 
 
@@ -179,11 +173,7 @@ def _print_params(params: Mapping[str, Any], form: str) -> None:
     if form == "params":
         print_json(dict(params))
         return
-    sys.stdout.write("".join(f"export {key}={shlex.quote(value)}\n" for key, value in _variables(params)))
-
-
-def _variables(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return parameters as names and values of environment variables; numbers keep every bit."""
     for name, value in params.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        yield f"COARSEFINE_{re.sub('[^A-Z0-9]', '_', name.upper())}", text
+        variable = re.sub("[^A-Z0-9]", "_", name.upper())
+        text = value if isinstance(value, str) else json.dumps(value)  # keeps every bit of a number
+        sys.stdout.write(f"export COARSEFINE_{variable}={shlex.quote(text)}\n")

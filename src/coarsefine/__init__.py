@@ -32,23 +32,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Campaign": "campaign.campaign",
-    "CampaignError": "errors",
-    "Interrupted": "errors",
-    "NothingCompleted": "errors",
     "Observer": "results.observer",
-    "SearchError": "errors",
     "Status": "results.status",
-    "StorageError": "errors",
-    "TrialEnded": "errors",
-    "UsageError": "errors",
-    "WorkersFailed": "errors",
     "batched": "training.user_code.function",
     "join": "engine.stage_loop",
     "read_export": "network.export",
     "run": "engine.run",
     "train": "network.train",
 }
-"""The module of `coarsefine.search` that defines each public name."""
+"""The module of `coarsefine.search` that defines each public name; the errors are in `errors`."""
 
 __all__ = [
     "Campaign",
@@ -77,8 +69,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # noqa: PLC0415 - read only if asked for
 
         value: Any = version("coarsefine")
-    elif name in _HOMES:
-        value = getattr(import_module(f"coarsefine.search.{_HOMES[name]}"), name)
+    elif name in __all__:
+        value = getattr(import_module(f"coarsefine.search.{_HOMES.get(name, 'errors')}"), name)
     else:
         raise AttributeError(f"module 'coarsefine' has no attribute {name!r}")
     globals()[name] = value
@@ -90,4 +82,4 @@ def __dir__() -> list[str]:
     return __all__
 
 
-import_unshadowed((*(f"coarsefine.search.{home}" for home in set(_HOMES.values())), "distributed"))
+import_unshadowed((*(f"coarsefine.search.{home}" for home in _HOMES.values()), "distributed"))
