@@ -8,13 +8,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from coarsefine.search.campaign.metric import ACCURACY
-
 out = Console(highlight=False, soft_wrap=True)
 """Data."""
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 """Messages."""
-_MOST_COLUMNS = 1000
 
 
 def print_line(text: str) -> None:
@@ -27,23 +24,16 @@ def print_message(text: str) -> None:
     err.print(text, markup=False)
 
 
-def print_rows(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print rows of plain text below headings."""
-    table = Table(*headings, box=box.SIMPLE, show_edge=False)
+def print_rows(headings: Iterable[str], rows: Iterable[Iterable[Any]], *, left_padding: int = 1) -> None:
+    """Print rows of text below headings, at their full width.
+
+    Folded cells could not be read down a column, nor searched by `grep`.
+    """
+    table = Table(*headings, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, left_padding))
     for row in rows:
         table.add_row(*map(str, row))
-    print_table(table)
-
-
-def print_table(table: Table) -> None:
-    """Print a table at its full width: folded cells cannot be read down a column, nor searched by `grep`."""
-    options = out.options.update(max_width=_MOST_COLUMNS)
+    options = out.options.update(max_width=1000)
     out.print(table, width=max(out.width, Measurement.get(out, options, table).maximum))
-
-
-def percent(share: float) -> str:
-    """Return a fraction in percent: `98.73 %`."""
-    return ACCURACY.text(share)
 
 
 def duration(seconds: float) -> str:

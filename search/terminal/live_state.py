@@ -10,7 +10,6 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.schema import AnyStage
-from coarsefine.search.campaign.space import Space
 from coarsefine.search.results.progress import StageProgress, StageSnapshot, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
 from coarsefine.search.results.time_left import seconds_left
@@ -84,7 +83,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
         best=_as_finished(status.best[0], campaign.epochs_of(stage)) if status.best else None,
         value=status.best[0].value if status.best else None,
         seconds=took,
-        ranges=_ranges(status.space),
+        ranges=labels.space_text(status.space) if status.space else "",
         notes=_notes(Counter(pruned=status.pruned, diverged=status.diverged, failed=status.failed)),
     )
 
@@ -102,7 +101,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
         left=snapshot.left,
         best=best,
         value=best.value if best is not None else None,
-        ranges=_ranges(stage.space),
+        ranges=labels.space_text(stage.space),
         notes=_notes(Counter(_kind(trial) for trial in finished if trial.state is not TrialState.COMPLETE)),
     )
 
@@ -154,7 +153,3 @@ def _kind(trial: FinishedTrial) -> str:
 
 def _notes(kinds: Counter[str]) -> str:
     return ", ".join(f"{kinds[kind]} {kind}" for kind in ("pruned", "diverged", "failed") if kinds[kind])
-
-
-def _ranges(space: Space | None) -> str:
-    return labels.space_text(space) if space else ""

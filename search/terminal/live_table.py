@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.text import Text
 
@@ -29,7 +30,7 @@ class _Column:
     cell: Callable[[Row], Text]
     least: int = 0
     """Width while the column is empty, so that nothing jumps when it fills."""
-    right: bool = False
+    align: Literal["left", "right"] = "left"
 
 
 def stage_table(state: LiveState, width: int, now: float) -> list[Text]:
@@ -46,14 +47,14 @@ def stage_table(state: LiveState, width: int, now: float) -> list[Text]:
 
     columns = [
         _Column("", 0, _name),
-        _Column("", 1, _count, right=True),
+        _Column("", 1, _count, align="right"),
         _Column("", _BAR, lambda row: _bar(row, _LEAST_BAR)),
-        _Column("best", 2, value, 8, right=True),
+        _Column("best", 2, value, 8, align="right"),
         *(of_parameter(rank, name) for rank, name in enumerate(state.parameters, _FIRST_PARAMETER)),
-        _Column("trial", _LAST_FIGURE, of_best(lambda best: str(best.number)), 5, right=True),
+        _Column("trial", _LAST_FIGURE, of_best(lambda best: str(best.number)), 5, align="right"),
         _Column("ranges", _LAST_FIGURE + 1, lambda row: Text(row.ranges, "dim")),
         _Column("", _LAST_FIGURE + 2, lambda row: Text(row.notes, "dim")),
-        _Column("", 3, lambda row: _time(row, now - state.updated), 9, right=True),
+        _Column("", 3, lambda row: _time(row, now - state.updated), 9, align="right"),
     ]
     return _lay_out(columns, state.rows, width)
 
@@ -93,7 +94,14 @@ def _lay_out(columns: Sequence[_Column], rows: Sequence[Row], width: int) -> lis
         widths[_BAR] = min(_LEAST_BAR + spare, _MOST_BAR)
         cells[_BAR] = [Text(), *(_bar(row, widths[_BAR]) for row in rows)]
     chosen = [column for column in columns if column.rank in shown]
-    return [_join([(cells[c.rank][i], widths[c.rank], c.right) for c in chosen]) for i in range(len(rows) + 1)]
+    for column in chosen:
+        for cell in cells[column.rank]:
+            cell.align(column.align, widths[column.rank])
+    gap = Text(" " * _GAP, no_wrap=True)
+    lines = [gap.join(line) for line in zip(*(cells[column.rank] for column in chosen), strict=True)]
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def _choose_columns(widths: dict[int, int], width: int) -> tuple[list[int], int]:
@@ -106,14 +114,3 @@ def _choose_columns(widths: dict[int, int], width: int) -> tuple[list[int], int]
         width -= widths[rank] + _GAP * bool(shown)
         shown.append(rank)
     return shown, width
-
-
-def _join(cells: Sequence[tuple[Text, int, bool]]) -> Text:
-    line = Text(no_wrap=True)
-    for cell, width, right in cells:
-        if line:
-            line.append(" " * _GAP)
-        padding = " " * (width - cell.cell_len)
-        line.append_text(Text.assemble(padding, cell) if right else Text.assemble(cell, padding))
-    line.rstrip()
-    return line

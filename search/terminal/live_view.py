@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from types import TracebackType
 from typing import Self
 
 from rich.text import Text
@@ -38,14 +37,16 @@ _MOST_FINISHED = 40
 """Number of the last finished trials that are kept for drawing."""
 
 
-def observe_run(hint: str, stop: Callable[[], bool], *, quiet: bool, verbose: bool) -> AbstractContextManager[Observer]:
-    """Return the observer for people: a live view on a terminal, plain lines elsewhere, only warnings if `quiet`.
+def observe_run(hint: str, stop: Callable[[], bool], verbose: bool | None) -> AbstractContextManager[Observer]:
+    """Return the observer for people: a live view on a terminal, plain lines elsewhere.
 
-    `hint` is the command that shows more; `stop` returns whether a stop was requested.
+    `hint` is the command that shows more; `stop` returns whether a stop was requested. Details are printed if
+    `verbose` is True, and only warnings if it is False.
     """
-    if quiet:
+    if verbose is False:
         return nullcontext(WarningPrinter())
-    return LiveView(hint, stop, verbose=verbose) if _can_draw() else nullcontext(PlainOutput(verbose=verbose))
+    details = verbose is True
+    return LiveView(hint, stop, verbose=details) if _can_draw() else nullcontext(PlainOutput(verbose=details))
 
 
 def _can_draw() -> bool:
@@ -73,9 +74,7 @@ class LiveView(MessagePrinter):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._drawing.close()
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
@@ -86,7 +85,6 @@ class LiveView(MessagePrinter):
         self._add(stage, snapshot.new if self._finished else stage.finished)
         self._trained_before = self._trained - snapshot.trained
         self._show_stage(stage, snapshot)
-        self._start_drawing()
 
     def on_progress(self, stage: StageProgress) -> None:
         """Show how far the stage has come."""
@@ -98,12 +96,13 @@ class LiveView(MessagePrinter):
         """Show the final training as what is in training."""
         self._proceed(campaign, status)
         self._rate = Rate()
-        self._show_final(0, campaign.final_settings.epochs, None)
-        self._start_drawing()
+        self.on_final_epoch(0, campaign.final_settings.epochs, None)
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Show how far the final training has come."""
-        self._show_final(epoch, epochs, accuracy)
+        self._rate.step(time.monotonic(), epoch)
+        final = final_rows(self._campaign, epoch, accuracy, started=True)
+        self._show(None, final, f"epoch {epoch} of {epochs} of the final training")
 
     def _proceed(self, campaign: Campaign, status: Status) -> None:
         if self._opened is not None:
@@ -115,31 +114,20 @@ class LiveView(MessagePrinter):
         newest_first = ((stage.stage, trial) for trial in reversed(finished))
         self._finished = [*newest_first, *self._finished][:_MOST_FINISHED]
 
-    def _start_drawing(self) -> None:
-        if not self._screen.is_started:
-            self._drawing.enter_context(echo_disabled())
-            self._drawing.enter_context(self._screen)
-
     def _show_stage(self, stage: StageProgress, snapshot: StageSnapshot) -> None:
         self._trained = self._trained_before + snapshot.trained
         if snapshot.progress.workers or self._trained:  # the time that workers take to start is no part of their rate
             self._rate.step(time.monotonic(), self._trained)
-        rows = [*self._stage_rows(active_row(stage, snapshot)), *final_rows(self._campaign, 0, started=False)]
-        self._show(rows, training_progress(stage, snapshot), stage, snapshot.progress.workers)
-
-    def _show_final(self, done: int, epochs: int, accuracy: float | None) -> None:
-        self._rate.step(time.monotonic(), done)
-        rows = [*self._stage_rows(None), *final_rows(self._campaign, done, accuracy, started=True)]
-        self._show(rows, f"epoch {done} of {epochs} of the final training")
-
-    def _stage_rows(self, active: Row | None) -> list[Row]:
-        pairs = zip(self._campaign.stages, self._status.stages, strict=True)
-        rows = [idle_row(self._campaign, stage, status, self._took.get(stage.name)) for stage, status in pairs]
-        return [active if active is not None and row.name == active.name else row for row in rows]
+        final, training = final_rows(self._campaign, 0, started=False), training_progress(stage, snapshot)
+        self._show(active_row(stage, snapshot), final, training, stage, snapshot.progress.workers)
 
     def _show(
-        self, rows: Sequence[Row], training: str, stage: StageProgress | None = None, workers: int | None = None
-    ) -> None:
+        self, active: Row | None, final: list[Row], training: str,
+        stage: StageProgress | None = None, workers: int | None = None,
+    ) -> None:  # fmt: skip
+        pairs = zip(self._campaign.stages, self._status.stages, strict=True)
+        rows = [idle_row(self._campaign, planned, status, self._took.get(planned.name)) for planned, status in pairs]
+        rows = [active if active is not None and row.name == active.name else row for row in rows] + final
         now = time.monotonic()
         rate = self._rate.per_second(now)
         self._state = LiveState(
@@ -157,6 +145,9 @@ class LiveView(MessagePrinter):
             hint=self._hint,
             metric=self._campaign.metric,
         )
+        if not self._screen.is_started:
+            self._drawing.enter_context(echo_disabled())
+            self._drawing.enter_context(self._screen)
 
     def _lines(self, width: int, height: int) -> list[Text]:
         if self._state is None:

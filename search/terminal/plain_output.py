@@ -4,12 +4,12 @@ from optuna.trial import TrialState
 
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.metric import Metric
+from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress, best_of
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.slots import FinishedTrial
-from coarsefine.search.terminal.console import percent, print_message
+from coarsefine.search.terminal.console import print_message
 from coarsefine.search.terminal.status_tables import ranges
 
 _MOST_TRIAL_LINES = 100
@@ -74,7 +74,7 @@ class PlainOutput(MessagePrinter):
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Print an epoch of the final training; ten are printed in all."""
         if epoch * _FINAL_LINES // epochs > (epoch - 1) * _FINAL_LINES // epochs:
-            validation = f"  validation {percent(accuracy)}" if accuracy is not None else ""
+            validation = f"  validation {ACCURACY.text(accuracy)}" if accuracy is not None else ""
             self.on_message(f"final {epoch:>{len(str(epochs))}}/{epochs}{validation}")
 
 
@@ -90,9 +90,7 @@ def _summary(finished: tuple[FinishedTrial, ...], stage: StageProgress) -> str:
     kinds = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed or diverged"}
     counts = {kind: sum(trial.state is state for trial in finished) for state, kind in kinds.items()}
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    best = best_of(stage.finished)
-    if best is None:
+    if (best := best_of(stage.finished)) is None:
         return f"{summary}; none completed yet"
-    return (
-        f"{summary}; best {outcome(best, stage.campaign.metric)}, trial {best.number}, {labels.point_text(best.point)}"
-    )
+    value = outcome(best, stage.campaign.metric)
+    return f"{summary}; best {value}, trial {best.number}, {labels.point_text(best.point)}"

@@ -1,16 +1,11 @@
 """A campaign's status as text and tables on stdout."""
 
-from collections.abc import Sequence
-
-from rich import box
-from rich.table import Table
-
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.metric import ACCURACY, Metric
-from coarsefine.search.campaign.winner import Finalist, Verdict
+from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.final_result import FinalResult
-from coarsefine.search.results.status import StageStatus, Status, Trial, Winner
-from coarsefine.search.terminal.console import out, percent, print_line, print_rows, print_table
+from coarsefine.search.results.status import StageStatus, Status, Winner
+from coarsefine.search.terminal.console import out, print_line, print_rows
 
 _COUNTED = ("completed", "pruned", "diverged", "failed", "running", "waiting")
 
@@ -35,9 +30,12 @@ def print_best(status: Status) -> None:
 
 
 def _print_stage(stage: StageStatus, metric: Metric) -> None:
-    out.print(f"[bold]{stage.study}[/bold]: {_counts(stage)}; {ranges(stage)}")
+    counts = ", ".join(f"{count} {kind}" for kind in _COUNTED if (count := getattr(stage, kind)))
+    out.print(f"[bold]{stage.study}[/bold]: {counts} of {stage.trials} trials; {ranges(stage)}")
     if stage.best:
-        _print_trials(stage.best, metric)
+        headings = ("trial", *map(labels.symbol, stage.best[0].point), metric.name, "seed")
+        rows = [(t.number, *labels.quantities(t.point), metric.text(t.value), t.seed) for t in stage.best]
+        print_rows(headings, rows)
     out.print()
 
 
@@ -52,18 +50,22 @@ def ranges(stage: StageStatus) -> str:
 
 def _print_finalists(verdict: Verdict, metric: Metric) -> None:
     """Print each finalist's mean over the seeds with its interval, and how far it is behind the leader."""
-    names = map(labels.symbol, verdict.finalists[0].point)
-    columns = ("finalist", *names, "search", "mean", "behind", "best")
-    table = Table(*columns, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
-    for finalist in verdict.finalists:
-        table.add_row(*_finalist_row(finalist, metric))
-    print_table(table)
-    seeds = len(verdict.finalists[0].values)
-    unit = "in %; " if metric.is_share else ""
-    out.print(
-        f"  {unit}±: 95 % interval over {seeds} seeds, the same for each; best: how often, if seeds are resampled"
-    )
-    out.print()
+    rows = [
+        (
+            f"{finalist.study.rpartition('/')[2]} {finalist.number}",
+            *labels.quantities(finalist.point),
+            metric.number(finalist.value),
+            metric.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed",
+            metric.spread(finalist.behind) if finalist.behind else "",
+            f"{finalist.probability_best:.0%}",
+        )
+        for finalist in verdict.finalists
+    ]
+    first = verdict.finalists[0]
+    headings = ("finalist", *map(labels.symbol, first.point), "search", "mean", "behind", "best")
+    print_rows(headings, rows, left_padding=0)
+    unit, seeds = "in %; " * metric.is_share, f"{len(first.values)} seeds, the same for each"
+    out.print(f"  {unit}±: 95 % interval over {seeds}; best: how often, if seeds are resampled\n")
 
 
 def _print_winner(status: Status, winner: Winner) -> None:
@@ -83,31 +85,10 @@ def print_final(final: FinalResult) -> None:
     """Print the result of a final training."""
     validation = final.validation_accuracy
     parts = {"training": final.train_accuracy, "validation": validation, "test": final.test_accuracy}
-    accuracies = ", ".join(f"{name} {percent(share)}" for name, share in parts.items() if share is not None)
+    accuracies = ", ".join(f"{name} {ACCURACY.text(share)}" for name, share in parts.items() if share is not None)
     note = "; validation images were trained on" if validation is None else ""
     print_line(f"Final training of trial {final.number} of {final.study}, {final.epochs} epochs: {accuracies}{note}")
     if final.test is not None:
-        ensemble = f"together, as an ensemble, {percent(final.ensemble_accuracy)}"
+        ensemble = f"together, as an ensemble, {ACCURACY.text(final.ensemble_accuracy)}"
         print_line(f"Test accuracy over seeds {ACCURACY.spread(final.test)}; {ensemble}")
     print_line(f"{final.reproduction.words} Folder: {final.folder}")
-
-
-def _counts(stage: StageStatus) -> str:
-    counts = [f"{getattr(stage, kind)} {kind}" for kind in _COUNTED if getattr(stage, kind)]
-    return f"{', '.join(counts)} of {stage.trials} trials"
-
-
-def _print_trials(trials: Sequence[Trial], metric: Metric) -> None:
-    headings = ("trial", *map(labels.symbol, trials[0].point), metric.name, "seed")
-    print_rows(headings, [(t.number, *labels.quantities(t.point), metric.text(t.value), t.seed) for t in trials])
-
-
-def _finalist_row(finalist: Finalist, metric: Metric) -> tuple[str, ...]:
-    return (
-        f"{finalist.study.rpartition('/')[2]} {finalist.number}",
-        *labels.quantities(finalist.point),
-        metric.number(finalist.value),
-        metric.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed",
-        metric.spread(finalist.behind) if finalist.behind else "",
-        f"{finalist.probability_best:.0%}",
-    )
