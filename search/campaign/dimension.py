@@ -7,120 +7,89 @@ from typing import Any, ClassVar, Literal, Self
 
 Value = float | int | str | bool
 Axis = Literal["log", "linear"]
-_DECADE = 10
 _ROUNDING = 1e-9
 """Tolerance, in steps, for a bound that rounding moved across the border between two whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Bounded:
-    """Two bounds, low < high."""
+class Interval:
+    """A range of real numbers, low < high. Widths are decades if it is log-uniform, and differences otherwise."""
 
     low: float
     high: float
 
-    @classmethod
-    def around(cls, values: Sequence[float]) -> Self:
-        """Return the smallest range that contains all values; its width may be zero."""
-        return cls(min(values), max(values))
+    log: ClassVar[bool]
+    kind: ClassVar[str]
+
+    @property
+    def axis(self) -> Axis:
+        """Return the scale of an axis that shows it."""
+        return "log" if self.log else "linear"
 
     @property
     def text(self) -> str:
         """Return the bounds for people."""
         return f"{self.low:.4g} to {self.high:.4g}"
 
+    @property
+    def width(self) -> float:
+        """Return the width; it is zero if the bounds are those of one value."""
+        return self._distance(self.high, self.low)
+
+    def at(self, share: float) -> float:
+        """Return the value at a share (0 to 1) of the way from low to high, never outside."""
+        value: float = self.low * (self.high / self.low) ** share if self.log else self.low + share * self.width
+        return min(max(value, self.low), self.high)
+
     def contains(self, value: Value) -> bool:
         """Return whether a value lies in the range, bounds included."""
         return isinstance(value, float | int) and self.low <= value <= self.high
 
-
-@dataclass(frozen=True, slots=True)
-class LogUniform(_Bounded):
-    """Positive bounds, low < high; all decades between them are equally likely."""
-
-    kind: ClassVar[str] = "log-uniform"
-    axis: ClassVar[Axis] = "log"
-
-    @property
-    def width(self) -> float:
-        """Return the width in decades, log10(high/low)."""
-        return math.log10(self.high / self.low)
-
-    def at(self, share: float) -> float:
-        """Return the value at a share (0 to 1) of the way from low to high, in log space, never outside."""
-        value: float = self.low * (self.high / self.low) ** share
-        return min(max(value, self.low), self.high)
-
     def near(self, one: Any, other: Any, within: float) -> bool:
-        """Return whether two values are at most `within` decades apart."""
-        return abs(math.log10(one / other)) <= within
-
-    def with_width(self, width: float) -> Self:
-        """Return a range with this width in decades and the same middle."""
-        spare = 10 ** ((width - self.width) / 2)
-        return type(self)(self.low / spare, self.high * spare)
+        """Return whether two values are at most `within` apart: decades, or a share of this range's width."""
+        return abs(self._distance(one, other)) <= self.least_width(within)
 
     def least_width(self, width: float) -> float:
-        """Return the width in decades that a rule's least width stands for: the same number."""
-        return width
-
-    def low_end(self, width: float) -> Self:
-        """Return the part of this width that starts at the low bound."""
-        return type(self)(self.low, min(self.low * 10**width, self.high))
-
-    def high_end(self, width: float) -> Self:
-        """Return the part of this width that ends at the high bound."""
-        return type(self)(max(self.high / 10**width, self.low), self.high)
-
-    def as_json(self) -> Any:
-        """Return the form used in campaign files, JSON output and study attributes."""
-        return [self.low, self.high]
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform(_Bounded):
-    """Bounds, low < high; all values between them are equally likely."""
-
-    kind: ClassVar[str] = "uniform"
-    axis: ClassVar[Axis] = "linear"
-
-    @property
-    def width(self) -> float:
-        """Return the width, high − low."""
-        return self.high - self.low
-
-    def at(self, share: float) -> float:
-        """Return the value at a share (0 to 1) of the way from low to high, never outside."""
-        return min(max(self.low + share * self.width, self.low), self.high)
-
-    def near(self, one: Any, other: Any, within: float) -> bool:
-        """Return whether two values are at most a share `within` of this range's width apart."""
-        return bool(abs(one - other) <= within * self.width)
+        """Return the width that a rule's least width stands for: the same decades, or that share of this range."""
+        return width if self.log else width * self.width
 
     def with_width(self, width: float) -> Self:
         """Return a range with this width and the same middle."""
         spare = (width - self.width) / 2
-        return type(self)(self.low - spare, self.high + spare)
-
-    def least_width(self, width: float) -> float:
-        """Return the width that a rule's least width stands for: that share of this range's width."""
-        return width * self.width
+        return type(self)(self._below(self.low, spare), self._above(self.high, spare))
 
     def low_end(self, width: float) -> Self:
         """Return the part of this width that starts at the low bound."""
-        return type(self)(self.low, min(self.low + width, self.high))
+        return type(self)(self.low, min(self._above(self.low, width), self.high))
 
     def high_end(self, width: float) -> Self:
         """Return the part of this width that ends at the high bound."""
-        return type(self)(max(self.high - width, self.low), self.high)
+        return type(self)(max(self._below(self.high, width), self.low), self.high)
 
-    def as_json(self) -> Any:
-        """Return the form used in campaign files, JSON output and study attributes."""
-        return {"uniform": [self.low, self.high]}
+    def _distance(self, one: float, other: float) -> float:
+        return math.log10(one / other) if self.log else one - other
+
+    def _above(self, value: float, width: float) -> float:
+        return float(value * 10**width) if self.log else value + width
+
+    def _below(self, value: float, width: float) -> float:
+        return float(value / 10**width) if self.log else value - width
 
 
-Interval = LogUniform | Uniform
-"""A range of real numbers."""
+class LogUniform(Interval):
+    """Positive bounds; all decades between them are equally likely."""
+
+    __slots__ = ()
+    log = True
+    kind = "log-uniform"
+
+
+class Uniform(Interval):
+    """All values between the bounds are equally likely."""
+
+    __slots__ = ()
+    log = False
+    kind = "uniform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +104,6 @@ class Integer:
     high: int
     step: int = 1
     log: bool = False
-
-    @classmethod
-    def around(cls, values: Sequence[int], *, log: bool = False) -> Self:
-        """Return the smallest range that contains all values."""
-        return cls(min(values), max(values), log=log)
 
     @property
     def kind(self) -> str:
@@ -171,20 +135,12 @@ class Integer:
         """Return whether a value is one of the numbers."""
         return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
-    def near(self, one: Value, other: Value, within: float) -> bool:  # noqa: ARG002 - the signature of all dimensions
-        """Return whether two values are the same."""
-        return one == other
-
     def touching(self, cells: Interval) -> Self:
         """Return the numbers whose cells a range touches, continued with the same step beyond the present bounds."""
         first = math.floor((cells.low - self.low) / self.step + 0.5 + _ROUNDING)
         last = max(first, math.ceil((cells.high - self.low) / self.step - 0.5 - _ROUNDING))
         low, high = (self.low + self.step * place for place in (first, last))
         return type(self)(max(low, 1) if self.log else low, high, self.step, self.log)
-
-    def as_json(self) -> Any:
-        """Return the form used in campaign files, JSON output and study attributes."""
-        return {"integer": [self.low, self.high]} | ({"log": True} if self.log else {"step": self.step})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +158,7 @@ class Choice:
         if len(numbers) < len(self.options):
             return None
         low, high = float(min(numbers)), float(max(numbers))
-        return "log" if 0 < _DECADE * low < high else "linear"
-
-    @classmethod
-    def around(cls, values: Sequence[Value]) -> Self:
-        """Return the choice among these values, in order of first appearance."""
-        return cls(tuple(dict.fromkeys(values)))
+        return "log" if 0 < 10 * low < high else "linear"
 
     @property
     def text(self) -> str:
@@ -222,20 +173,21 @@ class Choice:
         """Return whether a value is one of the options."""
         return value in self.options
 
-    def near(self, one: Value, other: Value, within: float) -> bool:  # noqa: ARG002 - the signature of all dimensions
-        """Return whether two values are the same."""
-        return one == other
 
-    def restricted_to(self, values: Sequence[Value]) -> Self:
-        """Return the options that are among some values, in the order of the options."""
-        return type(self)(tuple(option for option in self.options if option in values))
-
-    def as_json(self) -> Any:
-        """Return the form used in campaign files, JSON output and study attributes."""
-        return {"choice": list(self.options)}
+Dimension = Interval | Integer | Choice
 
 
-Dimension = LogUniform | Uniform | Integer | Choice
+def as_json(dimension: Dimension) -> Any:
+    """Return the form used in campaign files, JSON output and study attributes."""
+    match dimension:
+        case LogUniform(low, high):
+            return [low, high]
+        case Interval(low, high):
+            return {"uniform": [low, high]}
+        case Integer(low, high, step, log):
+            return {"integer": [low, high]} | ({"log": True} if log else {"step": step})
+        case Choice(options):
+            return {"choice": list(options)}
 
 
 def from_json(form: Any) -> Dimension:
@@ -255,8 +207,7 @@ def from_json(form: Any) -> Dimension:
 def around(dimensions: Sequence[Dimension], values: Sequence[Any]) -> Dimension:
     """Return the smallest dimension that contains values drawn from several; a choice if these differ in kind."""
     first = dimensions[0]
-    if any(type(dimension) is not type(first) for dimension in dimensions):
-        return Choice.around(values)
-    if isinstance(first, Integer):
-        return Integer.around(values, log=first.log)
-    return first.around(values)
+    if isinstance(first, Choice) or any(type(dimension) is not type(first) for dimension in dimensions):
+        return Choice(tuple(dict.fromkeys(values)))
+    low, high = min(values), max(values)
+    return Integer(low, high, log=first.log) if isinstance(first, Integer) else type(first)(low, high)

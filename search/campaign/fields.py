@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 
-from coarsefine.search.campaign.dimension import Dimension
+from coarsefine.search.campaign.dimension import Dimension, as_json
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.ranges import read_network_range, read_range
 
@@ -56,12 +56,8 @@ def _read_parameter(name: str, written: Any) -> Dimension:
         raise ValueError(f"{name} = {written!r}: {error}") from error
 
 
-def _space_as_json(space: dict[str, Dimension] | None) -> Any:
-    return None if space is None else {name: dimension.as_json() for name, dimension in space.items()}
-
-
-def _range_as_json(dimension: Dimension | None) -> Any:
-    return None if dimension is None else dimension.as_json()
+def _space_as_json(space: dict[str, Dimension]) -> dict[str, Any]:
+    return {name: as_json(dimension) for name, dimension in space.items()}
 
 
 def _range_of(name: str) -> Any:
@@ -82,12 +78,12 @@ Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 BatchName = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
 Ranges = Annotated[dict[str, Dimension], PlainValidator(_read_space), PlainSerializer(_space_as_json)]
 
-EtaRange = Annotated[Dimension, _range_of("eta"), PlainSerializer(_range_as_json)]
-LamRange = Annotated[Dimension, _range_of("lambda"), PlainSerializer(_range_as_json)]
-RhoRange = Annotated[Dimension, _range_of("rho"), PlainSerializer(_range_as_json)]
-DecayRange = Annotated[Dimension, _range_of("decay"), PlainSerializer(_range_as_json)]
-HiddenRange = Annotated[Dimension, _range_of("hidden"), PlainSerializer(_range_as_json)]
-BatchRange = Annotated[Dimension, _range_of("batch"), PlainSerializer(_range_as_json)]
+EtaRange = Annotated[Dimension, _range_of("eta"), PlainSerializer(as_json)]
+LamRange = Annotated[Dimension, _range_of("lambda"), PlainSerializer(as_json)]
+RhoRange = Annotated[Dimension, _range_of("rho"), PlainSerializer(as_json)]
+DecayRange = Annotated[Dimension, _range_of("decay"), PlainSerializer(as_json)]
+HiddenRange = Annotated[Dimension, _range_of("hidden"), PlainSerializer(as_json)]
+BatchRange = Annotated[Dimension, _range_of("batch"), PlainSerializer(as_json)]
 
 Eta = Annotated[float, _limits_of("eta")]
 Lam = Annotated[float, _limits_of("lambda")]

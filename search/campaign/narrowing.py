@@ -41,12 +41,12 @@ def _narrow_one(
     values: Sequence[Any], rule: Narrow, bound: Dimension, *, widen: bool
 ) -> tuple[Dimension, Sequence[str]]:  # fmt: skip
     if isinstance(bound, Choice):
-        return bound.restricted_to(values), ()
+        return Choice(tuple(option for option in bound.options if option in values)), ()
     if isinstance(bound, Integer):
         box = Integer(min(values), max(values), bound.step, bound.log).cells
         cells, pressed = _narrow_interval(box, rule, bound.cells, widen=widen)
         return bound.touching(cells), pressed
-    return _narrow_interval(bound.around(values), rule, bound, widen=widen)
+    return _narrow_interval(type(bound)(min(values), max(values)), rule, bound, widen=widen)
 
 
 def _narrow_interval(box: Interval, rule: Narrow, bound: Interval, *, widen: bool) -> tuple[Interval, list[str]]:

@@ -3,14 +3,7 @@
 import math
 from typing import Any
 
-from coarsefine.search.campaign.dimension import (
-    Choice,
-    Dimension,
-    Integer,
-    LogUniform,
-    Uniform,
-    from_json,
-)
+from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Interval, from_json
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 
 _FORMS = (
@@ -42,7 +35,7 @@ def read_network_range(name: str, written: Any) -> Dimension:
 
 def read_range(written: Any) -> Dimension:
     """Return the dimension that a campaign file writes as a range; raise `ValueError` if it is not one."""
-    if isinstance(written, LogUniform | Uniform | Integer | Choice):
+    if isinstance(written, Dimension):
         return written
     try:
         dimension = from_json(written)
@@ -55,30 +48,28 @@ def read_range(written: Any) -> Dimension:
     return _interval(dimension)
 
 
-def _interval(written: LogUniform | Uniform) -> LogUniform | Uniform:
+def _interval(written: Interval) -> Interval:
     if not all(type(bound) in {int, float} for bound in (written.low, written.high)):
         raise ValueError(_FORMS)
-    dimension = type(written)(_float(written.low), _float(written.high))
-    low, high = dimension.low, dimension.high
-    if isinstance(dimension, LogUniform):
-        if not (0 < low < math.inf and 0 < high < math.inf):  # NaN fails every comparison
-            raise ValueError("both bounds must be finite and above 0, because the range is log-uniform")
-    elif not (math.isfinite(low) and math.isfinite(high)):
+    try:
+        low, high = float(written.low), float(written.high)
+    except OverflowError:  # a whole number of hundreds of digits
+        low = high = math.inf
+    if written.log and not (0 < low < math.inf and 0 < high < math.inf):  # NaN fails every comparison
+        raise ValueError("both bounds must be finite and above 0, because the range is log-uniform")
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("both bounds must be finite")
     if low >= high:
         raise ValueError("low must be below high")
-    if not math.isfinite(high / low if isinstance(dimension, LogUniform) else high - low):
+    if not math.isfinite(high / low if written.log else high - low):
         raise ValueError("high is more than 10^308 times low, or more than 10^308 above it")
-    return dimension
+    return type(written)(low, high)
 
 
 def _integer(written: Integer) -> Integer:
-    if (
-        not all(type(number) is int for number in (written.low, written.high, written.step))
-        or type(written.log) is not bool
-    ):
-        raise ValueError("integer = [low, high] and step are whole numbers, log is true or false")
     low, high, step = written.low, written.high, written.step
+    if not all(type(number) is int for number in (low, high, step)) or type(written.log) is not bool:
+        raise ValueError("integer = [low, high] and step are whole numbers, log is true or false")
     if not -_LARGEST_INTEGER <= low < high <= _LARGEST_INTEGER:
         raise ValueError("low must be below high, both at most 2^53")
     if step < 1 or (high - low) % step:
@@ -100,10 +91,3 @@ def _choice(written: Choice) -> Choice:
     if repeated:
         raise ValueError(f"{repeated[0]!r} is in the choice twice: remove one")
     return written
-
-
-def _float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # a whole number of hundreds of digits
-        return math.inf

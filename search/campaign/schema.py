@@ -5,29 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from coarsefine.model.hyperparameters import Order, Precision, TrainingSettings
+from coarsefine.search.campaign import fields
 from coarsefine.search.campaign.dimension import Dimension, Value
-from coarsefine.search.campaign.fields import (
-    BatchName,
-    BatchRange,
-    BatchSize,
-    Decay,
-    DecayRange,
-    Epochs,
-    Eta,
-    EtaRange,
-    FunctionName,
-    Hidden,
-    HiddenRange,
-    Lam,
-    LamRange,
-    Name,
-    Ranges,
-    Rho,
-    RhoRange,
-    Seed,
-    Stack,
-    Timeout,
-)
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Sampler
@@ -49,10 +28,10 @@ class Data(Section):
     """`[data]`: the images. Only `cifar10` uses the names of batches."""
 
     dataset: Literal["digits", "cifar10"]
-    train: list[BatchName] = ["data_batch_1", "data_batch_3"]
-    validation: BatchName = "data_batch_2"
+    train: list[fields.BatchName] = ["data_batch_1", "data_batch_3"]
+    validation: fields.BatchName = "data_batch_2"
     validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    test: BatchName = "test_batch"
+    test: fields.BatchName = "test_batch"
     held_out: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -71,13 +50,13 @@ class Data(Section):
 class Model(Section):
     """`[model]`: the network and its training; the value of every setting that no stage searches."""
 
-    eta: Eta | None = None
-    lam: Annotated[Lam | None, Field(alias="lambda")] = None
-    hidden: Hidden = 50
-    batch: BatchSize = 100
-    epochs: Epochs = 10
-    rho: Rho = 0.9
-    decay: Decay = 0.95
+    eta: fields.Eta | None = None
+    lam: Annotated[fields.Lam | None, Field(alias="lambda")] = None
+    hidden: fields.Hidden = 50
+    batch: fields.BatchSize = 100
+    epochs: fields.Epochs = 10
+    rho: fields.Rho = 0.9
+    decay: fields.Decay = 0.95
     order: Order = "shuffled"
     precision: Precision = "float32"
     mirror: bool = False
@@ -112,21 +91,21 @@ class Stage(Section):
     The network's settings are fields of their own (`eta`, `lambda` …); the parameters of an objective are its `space`.
     """
 
-    name: Name
+    name: fields.Name
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
-    eta: EtaRange | None = None
-    lam: Annotated[LamRange | None, Field(alias="lambda")] = None
-    rho: RhoRange | None = None
-    decay: DecayRange | None = None
-    hidden: HiddenRange | None = None
-    batch: BatchRange | None = None
-    space: Ranges | None = None
+    eta: fields.EtaRange | None = None
+    lam: Annotated[fields.LamRange | None, Field(alias="lambda")] = None
+    rho: fields.RhoRange | None = None
+    decay: fields.DecayRange | None = None
+    hidden: fields.HiddenRange | None = None
+    batch: fields.BatchRange | None = None
+    space: fields.Ranges | None = None
     narrow: Narrow | None = None
     parent: str | None = None
     carry: Annotated[int, Field(ge=0)] = 0
     sampler: Sampler = "random"
-    epochs: Epochs | None = None
-    stack: Stack = "auto"
+    epochs: fields.Epochs | None = None
+    stack: fields.Stack = "auto"
     pruner: Literal["none", "halving"] = "none"
     rungs: list[Annotated[int, Field(ge=1)]] | None = None
     factor: Annotated[float, Field(gt=1, le=100)] = _HALF
@@ -162,7 +141,7 @@ class Confirm(Section):
     top: Annotated[int, Field(ge=1, le=100)] = 6
     seeds: Annotated[int, Field(ge=2, le=1000)] = 6
     near: Annotated[float, Field(ge=0, le=1)] = 0.05
-    epochs: Epochs | None = None
+    epochs: fields.Epochs | None = None
 
     @property
     def name(self) -> str:
@@ -182,21 +161,21 @@ AnyStage = Stage | Confirm
 class FinalSettings(Section):
     """`[final]`: the long training of the winner, once for each seed."""
 
-    epochs: Epochs = 30
+    epochs: fields.Epochs = 30
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
-    decay: Decay | None = None
+    decay: fields.Decay | None = None
     on_validation: bool = False
 
 
 class CampaignSchema(Section):
     """A campaign file as a whole, and the checks across its sections."""
 
-    name: Name
+    name: fields.Name
     description: str = ""
-    seed: Seed = 0
-    objective: FunctionName | None = None
-    epochs: Epochs | None = None
-    timeout: Timeout | None = None
+    seed: fields.Seed = 0
+    objective: fields.FunctionName | None = None
+    epochs: fields.Epochs | None = None
+    timeout: fields.Timeout | None = None
     data: Data | None = None
     model: Model | None = None
     stage: Annotated[list[Stage], Field(min_length=1)]

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.search.campaign.dimension import Dimension, Value, from_json
+from coarsefine.search.campaign.dimension import Dimension, Interval, Value, as_json, from_json
 
 Sampler = Literal["random", "sobol"]
 _T = TypeVar("_T", bound=Value | Dimension)
@@ -26,10 +26,7 @@ class _FrozenMapping(Mapping[str, _T]):
         return cls(tuple(mapping.items()))
 
     def __getitem__(self, name: str) -> _T:
-        for key, value in self.pairs:
-            if key == name:
-                return value
-        raise KeyError(name)
+        return dict(self.pairs)[name]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.pairs)
@@ -65,12 +62,15 @@ class Space(_FrozenMapping[Dimension]):
         return point.keys() == self.keys() and all(self[name].contains(value) for name, value in point.items())
 
     def near(self, one: Point, other: Point, within: float) -> bool:
-        """Return whether two points are near each other in every dimension."""
-        return all(dimension.near(one[name], other[name], within) for name, dimension in self.items())
+        """Return whether two points are near each other: in every range of real numbers, and equal otherwise."""
+        return all(
+            of.near(one[name], other[name], within) if isinstance(of, Interval) else one[name] == other[name]
+            for name, of in self.items()
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form used in JSON output and study attributes."""
-        return {name: dimension.as_json() for name, dimension in self.items()}
+        return {name: as_json(dimension) for name, dimension in self.items()}
 
     @classmethod
     def from_dict(cls, forms: Mapping[str, Any]) -> Self:
