@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,9 +9,8 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from coarsefine.model import TrainingSettings
-from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.halving import NO_HALVING, Halving
-from coarsefine.search.campaign.metric import Metric, metric_for
+from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.presets import preset_names, preset_text
 from coarsefine.search.campaign.schema import AnyStage, CampaignSchema, Confirm, Data, FinalSettings, Model, Stage
 from coarsefine.search.campaign.space import Space
@@ -88,11 +86,7 @@ class Campaign(CampaignSchema):
     @property
     def metric(self) -> Metric:
         """Return the metric of the trials' values."""
-        return metric_for(self.objective)
-
-    def settings_at(self, point: Mapping[str, Value]) -> dict[str, Value]:
-        """Return all settings of the network at a point: those of the point, and the model's for the rest."""
-        return {**self.network.fixed, **point}
+        return ACCURACY if self.objective is None else VALUE
 
     def largest_batches(self) -> list[tuple[str, int]]:
         """Return the largest possible mini-batches, each with the section that sets it."""

@@ -9,13 +9,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from coarsefine.search.campaign.dimension import Dimension, as_json
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.ranges import read_network_range, read_range
+from coarsefine.search.campaign.space import Space
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LARGEST_STACK = 1024
-_LONGEST_TIMEOUT = 30 * 86400.0
-"""Seconds."""
 
 
 def _check_name(value: Any) -> str:
@@ -38,11 +37,11 @@ def _check_stack(value: Any) -> Any:
     return value
 
 
-def _read_space(value: Any) -> dict[str, Dimension]:
+def _read_space(value: Any) -> Space:
     if not isinstance(value, dict) or not value:
         raise ValueError("a space is a table of parameters with their ranges, such as { C = [1e-3, 1e3] }")
     # Sorted by name, so that the points drawn do not depend on the order in the file.
-    return {name: _read_parameter(name, written) for name, written in sorted(value.items())}
+    return Space.of({name: _read_parameter(name, written) for name, written in sorted(value.items())})
 
 
 def _read_parameter(name: str, written: Any) -> Dimension:
@@ -54,10 +53,6 @@ def _read_parameter(name: str, written: Any) -> Dimension:
         return read_range(written)
     except ValueError as error:
         raise ValueError(f"{name} = {written!r}: {error}") from error
-
-
-def _space_as_json(space: dict[str, Dimension]) -> dict[str, Any]:
-    return {name: as_json(dimension) for name, dimension in space.items()}
 
 
 def _range_of(name: str) -> Any:
@@ -73,10 +68,11 @@ Name = Annotated[str, BeforeValidator(_check_name)]
 FunctionName = Annotated[str, BeforeValidator(_check_function)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
-Timeout = Annotated[float, Field(gt=0, le=_LONGEST_TIMEOUT)]
+Timeout = Annotated[float, Field(gt=0, le=30 * 86400)]
+"""Seconds: up to 30 days."""
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 BatchName = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
-Ranges = Annotated[dict[str, Dimension], PlainValidator(_read_space), PlainSerializer(_space_as_json)]
+Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
 
 EtaRange = Annotated[Dimension, _range_of("eta"), PlainSerializer(as_json)]
 LamRange = Annotated[Dimension, _range_of("lambda"), PlainSerializer(as_json)]

@@ -4,15 +4,7 @@ import json
 import math
 from typing import Annotated, Any, ClassVar, NotRequired, Self
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
-    TypeAdapter,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-)
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetPydanticSchema, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict  # before Python 3.12, pydantic cannot read typing's own
 
@@ -97,7 +89,7 @@ _LogUniformForm = Annotated[_Bounds, Field(description="a log-uniform range, fro
 _DimensionForm = _LogUniformForm | UniformForm | IntegerForm | ChoiceForm
 
 
-def _read_space(form: Any, check: ValidatorFunctionWrapHandler) -> Space:
+def _read_space(form: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Space:
     check(form)
     space = Space.from_dict(form)
     for name, dimension in space.items():
@@ -108,25 +100,27 @@ def _read_space(form: Any, check: ValidatorFunctionWrapHandler) -> Space:
     return space
 
 
-def _space_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    form = handler(Annotated[dict[str, _DimensionForm], Field(min_length=1)])
-    return core_schema.json_or_python_schema(
-        json_schema=core_schema.no_info_wrap_validator_function(_read_space, form),
-        python_schema=core_schema.is_instance_schema(Space),
-        serialization=core_schema.plain_serializer_function_ser_schema(Space.as_dict, return_schema=form),
-    )
+def _read_point(form: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Point:
+    return Point.of(check(form))
 
 
-def _point_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    form = handler(Annotated[dict[str, Value], Field(min_length=1)])
-    return core_schema.json_or_python_schema(
-        json_schema=core_schema.no_info_after_validator_function(Point.of, form),
-        python_schema=core_schema.is_instance_schema(Point),
-        serialization=core_schema.plain_serializer_function_ser_schema(Point.as_dict, return_schema=form),
-    )
+def _mapping(kind: type[Any], values: Any, read: core_schema.NoInfoWrapValidatorFunction) -> GetPydanticSchema:
+    """Return how pydantic reads and writes a mapping by hyperparameter whose JSON form has values of these types."""
+
+    def schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        form = handler(Annotated[dict[str, values], Field(min_length=1)])
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_wrap_validator_function(read, form),
+            python_schema=core_schema.is_instance_schema(kind),
+            serialization=core_schema.plain_serializer_function_ser_schema(kind.as_dict, return_schema=form),
+        )
+
+    return GetPydanticSchema(schema)
 
 
-SpaceField = Annotated[Space, GetPydanticSchema(_space_schema), Field(description="by hyperparameter")]
+SpaceField = Annotated[Space, _mapping(Space, _DimensionForm, _read_space), Field(description="by hyperparameter")]
 """A space, in the form of the studies' attribute."""
-PointField = Annotated[Point, GetPydanticSchema(_point_schema), Field(alias="params", description="by hyperparameter")]
+PointField = Annotated[
+    Point, _mapping(Point, Value, _read_point), Field(alias="params", description="by hyperparameter")
+]
 """A point, under the key `params`."""

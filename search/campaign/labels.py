@@ -6,6 +6,8 @@ from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Point, Space
 
+_SPANNING_DECADES = {name for name, setting in NETWORK_SETTINGS.items() if setting.spans_decades}
+
 
 def symbol(name: str) -> str:
     """Return the symbol of a hyperparameter; its name if it has none."""
@@ -31,7 +33,7 @@ def quantity(name: str, value: Value) -> str:
     """Return the value of a hyperparameter, as in a column."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.2e}" if _spans_decades(name) else f"{value:.4g}"
+    return f"{value:.2e}" if name in _SPANNING_DECADES else f"{value:.4g}"
 
 
 def quantities(point: Point) -> list[str]:
@@ -67,8 +69,4 @@ def space_kinds(space: Space) -> str:
 def _width(name: str, value: Value) -> int:
     if not isinstance(value, float):
         return 5
-    return 8 if _spans_decades(name) else 9
-
-
-def _spans_decades(name: str) -> bool:
-    return name in NETWORK_SETTINGS and NETWORK_SETTINGS[name].spans_decades
+    return 8 if name in _SPANNING_DECADES else 9

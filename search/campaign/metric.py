@@ -45,8 +45,3 @@ class Metric:
 
 ACCURACY = Metric("validation", is_share=True)
 VALUE = Metric("value", is_share=False)
-
-
-def metric_for(objective: str | None) -> Metric:
-    """Return the metric of campaigns with this objective; None stands for the network."""
-    return ACCURACY if objective is None else VALUE

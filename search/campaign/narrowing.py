@@ -53,14 +53,10 @@ def _narrow_interval(box: Interval, rule: Narrow, bound: Interval, *, widen: boo
     """Narrow a range to the winners' box, which is of the same kind."""
     width = box.width * (1 + 2 * rule.margin)
     # Compared before the least width applies, which may cross a bound that no winner is near.
-    pressed = _pressed(box.with_width(width), bound)
+    wide = box.with_width(width)
+    pressed = [side for side, beyond in (("low", wide.low < bound.low), ("high", wide.high > bound.high)) if beyond]
     wanted = box.with_width(max(width, bound.least_width(rule.least)))
     return wanted if widen and pressed else _within(wanted, bound), pressed
-
-
-def _pressed(wanted: Interval, bound: Interval) -> list[str]:
-    sides = {"low": wanted.low < bound.low, "high": wanted.high > bound.high}
-    return [side for side, beyond in sides.items() if beyond]
 
 
 def _within(wanted: Interval, bound: Interval) -> Interval:

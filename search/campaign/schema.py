@@ -1,5 +1,6 @@
 """What a campaign file may contain. Each section refuses impossible values in one sentence."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -125,7 +126,7 @@ class Stage(Section):
         return self
 
     @property
-    def own_ranges(self) -> dict[str, Dimension]:
+    def own_ranges(self) -> Mapping[str, Dimension]:
         """Return the ranges that the campaign gives this stage; empty if it is narrowed."""
         return self._network_ranges if self.space is None else self.space
 

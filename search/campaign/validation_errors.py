@@ -1,6 +1,6 @@
 """One sentence for the errors of pydantic: the place, the value found, and the remedy."""
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -56,15 +56,10 @@ def _known(schema: type[BaseModel], parents: Any) -> str:
     section: Any = schema
     for part in parents:
         if isinstance(part, str):
-            section = _section(section.model_fields[part].annotation)
+            annotation = section.model_fields[part].annotation  # `Model`, `Model | None` or `list[Model]`
+            section = next((arg for arg in get_args(annotation) if hasattr(arg, "model_fields")), annotation)
     names = [field.alias or name for name, field in section.model_fields.items()]
     return f"known: {', '.join(names)}"
-
-
-def _section(annotation: Any) -> Any:
-    """Return the model class inside `Model | None` or `list[Model]`."""
-    inner = [arg for arg in getattr(annotation, "__args__", ()) if hasattr(arg, "model_fields")]
-    return inner[0] if inner else annotation
 
 
 def _shown(value: Any) -> str:

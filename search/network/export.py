@@ -181,7 +181,7 @@ def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str,
     # A finalist's seed also draws its mini-batches: see `NetworkObjective.own_order`.
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
     return {
-        **campaign.settings_at(point_of(trial)), "epochs": settings.epochs, "order": settings.order,
+        **campaign.network.fixed, **point_of(trial), "epochs": settings.epochs, "order": settings.order,
         "order_seed": order_seed, "precision": settings.precision, "mirror": settings.mirror,
     }  # fmt: skip
 
