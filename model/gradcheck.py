@@ -1,13 +1,14 @@
 """Comparison of analytic with numerical gradients in float64: the paper's Table 1."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from coarsefine.model.datasets import Part
-from coarsefine.model.network import Floats, Labels, Parameters, cost, forward, gradients
+from coarsefine.model.network import Parameters, cost, forward, gradients
+from coarsefine.model.products import Floats
 
 _STEP = 1e-5
 """h of the central difference (J(θ+h) − J(θ−h))/2h, for which rounding and truncation errors are about equal."""
@@ -36,24 +37,16 @@ def check_gradients(part: Part, classes: int, hidden: int, *, lam: float, sample
     penalty = np.array([lam])
     analytic = gradients(theta, x, y, penalty)
     rng = np.random.default_rng(seed)
-    return [
-        _check(name, getattr(theta, name), getattr(analytic, name), _Cost(theta, x, y, penalty), sample, rng)
-        for name in ("W1", "b1", "W2", "b2")
-    ]
+
+    def cost_and_active() -> tuple[float, npt.NDArray[np.bool_]]:
+        return float(cost(theta, x, y, penalty)[0]), forward(theta, x, y).H > 0
+
+    tensors = zip(Parameters._fields, theta, analytic, strict=True)
+    return [_check(name, tensor, gradient, cost_and_active, sample, rng) for name, tensor, gradient in tensors]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """The cost J as a function of θ, which the caller changes in place. A call returns J and the active units."""
-
-    theta: Parameters
-    x: Floats
-    y: Labels
-    lam: Floats
-
-    def __call__(self) -> tuple[float, npt.NDArray[np.bool_]]:
-        active = forward(self.theta, self.x, self.y).H > 0
-        return float(cost(self.theta, self.x, self.y, self.lam)[0]), active
+_Cost = Callable[[], tuple[float, npt.NDArray[np.bool_]]]
+"""The cost J as a function of θ, which its caller changes in place: it returns J and which hidden units are active."""
 
 
 def _check(name: str, tensor: Floats, analytic: Floats, J: _Cost, sample: int, rng: np.random.Generator) -> TensorCheck:

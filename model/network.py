@@ -5,20 +5,18 @@ operation mixes blocks, so the numbers of a trial never depend on the others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.model.products import padded, projected
+from coarsefine.model.products import Floats, padded, projected
 
-Floats = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """θ of a stack: W1 (T, m, d), b1 (T, m, 1), W2 (T, C, m), b2 (T, C, 1); or a gradient of the same shapes."""
 
     W1: Floats
@@ -39,7 +37,7 @@ class Parameters:
 
     def trial_arrays(self, place: int) -> dict[str, Floats]:
         """Return the arrays of one trial by name."""
-        return {name: getattr(self, name)[place] for name in self.names()}
+        return {name: array[place] for name, array in self._asdict().items()}
 
     def set_trial(self, place: int, arrays: Mapping[str, Floats]) -> None:
         """Overwrite one trial; raise `ValueError` if an array is missing, or of another shape or precision."""
@@ -49,26 +47,17 @@ class Parameters:
                 raise ValueError(f"{name} is not of this network")
             own[...] = given
 
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Return the names of the four arrays."""
-        return tuple(field.name for field in fields(cls))
-
     def copy(self) -> Self:
         """Return a copy."""
-        return type(self)(*(array.copy() for array in self.arrays()))
+        return type(self)(*(array.copy() for array in self))
 
     def select(self, places: Sequence[int]) -> Self:
         """Return the trials at these places, in this order."""
-        return type(self)(*(array[list(places)] for array in self.arrays()))
+        return type(self)(*(array[list(places)] for array in self))
 
     def concatenate(self, other: Self) -> Self:
         """Return the trials of both stacks, this one's first."""
-        return type(self)(*map(np.concatenate, zip(self.arrays(), other.arrays(), strict=True)))
-
-    def arrays(self) -> tuple[Floats, ...]:
-        """Return W1, b1, W2, b2."""
-        return tuple(getattr(self, name) for name in self.names())
+        return type(self)(*map(np.concatenate, zip(self, other, strict=True)))
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from coarsefine.model.atomic_files import atomic_file
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
-from coarsefine.model.network import Floats, Parameters, forward
+from coarsefine.model.network import Parameters, forward
+from coarsefine.model.products import Floats
 
 _CHUNK = 1000
 """Number of images classified at once."""
@@ -59,10 +60,9 @@ class Network:
 
     def save(self, path: Path) -> None:
         """Write the file atomically; raise `OSError` where that fails."""
-        arrays = {name: getattr(self.theta, name) for name in Parameters.names()}
         with atomic_file(path) as file:
             np.savez(
-                file, allow_pickle=False, **arrays, mean=self.mean, scale=np.array(self.scale),
+                file, allow_pickle=False, **self.theta._asdict(), mean=self.mean, scale=np.array(self.scale),
                 shape=np.array(self.shape, np.int64), classes=np.array(self.classes),
             )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Network:
 
     @classmethod
     def _read(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        theta = Parameters(*(arrays[name] for name in Parameters.names()))
+        theta = Parameters(*(arrays[name] for name in Parameters._fields))
         shape, classes = tuple(map(int, arrays["shape"])), tuple(map(str, arrays["classes"]))
         network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes)
         network._check()
@@ -89,19 +89,13 @@ class Network:
         if len(self.shape) not in _DIMENSIONS or min(self.shape) < 1 or self.shape[:-2] not in {(), *zip(_CHANNELS)}:
             raise ValueError(f"images of {self.shape} are neither grey nor RGB")
         S, m, d = self.theta.W1.shape
-        C = len(self.classes)
-        wanted = {
-            "W1": (S, m, d),
-            "b1": (S, m, 1),
-            "W2": (S, C, m),
-            "b2": (S, C, 1),
-            "mean": (int(np.prod(self.shape)),),
-        }
-        for name, shape in wanted.items():
-            array = self.mean if name == "mean" else getattr(self.theta, name)
+        C, pixels = len(self.classes), int(np.prod(self.shape))
+        arrays = {**self.theta._asdict(), "mean": self.mean}
+        shapes = ((S, m, d), (S, m, 1), (S, C, m), (S, C, 1), (pixels,))
+        for (name, array), shape in zip(arrays.items(), shapes, strict=True):
             if array.shape != shape or array.dtype not in _TYPES or not np.isfinite(array).all():
                 raise ValueError(f"{name} is {array.shape} {array.dtype}, not finite numbers of the shape {shape}")
-        if len({array.dtype for array in self.theta.arrays()}) > 1:
+        if len({array.dtype for array in self.theta}) > 1:
             raise ValueError("its arrays are of different precision")
         if d != len(self.mean) or not 0 < self.scale < np.inf or not S:
             raise ValueError(f"{S} networks for {d} pixels, a mean of {len(self.mean)}, a scale of {self.scale}")

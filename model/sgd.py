@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import get_blas_funcs
 
-from coarsefine.model.network import Activations, Floats, Labels, Parameters, backward
-from coarsefine.model.products import descend, padded, project
+from coarsefine.model.network import Activations, Labels, Parameters, backward
+from coarsefine.model.products import Floats, descend, padded, project
 
 _COLUMNS = 768
 """Width of a block: of 256 to 1,536, the fastest for 20,000 × 3,072 images (AMD Zen 4, 1 MiB of L2 cache)."""
@@ -58,11 +58,6 @@ class Rates:
     eta: Floats
     lam: Floats
     rho: Floats
-
-    @property
-    def weight_factor(self) -> Floats:
-        """Return 1 + ρ − 2ηλ, the factor of the weights. Biases have no penalty: their factor is 1 + ρ."""
-        return np.asarray(1 + self.rho - 2 * self.eta * self.lam)
 
 
 @dataclass(slots=True)
@@ -125,7 +120,8 @@ class HeavyBall:
 
         Overwrites `act.P`.
         """
-        rho, factor = self.rates.rho, self.rates.weight_factor
+        rho = self.rates.rho
+        factor = 1 + rho - 2 * self.rates.eta * self.rates.lam  # of the weights; biases have no penalty
         self._W1_prev.shrink(-rho)
         scale = self._W1_prev.scale
         D, G = backward(self.theta, batch.y, act, (self.rates.eta / len(batch.y)).astype(act.P.dtype))

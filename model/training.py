@@ -13,8 +13,8 @@ import numpy as np
 
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
-from coarsefine.model.network import Floats, Parameters, activate
-from coarsefine.model.products import padded, projected
+from coarsefine.model.network import Parameters, activate
+from coarsefine.model.products import Floats, padded, projected
 from coarsefine.model.sgd import Batch, HeavyBall, Rates
 
 _CHUNK = 250
@@ -108,7 +108,7 @@ class Training:
             train_losses = self._pass_over_training_data()
             validations = evaluate(self.theta, self.data.validation)
         reports = [
-            Report(number, self.epoch, loss, validation, not _finite(loss, validation.loss))
+            Report(number, self.epoch, loss, validation, not (math.isfinite(loss) and math.isfinite(validation.loss)))
             for number, loss, validation in zip(self.numbers, train_losses, validations, strict=True)
         ]
         self.drop([r.number for r in reports if r.diverged])
@@ -198,7 +198,3 @@ def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:
         losses += act.losses.sum(axis=1, dtype=np.float64)
         hits += (act.P.argmax(axis=1) == y).sum(axis=1)
     return [Evaluation(float(loss), float(hit)) for loss, hit in zip(losses / n, hits / n, strict=True)]
-
-
-def _finite(*values: float) -> bool:
-    return all(map(math.isfinite, values))

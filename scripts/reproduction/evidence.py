@@ -129,6 +129,6 @@ def _ends(train: Evaluation, test: Evaluation) -> dict[str, float]:
 def _draw_smaller(training: Training, spread: float) -> None:
     """Rescale the initial weights from the standard deviation 1/√fan-in to another one."""
     theta = training.theta
-    theta.W1 *= theta.W1.dtype.type(spread * math.sqrt(theta.W1.shape[-1]))
-    theta.W2 *= theta.W2.dtype.type(spread * math.sqrt(theta.W2.shape[-1]))
+    theta.W1[...] *= theta.W1.dtype.type(spread * math.sqrt(theta.W1.shape[-1]))
+    theta.W2[...] *= theta.W2.dtype.type(spread * math.sqrt(theta.W2.shape[-1]))
     training.previous = theta.copy()

@@ -101,7 +101,7 @@ def test_training_from_the_map_changes_no_bit(tmp_path: Path, precision: Any, or
         training = Training.start(trials, settings, data)
         reports = [training.run_epoch() for _ in range(settings.epochs)]
         parts = [evaluate(training.theta, part) for part in (data.train, data.validation, data.test)]
-        outcomes.append((reports, parts, [array.tobytes() for array in training.theta.arrays()]))
+        outcomes.append((reports, parts, [array.tobytes() for array in training.theta]))
     assert outcomes[0] == outcomes[1]
 
 

@@ -49,5 +49,5 @@ def test_stacked_gradients_are_those_of_each_trial(lam):
     x, y = train.x[:32].astype(np.float64), train.y[:32]
     together = gradients(Parameters.draw([1, 2], 64, 9, 10, np.float64), x, y, np.array([lam, 0.1]))
     alone = gradients(Parameters.draw([1], 64, 9, 10, np.float64), x, y, np.array([lam]))
-    for both, one in zip(together.arrays(), alone.arrays(), strict=True):
+    for both, one in zip(together, alone, strict=True):
         np.testing.assert_allclose(both[0], one[0], rtol=1e-12, atol=1e-15)

@@ -29,7 +29,7 @@ def train_oracle(trial, settings, data):
     """Train the plain network over the same mini-batches; return it with its losses and validation accuracies."""
     dtype = np.dtype(settings.precision)
     start = Parameters.draw([trial.seed], data.train.x.shape[1], settings.hidden, len(data.classes), dtype)
-    oracle = Oracle(*(tensor[0] for tensor in start.arrays()))
+    oracle = Oracle(*(tensor[0] for tensor in start))
     train_losses, accuracies = [], []
     for epoch in range(1, settings.epochs + 1):
         order = image_order(len(data.train.y), settings, epoch)
@@ -61,7 +61,7 @@ def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirro
     history = [training.run_epoch() for _ in range(settings.epochs)]
     for lane, trial in enumerate(trials):
         oracle, losses, accuracies = train_oracle(trial, settings, digits)
-        for ours, expected in zip(training.theta.arrays(), oracle.theta, strict=True):
+        for ours, expected in zip(training.theta, oracle.theta, strict=True):
             np.testing.assert_allclose(ours[lane], expected, rtol=0, atol=tolerance * np.abs(expected).max())
         np.testing.assert_allclose([reports[lane].train_loss for reports in history], losses, rtol=tolerance)
         agreed = [reports[lane].validation.accuracy for reports in history]
@@ -82,7 +82,7 @@ def test_momentum_follows_equations_5_and_6(digits, rho):
 
 def bits(training, lane):
     place = training.numbers.index(lane)
-    return b"".join(tensor[place].tobytes() for tensor in training.theta.arrays())
+    return b"".join(tensor[place].tobytes() for tensor in training.theta)
 
 
 def trained(trials, settings, data):
@@ -173,7 +173,7 @@ def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
 def test_evaluation_is_the_closed_form_for_zero_weights(digits):
     """A network of zeros has the loss log C, and classifies everything as class 0."""
     theta = Parameters.draw([0], 64, 8, 10, np.float64)
-    for tensor in theta.arrays():
+    for tensor in theta:
         tensor[...] = 0
     (evaluation,) = evaluate(theta, digits.test)
     expected = Evaluation(float(np.log(10)), float((digits.test.y == 0).mean()))
@@ -197,5 +197,5 @@ def test_trials_resumed_after_an_epoch_give_the_same_bits(digits, epoch, hidden)
     reports = [second.run_epoch() for _ in range(4 - epoch)]
     assert reports == [[at[4], at[1]] for at in history[epoch:]]
     for lane, place in ((4, 0), (1, 1)):
-        for ours, expected in zip(second.theta.arrays(), undisturbed.theta.arrays(), strict=True):
+        for ours, expected in zip(second.theta, undisturbed.theta, strict=True):
             assert ours[place].tobytes() == expected[lane].tobytes()
