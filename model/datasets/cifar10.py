@@ -86,20 +86,12 @@ def load_cifar10(
 def _make(source: Path, selection: Selection) -> Dataset:
     batches = read_batches(source, selection.batches)
     train = Images.join([batches[name] for name in selection.train])
-    validation = batches[selection.validation].first(selection.validation_images)
+    validation = batches[selection.validation][: selection.validation_images]
     chosen: dict[str, str | list[str]] = {"train": list(selection.train), "validation": selection.validation}
     if selection.held_out:
         kept = len(train.labels) - selection.held_out
-        validation = Images.join([validation, train.after(kept)])
-        train = train.first(kept)
+        validation = Images.join([validation, train[kept:]])
+        train = train[:kept]
         chosen["validation"] = [selection.validation, f"the last {selection.held_out:,} of train"]
-    raw = Raw(
-        name="CIFAR-10",
-        classes=_CLASSES,
-        shape=(3, 32, 32),
-        scale=255.0,
-        train=train,
-        validation=validation,
-        test=batches[selection.test],
-    )
+    raw = Raw("CIFAR-10", _CLASSES, (3, 32, 32), 255.0, train, validation, batches[selection.test])
     return normalise(raw, {**chosen, "test": selection.test})

@@ -99,8 +99,7 @@ def _paths_in_folder(source: Path, names: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _check_size(path: Path) -> None:
-    size = path.stat().st_size
-    if size > _LARGEST_FILE:
+    if (size := path.stat().st_size) > _LARGEST_FILE:
         raise DataError(f"{path} has {size:,} bytes, more than any CIFAR-10 file: it is something else. {_REMEDY}")
 
 
@@ -124,16 +123,11 @@ def _files_in_archive(source: Path, names: tuple[str, ...]) -> Iterator[tuple[st
             assert content is not None, "a regular file has content"  # noqa: S101
             found.add(name)
             yield name, (f"{source}: {member.name}", content.read())
-        _read_to_the_end(archive)
+        assert archive.fileobj is not None, "an archive open for reading has a file"  # noqa: S101
+        while archive.fileobj.read(2**20):  # read on to the checksum of the compression, after tarfile's last byte
+            pass
     if len(found) < len(names):
         raise _missing(source, tuple(name for name in names if name not in found), seen)
-
-
-def _read_to_the_end(archive: tarfile.TarFile) -> None:
-    """Read on to the checksum of the compression, which comes after the last byte that tarfile reads."""
-    assert archive.fileobj is not None, "an archive open for reading has a file"  # noqa: S101
-    while archive.fileobj.read(2**20):
-        pass
 
 
 def _missing(source: Path, names: tuple[str, ...], seen: set[str]) -> DataError:

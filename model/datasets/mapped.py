@@ -15,16 +15,15 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
-from coarsefine.model.datasets.split import Dataset, Kept, Part
+from coarsefine.model.datasets.split import Counts, Dataset, Kept, Part
 from coarsefine.model.errors import CacheError
 
 VERSION = 1
@@ -57,7 +56,7 @@ class _Header:
         return (
             all(type(text) is str for text in texts)
             and all(type(count) is int and 0 < count < _TOO_MANY for count in counts)
-            and len(self.images) == len(_PARTS)
+            and len(self.images) == len(Counts._fields)
             and len(self.shape) <= _MOST_AXES
             and type(self.scale) is float
             and math.isfinite(self.scale)
@@ -76,24 +75,16 @@ class _Header:
         return list(accumulate(map(_whole_pages, lengths), initial=start))
 
 
-_PARTS = ("train", "validation", "test")
-
-
 def write_mapped(path: Path, dataset: Dataset) -> None:
     """Write a new file and flush it to the disk; raise `OSError` if that fails."""
     content = hashlib.sha256()
     for piece in _pieces(dataset):
         content.update(piece)
     header = _Header(
-        name=dataset.name,
-        classes=list(dataset.classes),
-        shape=list(dataset.shape),
-        scale=float(dataset.scale),
-        digest=dataset.digest,
-        description=dataset.description,
-        images=[len(getattr(dataset, part).y) for part in _PARTS],
+        name=dataset.name, classes=list(dataset.classes), shape=list(dataset.shape), scale=float(dataset.scale),
+        digest=dataset.digest, description=dataset.description, images=list(dataset.counts),
         content=content.hexdigest(),
-    )
+    )  # fmt: skip
     text = json.dumps(asdict(header)).encode()
     with path.open("xb") as file:
         file.write(_PREFIX.pack(_MAGIC, VERSION, len(text), hashlib.sha256(text).digest()) + text)
@@ -156,27 +147,16 @@ def _dataset(header: _Header, pages: mmap.mmap, start: int, kept: Kept) -> Datas
         np.ndarray(shape, kind, buffer=pages, offset=offset)
         for (shape, kind), offset in zip(header.arrays(), header.offsets(start)[:-1], strict=True)
     )
-    parts = {part: Part(*pair) for part, pair in zip(_PARTS, _pairs(arrays), strict=True)}
+    train, validation, test = map(Part, arrays[::2], arrays[1::2])
     return Dataset(
-        name=header.name,
-        classes=tuple(header.classes),
-        shape=tuple(header.shape),
-        **parts,
-        mean=mean,
-        scale=header.scale,
-        digest=header.digest,
-        description=header.description,
-        kept=kept,
-    )
-
-
-def _pairs(arrays: Sequence[npt.NDArray[Any]]) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    return zip(arrays[::2], arrays[1::2], strict=True)
+        name=header.name, classes=tuple(header.classes), shape=tuple(header.shape), train=train, validation=validation,
+        test=test, mean=mean, scale=header.scale, digest=header.digest, description=header.description, kept=kept,
+    )  # fmt: skip
 
 
 def _pieces(dataset: Dataset) -> Iterator[memoryview]:
     """Yield the content: each array, then the bytes that fill its last page."""
-    parts = [getattr(dataset, part) for part in _PARTS]
+    parts = (dataset.train, dataset.validation, dataset.test)
     for array in (dataset.mean, *(array for part in parts for array in (part.x, part.y))):
         yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         yield memoryview(bytes(_whole_pages(array.nbytes) - array.nbytes))

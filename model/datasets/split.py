@@ -26,13 +26,8 @@ class Images:
         """Return all images of several parts, in order."""
         return cls(np.concatenate([p.pixels for p in parts]), np.concatenate([p.labels for p in parts]))
 
-    def first(self, n: int) -> "Images":
-        """Return the first n images."""
-        return Images(self.pixels[:n], self.labels[:n])
-
-    def after(self, n: int) -> "Images":
-        """Return all images but the first n."""
-        return Images(self.pixels[n:], self.labels[n:])
+    def __getitem__(self, places: slice) -> "Images":
+        return Images(self.pixels[places], self.labels[places])
 
 
 @dataclass(frozen=True, slots=True)

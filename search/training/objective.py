@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from coarsefine.model import Hyperparameters, Training, TrainingSettings
 from coarsefine.model.datasets import Dataset
-from coarsefine.model.stack_width import fitting_width
+from coarsefine.model.training import fitting_width
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import State

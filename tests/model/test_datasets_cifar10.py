@@ -354,7 +354,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
     "mat of broken labels": ("mat", lambda _, i: matlab(data=i.pixels, labels=i.labels + 0.5), "float64"),
     "mat of words": ("mat", lambda _, i: matlab(data=i.pixels, labels=np.array(["cat"] * 10_000)), "labels"),
     "truncated pickle": ("python2", lambda c, i: c.encode("python2", i)[:-1], "no whole Python file"),
-    "pickle of few images": ("python2", lambda c, i: c.encode("pickle4", i.first(9_999)), "no 10,000 images"),
+    "pickle of few images": ("python2", lambda c, i: c.encode("pickle4", i[:9_999]), "no 10,000 images"),
     "transposed pickle": ("python2", lambda _, i: repickled(i.pixels.T.copy(), 4), "no 10,000 images"),
     "transposed pickle of protocol 5": ("python2", lambda _, i: repickled(i.pixels.T.copy(), 5), "no 10,000 images"),
     "pickle of signed pixels": ("python2", lambda _, i: repickled(i.pixels.view(np.int8), 4), "no 10,000 images"),

@@ -65,7 +65,7 @@ def test_types(raw: Raw, order: Any) -> None:
 def test_the_mean_of_many_images_is_exact() -> None:
     """Adding up many pixels loses nothing: 100,000 images of one colour have that colour as their mean."""
     many = Images(np.full((100_000, 2), 201, np.uint8), np.zeros(100_000, np.uint8))
-    dataset = normalise(Raw("grey", ("a",), (2,), SCALE, many, many.first(1), many.first(1)), {})
+    dataset = normalise(Raw("grey", ("a",), (2,), SCALE, many, many[:1], many[:1]), {})
     np.testing.assert_array_equal(dataset.mean, np.float32(201 / SCALE))
 
 
@@ -107,7 +107,7 @@ def test_digest_tells_the_parts_apart(raw: Raw) -> None:
     others = [
         replace(raw, validation=raw.test, test=raw.validation),
         replace(raw, train=Images(train.pixels[::-1], train.labels[::-1])),
-        replace(raw, train=train.first(6)),
+        replace(raw, train=train[:6]),
     ]
     assert len({digest(other) for other in [raw, *others]}) == 4
 
@@ -131,7 +131,7 @@ def test_batches_are_joined_in_order_and_cut_at_the_front() -> None:
     for what in ("pixels", "labels"):
         np.testing.assert_array_equal(getattr(joined, what)[:4], getattr(a, what))
         np.testing.assert_array_equal(getattr(joined, what)[4:], getattr(b, what))
-        np.testing.assert_array_equal(getattr(joined.first(4), what), getattr(a, what))
+        np.testing.assert_array_equal(getattr(joined[:4], what), getattr(a, what))
 
 
 def test_a_dataset_cannot_be_changed_by_accident(raw: Raw) -> None:
