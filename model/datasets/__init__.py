@@ -6,14 +6,5 @@ from coarsefine.model.datasets.digits import load_digits
 from coarsefine.model.datasets.split import Counts, Dataset, Images, Kept, Part
 
 __all__ = [
-    "Counts",
-    "Dataset",
-    "Images",
-    "Kept",
-    "Part",
-    "Selection",
-    "cache_folder",
-    "load_cifar10",
-    "load_digits",
-    "reopen",
-]
+    "Counts", "Dataset", "Images", "Kept", "Part", "Selection", "cache_folder", "load_cifar10", "load_digits", "reopen",
+]  # fmt: skip

@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,18 +15,6 @@ from coarsefine.search.campaign.schema import AnyStage, CampaignSchema, Confirm,
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
-    """A stage as the campaign plans it, whether or not its study exists."""
-
-    name: str
-    trials: int
-    space: Space | None
-    """What it draws from; None if that depends on trials: of a narrowed stage, and of the finalists."""
-    epochs: int
-    """Epochs of each trial."""
 
 
 class Campaign(CampaignSchema):
@@ -103,10 +90,6 @@ class Campaign(CampaignSchema):
         """Return all stages in order, the finalists' last."""
         return [*self.stage, self.confirm] if self.confirm else list(self.stage)
 
-    def planned_stages(self) -> list[PlannedStage]:
-        """Return name, trials, space and epochs of each stage, the finalists' last."""
-        return [PlannedStage(s.name, s.trials, self._planned_space(s), self.epochs_of(s)) for s in self.stages]
-
     def study_name(self, stage: AnyStage) -> str:
         """Return the name of a stage's study."""
         return f"{self.name}/{stage.name}"
@@ -124,6 +107,10 @@ class Campaign(CampaignSchema):
         inherited = self.bounds_of(parent) if parent is not None else {}
         return Space.of({**inherited, **stage.own_ranges})
 
+    def planned_space(self, stage: AnyStage) -> Space | None:
+        """Return what a stage draws from; None if that depends on trials: of a narrowed stage, and of the finalists."""
+        return None if isinstance(stage, Confirm) or stage.narrow else self.bounds_of(stage)
+
     def epochs_of(self, stage: AnyStage) -> int:
         """Return the number of epochs of a trial that trains to its end."""
         return stage.epochs or self.usual_epochs
@@ -139,9 +126,6 @@ class Campaign(CampaignSchema):
     def training_settings(self, stage: AnyStage) -> TrainingSettings:
         """Return the settings that the network's trials of a stage share."""
         return self.network.training_settings(self.epochs_of(stage), self.seed)
-
-    def _planned_space(self, stage: AnyStage) -> Space | None:
-        return None if isinstance(stage, Confirm) or stage.narrow else self.bounds_of(stage)
 
 
 def _read(source: str) -> tuple[str, str]:

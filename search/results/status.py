@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, PlainSerializer
 
-from coarsefine.search.campaign.campaign import Campaign, PlannedStage
+from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.json_form import JsonForm, PointField, SpaceField
 from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.campaign.schema import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of, verdict_of
@@ -147,9 +148,7 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], count_train
     Raises `CampaignError` if the studies do not hold a campaign.
     """
     campaign = campaign_of(studies, Campaign.from_stored)
-    stages = tuple(
-        _stage(f"{name}/{stage.name}", stage, studies, count_training) for stage in campaign.planned_stages()
-    )
+    stages = tuple(_stage(campaign, stage, studies, count_training) for stage in campaign.stages)
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
@@ -196,8 +195,9 @@ def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimat
 
 
 def _stage(
-    name: str, planned: PlannedStage, studies: Mapping[str, Study], count_training: Callable[[int], int]
+    campaign: Campaign, planned: AnyStage, studies: Mapping[str, Study], count_training: Callable[[int], int]
 ) -> StageStatus:
+    name = campaign.study_name(planned)
     study = studies.get(name, Study(0, name, {}, ()))
     is_open = name in studies
     counts = {
@@ -214,7 +214,7 @@ def _stage(
         trials=trials,
         **counts,
         waiting=trials - sum(counts.values()),
-        space=study.space if is_open else planned.space,
+        space=study.space if is_open else campaign.planned_space(planned),
         parent=study.attrs.get("parent"),
         best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),
         attrs=study.attrs,

@@ -34,7 +34,7 @@ def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
     studies = list(snapshot.studies.values())
     plan = campaign_of(snapshot.studies, Campaign.from_stored)
     attrs, images = studies[0].attrs, studies[0].images
-    epochs = {stage.name: stage.epochs for stage in plan.planned_stages()}
+    epochs = {stage.name: plan.epochs_of(stage) for stage in plan.stages}
     return _extend(
         schemas.CampaignStatus,
         snapshot.status,
