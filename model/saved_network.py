@@ -1,10 +1,9 @@
 """Trained networks, and how they are saved: plain arrays in one `.npz` file, nothing pickled."""
 
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,6 @@ from coarsefine.model.products import Floats
 
 _CHUNK = 1000
 """Number of images classified at once."""
-_DIMENSIONS = {2, 3}
-"""Possible lengths of an image's shape: rows and columns, or channels, rows and columns."""
-_CHANNELS = {1, 3}
 _TYPES = {np.dtype("float32"), np.dtype("float64")}
 _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile,
@@ -70,23 +66,20 @@ class Network:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raise `DataError` for any other file. No code in the file is executed."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls._read({name: arrays[name] for name in arrays.files})
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            theta = Parameters(*(arrays[name] for name in Parameters._fields))
+            shape, classes = tuple(map(int, arrays["shape"])), tuple(map(str, arrays["classes"]))
+            network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes)
+            network._check()
         except _UNREADABLE as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise DataError(f"{path} is no trained network of Coarsefine's ({reason}): train it again.") from error
-
-    @classmethod
-    def _read(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        theta = Parameters(*(arrays[name] for name in Parameters._fields))
-        shape, classes = tuple(map(int, arrays["shape"])), tuple(map(str, arrays["classes"]))
-        network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes)
-        network._check()
         return network
 
     def _check(self) -> None:
         """Raise `ValueError` unless the arrays form a network."""
-        if len(self.shape) not in _DIMENSIONS or min(self.shape) < 1 or self.shape[:-2] not in {(), *zip(_CHANNELS)}:
+        if not self.shape[1:] or min(self.shape) < 1 or self.shape[:-2] not in {(), (1,), (3,)}:
             raise ValueError(f"images of {self.shape} are neither grey nor RGB")
         S, m, d = self.theta.W1.shape
         C, pixels = len(self.classes), int(np.prod(self.shape))

@@ -109,8 +109,7 @@ def _order(before: list[Any], after: list[Any]) -> Literal["C", "F"] | None:
     """
     if before and isinstance(before[-1], bool):
         return "F" if before[-1] else "C"
-    letter = next((token for token in after if token in {b"C", b"F"}), None)
-    return None if letter is None else "C" if letter == b"C" else "F"
+    return next(("C" if token == b"C" else "F" for token in after if token in {b"C", b"F"}), None)
 
 
 def _labels(tokens: list[Any]) -> list[int] | None:
