@@ -43,7 +43,7 @@ def seconds_left(epochs: int, rate: float | None) -> float | None:
 
 
 def recorded_rate(trials: Iterable[FrozenTrial], training: int, now: datetime) -> float | None:
-    """Return the epochs per second of a stage of which so many trials are in training; None if unknown.
+    """Return the epochs per second of a stage with `training` trials in training; None if unknown.
 
     A trial trains at the mean speed of the unfinished trials and of those that finished last. `now` is a local time
     without a zone, like Optuna's times.

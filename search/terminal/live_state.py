@@ -107,7 +107,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
 
 
 def final_rows(campaign: Campaign, done: int, accuracy: float | None = None, *, started: bool) -> list[Row]:
-    """Return the row of the final training with its newest validation accuracy; none if the campaign has no such."""
+    """Return the row of the final training and its newest accuracy; an empty list if the campaign has none."""
     if campaign.final is None:
         return []
     mark: Mark = "now" if started else "next"

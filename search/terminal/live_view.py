@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Self
 
 from rich.text import Text
 
@@ -55,7 +54,7 @@ def _can_draw() -> bool:
     return sys.stderr.isatty() and err.is_terminal and not err.is_dumb_terminal and not in_ci
 
 
-class LiveView(MessagePrinter):
+class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
     """Draw the campaign below the messages from its first stage on; leaving the context erases the view."""
 
     def __init__(self, hint: str, stop: Callable[[], bool], *, verbose: bool) -> None:
@@ -70,9 +69,6 @@ class LiveView(MessagePrinter):
         self._finished: list[tuple[str, FinishedTrial]] = []
         self._rate = Rate()
         self._trained = self._trained_before = 0
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._drawing.close()

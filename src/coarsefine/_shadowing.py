@@ -23,17 +23,13 @@ def import_unshadowed(modules: Iterable[str]) -> None:
     Do nothing if no file of the project has such a name. A module that is not installed is skipped. Afterwards the
     project's files are imported by their names as before: by then, all others have what they need.
     """
-    folders = _searched_before_standard_library()
+    standard_library = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib may be shadowed, and takes time to import
+    folders = sys.path[: sys.path.index(standard_library)] if standard_library in sys.path else []
     if names := _shadowed_names(folders):
         with _standard_library_first(names, folders):
             for module in modules:
                 with suppress(ModuleNotFoundError):
                     import_module(module)
-
-
-def _searched_before_standard_library() -> list[str]:
-    standard_library = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib may be shadowed, and takes time to import
-    return sys.path[: sys.path.index(standard_library)] if standard_library in sys.path else []
 
 
 def _shadowed_names(folders: list[str]) -> set[str]:
