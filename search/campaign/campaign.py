@@ -77,11 +77,8 @@ class Campaign(CampaignSchema):
 
     def largest_batches(self) -> list[tuple[str, int]]:
         """Return the largest possible mini-batches, each with the section that sets it."""
-        if "batch" not in self.stage[0].own_ranges:
-            return [("[model]", self.network.batch)]
-        return [
-            (f"stage '{s.name}':", int(s.own_ranges["batch"].at(1.0))) for s in self.stage if "batch" in s.own_ranges
-        ]
+        ranges = {f"stage '{s.name}':": s.own_ranges["batch"] for s in self.stage if "batch" in s.own_ranges}
+        return [(where, int(r.at(1.0))) for where, r in ranges.items()] or [("[model]", self.network.batch)]
 
     # The stages.
 
