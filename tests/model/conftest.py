@@ -1,4 +1,4 @@
-"""Synthetic CIFAR-10 batches in each official form, a server to download from, and a way to lock a file."""
+"""Provide synthetic CIFAR-10 batches in each official format, a server to download from, and locked files."""
 
 import io
 import os
@@ -24,7 +24,7 @@ NOBODY = 65534
 
 
 class Cifar:
-    """Writes batches of random images as the official files hold them."""
+    """Write batches of random images in the official file formats."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -33,7 +33,7 @@ class Cifar:
         self.folder = cache(self._folder)
 
     def encode(self, form: str, images: Images) -> bytes:
-        """Return one file's bytes; the forms are bin, mat, python2 and pickle2 to pickle5."""
+        """Return the bytes of one file; the formats are bin, mat, python2 and pickle2 to pickle5."""
         if form == "bin":
             return np.column_stack([images.labels, images.pixels]).tobytes()
         if form == "mat":
@@ -46,11 +46,11 @@ class Cifar:
         return pickle.dumps(batch, protocol=int(form.removeprefix("pickle")))
 
     def suffix(self, form: str) -> str:
-        """Return how the names of files of a form end."""
+        """Return the suffix of a format's file names."""
         return f".{form}" if form in {"bin", "mat"} else ""
 
     def _folder(self, form: str) -> Path:
-        """Return a folder with the files of a form, written once; tests must not change it."""
+        """Return a folder with the files of a format, written once; tests must not change it."""
         folder = self.root / form
         folder.mkdir()
         for name, images in self.images.items():
@@ -58,7 +58,7 @@ class Cifar:
         return folder
 
     def copy_with(self, folder: Path, form: str, content: bytes | None, name: str = "data_batch_1") -> Path:
-        """Fill `folder` with a form's files, one of them with other content, or missing."""
+        """Fill `folder` with a format's files, of which one has other content or is missing."""
         folder.mkdir(exist_ok=True)
         for path in self.folder(form).iterdir():
             if path.name != f"{name}{self.suffix(form)}":
@@ -90,14 +90,14 @@ def _python2_pickle(images: Images) -> bytes:
 
 @pytest.fixture(scope="session")
 def cifar() -> Iterator[Cifar]:
-    """Give the writer of synthetic batches; its hundreds of megabytes are gone after the session."""
+    """Return the writer of synthetic batches; its hundreds of megabytes are removed after the session."""
     with tempfile.TemporaryDirectory() as root:
         yield Cifar(Path(root))
 
 
 @pytest.fixture(scope="session")
 def blank_archive() -> bytes:
-    """Give a whole tar.gz of binary batches which compresses to little: each image of one colour."""
+    """Return a complete tar.gz of binary batches that compresses well: each image has one colour."""
     rows = np.repeat(np.arange(IMAGES, dtype=np.uint32)[:, None] % 10, PIXELS + 1, axis=1).astype(np.uint8)
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
@@ -109,7 +109,7 @@ def blank_archive() -> bytes:
 
 
 class Server:
-    """Serves one body over HTTP on this machine; can cut it midway or redirect instead."""
+    """Serve one body over HTTP on this machine; cut it midway or redirect on request."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -149,7 +149,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Give a local server, reached without any proxy."""
+    """Start a local server that is reached without a proxy."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     running = Server()
@@ -159,7 +159,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point the download cache to a folder of the test."""
+    """Use a folder of the test as the download cache."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("COARSEFINE_CACHE", str(folder))
     return folder
@@ -167,7 +167,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Give a folder that every user may enter, unlike pytest's own."""
+    """Return a folder that every user may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -176,9 +176,9 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def lock() -> Iterator[Callable[..., None]]:
-    """Give a function that takes away every right to a file, or all but those of a mode.
+    """Return a function that removes all rights to a file, or all but those of a mode.
 
-    Root, who needs none, becomes nobody until the end.
+    Root would still have access, and therefore becomes nobody until the end.
     """
     if not hasattr(os, "geteuid"):
         pytest.skip("files cannot be locked by their mode on this system")

@@ -1,4 +1,4 @@
-"""Atomic files, and the temporary files that killed processes leave."""
+"""Test atomic files, and the temporary files that killed processes leave."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from coarsefine.model.atomic_files import atomic_file, remove_leftovers, tempora
 
 @pytest.fixture
 def dead() -> int:
-    """Return the number of a process that has ended."""
+    """Return the process number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -24,7 +24,7 @@ def names(folder: Path) -> list[str]:
 
 
 def named_on(machine: str, pid: int, path: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Return the temporary name that a process of a machine gives."""
+    """Return the temporary name that a process of a machine chooses."""
     with patch.context() as there:
         there.setattr(atomic_files, "machine_id", lambda: machine)
         there.setattr(os, "getpid", lambda: pid)
@@ -33,7 +33,7 @@ def named_on(machine: str, pid: int, path: Path, patch: pytest.MonkeyPatch) -> P
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """An exception while a file is written leaves the file that was there, and nothing else."""
+    """An exception during a write leaves the old file and nothing else."""
     path = tmp_path / "a" / "page.html"
     with atomic_file(path) as file:
         file.write(b"old")
@@ -43,8 +43,8 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(path.parent) == ["page.html"]
 
 
-def test_temporary_names_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two writers of one file have different names: in one process, and in containers with the same process number."""
+def test_temporary_names_are_unique(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two writers of a file use different names, in one process and in containers with the same process number."""
     path = tmp_path / "page.html"
     with temporary_file(path) as one, temporary_file(path) as two:
         assert one != two
@@ -53,7 +53,7 @@ def test_temporary_names_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of this machine's dead processes go, in every form of name; those of others stay until they are old."""
+    """Files of this machine's dead processes are removed; those of other machines only once they are old."""
     machine, path = atomic_files.machine_id(), tmp_path / "studies.db"
     left = [
         named_on(machine, dead, path, monkeypatch).name,
@@ -78,7 +78,7 @@ def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, dead: int, monk
 
 
 def test_only_leftovers_of_the_named_file_are_removed(tmp_path: Path, dead: int) -> None:
-    """With a name, what others left of other files stays; a missing folder has no leftovers."""
+    """With a name, leftovers of other files stay; a missing folder has no leftovers."""
     for name in (f"a.db-new-{dead}", f"b.db-new-{dead}"):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, "a.db")

@@ -1,4 +1,4 @@
-"""Kept images: whatever happens to the file, the numbers are those of the source, or there are none."""
+"""Test the cache of images: whatever happens to the file, a dataset has the numbers of its source."""
 
 import dataclasses
 import hashlib
@@ -44,14 +44,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def keep(folder: Path, few: Dataset, said: list[str]) -> Callable[..., Dataset]:
-    """Give a function that loads the few images from the folder, making them where they are not kept."""
-    return lambda into=folder: cached(lambda: KEY, lambda: few, into, said.append)
+def load(folder: Path, few: Dataset, messages: list[str]) -> Callable[..., Dataset]:
+    """Return a function that loads the few images from the folder, and caches them there if they are missing."""
+    return lambda into=folder: cached(lambda: KEY, lambda: few, into, messages.append)
 
 
 def names(folder: Path) -> list[str]:
@@ -62,22 +62,22 @@ def never() -> Dataset:
     raise AssertionError("what is kept is not made again")
 
 
-# Kept and found again
+# Images from the cache
 
 
-def test_kept_images_are_those_that_were_made(keep, few: Dataset, folder: Path, said: list[str]) -> None:
-    """Made once, mapped ever after: every number, label and word is the one of the dataset in memory."""
-    first = keep()
-    again = cached(lambda: KEY, never, folder, said.append)
+def test_cached_images_equal_their_source(load, few: Dataset, folder: Path, messages: list[str]) -> None:
+    """Images from the cache equal those in memory, in every number, label and name."""
+    first = load()
+    again = cached(lambda: KEY, never, folder, messages.append)
     assert content(first) == content(again) == content(few)
     assert names(folder) == [f"{KEY}.data"]
     assert first.kept == again.kept
-    assert said == []
+    assert messages == []
 
 
-def test_mapped_arrays_are_as_the_trainer_takes_them(keep) -> None:
-    """Images are float32 in C order, labels int64, both from the start of a page, and nobody can write to them."""
-    kept = keep()
+def test_mapped_arrays_suit_the_trainer(load) -> None:
+    """Images are float32 in C order, labels int64, both aligned to a page and read-only."""
+    kept = load()
     for part in (kept.train, kept.validation, kept.test):
         assert (part.x.dtype, part.y.dtype) == (np.float32, np.int64)
         assert type(part.x) is np.ndarray
@@ -90,8 +90,8 @@ def test_mapped_arrays_are_as_the_trainer_takes_them(keep) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("order", ["shuffled", "fixed"])
-def test_training_from_the_map_changes_no_bit(tmp_path: Path, precision: Any, order: Any) -> None:
-    """Weights, losses and accuracies on all three parts are, bit for bit, those of training from memory."""
+def test_training_from_the_map_changes_no_value(tmp_path: Path, precision: Any, order: Any) -> None:
+    """Weights, losses and accuracies of all three parts equal those of training from memory, bit for bit."""
     trials = [Hyperparameters(eta, 1e-4, seed) for seed, eta in enumerate((0.03, 0.1, 0.3))]
     settings = TrainingSettings(hidden=20, batch=50, epochs=2, precision=precision, order=order)
     memory, mapped = load_digits(), load_digits(cache=tmp_path)
@@ -105,18 +105,18 @@ def test_training_from_the_map_changes_no_bit(tmp_path: Path, precision: Any, or
     assert outcomes[0] == outcomes[1]
 
 
-def test_other_process_reopens_what_one_has_checked(keep, folder: Path) -> None:
-    """Where and what the file is, handed on, is enough to map the same file; the source is not asked for."""
-    kept = keep()
+def test_checked_file_is_reopened(load, folder: Path) -> None:
+    """The path and digest of a checked file are enough to map it; the source is not read."""
+    kept = load()
     again = reopen(kept.kept)
     assert content(again) == content(kept)
     assert again.kept == kept.kept
     assert kept.kept.path == folder / f"{KEY}.data"
 
 
-def test_reopening_another_file_gives_nothing(keep, few: Dataset, folder: Path) -> None:
-    """A file that is gone, cut off, or was made from other images since is not taken for the one that was checked."""
-    path, kept = folder / f"{KEY}.data", keep().kept
+def test_changed_file_is_not_reopened(load, few: Dataset, folder: Path) -> None:
+    """A file that is missing, cut off or made from other images is not reopened."""
+    path, kept = folder / f"{KEY}.data", load().kept
     whole = path.read_bytes()
     path.unlink()
     assert reopen(kept) is None
@@ -129,27 +129,27 @@ def test_reopening_another_file_gives_nothing(keep, few: Dataset, folder: Path) 
     assert reopen(kept) is not None
 
 
-def test_a_map_outlives_its_file(keep, few: Dataset, folder: Path) -> None:
-    """Emptying the folder, or making a file anew, takes nothing from a process that maps it."""
-    kept = keep()
+def test_map_outlives_its_file(load, few: Dataset, folder: Path) -> None:
+    """Removing or replacing the file does not affect a process that maps it."""
+    kept = load()
     (folder / f"{KEY}.data").unlink()
-    assert content(keep()) == content(kept) == content(few)
+    assert content(load()) == content(kept) == content(few)
 
 
-def test_digits_come_without_scikit_learn(tmp_path: Path) -> None:
-    """The second process to load the digits imports neither scikit-learn nor pooch, and has the same images."""
+def test_cached_digits_need_no_scikit_learn(tmp_path: Path) -> None:
+    """The second process that loads the digits imports neither scikit-learn nor pooch."""
     script = (
         "import sys; from pathlib import Path; from coarsefine.model.datasets import load_digits;"
         "print(load_digits(cache=Path(sys.argv[1])).digest, 'sklearn' in sys.modules, 'pooch' in sys.modules)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
-    told = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
+    outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
     digest = load_digits().digest
-    assert told == [[digest, "True", "False"], [digest, "False", "False"]]
+    assert outputs == [[digest, "True", "False"], [digest, "False", "False"]]
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """COARSEFINE_CACHE names the folder, relative to where we are; unset or empty, it is the system's own."""
+    """COARSEFINE_CACHE sets the folder, relative to the working directory; by default it is the system's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COARSEFINE_CACHE", "here")
     assert cache_folder() == tmp_path / "here"
@@ -159,7 +159,7 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_normalisation_is_numbered() -> None:
-    """Should this fail, kept files hold other numbers than would be made now: count `NORMALISATION` up."""
+    """If this fails, cached files differ from what would be made now: increase `NORMALISATION`."""
     digits = load_digits()
     numbers = hashlib.sha256(digits.train.x.tobytes() + digits.test.x.tobytes()).hexdigest()
     assert (NORMALISATION, numbers) == (1, "199c89c22f6885b003d405559b2bb8e319a8e0e4c30c1c7829e0e99ae8f3f5ec")
@@ -169,18 +169,18 @@ def test_normalisation_is_numbered() -> None:
 
 
 @pytest.fixture
-def loaded(folder: Path, said: list[str]) -> Callable[[Path], Dataset]:
-    return lambda source: load_cifar10(source, SMALL, say=said.append, cache=folder)
+def loaded(folder: Path, messages: list[str]) -> Callable[[Path], Dataset]:
+    return lambda source: load_cifar10(source, SMALL, say=messages.append, cache=folder)
 
 
 @pytest.fixture
 def batch(cifar, tmp_path: Path) -> Path:
-    """Give a folder of binary batches of which the first may be changed."""
+    """Return a folder of binary batches of which the first may be changed."""
     return cifar.copy_with(tmp_path / "source", "bin", cifar.encode("bin", cifar.images["data_batch_1"]))
 
 
 def change_one_bit(path: Path, at: int) -> None:
-    """Change a file so that neither its size nor its times tell."""
+    """Change one bit of a file and load its size and times."""
     times = path.stat()
     with path.open("r+b") as file:
         file.seek(at)
@@ -191,8 +191,8 @@ def change_one_bit(path: Path, at: int) -> None:
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
 
 
-def test_changed_folder_is_read_anew(batch: Path, loaded, said: list[str]) -> None:
-    """One bit of one pixel, at the same size and time, is another dataset; changed back, it is the old one."""
+def test_changed_folder_is_read_again(batch: Path, loaded, messages: list[str]) -> None:
+    """One changed bit, with the same size and time, gives another dataset; changed back, the old one."""
     before = loaded(batch)
     change_one_bit(batch / "data_batch_1.bin", 12_345_678)
     after = loaded(batch)
@@ -200,11 +200,11 @@ def test_changed_folder_is_read_anew(batch: Path, loaded, said: list[str]) -> No
     assert content(after) == content(load_cifar10(batch, SMALL))
     change_one_bit(batch / "data_batch_1.bin", 12_345_678)
     assert loaded(batch).kept == before.kept
-    assert said == []
+    assert messages == []
 
 
-def test_changed_archive_is_read_anew(batch: Path, loaded, tmp_path: Path) -> None:
-    """The same holds for an archive."""
+def test_changed_archive_is_read_again(batch: Path, loaded, tmp_path: Path) -> None:
+    """One changed bit of an archive gives another dataset."""
     path = tmp_path / "images.tar"
     with tarfile.open(path, "w") as archive:
         for file in sorted(batch.iterdir()):
@@ -214,16 +214,16 @@ def test_changed_archive_is_read_anew(batch: Path, loaded, tmp_path: Path) -> No
     assert loaded(path).digest == load_cifar10(path, SMALL).digest != before.digest
 
 
-def test_other_selection_is_kept_apart(batch: Path, loaded, folder: Path) -> None:
-    """Fewer validation images of the same files are another dataset, under another name."""
+def test_each_selection_has_a_file(batch: Path, loaded, folder: Path) -> None:
+    """Fewer validation images of the same files are another dataset in another file."""
     fewer = dataclasses.replace(SMALL, validation_images=99)
     assert [len(loaded(batch).validation.y), len(load_cifar10(batch, fewer, cache=folder).validation.y)] == [100, 99]
     assert len(loaded(batch).validation.y) == 100
     assert len(names(folder)) == 2
 
 
-def test_damaged_source_is_refused_and_not_kept(batch: Path, loaded, folder: Path) -> None:
-    """Kept images do not hide that the source is cut off now; nothing is kept of what is refused."""
+def test_damaged_source_is_refused_and_not_cached(batch: Path, loaded, folder: Path) -> None:
+    """A source that was cut off is refused although its images are cached, and nothing more is cached."""
     loaded(batch)
     os.truncate(batch / "data_batch_1.bin", 1000)
     with pytest.raises(DataError, match="has 1,000 bytes instead of"):
@@ -231,82 +231,82 @@ def test_damaged_source_is_refused_and_not_kept(batch: Path, loaded, folder: Pat
     assert len(names(folder)) == 1
 
 
-def test_source_that_changes_while_it_is_read_is_not_kept(few: Dataset, folder: Path, said: list[str]) -> None:
-    """Images made while their files changed under us stay in memory, and that is said."""
+def test_source_that_changes_while_it_is_read_is_not_cached(few: Dataset, folder: Path, messages: list[str]) -> None:
+    """Images whose files changed while they were read stay in memory, and a message says so."""
     keys = iter(["before", "after"])
-    got = cached(lambda: next(keys), lambda: few, folder, said.append)
+    got = cached(lambda: next(keys), lambda: few, folder, messages.append)
     assert got is few
     assert not folder.exists()
-    assert len(said) == 1
-    assert "changed while they were read" in said[0]
+    assert len(messages) == 1
+    assert "changed while they were read" in messages[0]
 
 
-def test_download_need_not_be_there_once_its_images_are_kept(
-    server, cache_folder: Path, blank_archive: bytes, said: list[str]
+def test_download_may_be_removed_once_its_images_are_cached(
+    server, cache_folder: Path, blank_archive: bytes, messages: list[str]
 ) -> None:
-    """The official archive is known by its SHA-256: removed, and offline, its images are still those."""
+    """The official archive's images are loaded from the cache, even offline and without the archive."""
     server.body = blank_archive
     archive = Archive(server.url, hashlib.sha256(blank_archive).hexdigest())
     before = load_cifar10(None, SMALL, archive=archive, cache=cache_folder)
     (cache_folder / archive.name).unlink()
     server.close()
-    again = load_cifar10(None, SMALL, archive=archive, cache=cache_folder, say=said.append)
+    again = load_cifar10(None, SMALL, archive=archive, cache=cache_folder, say=messages.append)
     assert again.kept == before.kept
-    assert said == []
+    assert messages == []
 
 
 # Damage
 
 
-def check_made_anew(keep, few: Dataset, path: Path, said: list[str]) -> None:
-    """The file as it is now is refused in one line and replaced, and the numbers are right before and after."""
+def check_replaced(load, few: Dataset, path: Path, messages: list[str]) -> None:
+    """Check that the file is refused in one line and replaced, and that the images are right before and after."""
     with pytest.raises(CacheError) as caught:
         open_mapped(path)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
     assert len(message) < len(str(path)) + 150
-    said.clear()
-    assert content(keep()) == content(few)
-    assert said == [f"{message} It is made again."]
-    said.clear()
-    assert content(keep()) == content(few)
-    assert said == []
+    messages.clear()
+    assert content(load()) == content(few)
+    assert messages == [f"{message} It is made again."]
+    messages.clear()
+    assert content(load()) == content(few)
+    assert messages == []
     assert names(path.parent) == [path.name]
 
 
 @pytest.fixture
-def path(keep, folder: Path) -> Path:
-    keep()
+def path(load, folder: Path) -> Path:
+    load()
     return folder / f"{KEY}.data"
 
 
 @pytest.mark.parametrize("left", [0, 1, PREFIX - 1, PREFIX, PREFIX + 10, 4095, 4096, 20_000, -4096, -1])
-def test_truncated_file(keep, few: Dataset, path: Path, said: list[str], left: int) -> None:
-    """A file that is cut off anywhere is made anew."""
+def test_truncated_file(load, few: Dataset, path: Path, messages: list[str], left: int) -> None:
+    """A file that is cut off anywhere is replaced."""
     os.truncate(path, left if left >= 0 else path.stat().st_size + left)
-    check_made_anew(keep, few, path, said)
+    check_replaced(load, few, path, messages)
 
 
 @pytest.mark.parametrize("more", [1, 4096])
-def test_longer_file(keep, few: Dataset, path: Path, said: list[str], more: int) -> None:
-    """A file with something behind its end is made anew."""
+def test_longer_file(load, few: Dataset, path: Path, messages: list[str], more: int) -> None:
+    """A file with extra bytes at its end is replaced."""
     os.truncate(path, path.stat().st_size + more)
-    check_made_anew(keep, few, path, said)
+    check_replaced(load, few, path, messages)
 
 
-def test_zeroed_file(keep, few: Dataset, path: Path, said: list[str]) -> None:
-    """A file of the right size whose content never reached the disk is made anew."""
+def test_zeroed_file(load, few: Dataset, path: Path, messages: list[str]) -> None:
+    """A file of the right size whose content never reached the disk is replaced."""
     length = path.stat().st_size
     for zeroed in (range(length), range(4096, length)):
         whole = bytearray(path.read_bytes())
         whole[zeroed.start : zeroed.stop] = bytes(len(zeroed))
         path.write_bytes(whole)
-        check_made_anew(keep, few, path, said)
+        check_replaced(load, few, path, messages)
 
 
-def test_any_flipped_byte_is_found(path: Path) -> None:
-    """One bit anywhere in prefix, header or arrays, and even in what fills the pages between arrays, is found."""
+def test_any_flipped_bit_is_found(path: Path) -> None:
+    """A flipped bit anywhere in prefix, header, arrays or padding is found."""
     whole = path.read_bytes()
     header = struct.unpack_from("<I", whole, 20)[0]
     places = [*range(PREFIX + header), *range(4096, len(whole), 997), len(whole) - 1]
@@ -320,21 +320,21 @@ def test_any_flipped_byte_is_found(path: Path) -> None:
     open_mapped(path)
 
 
-def test_flipped_byte(keep, few: Dataset, path: Path, said: list[str]) -> None:
-    """A damaged number is never used: the file is made anew."""
+def test_flipped_bit(load, few: Dataset, path: Path, messages: list[str]) -> None:
+    """A file with a damaged number is replaced, and the number is never used."""
     change_one_bit(path, 10_000)
-    check_made_anew(keep, few, path, said)
+    check_replaced(load, few, path, messages)
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, 2**32 - 1])
-def test_file_of_another_form(keep, few: Dataset, path: Path, said: list[str], version: int) -> None:
-    """A file of a newer or older form is not read as one of this form."""
+def test_file_of_another_version(load, few: Dataset, path: Path, messages: list[str], version: int) -> None:
+    """A file of a newer or older format is not read."""
     whole = bytearray(path.read_bytes())
     struct.pack_into("<I", whole, 16, version)
     path.write_bytes(whole)
     with pytest.raises(CacheError, match=f"has the form {version}, and this version of Coarsefine reads form"):
         open_mapped(path)
-    check_made_anew(keep, few, path, said)
+    check_replaced(load, few, path, messages)
 
 
 def deep(levels: int) -> bytes:
@@ -380,10 +380,10 @@ HOSTILE: dict[str, bytes | dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_header(keep, few: Dataset, path: Path, said: list[str], case: str) -> None:
-    """Whatever a header claims, be it under the right SHA-256, no memory is taken for it and no number comes of it."""
+def test_hostile_header(load, few: Dataset, path: Path, messages: list[str], case: str) -> None:
+    """A header with invalid claims, even under the right SHA-256, allocates no memory and gives no images."""
     forge(path, HOSTILE[case])
-    check_made_anew(keep, few, path, said)
+    check_replaced(load, few, path, messages)
     before = psutil.Process().memory_info().rss
     forge(path, HOSTILE[case])
     with pytest.raises(CacheError):
@@ -392,7 +392,7 @@ def test_hostile_header(keep, few: Dataset, path: Path, said: list[str], case: s
 
 
 def forge(path: Path, claimed: bytes | dict[str, Any]) -> None:
-    """Give a file another header, or change fields of its own, with a prefix that fits."""
+    """Replace a file's header, or fields of it, with a prefix that fits."""
     whole = path.read_bytes()
     length = struct.unpack_from("<I", whole, 20)[0]
     if isinstance(claimed, dict):
@@ -402,20 +402,20 @@ def forge(path: Path, claimed: bytes | dict[str, Any]) -> None:
     path.write_bytes(front + bytes(-len(front) % 4096) + whole[4096:])
 
 
-def test_header_that_claims_to_be_endless(keep, few: Dataset, path: Path, said: list[str]) -> None:
-    """A header said to have 4 GiB is not read to its end."""
+def test_header_that_claims_to_be_huge(load, few: Dataset, path: Path, messages: list[str]) -> None:
+    """A header that claims 4 GiB is not read to its end."""
     whole = bytearray(path.read_bytes())
     struct.pack_into("<I", whole, 20, 2**32 - 1)
     path.write_bytes(whole)
-    check_made_anew(keep, few, path, said)
+    check_replaced(load, few, path, messages)
 
 
-# Faults of the disk
+# Killed processes and full disks
 
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Give a function that starts a process which keeps images as soon as it reads a line."""
+    """Return a function that starts a process, which caches images as soon as it reads a line."""
     running: list[subprocess.Popen[str]] = []
 
     def started(**options: Any) -> subprocess.Popen[str]:
@@ -436,16 +436,16 @@ def expected() -> str:
     return content(noise())
 
 
-def size_of_part(folder: Path) -> int:
-    """Return the size of the file being written, -1 if there is none."""
+def size_of_unfinished_file(folder: Path) -> int:
+    """Return the size of the file that is being written, -1 if there is none."""
     try:
         return max((path.stat().st_size for path in folder.glob("*.data-new-*")), default=-1)
-    except OSError:  # it was renamed between the two
+    except OSError:  # the file was renamed between glob and stat
         return -1
 
 
 def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bool:
-    """Send SIGKILL as soon as `reached` says so; return whether the process was still at it."""
+    """Send SIGKILL as soon as `reached` returns True; return whether the process was still running."""
     process.stdin.write("\n")
     process.stdin.flush()
     while process.poll() is None and not reached():
@@ -457,10 +457,10 @@ def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bo
 
 @pytest.mark.parametrize("least", [0, 1, 1_000_000, 12_000_000, 24_000_000])
 def test_killed_while_the_file_is_written(start, folder: Path, expected: str, least: int) -> None:
-    """kill -9 as the file is begun, amid it and as it is whole: the next process finds no half file, and tidies up."""
+    """A process that is killed at any stage of the write leaves no partial file; the next one tidies up."""
     path = folder / f"{KEY}.data"
-    while not kill_when(start(), lambda: size_of_part(folder) >= least):
-        path.unlink()  # it was renamed before we could see it: again
+    while not kill_when(start(), lambda: size_of_unfinished_file(folder) >= least):
+        path.unlink()  # the process renamed the file before it was killed: try again
     if path.exists():
         assert content(open_mapped(path)) == expected
     assert finish(start()) == [f"got {expected} mapped"]
@@ -468,13 +468,13 @@ def test_killed_while_the_file_is_written(start, folder: Path, expected: str, le
 
 
 def test_killed_at_any_time(start, folder: Path, expected: str) -> None:
-    """kill -9 at random times, again and again: a file that is there is whole, and the end is that of one calm run."""
-    calm = start()
+    """A process that is killed at a random time leaves a complete file or none."""
+    undisturbed = start()
     began = time.monotonic()
-    finish(calm)
+    finish(undisturbed)
     path, seconds = folder / f"{KEY}.data", time.monotonic() - began
     killed = 0
-    for share in np.random.default_rng(0).uniform(size=60):  # on a busy machine the calm run took longer than others
+    for share in np.random.default_rng(0).uniform(size=60):  # not every kill arrives in time on a busy machine
         path.unlink(missing_ok=True)
         process = start()
         deadline = time.monotonic() + share * seconds
@@ -489,13 +489,13 @@ def test_killed_at_any_time(start, folder: Path, expected: str) -> None:
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
-    told, _ = process.communicate("\n", timeout=240)
+    output, _ = process.communicate("\n", timeout=240)
     assert process.returncode == 0
-    return told.splitlines()
+    return output.splitlines()
 
 
-def test_two_processes_at_once(start, folder: Path, expected: str) -> None:
-    """Processes that find nothing at the same moment all get the same images, and leave one file."""
+def test_concurrent_processes_share_one_file(start, folder: Path, expected: str) -> None:
+    """Processes that start at once with an empty cache load the same images and leave one file."""
     processes = [start() for _ in range(4)]
     for process in processes:
         process.stdin.write("\n")
@@ -504,8 +504,8 @@ def test_two_processes_at_once(start, folder: Path, expected: str) -> None:
     assert names(folder) == [f"{KEY}.data"]
 
 
-def test_other_process_was_first(few: Dataset, folder: Path, said: list[str]) -> None:
-    """Who finds the file there after all maps that one, so that both share its pages."""
+def test_file_of_another_process_is_mapped(few: Dataset, folder: Path, messages: list[str]) -> None:
+    """A process that finds another's file after its own work maps that file, so that both share its pages."""
     path = folder / f"{KEY}.data"
 
     inodes = []
@@ -516,20 +516,20 @@ def test_other_process_was_first(few: Dataset, folder: Path, said: list[str]) ->
         inodes.append(path.stat().st_ino)
         return few
 
-    got = cached(lambda: KEY, make, folder, said.append)
+    got = cached(lambda: KEY, make, folder, messages.append)
     assert path.stat().st_ino == inodes[0]
     assert got.kept == open_mapped(path).kept
     assert names(folder) == [path.name]
-    assert said == []
+    assert messages == []
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000, 10_000_000, 24_600_000])
-def test_files_may_grow_no_further(start, folder: Path, expected: str, size: int) -> None:
-    """Where the disk takes no more, the images stay in memory, that is said, and nothing half is left."""
+def test_file_size_limit(start, folder: Path, expected: str, size: int) -> None:
+    """If the file cannot grow, the images stay in memory, a message says so, and no partial file is left."""
     process = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
-    told, got = finish(process)
-    assert told.startswith(f"said {folder} cannot keep the images of noise (File too large): ")
-    assert told.endswith("Make room there, or name another folder in COARSEFINE_CACHE.")
+    message, got = finish(process)
+    assert message.startswith(f"said {folder} cannot keep the images of noise (File too large): ")
+    assert message.endswith("Make room there, or name another folder in COARSEFINE_CACHE.")
     assert got == f"got {expected} in memory"
     assert names(folder) == []
     assert finish(start()) == [f"got {expected} mapped"]
@@ -537,7 +537,7 @@ def test_files_may_grow_no_further(start, folder: Path, expected: str, size: int
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a file system of one megabyte."""
+    """Mount a file system of one megabyte."""
     place = tmp_path / "tiny"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
@@ -551,80 +551,80 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607
 
 
-def test_full_disk(tiny_disk: Path, said: list[str]) -> None:
-    """A file system that is really full says so, and keeps no half file; with room made, the images are kept."""
+def test_full_disk(tiny_disk: Path, messages: list[str]) -> None:
+    """A full file system is reported and holds no partial file; once there is room, the images are cached."""
     (tiny_disk / "other").write_bytes(bytes(900 * 1024))
     images = noise(images=50)
     for _ in range(2):
-        assert cached(lambda: KEY, lambda: images, tiny_disk, said.append) is images
+        assert cached(lambda: KEY, lambda: images, tiny_disk, messages.append) is images
     assert names(tiny_disk) == ["other"]
-    assert len(said) == 2
-    assert "(No space left on device)" in said[0]
-    assert "Make room there" in said[0]
+    assert len(messages) == 2
+    assert "(No space left on device)" in messages[0]
+    assert "Make room there" in messages[0]
     (tiny_disk / "other").unlink()
-    assert content(cached(lambda: KEY, lambda: images, tiny_disk, said.append)) == content(images)
-    assert len(said) == 2
+    assert content(cached(lambda: KEY, lambda: images, tiny_disk, messages.append)) == content(images)
+    assert len(messages) == 2
     assert names(tiny_disk) == [f"{KEY}.data"]
 
 
-def test_folder_that_may_not_be_entered(keep, few: Dataset, open_folder: Path, lock, said: list[str]) -> None:
-    """Without any right to the folder, the images stay in memory; folder, cause and remedy are said in one sentence."""
+def test_locked_folder(load, few: Dataset, open_folder: Path, lock, messages: list[str]) -> None:
+    """Without access to the folder, images stay in memory; one message gives folder, cause and remedy."""
     folder = open_folder / "cache"
-    keep(folder)
+    load(folder)
     lock(folder)
-    assert keep(folder) is few
-    (sentence,) = said
+    assert load(folder) is few
+    (sentence,) = messages
     assert sentence == (
         f"{folder} cannot keep the images of noise (Permission denied): they stay in this process's memory. "
         "Name another folder in COARSEFINE_CACHE."
     )
 
 
-def test_read_only_folder(keep, few: Dataset, open_folder: Path, lock, said: list[str]) -> None:
-    """What a read-only folder keeps is mapped; what it does not keep, it cannot keep, and that is said."""
+def test_read_only_folder(load, few: Dataset, open_folder: Path, lock, messages: list[str]) -> None:
+    """Images in a read-only folder are mapped; others are not cached, and a message says so."""
     folder = open_folder / "cache"
-    keep(folder)
+    load(folder)
     lock(folder, 0o555)
-    assert keep(folder).kept is not None
-    assert said == []
-    assert cached(lambda: "other", lambda: few, folder, said.append) is few
-    assert len(said) == 1
-    assert "Permission denied" in said[0]
+    assert load(folder).kept is not None
+    assert messages == []
+    assert cached(lambda: "other", lambda: few, folder, messages.append) is few
+    assert len(messages) == 1
+    assert "Permission denied" in messages[0]
 
 
-def test_unreadable_file_is_replaced(keep, few: Dataset, open_folder: Path, lock, said: list[str]) -> None:
-    """A file that may not be read, in a folder that may be written, is made anew."""
-    keep(open_folder)
+def test_unreadable_file_is_replaced(load, few: Dataset, open_folder: Path, lock, messages: list[str]) -> None:
+    """An unreadable file in a writable folder is replaced."""
+    load(open_folder)
     open_folder.chmod(0o777)
     lock(open_folder / f"{KEY}.data")
-    assert content(keep(open_folder)) == content(few)
-    assert keep(open_folder).kept is not None
-    assert said == []
+    assert content(load(open_folder)) == content(few)
+    assert load(open_folder).kept is not None
+    assert messages == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link"])
-def test_something_else_in_the_place_of_the_file(keep, few: Dataset, folder: Path, kind: str) -> None:
-    """A folder is left alone, a pipe not waited for: whatever stands there, the images are right."""
+def test_other_object_in_the_place_of_the_file(load, few: Dataset, folder: Path, kind: str) -> None:
+    """A folder, pipe or broken link in the file's place is left unchanged, and the images are loaded."""
     path = folder / f"{KEY}.data"
     folder.mkdir()
     {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "dangling link": lambda: path.symlink_to("nowhere")}[kind]()
-    assert content(keep()) == content(few)
-    assert content(keep()) == content(few)
+    assert content(load()) == content(few)
+    assert content(load()) == content(few)
     assert names(folder) == [path.name]
     assert path.is_dir() == (kind == "folder")
 
 
-def test_file_in_the_place_of_the_folder(keep, few: Dataset, folder: Path, said: list[str]) -> None:
-    """A file where the folder should be is left alone, and that is said."""
+def test_file_in_the_place_of_the_folder(load, few: Dataset, folder: Path, messages: list[str]) -> None:
+    """A file in the folder's place is left unchanged, and a message says so."""
     folder.write_text("mine")
-    assert keep() is few
-    assert len(said) == 1
-    assert said[0].startswith(f"{folder} cannot keep the images")
+    assert load() is few
+    assert len(messages) == 1
+    assert messages[0].startswith(f"{folder} cannot keep the images")
     assert folder.read_text() == "mine"
 
 
-def test_leftovers_of_the_dead_are_removed(keep, folder: Path) -> None:
-    """Unfinished files of processes that are no more, or of long ago, are removed; a living one's stays."""
+def test_leftovers_of_dead_processes_are_removed(load, folder: Path) -> None:
+    """Unfinished files of ended processes or of long ago are removed; those of living processes stay."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     folder.mkdir()
@@ -633,5 +633,5 @@ def test_leftovers_of_the_dead_are_removed(keep, folder: Path) -> None:
     for name in (*left, *stay):
         (folder / name).touch()
     os.utime(folder / left[1], (0, 0))
-    keep()
+    load()
     assert names(folder) == sorted([*stay, f"{KEY}.data"])

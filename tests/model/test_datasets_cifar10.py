@@ -1,4 +1,4 @@
-"""CIFAR-10: each official form gives the same images; whatever is wrong is a DataError saying what and where."""
+"""Test CIFAR-10: each official format gives the same images, and invalid input raises a DataError that names it."""
 
 import bz2
 import gzip
@@ -32,7 +32,7 @@ REMEDIES = ("--data PATH", "COARSEFINE_DATA", "get it again", "get the file agai
 
 
 def refusal(source: Path | None, selection: Selection = SMALL, **keywords: Any) -> str:
-    """Return what `load_cifar10` says when it refuses; it must be a DataError of one line with a remedy."""
+    """Return the message with which `load_cifar10` refuses: a DataError of one line with a remedy."""
     with pytest.raises(DataError) as caught:
         load_cifar10(source, selection, **keywords)
     message = str(caught.value)
@@ -43,7 +43,7 @@ def refusal(source: Path | None, selection: Selection = SMALL, **keywords: Any) 
 
 
 def tar(path: Path, files: dict[str, bytes], mode: str = "w", **keywords: Any) -> Path:
-    """Write an archive with the files in the folder that the official one has."""
+    """Write an archive with the files in the same folder as the official one."""
     with tarfile.open(path, mode, **keywords) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
@@ -57,7 +57,7 @@ def binaries(cifar) -> dict[str, bytes]:
 
 
 def header(name: str, size: int) -> bytes:
-    """Return the header of a tar member, 512 bytes, which claims a size."""
+    """Return the header of a tar member, 512 bytes, that claims a size."""
     member = tarfile.TarInfo(name)
     member.size = size
     return member.tobuf(format=tarfile.GNU_FORMAT)
@@ -68,11 +68,11 @@ def expected(cifar) -> Dataset:
     return load_cifar10(cifar.folder("bin"), SMALL)
 
 
-# Good files
+# Valid files
 
 
 def test_images_and_labels_are_those_of_the_files(cifar, expected: Dataset) -> None:
-    """x + mean is pixels/255, within what float32 can hold, and y are the labels: image by image, in order."""
+    """x + mean is pixels/255 to the precision of float32, and y are the labels, image by image, in order."""
     wanted = {"train": slice(None), "validation": slice(100), "test": slice(None)}
     for name, (part, chosen) in zip(cifar.images, wanted.items(), strict=True):
         images = cifar.images[name]
@@ -84,14 +84,14 @@ def test_images_and_labels_are_those_of_the_files(cifar, expected: Dataset) -> N
 
 
 def test_mean_is_of_the_training_images(cifar, expected: Dataset) -> None:
-    """The mean is that of the training pixels, each for itself, over 255."""
+    """The mean is that of each training pixel over 255."""
     train = cifar.images["data_batch_1"].pixels
     np.testing.assert_allclose(expected.mean, train.sum(axis=0, dtype=np.int64) / (255 * len(train)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_holds_the_same_images(cifar, form: str) -> None:
-    """Binary, MATLAB, Python 2 and Python 3 files of the same images are read to the same pixels and labels."""
+def test_every_format_holds_the_same_images(cifar, form: str) -> None:
+    """Binary, MATLAB, Python 2 and Python 3 files of the same images give the same pixels and labels."""
     images = cifar.images["data_batch_1"]
     read = read_batch(f"data_batch_1{cifar.suffix(form)}", cifar.encode(form, images))
     assert np.array_equal(read.pixels, images.pixels)
@@ -104,7 +104,7 @@ def test_every_form_holds_the_same_images(cifar, form: str) -> None:
     [(2, "C", b"labels"), (4, "F", b"labels"), (5, "F", b"data")],
 )
 def test_pickle_of_any_order(cifar, protocol: int, order: Any, first: bytes) -> None:
-    """A Python file gives the same images in whatever protocol, order of keys and order in memory it was pickled."""
+    """A Python file gives the same images for any protocol, order of keys and memory order."""
     images = cifar.images["data_batch_1"]
     labels, data = images.labels.tolist(), images.pixels.copy(order)
     batch = {first: None, b"data": data, b"labels": labels}
@@ -114,8 +114,8 @@ def test_pickle_of_any_order(cifar, protocol: int, order: Any, first: bytes) -> 
 
 
 @pytest.mark.parametrize(("form", "inner"), [("mat", "cifar-10-batches-mat"), ("python2", "cifar-10-batches-py")])
-def test_every_form_gives_the_same_dataset(cifar, expected: Dataset, tmp_path: Path, form: str, inner: str) -> None:
-    """The folder around MATLAB or Python files gives arrays and a digest equal to those of the binary files."""
+def test_every_format_gives_the_same_dataset(cifar, expected: Dataset, tmp_path: Path, form: str, inner: str) -> None:
+    """A folder of MATLAB or Python files gives the same arrays and digest as the binary files."""
     (tmp_path / inner).symlink_to(cifar.folder(form))
     dataset = load_cifar10(tmp_path, SMALL)
     assert dataset.digest == expected.digest
@@ -125,20 +125,20 @@ def test_every_form_gives_the_same_dataset(cifar, expected: Dataset, tmp_path: P
 
 
 def test_parent_folder(cifar, expected: Dataset, tmp_path: Path) -> None:
-    """The folder that holds cifar-10-batches-bin does as well as that folder itself."""
+    """The parent of cifar-10-batches-bin is accepted as well as the folder itself."""
     (tmp_path / "cifar-10-batches-bin").symlink_to(cifar.folder("bin"))
     assert load_cifar10(tmp_path, SMALL).digest == expected.digest
 
 
 @pytest.mark.parametrize(("mode", "keywords"), [("w", {}), ("w:gz", {"compresslevel": 0})])
 def test_archive(cifar, expected: Dataset, tmp_path: Path, mode: str, keywords: dict[str, int]) -> None:
-    """An archive gives what its files give, in whatever order it has them, whether gzip wraps it or not."""
+    """An archive gives the same images as its files, in any order, with gzip or without."""
     files = dict(reversed(list(binaries(cifar).items())))
     path = tar(tmp_path / "images.tar", {"readme.html": b"hello", **files}, mode, **keywords)
     assert load_cifar10(path, SMALL).digest == expected.digest
 
 
-def test_selection_by_default(cifar, tmp_path: Path) -> None:
+def test_default_selection(cifar, tmp_path: Path) -> None:
     """By default batches 1 and 3 train, the first 1,000 of batch 2 validate and the test batch tests."""
     folder = cifar.copy_with(tmp_path, "bin", None, name="none")
     (folder / "data_batch_3.bin").symlink_to(cifar.folder("bin") / "test_batch.bin")
@@ -151,7 +151,7 @@ def test_selection_by_default(cifar, tmp_path: Path) -> None:
 
 
 def test_images_held_out_of_training(cifar, expected: Dataset) -> None:
-    """The last training images validate, after those of the validation batch, and the mean knows nothing of them."""
+    """Images held out of training follow those of the validation batch and do not affect the mean."""
     dataset = load_cifar10(cifar.folder("bin"), replace(SMALL, held_out=3000))
     train, validation = cifar.images["data_batch_1"], cifar.images["data_batch_2"]
     np.testing.assert_array_equal(dataset.train.y, train.labels[:7000])
@@ -164,8 +164,8 @@ def test_images_held_out_of_training(cifar, expected: Dataset) -> None:
     assert len(dataset.training_on_validation().train.y) == len(expected.training_on_validation().train.y)
 
 
-def test_validation_leaves_the_training_alone(cifar, expected: Dataset, tmp_path: Path) -> None:
-    """Other validation images change neither the mean nor the training images, only the digest."""
+def test_validation_images_do_not_affect_the_training(cifar, expected: Dataset, tmp_path: Path) -> None:
+    """Other validation images change only the digest, not the mean or the training images."""
     images = cifar.images["data_batch_2"]
     other = cifar.encode("bin", Images(255 - images.pixels, images.labels))
     dataset = load_cifar10(cifar.copy_with(tmp_path, "bin", other, name="data_batch_2"), SMALL)
@@ -176,8 +176,8 @@ def test_validation_leaves_the_training_alone(cifar, expected: Dataset, tmp_path
 
 
 @pytest.mark.parametrize(("name", "place"), [("data_batch_1", 0), ("test_batch", 3073 * 9999 + 3072)])
-def test_digest_tells_one_byte(cifar, expected: Dataset, tmp_path: Path, name: str, place: int) -> None:
-    """The first label of training or the last pixel of test, changed by one, is another digest."""
+def test_digest_changes_with_one_byte(cifar, expected: Dataset, tmp_path: Path, name: str, place: int) -> None:
+    """A change of the first training label or the last test pixel by one gives another digest."""
     content = bytearray(cifar.encode("bin", cifar.images[name]))
     content[place] = (content[place] + 1) % 10
     assert load_cifar10(cifar.copy_with(tmp_path, "bin", bytes(content), name), SMALL).digest != expected.digest
@@ -192,16 +192,16 @@ def test_digest_tells_one_byte(cifar, expected: Dataset, tmp_path: Path, name: s
     ],
     ids=["one more image", "one image held out", "validation and test swapped"],
 )
-def test_digest_tells_the_selection(cifar, expected: Dataset, selection: Selection) -> None:
-    """Another choice among the same files is another digest."""
+def test_digest_changes_with_the_selection(cifar, expected: Dataset, selection: Selection) -> None:
+    """Another selection of the same files gives another digest."""
     assert load_cifar10(cifar.folder("bin"), selection).digest != expected.digest
 
 
-# Selections that make no sense
+# Invalid selections
 
 
 @pytest.mark.parametrize(
-    ("selection", "said"),
+    ("selection", "message"),
     [
         (replace(SMALL, test="data_batch_6"), "'data_batch_6'"),
         (replace(SMALL, validation="data_batch_1"), "'data_batch_1' is chosen twice"),
@@ -213,41 +213,41 @@ def test_digest_tells_the_selection(cifar, expected: Dataset, selection: Selecti
         (replace(SMALL, held_out=-1), "held_out = -1"),
     ],
 )
-def test_selection_is_refused(cifar, selection: Selection, said: str) -> None:
+def test_invalid_selection_is_refused(cifar, selection: Selection, message: str) -> None:
     """Unknown or repeated batches and impossible counts are refused with the value that is wrong."""
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_cifar10(cifar.folder("bin"), selection)
 
 
-def test_every_image_of_the_validation_batch_may_be_taken() -> None:
-    """Validation may have all 10,000 images of its batch, or one."""
+def test_validation_may_take_the_whole_batch() -> None:
+    """Validation may have one image of its batch, or all 10,000."""
     for n in (1, 10_000):
         replace(SMALL, validation_images=n).check()
 
 
-# Folders and files that are not there or cannot be read
+# Missing and unreadable folders and files
 
 
 def test_missing_path(tmp_path: Path) -> None:
-    """A path that is not there is named."""
+    """The message names a path that does not exist."""
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_path_that_is_neither_file_nor_folder(tmp_path: Path) -> None:
-    """A pipe, or a device, which may have no end, is refused without being read."""
+    """A pipe or a device, which may have no end, is refused without being read."""
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path(os.devnull)):
         assert f"{path} is neither a file nor a folder" in refusal(path)
 
 
 def test_path_with_a_zero_byte() -> None:
-    """A path no system can have is refused like one that is not there."""
+    """A path that no system allows is refused like one that does not exist."""
     assert "no\0where" in refusal(Path("no\0where"))
 
 
 def test_folder_without_batches(tmp_path: Path) -> None:
-    """A folder of other things is named, with what it should have had."""
+    """The message names the folder and the files that it should have."""
     (tmp_path / "notes.txt").write_text("hello")
     message = refusal(tmp_path)
     assert f"{tmp_path} lacks data_batch_1, data_batch_2, test_batch (it has no CIFAR-10 batch)" in message
@@ -255,13 +255,13 @@ def test_folder_without_batches(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["bin", "mat", "python2"])
 def test_missing_batch(cifar, tmp_path: Path, form: str) -> None:
-    """The batch that a partial copy lacks is named, and so are those it has."""
+    """The message names the missing batch and those that the folder has."""
     message = refusal(cifar.copy_with(tmp_path, form, None))
     assert f"{tmp_path} lacks data_batch_1 (it has data_batch_2, test_batch)" in message
 
 
 def test_missing_batch_in_an_archive(tmp_path: Path, blank_archive: bytes) -> None:
-    """The batch that an archive lacks is named, and so are those it has."""
+    """The message names the missing batch and those that the archive has."""
     path = tmp_path / "images.tar.gz"
     path.write_bytes(blank_archive)
     message = refusal(path, replace(SMALL, train=("data_batch_4",)))
@@ -269,7 +269,7 @@ def test_missing_batch_in_an_archive(tmp_path: Path, blank_archive: bytes) -> No
 
 
 def test_locked_file(open_folder: Path, lock: Callable[[Path], None]) -> None:
-    """A file that may not be read is named, with the system's reason."""
+    """The message names an unreadable file and gives the system's reason."""
     for name in SMALL.batches:
         (open_folder / f"{name}.bin").write_bytes(b"secret")
     lock(open_folder / "test_batch.bin")
@@ -277,7 +277,7 @@ def test_locked_file(open_folder: Path, lock: Callable[[Path], None]) -> None:
 
 
 def test_locked_folder(open_folder: Path, lock: Callable[[Path], None]) -> None:
-    """A folder that may not be entered is named, with the system's reason."""
+    """The message names an unreadable folder and gives the system's reason."""
     folder = open_folder / "batches"
     folder.mkdir()
     lock(folder)
@@ -287,7 +287,7 @@ def test_locked_folder(open_folder: Path, lock: Callable[[Path], None]) -> None:
 
 
 def test_locked_archive(open_folder: Path, lock: Callable[[Path], None], blank_archive: bytes) -> None:
-    """An archive that may not be read is named, with the system's reason."""
+    """The message names an unreadable archive and gives the system's reason."""
     path = open_folder / "images.tar.gz"
     path.write_bytes(blank_archive)
     lock(path)
@@ -297,7 +297,7 @@ def test_locked_archive(open_folder: Path, lock: Callable[[Path], None], blank_a
 
 
 def test_file_too_large_to_be_a_batch(cifar, tmp_path: Path) -> None:
-    """A file far larger than any batch is refused without being read."""
+    """A file that is far larger than any batch is refused without being read."""
     folder = cifar.copy_with(tmp_path, "bin", b"")
     with (folder / "data_batch_1.bin").open("wb") as file:
         file.truncate(2**40)
@@ -310,7 +310,7 @@ def test_file_too_large_to_be_a_batch(cifar, tmp_path: Path) -> None:
 
 
 def relabelled(images: Images, label: int) -> Images:
-    """Return the images, one of which has another label."""
+    """Return the images with one label changed."""
     labels = images.labels.copy()
     labels[1234] = label
     return Images(images.pixels, labels)
@@ -328,7 +328,7 @@ def python(images: Images, labels: list[Any]) -> bytes:
 
 
 def repickled(data: Any, protocol: int) -> bytes:
-    """Return a Python file of the right labels, whose data are of the right size but another kind."""
+    """Return a Python file with the right labels, and data of the right size but another type."""
     return pickle.dumps({b"labels": [0] * 10_000, b"data": data}, protocol)
 
 
@@ -371,28 +371,28 @@ DAMAGES: dict[str, tuple[str, Callable[[Any, Images], bytes], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_batch(cifar, damage: str) -> None:
-    """A batch that is not whole, or not a batch at all, is refused by its name and what is wrong with it."""
-    form, content, said = DAMAGES[damage]
+    """A damaged batch is refused with its name and what is wrong with it."""
+    form, content, expected = DAMAGES[damage]
     name = f"images/data_batch_1{cifar.suffix(form)}"
     with pytest.raises(DataError) as caught:
         read_batch(name, content(cifar, cifar.images["data_batch_1"]))
     message = str(caught.value)
     assert message.startswith(name)
-    assert said in message
+    assert expected in message
     assert re.search("get (it|the file) again", message)
     assert len(message) < 1000
 
 
 @pytest.mark.parametrize("form", ["bin", "mat", "python2"])
 def test_damaged_batch_among_good_ones(cifar, tmp_path: Path, form: str) -> None:
-    """The one damaged file of a folder is named by its whole path."""
+    """The message gives the whole path of the damaged file in a folder."""
     folder = cifar.copy_with(tmp_path, form, b"damaged")
     assert str(folder / f"data_batch_1{cifar.suffix(form)}") in refusal(folder)
 
 
 @pytest.mark.parametrize("form", ["bin", "mat", "python2", "pickle5"])
 def test_any_truncation_of_a_batch_is_refused(cifar, form: str) -> None:
-    """Wherever a file is cut off, it is a DataError, and never another exception."""
+    """A file that is cut off anywhere raises a DataError and no other exception."""
     content = cifar.encode(form, cifar.images["data_batch_1"])
     near_the_ends = st.integers(0, 1000) | st.integers(len(content) - 1000, len(content) - 1)
 
@@ -409,7 +409,7 @@ def test_any_truncation_of_a_batch_is_refused(cifar, form: str) -> None:
 
 
 class Planted:
-    """Runs a function with arguments when it is unpickled."""
+    """Call a function with arguments when it is unpickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.call = (function, arguments)
@@ -419,7 +419,7 @@ class Planted:
 
 
 def planted(marker: Path, function: Callable[..., Any]) -> Planted:
-    """Return what makes the marker file when it is unpickled."""
+    """Return an object that creates the marker file when it is unpickled."""
     return (
         Planted(os.system, f"touch '{marker}'")
         if function is os.system
@@ -430,7 +430,7 @@ def planted(marker: Path, function: Callable[..., Any]) -> Planted:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize("function", [os.system, eval])
 def test_planted_pickle_is_not_executed(cifar, tmp_path: Path, function: Callable[..., Any], protocol: int) -> None:
-    """A pickle that would run a command is refused as no batch, and its command does not run."""
+    """A pickle that would run a command is refused, and its command does not run."""
     marker = tmp_path / "marker"
     content = pickle.dumps(planted(marker, function), protocol)
     folder = cifar.copy_with(tmp_path / "batches", "python2", content)
@@ -440,8 +440,8 @@ def test_planted_pickle_is_not_executed(cifar, tmp_path: Path, function: Callabl
     assert marker.exists()
 
 
-def test_command_beside_whole_images_is_not_executed(cifar, tmp_path: Path) -> None:
-    """Even where a whole batch surrounds the command, the images are read and the command does not run."""
+def test_command_in_a_valid_batch_is_not_executed(cifar, tmp_path: Path) -> None:
+    """The images of a batch that also contains a command are read, and the command does not run."""
     marker, images = tmp_path / "marker", cifar.images["data_batch_1"]
     batch = {b"a": planted(marker, eval), b"labels": images.labels.tolist(), b"data": images.pixels}
     read = read_batch("data_batch_1", pickle.dumps(batch, protocol=4))
@@ -453,8 +453,8 @@ def test_command_beside_whole_images_is_not_executed(cifar, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"not an archive" * 1000, b"\x1f\x8b", b"\0" * 10_240])
-def test_file_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
-    """A file that is no archive, or an empty one, is refused by its name."""
+def test_file_that_is_not_an_archive(tmp_path: Path, content: bytes) -> None:
+    """A file that is empty or not an archive is refused with its name."""
     path = tmp_path / "images.tar.gz"
     path.write_bytes(content)
     assert str(path) in refusal(path)
@@ -462,21 +462,21 @@ def test_file_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("left", [-1, -8, -9, 0.9, 0.5, 100, 20])
 def test_truncated_gzip(tmp_path: Path, blank_archive: bytes, left: float) -> None:
-    """A cut-off archive is refused by its name, even when only its checksum is missing."""
+    """An archive that is cut off is refused with its name, even if only its checksum is missing."""
     path = tmp_path / "images.tar.gz"
     path.write_bytes(blank_archive[: int(left * len(blank_archive)) if 0 < left < 1 else int(left)])
     assert str(path) in refusal(path)
 
 
 def test_truncated_tar(cifar, tmp_path: Path) -> None:
-    """A tar that is cut off within a batch is refused by its name."""
+    """A tar that is cut off within a batch is refused with its name."""
     path = tar(tmp_path / "images.tar", binaries(cifar))
     os.truncate(path, path.stat().st_size // 2)
     assert str(path) in refusal(path)
 
 
 def test_garbled_gzip(tmp_path: Path, blank_archive: bytes) -> None:
-    """An archive with garbled bytes in its middle is refused by its name."""
+    """An archive with garbled bytes in the middle is refused with its name."""
     content, middle = bytearray(blank_archive), len(blank_archive) // 2
     content[middle : middle + 100] = bytes(byte ^ 0xFF for byte in content[middle : middle + 100])
     path = tmp_path / "images.tar.gz"
@@ -485,7 +485,7 @@ def test_garbled_gzip(tmp_path: Path, blank_archive: bytes) -> None:
 
 
 def test_one_garbled_pixel_in_a_gzip(cifar, tmp_path: Path) -> None:
-    """One wrong bit, which the files' sizes do not tell, is told by the checksum at the archive's end."""
+    """The checksum at the archive's end finds one wrong bit that leaves the files' sizes unchanged."""
     path = tar(tmp_path / "images.tar.gz", binaries(cifar), "w:gz", compresslevel=0)
     with path.open("r+b") as file:
         file.seek(1_000_000)
@@ -499,7 +499,7 @@ def test_one_garbled_pixel_in_a_gzip(cifar, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 def test_garbled_archive_of_any_compression(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
-    """Whatever tar can open, garbled, is a DataError."""
+    """A garbled archive of any compression that tar can open raises a DataError."""
     noise = np.random.default_rng(0).bytes(2**20)
     content = bytearray(compress(header("data_batch_1.bin", len(noise)) + noise + b"\0" * 10_240))
     middle = len(content) // 2
@@ -519,14 +519,14 @@ def test_member_of_huge_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [2**80, -(2**80), -1024, -512])
 def test_other_member_of_impossible_size(tmp_path: Path, size: int) -> None:
-    """A member of no interest whose size no file can have is a damaged archive, and no endless loop."""
+    """An irrelevant member of impossible size raises a DataError and causes no endless loop."""
     path = tmp_path / "images.tar"
     path.write_bytes(header("readme.html", 0) + header("readme.html", size) + b"\0" * 10_240)
     assert str(path) in refusal(path)
 
 
 def test_links_and_folders_named_like_a_batch_are_ignored(cifar, expected: Dataset, tmp_path: Path) -> None:
-    """Only a regular file is a batch: a symbolic link, a hard link or a folder of that name is passed over."""
+    """Symbolic links, hard links and folders with the name of a batch are ignored."""
     path, secret = tmp_path / "images.tar", tmp_path / "secret"
     secret.write_bytes(cifar.encode("bin", cifar.images["test_batch"]))
     with tarfile.open(path, "w") as archive:
@@ -544,7 +544,7 @@ def test_links_and_folders_named_like_a_batch_are_ignored(cifar, expected: Datas
 
 
 def archive_at(server, content: bytes = b"the archive's bytes" * 1000) -> Archive:
-    """Have the server serve a content; return where it is and what its hash is."""
+    """Let the server serve a content; return its address and hash."""
     server.body = content
     return Archive(server.url, hashlib.sha256(content).hexdigest())
 
@@ -553,20 +553,20 @@ def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
-def test_download_is_kept(server, cache_folder: Path, blank_archive: bytes) -> None:
-    """Without a path the archive is downloaded, once: the next run needs no network."""
-    said: list[str] = []
+def test_download_is_cached(server, cache_folder: Path, blank_archive: bytes) -> None:
+    """Without a path the archive is downloaded once; the next run needs no network."""
+    messages: list[str] = []
     archive = archive_at(server, blank_archive)
-    first = load_cifar10(None, SMALL, archive=archive, say=said.append)
+    first = load_cifar10(None, SMALL, archive=archive, say=messages.append)
     server.close()
-    assert load_cifar10(None, SMALL, archive=archive, say=said.append).digest == first.digest
+    assert load_cifar10(None, SMALL, archive=archive, say=messages.append).digest == first.digest
     assert server.requests == 1
-    assert said == [f"Downloading {server.url} to {cache_folder}."]
+    assert messages == [f"Downloading {server.url} to {cache_folder}."]
     assert names(cache_folder) == ["images.tar.gz"]
 
 
 def test_wrong_hash(server, cache_folder: Path) -> None:
-    """A download that is not the archive is refused, and nothing stays that a next run would take for it."""
+    """A download with the wrong hash is refused and not cached."""
     archive = replace(archive_at(server), sha256="0" * 64)
     message = refusal(None, archive=archive)
     assert server.url in message
@@ -575,7 +575,7 @@ def test_wrong_hash(server, cache_folder: Path) -> None:
 
 
 def test_no_network(server, cache_folder: Path) -> None:
-    """Where nothing answers, the error names both ways to give a copy."""
+    """If the server does not answer, the message names both ways to provide a copy."""
     archive = archive_at(server)
     server.close()
     message = refusal(None, archive=archive)
@@ -586,7 +586,7 @@ def test_no_network(server, cache_folder: Path) -> None:
 
 
 def test_connection_lost_midway(server, cache_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Half a download is refused and does not stay; the next try gets the whole."""
+    """A partial download is refused and removed; the next attempt downloads all of it."""
     archive = archive_at(server)
     server.cut = True
     assert server.url in refusal(None, archive=archive)
@@ -597,7 +597,7 @@ def test_connection_lost_midway(server, cache_folder: Path, capsys: pytest.Captu
 
 
 def test_redirect_to_nowhere(server, cache_folder: Path) -> None:
-    """A redirection that cannot be followed is told as such, and not as a wrong hash."""
+    """A redirection that cannot be followed is reported as such, not as a wrong hash."""
     archive = archive_at(server)
     server.redirect = "gopher://nowhere/"
     message = refusal(None, archive=archive)
@@ -608,7 +608,7 @@ def test_redirect_to_nowhere(server, cache_folder: Path) -> None:
 
 @pytest.mark.usefixtures("cache_folder")
 def test_damaged_download_is_replaced(server) -> None:
-    """A cached file that is no longer whole is downloaded again."""
+    """A damaged file in the cache is downloaded again."""
     archive = archive_at(server)
     kept = fetch(archive, lambda _: None)
     kept.write_bytes(server.body[:-1])
@@ -617,7 +617,7 @@ def test_damaged_download_is_replaced(server) -> None:
 
 
 def test_locked_cache(server, open_folder: Path, monkeypatch: pytest.MonkeyPatch, lock: Callable[[Path], None]) -> None:
-    """A cache folder that may not be entered is a DataError with the system's reason."""
+    """A cache folder that may not be entered raises a DataError with the system's reason."""
     archive = archive_at(server)
     monkeypatch.setenv("COARSEFINE_CACHE", str(open_folder / "cache"))
     fetch(archive, lambda _: None)
@@ -630,7 +630,7 @@ def test_locked_cache(server, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_real_archive(cifar10_archive: Path) -> None:
-    """The official images: their number, their mean colours as published, and every class in its share."""
+    """The official archive has the published number of images, mean colours and share of each class."""
     dataset = load_cifar10(cifar10_archive)
     assert [len(part.y) for part in (dataset.train, dataset.validation, dataset.test)] == [20_000, 1_000, 10_000]
     np.testing.assert_allclose(dataset.mean.reshape(3, -1).mean(axis=1), [0.4914, 0.4822, 0.4465], atol=0.01)

@@ -1,4 +1,4 @@
-"""The digits: their split, their range, and the digest that says they are still the same."""
+"""Test the digits: their split, their range, and their digest."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_sizes(digits: Dataset) -> None:
 
 
 def test_types(digits: Dataset) -> None:
-    """Images are float32 in C order and labels int64, as the trainer takes them."""
+    """Images are float32 in C order and labels int64, as the trainer needs them."""
     for part in (digits.train, digits.validation, digits.test):
         assert part.x.dtype == np.float32
         assert part.x.flags.c_contiguous
@@ -38,7 +38,7 @@ def test_types(digits: Dataset) -> None:
 
 
 def test_every_image_is_used_once(digits: Dataset) -> None:
-    """The parts together are scikit-learn's file, image by image: none is shared and none is lost."""
+    """The parts together contain each image of scikit-learn's file exactly once."""
     bunch = datasets.load_digits()
     labels = np.concatenate([part.y for part in (digits.train, digits.validation, digits.test)])
     ours = np.column_stack([np.concatenate(pixels(digits)), labels])
@@ -48,7 +48,7 @@ def test_every_image_is_used_once(digits: Dataset) -> None:
 
 
 def test_range(digits: Dataset) -> None:
-    """Pixels are scaled to 0…1 before the mean is taken off, and every class is in every part."""
+    """Pixels are scaled to 0…1 before the mean is subtracted, and every class is in every part."""
     for part in (digits.train, digits.validation, digits.test):
         scaled = part.x + digits.mean
         assert scaled.min() >= -1e-6
@@ -57,7 +57,7 @@ def test_range(digits: Dataset) -> None:
 
 
 def test_mean_is_of_the_training_part(digits: Dataset) -> None:
-    """The mean is that of the training images alone, so that they, and only they, are centred."""
+    """The mean is that of the training images alone, so that only they are centred."""
     train = pixels(digits)[0].astype(np.float64) / 16
     np.testing.assert_allclose(digits.mean, train.mean(axis=0), atol=1e-7)
     np.testing.assert_allclose(digits.train.x.mean(axis=0, dtype=np.float64), 0, atol=1e-6)
@@ -65,10 +65,10 @@ def test_mean_is_of_the_training_part(digits: Dataset) -> None:
 
 
 def test_digest(digits: Dataset) -> None:
-    """The digest is the one of the published split: another file or another permutation would be another dataset."""
+    """The digest is that of the published split; another file or permutation would change it."""
     assert digits.digest == DIGEST
 
 
 def test_description(digits: Dataset) -> None:
-    """The description says how many images are for what, and how they were chosen."""
+    """The description gives the number of images of each part, and how they were chosen."""
     assert digits.description == "digits, 1,197/300/300 images for training, validation, test (split seed 0)"

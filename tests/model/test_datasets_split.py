@@ -1,4 +1,4 @@
-"""The form every dataset takes: what normalisation does to images, and what the digest tells apart."""
+"""Test the common form of all datasets: their normalisation and their digest."""
 
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
@@ -33,8 +33,8 @@ def digest(raw: Raw, chosen: dict[str, Any] = CHOSEN) -> str:
     return normalise(raw, chosen).digest
 
 
-def test_images_are_scaled_and_the_training_mean_taken_off(raw: Raw) -> None:
-    """Every part is pixels/scale − mean of the training part, and is not divided by a standard deviation."""
+def test_images_are_scaled_and_centred(raw: Raw) -> None:
+    """Every part is pixels/scale − mean of the training part, not divided by a standard deviation."""
     dataset = normalise(raw, CHOSEN)
     mean = raw.train.pixels.mean(axis=0) / SCALE
     np.testing.assert_allclose(dataset.mean, mean, rtol=1e-6)
@@ -44,8 +44,8 @@ def test_images_are_scaled_and_the_training_mean_taken_off(raw: Raw) -> None:
         np.testing.assert_array_equal(getattr(dataset, part).y, getattr(raw, part).labels)
 
 
-def test_what_stays_as_it_was(raw: Raw) -> None:
-    """Name, classes, shape and scale are handed through; the pixels that came in are not changed."""
+def test_normalisation_keeps_names_and_input(raw: Raw) -> None:
+    """Name, classes, shape and scale are kept, and the input pixels are not changed."""
     before = raw.train.pixels.copy()
     dataset = normalise(raw, CHOSEN)
     assert (dataset.name, dataset.classes, dataset.shape, dataset.scale) == ("noise", ("a", "b", "c"), (2, 3), SCALE)
@@ -54,7 +54,7 @@ def test_what_stays_as_it_was(raw: Raw) -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_types(raw: Raw, order: Any) -> None:
-    """Images are float32 in C order and labels int64, in whatever order the pixels lay in memory."""
+    """Images are float32 in C order and labels int64, whatever the memory order of the pixels."""
     dataset = normalise(replace(raw, train=Images(raw.train.pixels.copy(order), raw.train.labels)), CHOSEN)
     for part in (dataset.train, dataset.validation, dataset.test):
         assert (part.x.dtype, part.y.dtype) == (np.float32, np.int64)
@@ -62,29 +62,29 @@ def test_types(raw: Raw, order: Any) -> None:
     assert dataset.mean.dtype == np.float32
 
 
-def test_the_mean_of_many_images_is_exact() -> None:
-    """Adding up many pixels loses nothing: 100,000 images of one colour have that colour as their mean."""
+def test_mean_of_many_images_is_exact() -> None:
+    """The mean of 100,000 images of one colour is exactly that colour."""
     many = Images(np.full((100_000, 2), 201, np.uint8), np.zeros(100_000, np.uint8))
     dataset = normalise(Raw("grey", ("a",), (2,), SCALE, many, many[:1], many[:1]), {})
     np.testing.assert_array_equal(dataset.mean, np.float32(201 / SCALE))
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 8))), st.sampled_from([1.0, 16.0, SCALE]))
-def test_pixels_can_be_had_back(pixels: np.ndarray, scale: float) -> None:
-    """(x + mean)·scale, rounded, is the pixels that came in, whichever they are."""
+def test_pixels_can_be_restored(pixels: np.ndarray, scale: float) -> None:
+    """(x + mean)·scale, rounded, is the input pixels for any input."""
     part = Images(pixels, np.zeros(len(pixels), np.uint8))
     dataset = normalise(Raw("any", ("a",), pixels.shape[1:], scale, part, part, part), {})
     np.testing.assert_array_equal(np.rint((dataset.test.x + dataset.mean) * scale), pixels)
 
 
-def test_digest_is_a_sha256_and_the_same_again(raw: Raw) -> None:
-    """The digest is 64 hexadecimal digits, and equal for equal images."""
+def test_digest_is_a_reproducible_sha256(raw: Raw) -> None:
+    """The digest has 64 hexadecimal digits, and is equal for equal images."""
     assert len(bytes.fromhex(digest(raw))) == 32
     assert digest(raw) == digest(replace(raw, train=images(SIZES["train"], 0)))
 
 
-def test_digest_does_not_tell_how_the_pixels_lay_in_memory(raw: Raw) -> None:
-    """Rows cut out of wider records, or in Fortran's order, have the digest of the same rows copied."""
+def test_digest_ignores_the_memory_layout(raw: Raw) -> None:
+    """Rows that are slices of wider records, or in Fortran order, have the digest of their copies."""
     wide = np.column_stack([raw.train.labels, raw.train.pixels])
     for pixels in (wide[:, 1:], np.asfortranarray(raw.train.pixels)):
         assert not pixels.flags.c_contiguous
@@ -93,16 +93,16 @@ def test_digest_does_not_tell_how_the_pixels_lay_in_memory(raw: Raw) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("what", ["pixels", "labels"])
-def test_digest_tells_every_byte(raw: Raw, part: str, what: str) -> None:
-    """The last pixel or label of any part, changed by one, is another digest."""
+def test_digest_changes_with_every_byte(raw: Raw, part: str, what: str) -> None:
+    """A change of the last pixel or label of any part by one gives another digest."""
     was = getattr(raw, part)
     changed = getattr(was, what).copy()
     changed.flat[-1] ^= 1
     assert digest(replace(raw, **{part: replace(was, **{what: changed})})) != digest(raw)
 
 
-def test_digest_tells_the_parts_apart(raw: Raw) -> None:
-    """The same images in other parts, or in another order, are another dataset."""
+def test_digest_depends_on_the_parts(raw: Raw) -> None:
+    """The same images in other parts or in another order give another digest."""
     train = raw.train
     others = [
         replace(raw, validation=raw.test, test=raw.validation),
@@ -112,20 +112,20 @@ def test_digest_tells_the_parts_apart(raw: Raw) -> None:
     assert len({digest(other) for other in [raw, *others]}) == 4
 
 
-def test_digest_tells_what_the_images_are_said_to_be(raw: Raw) -> None:
-    """Another name, shape or choice of parts is another digest."""
+def test_digest_depends_on_the_description(raw: Raw) -> None:
+    """Another name, shape or choice of parts gives another digest."""
     others = [digest(replace(raw, name="other")), digest(replace(raw, shape=(3, 2))), digest(raw, {"test": "first"})]
     assert len({digest(raw), *others}) == 4
 
 
 def test_description(raw: Raw) -> None:
-    """The description says how many images are for what, and how they were chosen."""
-    said = "noise, 7/3/5 images for training, validation, test (train first+third, test last)"
-    assert normalise(raw, CHOSEN).description == said
+    """The description gives the number of images of each part, and how they were chosen."""
+    expected = "noise, 7/3/5 images for training, validation, test (train first+third, test last)"
+    assert normalise(raw, CHOSEN).description == expected
 
 
-def test_batches_are_joined_in_order_and_cut_at_the_front() -> None:
-    """Joined images follow one another, labels with them; the first n are the first n."""
+def test_batches_are_joined_in_order() -> None:
+    """Joined images and their labels keep their order; the first n are the first n."""
     a, b = images(4, 1), images(2, 2)
     joined = Images.join([a, b])
     for what in ("pixels", "labels"):
@@ -134,8 +134,8 @@ def test_batches_are_joined_in_order_and_cut_at_the_front() -> None:
         np.testing.assert_array_equal(getattr(joined[:4], what), getattr(a, what))
 
 
-def test_a_dataset_cannot_be_changed_by_accident(raw: Raw) -> None:
-    """A dataset and its parts are values: no field can be set anew."""
+def test_dataset_is_immutable(raw: Raw) -> None:
+    """A dataset and its parts are values: setting a field raises an error."""
     dataset: Dataset = normalise(raw, CHOSEN)
     for value, name in ((dataset, "digest"), (dataset.train, "x"), (raw.train, "pixels")):
         with pytest.raises(FrozenInstanceError):

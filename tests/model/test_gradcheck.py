@@ -17,7 +17,7 @@ def test_gradients_agree_with_central_differences():
 
 
 def test_coordinates_at_a_kink_are_left_out_and_counted():
-    """Where a hidden unit sits on its kink, the coordinate is counted as left out, and the rest still agree."""
+    """A coordinate whose hidden unit is at its kink is left out and counted; the others still agree."""
     x = np.zeros((4, 6), np.float32)  # every hidden unit is exactly 0 for every image
     (w1, b1, w2, b2) = check_gradients(Part(x, np.zeros(4, np.int64)), 4, 5, lam=0.0, sample=100, seed=0)
     assert (b1.kinks, b1.checked) == (5, 0)
@@ -25,8 +25,8 @@ def test_coordinates_at_a_kink_are_left_out_and_counted():
     assert b2.relative_error <= 1e-7
 
 
-def test_a_wrong_gradient_is_noticed(monkeypatch):
-    """The check fails where the analytic gradient is wrong: it can tell."""
+def test_wrong_gradient_is_detected(monkeypatch):
+    """The check fails if the analytic gradient is wrong."""
 
     def wrong(*args):
         right = gradients(*args)
@@ -44,7 +44,7 @@ def test_a_wrong_gradient_is_noticed(monkeypatch):
 
 @pytest.mark.parametrize("lam", [0.0, 0.3])
 def test_stacked_gradients_are_those_of_each_trial(lam):
-    """The gradients of a stack are those of its trials alone, with λ of each."""
+    """The gradients of a stack equal those of its trials alone, with each trial's λ."""
     train = load_digits().train
     x, y = train.x[:32].astype(np.float64), train.y[:32]
     together = gradients(Parameters.draw([1, 2], 64, 9, 10, np.float64), x, y, np.array([lam, 0.1]))

@@ -14,8 +14,8 @@ sizes = st.integers(1, 70)
 
 @settings(max_examples=300)
 @given(few, sizes, sizes, st.integers(1, 40), st.integers(0, 2**32), st.booleans())
-def test_product_of_a_stack_has_the_bits_of_each_trial_alone(trials, m, d, b, seed, add):
-    """For any shape, what a trial's products give depends neither on who shares them nor on its place in the stack."""
+def test_product_of_a_stack_equals_that_of_each_trial(trials, m, d, b, seed, add):
+    """For any shape, a trial's products are the same bit for bit, alone or anywhere in a stack."""
     rng = np.random.default_rng(seed)
     W, x, S = (rng.standard_normal(shape, np.float32) for shape in ((trials, m, d), (b, d), (trials, m, b)))
     W_alone, S_alone = W.copy(), S.copy()
@@ -30,8 +30,8 @@ def test_product_of_a_stack_has_the_bits_of_each_trial_alone(trials, m, d, b, se
 
 
 @given(few, sizes, sizes, st.integers(1, 40), st.booleans())
-def test_products_are_numpys(trials, m, d, b, add):
-    """The products in place are those that NumPy computes in float64."""
+def test_products_equal_numpys(trials, m, d, b, add):
+    """The in-place products equal those that NumPy computes in float64."""
     rng = np.random.default_rng(0)
     W, x, S = (rng.standard_normal(shape) for shape in ((trials, m, d), (b, d), (trials, m, b)))
     expected = W @ x.T + (S if add else 0)
@@ -61,15 +61,15 @@ with threadpool_limits(1):
 """
 
 
-def test_what_holds_for_two_threads_is_not_taken_to_hold_for_one():
-    """Products that two threads shared before, as in a notebook, do not make one thread's trust what it has not tried.
+def test_result_for_two_threads_does_not_count_for_one():
+    """A test of shared products with two BLAS threads, as in a notebook, does not count for one thread.
 
-    OpenBLAS is told to take its kernels for Haswell, with which sums of these shapes differ, on whatever machine.
+    OpenBLAS uses its kernels for Haswell, whose sums of these shapes differ, on every machine.
     """
     environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell"}
     command = [sys.executable, "-c", _TRIED_UNDER_TWO_THREADS]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
-    assert told.stdout == "True\n", told.stderr
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert result.stdout == "True\n", result.stderr
 
 
 _SHARED_ON_HASWELL = """
@@ -89,9 +89,9 @@ np.testing.assert_allclose(S, W @ x.T, rtol=1e-4, atol=1e-3)
 """
 
 
-def test_trials_share_products_on_haswell_kernels_too():
-    """Fifty rows are filled up until five trials share one product; each still has the bits it has alone."""
+def test_trials_share_products_on_haswell_kernels():
+    """Fifty rows are padded until five trials share one product; each trial's product has the same bits as alone."""
     environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", _SHARED_ON_HASWELL]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
-    assert told.stdout == "1 True True False\n", told.stderr
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert result.stdout == "1 True True False\n", result.stderr

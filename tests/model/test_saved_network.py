@@ -10,7 +10,7 @@ from coarsefine.model.errors import DataError
 
 @pytest.fixture(scope="module")
 def trained():
-    """Three networks of three epochs, and their images."""
+    """Return three networks after three epochs, and their images."""
     data = load_digits()
     training = Training.start([Hyperparameters(0.1, 1e-4, seed) for seed in range(3)], TrainingSettings(batch=50), data)
     for _ in range(3):
@@ -20,7 +20,7 @@ def trained():
 
 @pytest.fixture
 def saved(trained, tmp_path):
-    """The file of those networks, and what was saved."""
+    """Return the file of those networks, and the network that was saved."""
     path = tmp_path / "deep" / "net.npz"
     network = Network.of(*trained)
     network.save(path)
@@ -28,7 +28,7 @@ def saved(trained, tmp_path):
 
 
 def test_saved_networks_classify_as_the_trained_ones(trained, saved):
-    """Arrays read by NumPy alone, used as the docstring's formula says, have the accuracies of the training."""
+    """NumPy alone, with the formula of the docstring, gets the accuracies of the training from the file."""
     theta, data = trained
     path, _ = saved
     n = np.load(path)
@@ -40,7 +40,7 @@ def test_saved_networks_classify_as_the_trained_ones(trained, saved):
 
 
 def test_probabilities_are_the_mean_of_all_networks(trained, saved):
-    """An ensemble's probabilities are the mean of its networks' softmax, sum to one, and survive the disk."""
+    """An ensemble's probabilities are the mean of its networks' softmax and sum to one, also after loading."""
     theta, data = trained
     x = data.test.x[:40]
     p = np.exp(theta.W2 @ np.maximum(0, theta.W1 @ x.T + theta.b1) + theta.b2)
@@ -52,8 +52,8 @@ def test_probabilities_are_the_mean_of_all_networks(trained, saved):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
-def test_file_that_is_no_network_is_refused(tmp_path, content):
-    """Whatever is not a saved network is a DataError that names the file."""
+def test_file_that_is_not_a_network_is_refused(tmp_path, content):
+    """A file that is not a saved network raises a DataError that names it."""
     path = tmp_path / "net.npz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"net\.npz"):
@@ -61,7 +61,7 @@ def test_file_that_is_no_network_is_refused(tmp_path, content):
 
 
 class Planted:
-    """Would leave a file behind where it is unpickled."""
+    """Create a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -71,7 +71,7 @@ class Planted:
 
 
 def test_planted_pickle_is_never_executed(saved, tmp_path):
-    """An array of Python objects, which only unpickling could read, is refused, and what it would do is not done."""
+    """An array of Python objects, which only unpickling could read, is refused and not unpickled."""
     path, network = saved
     arrays = {**dict(np.load(path)), "W1": np.array([Planted(tmp_path / "executed")], dtype=object)}
     np.savez(path, allow_pickle=True, **arrays)
@@ -99,7 +99,7 @@ def test_planted_pickle_is_never_executed(saved, tmp_path):
     ],
 )
 def test_networks_whose_arrays_do_not_fit_are_refused(saved, name, wrong):
-    """Arrays of other shapes or types, not finite, or missing are a DataError, not wrong probabilities later."""
+    """Arrays that are missing, not finite, or of another shape or type raise a DataError."""
     path, _ = saved
     arrays = dict(np.load(path))
     arrays[name] = wrong(arrays[name])
@@ -109,7 +109,7 @@ def test_networks_whose_arrays_do_not_fit_are_refused(saved, name, wrong):
 
 
 def test_file_that_was_cut_off_is_refused(saved):
-    """A file that lost its end, or a part of an array, is a DataError."""
+    """A file without its end, or without a part of an array, raises a DataError."""
     path, _ = saved
     whole = path.read_bytes()
     for size in (100, len(whole) // 2, len(whole) - 1):

@@ -26,7 +26,7 @@ def stack_of(n, **common):
 
 
 def train_oracle(trial, settings, data):
-    """Train the plain network over the same mini-batches; return it with its losses and validation accuracies."""
+    """Train the plain network on the same mini-batches; return it with its losses and validation accuracies."""
     dtype = np.dtype(settings.precision)
     start = Parameters.draw([trial.seed], data.train.x.shape[1], settings.hidden, len(data.classes), dtype)
     oracle = Oracle(*(tensor[0] for tensor in start))
@@ -54,23 +54,23 @@ def train_oracle(trial, settings, data):
     ids=["float64", "float32", "mirrored"],
 )
 def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirror):
-    """Every trial of a stack ends with the weights and losses of the paper's own equations, trained alone."""
+    """Every trial of a stack ends with the weights and losses of the paper's equations, trained alone."""
     settings = TrainingSettings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirror)
     trials = stack_of(4)
     training = Training.start(trials, settings, digits)
     history = [training.run_epoch() for _ in range(settings.epochs)]
-    for lane, trial in enumerate(trials):
+    for number, trial in enumerate(trials):
         oracle, losses, accuracies = train_oracle(trial, settings, digits)
         for ours, expected in zip(training.theta, oracle.theta, strict=True):
-            np.testing.assert_allclose(ours[lane], expected, rtol=0, atol=tolerance * np.abs(expected).max())
-        np.testing.assert_allclose([reports[lane].train_loss for reports in history], losses, rtol=tolerance)
-        agreed = [reports[lane].validation.accuracy for reports in history]
+            np.testing.assert_allclose(ours[number], expected, rtol=0, atol=tolerance * np.abs(expected).max())
+        np.testing.assert_allclose([reports[number].train_loss for reports in history], losses, rtol=tolerance)
+        agreed = [reports[number].validation.accuracy for reports in history]
         np.testing.assert_allclose(agreed, accuracies, atol=0 if precision == "float64" else 2 / 300)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.99])
 def test_momentum_follows_equations_5_and_6(digits, rho):
-    """The heavy-ball form takes the steps of equations (5) and (6) for any ρ."""
+    """The heavy-ball form makes the steps of equations (5) and (6) for any ρ."""
     settings = TrainingSettings(hidden=10, batch=100, epochs=2, precision="float64")
     trial = Hyperparameters(0.01, 1e-3, 7, rho=rho, decay=0.9)
     training = Training.start([trial], settings, digits)
@@ -80,8 +80,8 @@ def test_momentum_follows_equations_5_and_6(digits, rho):
     np.testing.assert_allclose(training.theta.W1[0], oracle.theta[0], rtol=0, atol=1e-11)
 
 
-def bits(training, lane):
-    place = training.numbers.index(lane)
+def bits(training, number):
+    place = training.numbers.index(number)
     return b"".join(tensor[place].tobytes() for tensor in training.theta)
 
 
@@ -93,22 +93,22 @@ def trained(trials, settings, data):
 
 @pytest.mark.parametrize("shape", ["digits", "wide"])
 @pytest.mark.parametrize("width", [2, 5, 12])
-def test_stack_mates_change_no_bit(digits, shape, width):
-    """A trial alone and in stacks of 2, 5 and 12, anywhere in the stack, has equal weights and reports to the bit."""
+def test_trial_is_independent_of_its_stack(digits, shape, width):
+    """A trial has the same weights and reports, bit for bit, alone and anywhere in stacks of 2, 5 and 12."""
     data = digits if shape == "digits" else wide_images(digits)
     settings = TrainingSettings(hidden=50, batch=64, epochs=2)
     trials = stack_of(width)
     together, reports = trained(trials, settings, data)
-    for lane in {0, width // 2, width - 1}:
-        alone, own = trained([trials[lane]], settings, data)
-        assert bits(together, lane) == bits(alone, 0)
+    for number in {0, width // 2, width - 1}:
+        alone, own = trained([trials[number]], settings, data)
+        assert bits(together, number) == bits(alone, 0)
         for epoch in range(settings.epochs):
-            assert reports[epoch][lane].validation == own[epoch][0].validation
-            assert reports[epoch][lane].train_loss == own[epoch][0].train_loss
+            assert reports[epoch][number].validation == own[epoch][0].validation
+            assert reports[epoch][number].train_loss == own[epoch][0].train_loss
 
 
 def wide_images(digits):
-    """Return images of CIFAR-10's width, 3,072, made of the digits: the shape at which trials share products."""
+    """Return images as wide as CIFAR-10's, 3,072, made of the digits: trials share products at this width."""
 
     def widen(part):
         return dataclasses.replace(part, x=np.ascontiguousarray(np.tile(part.x[:256], (1, 48))), y=part.y[:256])
@@ -116,8 +116,8 @@ def wide_images(digits):
     return dataclasses.replace(digits, train=widen(digits.train), validation=widen(digits.validation))
 
 
-def test_neighbour_that_diverges_changes_no_bit(digits):
-    """A diverged trial leaves with its epoch and loss stated; the others go on as if it had never been there."""
+def test_diverged_trial_does_not_affect_the_others(digits):
+    """A diverged trial leaves with its epoch and loss; the others train as if it had never been there."""
     settings = TrainingSettings(hidden=50, batch=20, epochs=4)
     good, bad = stack_of(3), Hyperparameters(eta=1e4, lam=1e-3, seed=5)
     mixed, reports = trained([good[0], bad, *good[1:]], settings, digits)
@@ -131,15 +131,15 @@ def test_neighbour_that_diverges_changes_no_bit(digits):
 
 
 def test_training_ends_when_every_trial_diverged(digits):
-    """A stack of which nothing is left yields no further epochs."""
+    """A stack without trials yields no further epochs."""
     hopeless = [Hyperparameters(eta=1e6, lam=0.1, seed=seed) for seed in range(2)]
     epochs = list(train(hopeless, TrainingSettings(batch=20, epochs=50), digits))
     assert 1 <= len(epochs) < 50
     assert all(report.diverged for report in epochs[-1])
 
 
-def test_shuffled_order_is_new_each_epoch_and_fixed_order_is_the_datas():
-    """Shuffled mini-batches are a permutation that depends on seed and epoch alone; the paper's lie as the data."""
+def test_order_is_shuffled_each_epoch_or_fixed():
+    """A shuffled order depends on seed and epoch alone; the fixed order is that of the data."""
     shuffled = TrainingSettings(order_seed=3)
     first, second = image_order(1000, shuffled, 1), image_order(1000, shuffled, 2)
     assert sorted(first) == list(range(1000))
@@ -149,7 +149,7 @@ def test_shuffled_order_is_new_each_epoch_and_fixed_order_is_the_datas():
 
 
 def test_images_of_three_colours_in_several_blocks_are_mirrored():
-    """The rows of every colour are turned round, those of the images that are meant alone, and their labels kept."""
+    """Mirroring reverses the rows of every colour of the chosen images, and keeps their labels."""
     x = np.arange(3 * 3 * 32 * 32, dtype=np.float32).reshape(3, -1)
     chosen, which = np.array([2, 0]), np.array([True, False])
     batch = Batch.gather(x, np.array([5, 6, 7]), chosen, np.float32).mirrored(which, 32)
@@ -159,8 +159,8 @@ def test_images_of_three_colours_in_several_blocks_are_mirrored():
     assert batch.y.tolist() == [7, 5]
 
 
-def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
-    """Which images are mirrored depends on seed and epoch alone, and does not move their order; without, none is."""
+def test_half_of_the_images_are_mirrored_in_each_epoch():
+    """The choice of mirrored images depends on seed and epoch alone, and does not change their order."""
     mirror = TrainingSettings(order_seed=3, mirror=True)
     first, second = mirrored_images(1000, mirror, 1), mirrored_images(1000, mirror, 2)
     assert 400 < first.sum() < 600
@@ -171,7 +171,7 @@ def test_sides_are_drawn_anew_each_epoch_for_half_of_the_images():
 
 
 def test_evaluation_is_the_closed_form_for_zero_weights(digits):
-    """A network of zeros has the loss log C, and classifies everything as class 0."""
+    """A network of zeros has the loss log C and classifies everything as class 0."""
     theta = Parameters.draw([0], 64, 8, 10, np.float64)
     for tensor in theta:
         tensor[...] = 0
@@ -183,19 +183,19 @@ def test_evaluation_is_the_closed_form_for_zero_weights(digits):
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 @pytest.mark.parametrize("hidden", [20, 50])
-def test_trials_resumed_after_an_epoch_give_the_same_bits(digits, epoch, hidden):
-    """Taken out of a stack after an epoch and gone on with in another, trials end with the weights they would have."""
+def test_trials_resumed_after_an_epoch_end_with_the_same_weights(digits, epoch, hidden):
+    """Trials that leave a stack after an epoch and resume in another end with the same weights and reports."""
     settings = TrainingSettings(hidden=hidden, batch=50, epochs=4)
     trials = stack_of(5)
     undisturbed, first = (Training.start(trials, settings, digits) for _ in range(2))
     history = [undisturbed.run_epoch() for _ in range(4)]
     for _ in range(epoch):
         first.run_epoch()
-    states = [{name: array.copy() for name, array in first.state_of(lane).items()} for lane in (4, 1)]
+    states = [{name: array.copy() for name, array in first.state_of(number).items()} for number in (4, 1)]
     second = Training.resume([trials[4], trials[1]], settings, digits, [4, 1], epoch, states)
     assert second.epoch == epoch
     reports = [second.run_epoch() for _ in range(4 - epoch)]
     assert reports == [[at[4], at[1]] for at in history[epoch:]]
-    for lane, place in ((4, 0), (1, 1)):
+    for number, place in ((4, 0), (1, 1)):
         for ours, expected in zip(second.theta, undisturbed.theta, strict=True):
-            assert ours[place].tobytes() == expected[lane].tobytes()
+            assert ours[place].tobytes() == expected[number].tobytes()
