@@ -1,4 +1,4 @@
-"""Campaigns of seconds that were really searched, each in another state, and a server over them."""
+"""Provide campaigns that were searched in seconds, each in another state, and a server for them."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ MARKUP = "<script>window.planted = 1</script><img src=x onerror='window.planted 
 
 
 def make_campaigns():
-    """Search campaigns into studies.db of the working directory: done, begun, diverged, marked up, confirmed, wide."""
+    """Search campaigns into studies.db of the working directory: finished, interrupted, diverged, and more."""
     _search(campaign_toml(stage={"coarse": {"eta": [0.01, 1e5]}}))  # its upper rates diverge
     with pytest.raises(Interrupted):
         _search(campaign_toml(name="fresh"), stop=lambda: True)
@@ -38,7 +38,7 @@ def _search(text, **options):
 
 
 def _plant(url):
-    """Write markup wherever somebody can who has a hand on the storage."""
+    """Write markup wherever a user with access to the storage can."""
     storage = optuna.storages.RDBStorage(url)
     coarse = optuna.load_study(study_name="planted/coarse", storage=storage)
     coarse.set_user_attr("data", {**coarse.user_attrs["data"], "description": f"images {MARKUP}"})
@@ -55,13 +55,13 @@ def _plant(url):
 
 @contextmanager
 def serving(folder, port=0):
-    """Serve a folder's studies; give the address."""
+    """Serve a folder's studies; yield the address."""
     command = [sys.executable, "-m", "coarsefine", "serve", "--port", str(port)]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         try:
-            told = process.stderr.readline()
-            found = re.search(r"http://\S+[^/\s]", told)
-            assert found, told
+            output = process.stderr.readline()
+            found = re.search(r"http://\S+[^/\s]", output)
+            assert found, output
             yield found[0]
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""Campaigns of seconds, built from dictionaries: `campaign_toml("small", stage={"coarse": {"trials": 5}})`."""
+"""Build campaigns that take seconds from dictionaries: `campaign_toml("small", stage={"coarse": {"trials": 5}})`."""
 
 from copy import deepcopy
 from typing import get_args
@@ -65,14 +65,14 @@ _BASES = {"small": _SMALL, "halving": _HALVING, "wide": _WIDE, "objective": _OBJ
 DIVERGING = {"coarse": {"eta": [1e5, 1e6]}}
 """Changes of the stages after which every trial of the first diverges."""
 LONG = {"model": {"epochs": 25, "batch": 10}, "stage": {"coarse": {"stack": 2}, "fine": {"stack": 2}}}
-"""Changes after which the small campaign takes seconds: time for a signal to arrive in its midst."""
+"""Changes after which the small campaign takes seconds: time for a signal to arrive while it trains."""
 
 
 def campaign_toml(base="small", /, *, checked=True, **changes):
     """Return a campaign file: one of the bases with some keys changed.
 
-    A table's keys are changed one by one, a stage's under its name; None removes what is there. Keys that no campaign
-    has are refused, unless `checked` is false: for tests of what a user gets wrong.
+    A table's keys are changed one by one, a stage's under its name; None removes a key. Keys that no campaign has are
+    refused unless `checked` is false, for tests of users' mistakes.
     """
     table = deepcopy(_BASES[base])
     _change(table, changes, Campaign if checked else None)
@@ -111,7 +111,7 @@ def _change_stages(stages, changes, section):
 
 
 def _section_in(annotation):
-    """Return the section that a field holds, alone, in a list or as one of several types; None for a value."""
+    """Return the section that a field holds, alone, in a list or in a union; None for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_section_in, get_args(annotation))), None)

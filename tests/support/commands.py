@@ -1,4 +1,4 @@
-"""The command line: in this process where that is enough, in a process of its own where a test is about processes."""
+"""Run commands: in this process if that is enough, otherwise in a process of their own."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from coarsefine.search.cli import main
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left: named as `subprocess.CompletedProcess` names it."""
+    """The result of a command, with the names of `subprocess.CompletedProcess`."""
 
     returncode: int
     stdout: str
@@ -22,7 +22,7 @@ class Answer:
 
 
 def coarsefine(*arguments, cwd, env=None):
-    """Run a command in this process: it starts at once, and an exception that it does not handle fails the test."""
+    """Run a command in this process: it starts at once, and an unhandled exception fails the test."""
     arguments = [coarsefine_main.__file__, *map(str, arguments)]
     with redirect_stdout(_Text()) as out, redirect_stderr(_Text()) as err, chdir(cwd), _environment(env):
         with patch.object(sys, "argv", arguments):
@@ -31,14 +31,14 @@ def coarsefine(*arguments, cwd, env=None):
 
 
 def coarsefine_process(*arguments, cwd, env=None, prefix=(), **options):
-    """Run a command in a process of its own: for limits of processes, and for what a user's Python differs in."""
+    """Run a command in its own process, for tests of resource limits and of the user's Python environment."""
     command = [*prefix, sys.executable, "-m", "coarsefine", *map(str, arguments)]
     with _environment(env):
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=280, **options)
 
 
 class _Text(io.TextIOWrapper):
-    """A stream with a buffer, as stdout has, which can be read afterwards."""
+    """A stream with a buffer, like stdout, whose text can be read."""
 
     def __init__(self):
         super().__init__(io.BytesIO(), "utf-8", write_through=True)
@@ -48,7 +48,7 @@ class _Text(io.TextIOWrapper):
 
 
 def _environment(changes):
-    """Patch the environment: without anybody's CIFAR-10, and with a test's changes."""
+    """Patch the environment: remove COARSEFINE_DATA, and apply the test's changes."""
     kept = {name: value for name, value in os.environ.items() if name != "COARSEFINE_DATA"}
     return patch.dict(os.environ, {**kept, **(changes or {})}, clear=True)
 

@@ -1,4 +1,4 @@
-"""Keeps images of noise in a folder, as a process of its own: prints what it had to say, and what it got."""
+"""Cache images of noise in a folder, as a process of its own; print its messages and the digest of the images."""
 
 import hashlib
 import sys
@@ -14,7 +14,7 @@ KEY = "noise"
 
 
 def noise(seed: int = 1, images: int = 4000) -> Dataset:
-    """Return 8 × 8 × 8 images, three parts of one size."""
+    """Return three parts of equal size, of 8 × 8 × 8 images."""
     rng = np.random.default_rng(seed)
     parts = [
         Images(rng.integers(0, 256, (images, 512), dtype=np.uint8), rng.integers(0, 3, images, dtype=np.uint8))
@@ -24,7 +24,7 @@ def noise(seed: int = 1, images: int = 4000) -> Dataset:
 
 
 def content(dataset: Dataset) -> str:
-    """Return the SHA-256 of every number of a dataset, and of what it is called."""
+    """Return the SHA-256 of a dataset's numbers, name, classes, shape, scale, digest and description."""
     called = (dataset.name, dataset.classes, dataset.shape, dataset.scale, dataset.digest, dataset.description)
     digest = hashlib.sha256(repr(called).encode())
     parts = (dataset.train, dataset.validation, dataset.test)

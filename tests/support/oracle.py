@@ -1,4 +1,4 @@
-"""The paper's network for one trial, written as its equations stand: slow, plain, and independent of `model`."""
+"""The paper's network for one trial, as in its equations: slow, plain, and independent of `model`."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A storage that holds the `paper` campaign, its trials trained by nobody: values are drawn, all else is real."""
+"""Write a storage with the `paper` campaign, whose values are drawn at random instead of trained."""
 
 import numpy as np
 from optuna.trial import TrialState
@@ -25,7 +25,7 @@ FINAL = FinalResult(
 
 
 def make_paper(path):
-    """Write the preset into a SQLite file, its stages and its final training done."""
+    """Write the preset into a SQLite file, with its stages and its final training finished."""
     campaign = Campaign.load("paper")
     rng = np.random.default_rng(1)
     storage = create_storage(locate(path))

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: made in a second, in a folder that goes with it, run by who may not do harm.
+"""Run a PostgreSQL server for the tests, as an unprivileged user, in a folder that is removed with it.
 
 The fixtures in conftest.py start it. COARSEFINE_TEST_POSTGRES names another server instead,
 as a URL whose user may create databases.
@@ -22,7 +22,7 @@ WANTED = (
     "PostgreSQL's programs initdb and postgres are neither on PATH nor under /usr/lib/postgresql (Debian's package "
     f"`postgresql`), and {VARIABLE} names no server."
 )
-PASSWORD = "s3cr3t-{%40}-word"  # noqa: S105 - of a server that lives for minutes; with all that a URL makes difficult
+PASSWORD = "s3cr3t-{%40}-word"  # noqa: S105 - the server lives for minutes; the characters need escapes in a URL
 
 
 def find_programs():
@@ -33,7 +33,7 @@ def find_programs():
 
 
 class Server:
-    """A server on a free port of 127.0.0.1; passwords are asked there, and none through its socket."""
+    """A server on a free port of 127.0.0.1, which requires a password there, but not on its socket."""
 
     def __init__(self, programs):
         self.programs = programs
@@ -51,11 +51,11 @@ class Server:
                    "--auth-local=trust", "--pwfile", self.folder / "password", "-E", "UTF8", "--no-locale")  # fmt: skip
 
     def url(self, database):
-        """Return the URL of a database, for who gives the password elsewhere."""
+        """Return the URL of a database without the password."""
         return f"postgresql+psycopg://tester@127.0.0.1:{self.port}/{database}"
 
     def start(self):
-        """Start it where it does not run, and wait until it answers."""
+        """Start the server unless it runs, and wait until it answers."""
         if self.process is not None and self.process.poll() is None:
             return
         fast = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"]
@@ -69,17 +69,17 @@ class Server:
             time.sleep(0.02)
 
     def stop(self):
-        """Stop it as a restart does: every connection is cut, what is not committed is undone."""
+        """Stop the server as a restart does: connections are cut, and open transactions are rolled back."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout=120)
 
     def remove(self):
-        """Stop it, and remove all it wrote."""
+        """Stop the server, and remove its folder."""
         self.stop()
         shutil.rmtree(self.folder)
 
     def _answers(self):
-        import psycopg  # noqa: PLC0415 - tests of SQLite alone do without
+        import psycopg  # noqa: PLC0415 - only tests of PostgreSQL need it
 
         try:
             psycopg.connect(host=str(self.folder), port=self.port, user="tester", dbname="postgres").close()
@@ -98,7 +98,7 @@ class Server:
 
 @contextmanager
 def database(server_url):
-    """Make an empty database on a server, and remove it after; yield its URL."""
+    """Create an empty database on a server, and remove it at the end; yield its URL."""
     name = f"coarsefine_{uuid.uuid4().hex[:12]}"
     execute(server_url, f'CREATE DATABASE "{name}"')
     try:
@@ -108,8 +108,8 @@ def database(server_url):
 
 
 def execute(url, statement):
-    """Execute a statement on a connection of its own; return its rows, if it has any."""
-    import psycopg  # noqa: PLC0415 - tests of SQLite alone do without
+    """Execute a statement on a connection of its own; return its rows, if any."""
+    import psycopg  # noqa: PLC0415 - only tests of PostgreSQL need it
 
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, and real signals sent to them at moments that the storage tells."""
+"""Start runs in processes of their own, and send them real signals at moments that the storage shows."""
 
 import signal
 import sqlite3
@@ -17,27 +17,27 @@ from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
 
 PATIENCE = 240
-"""Seconds that a test waits for what takes one or two on an idle machine; the test's own limit comes soon after."""
+"""Seconds that a test waits for events that take one or two on an idle machine; pytest's limit is little longer."""
 _started = []
 
 
 def start_command(*command, cwd, **options):
-    """Start a program with pipes for its output; `end_all` ends it where the test does not."""
+    """Start a program with pipes for its output; `end_all` kills it if it still runs after the test."""
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     _started.append(subprocess.Popen(list(map(str, command)), cwd=cwd, **piped, **options))
     return _started[-1]
 
 
 def start(folder, *arguments, **options):
-    """Start a run of the folder's small.toml, in one process if no arguments are given."""
+    """Start a run of the folder's small.toml, in one process unless arguments are given."""
     arguments = ("run", "small.toml", *(arguments or ("--workers", "1")))
     return start_command(sys.executable, "-m", "coarsefine", *arguments, cwd=folder, **options)
 
 
 def start_pausing(folder, question):
-    """Start a run that stops itself by SIGSTOP when it asks for the nth time whether to stop, and return it stopped.
+    """Start a run that suspends itself (SIGSTOP) at its `question`th call of `stop`; return it suspended.
 
-    A run asks before each stack and after each epoch, so that the moment is the same on the busiest machine.
+    A run calls `stop` before each stack and after each epoch, so that the moment does not depend on the load.
     """
     process = start_command(sys.executable, "-c", _PAUSING, question, cwd=folder)
     wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
@@ -54,7 +54,7 @@ run(Campaign.load("small.toml"), "studies.db", stop=stop)
 
 
 def start_dying(folder, moment):
-    """Start a run that kills itself: before or after its new file comes to its place, or in its first stack."""
+    """Start a run that kills itself before or after it creates its database, or in its first stack."""
     return start_command(sys.executable, "-c", _DYING, moment, cwd=folder)
 
 
@@ -90,13 +90,13 @@ def end_all():
 
 
 def end_of(process):
-    """Wait for a process; return its exit code and what it wrote on stderr."""
+    """Wait for a process; return its exit code and its stderr."""
     _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, err
 
 
 def dead():
-    """Return the number of a process that has ended."""
+    """Return the process number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -109,10 +109,10 @@ def finish(folder):
 
 
 def signal_once(process, kind, reached):
-    """Send a signal as soon as `reached` says so; return whether it came before the end."""
+    """Send a signal as soon as `reached` returns True; return False if the process ended before."""
     deadline = time.monotonic() + PATIENCE
     while process.poll() is None:
-        assert time.monotonic() < deadline, "the run neither ended nor came so far"
+        assert time.monotonic() < deadline, "the run neither ended nor reached the condition"
         if reached():
             process.send_signal(kind)
             return True
@@ -121,15 +121,15 @@ def signal_once(process, kind, reached):
 
 
 def wait_until(reached):
-    """Return once `reached` says so; fail where it does not."""
+    """Wait until `reached` returns True; fail after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while not reached():
-        assert time.monotonic() < deadline, "it did not come so far"
+        assert time.monotonic() < deadline, "the condition was not reached"
         time.sleep(0.005)
 
 
 def suspended(processes, path):
-    """Suspend processes (psutil's); tell whether none of them holds the database, else let them go on."""
+    """Suspend processes (psutil's); return whether none of them locks the database, otherwise resume them."""
     for process in processes:
         process.suspend()
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
@@ -142,8 +142,8 @@ def suspended(processes, path):
     return True
 
 
-def kill_again_and_again(folder, *, processes, kills):
-    """Keep so many runs going, and kill one after another, each when a trial has ended since the last kill."""
+def kill_repeatedly(folder, *, processes, kills):
+    """Keep `processes` runs going; kill one after another, each when a trial has ended since the last kill."""
     running = [start(folder) for _ in range(processes)]
     killed = 0
     while killed < kills and running[0].poll() is None:
@@ -157,8 +157,8 @@ def kill_again_and_again(folder, *, processes, kills):
     return killed
 
 
-def race(address, slots, space, barrier, told):
-    """Make everything that is not there, together with others, and claim and complete slots; tell their numbers."""
+def race(address, slots, space, barrier, results):
+    """Create the tables, the study and the slots together with other processes; claim and complete slots."""
     barrier.wait(PATIENCE)
     storage = create_storage(locate(address))
     storage.open_study("small/race", {}, space, slots)
@@ -169,7 +169,7 @@ def race(address, slots, space, barrier, told):
         storage.queue.record([Record(claim, {1: 0.5}, 0.5, {}, TrialState.COMPLETE) for claim in claims], claims)
         done += [claim.slot.number for claim in claims]
     storage.close()
-    told.put(done)
+    results.put(done)
 
 
 def workers_of(process):
@@ -177,6 +177,6 @@ def workers_of(process):
     found = []
     with suppress(psutil.NoSuchProcess):
         for helper in psutil.Process(process.pid).children():
-            with suppress(psutil.NoSuchProcess):  # a zombie among them is none of the living
+            with suppress(psutil.NoSuchProcess):  # a process that has ended has no children
                 found += [child for child in helper.children() if child.status() != psutil.STATUS_ZOMBIE]
     return found

@@ -1,4 +1,4 @@
-"""Every route of a server: ours, and those of optuna-dashboard."""
+"""List every route of a server: ours, and those of optuna-dashboard."""
 
 import re
 
@@ -9,14 +9,14 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 
 def routes(app):
-    """Return every route as (method, path): ours by FastAPI's table, the dashboard's by Bottle's."""
+    """Return every route as (method, path): ours from FastAPI's table, the dashboard's from Bottle's."""
     ours = [(method, route.path) for route in iter_route_contexts(app.fastapi.routes) for method in route.methods]
     theirs = [(route.method, route.rule) for route in optuna_dashboard.wsgi(app.storage).routes]
     return [(method, filled(path)) for method, path in (*ours, *theirs)]
 
 
 def filled(path):
-    """Return a route's path with something that exists in place of each of its parameters."""
+    """Return a route's path with an existing value for each of its parameters."""
     for name, value in {
         "name": "small",
         "stage": "coarse",

@@ -1,4 +1,4 @@
-"""The scripts, run as a user runs them."""
+"""Run the scripts as a user does."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def run_script(name, *arguments, cwd, without=(), env=None, timeout=280):
-    """Run a script with the Python of the tests, without some variables of the environment; return its answer."""
+    """Run a script with the tests' Python, without some environment variables; return the completed process."""
     inherited = {key: value for key, value in os.environ.items() if key not in without}
     environment = {**inherited, "COARSEFINE_PYTHON": sys.executable, **(env or {})}
     command = [SCRIPTS / name, *map(str, arguments)]

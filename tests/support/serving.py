@@ -1,4 +1,4 @@
-"""A server of the tests' own: the real one, in a thread, on a free port of 127.0.0.1."""
+"""Serve a storage for the tests: the real server, in a thread, on a free port of 127.0.0.1."""
 
 import json
 import subprocess
@@ -13,12 +13,12 @@ from coarsefine.search.server.access import host_headers
 from coarsefine.search.server.serve import Server, listen
 from coarsefine.search.storage.location import locate
 
-TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a server that lives for seconds
+TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - the server lives for seconds
 
 
 @contextmanager
 def serving(storage, **policy):
-    """Serve a storage; yield a client of it, with the application as its attribute `app`."""
+    """Serve a storage; yield a client for it, with the application as its attribute `app`."""
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     app = Application(locate(storage), AccessPolicy(host_headers(["127.0.0.1", "localhost"], port), **policy))
@@ -37,7 +37,7 @@ def serving(storage, **policy):
 
 
 def events(client, path, **options):
-    """Yield the data of a stream's events, as they come."""
+    """Yield the payloads of a stream's events as they arrive."""
     with client.stream("GET", path, **options) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         for line in stream.iter_lines():
@@ -47,16 +47,16 @@ def events(client, path, **options):
 
 @contextmanager
 def command(*arguments, cwd, env=None):
-    """Run `coarsefine serve` as a user does; yield the process and what it said when it was ready."""
+    """Run `coarsefine serve` as a user does; yield the process and its output once it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", "coarsefine", "serve", *arguments],
         cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    said = ""
-    while "Ctrl-C" not in said and (line := process.stderr.readline()):
-        said += line
+    output = ""
+    while "Ctrl-C" not in output and (line := process.stderr.readline()):
+        output += line
     try:
-        yield process, said
+        yield process, output
     finally:
         process.kill()
         process.communicate()

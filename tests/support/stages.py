@@ -1,4 +1,4 @@
-"""Stages of slots that nobody trains, and the records that a worker would write."""
+"""Open stages whose slots are not trained, and make the records that a worker would write."""
 
 from optuna.trial import TrialState
 
@@ -35,7 +35,7 @@ def states(storage, study):
 
 
 def finish(storage, study, n):
-    """Claim and complete slots until there are none; return their numbers, claim by claim."""
+    """Claim and complete slots until none is left; return the numbers of each claim."""
     done = []
     while claims := storage.queue.claim(study, n):
         storage.queue.record([ended(claim) for claim in claims], claims)

@@ -1,4 +1,4 @@
-"""What a storage holds."""
+"""Read what a storage holds."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,7 @@ import optuna
 
 
 def table(place):
-    """Return what an undisturbed run must share with any other: every number, point, seed and epoch's values."""
+    """Return each trial's state, parameters, values and seed: what equal campaigns share bit for bit."""
     storage = optuna.storages.RDBStorage(str(place) if "://" in str(place) else f"sqlite:///{place}")
     rows = {}
     for study in optuna.get_all_study_names(storage):
@@ -20,7 +20,7 @@ def table(place):
 
 
 def counted(folder, query):
-    """Return the number a query gives, 0 while there is no storage."""
+    """Return the number that a query gives, 0 while there is no storage."""
     path = folder / "studies.db"
     if not path.exists():
         return 0

@@ -1,4 +1,4 @@
-"""A run in a real pseudo-terminal, with an emulator on its other side."""
+"""Run a command in a real pseudo-terminal, with an emulator on its other side."""
 
 import fcntl
 import os
@@ -15,13 +15,13 @@ from contextlib import suppress
 import pyte
 
 _SPARE = 60
-"""Columns the emulator has beyond those the run is told of: what goes past its edge is seen there."""
+"""Columns the emulator has beyond those the run is stdout of: what goes past its edge is seen there."""
 _TAKE_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
 class Terminal:
-    """A command whose stdin and stderr are a terminal, and its stdout too unless that is taken apart."""
+    """A command whose stdin and stderr are a terminal, and with `apart=False` its stdout too."""
 
     def __init__(self, folder, *arguments, columns=80, rows=30, apart=True, **environment):
         self.columns, self.rows = columns, rows
@@ -40,43 +40,43 @@ class Terminal:
         os.close(end)
 
     def frames(self):
-        """Yield the screen's lines after each piece of output, until there is no more."""
+        """Yield the screen's lines after each piece of output, until the output ends."""
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             if not select.select([self._master], [], [], 1)[0]:
                 continue
             try:
                 read = os.read(self._master, 1 << 16)
-            except OSError:  # Linux says so where the other side was closed
+            except OSError:  # Linux raises it once the other side is closed
                 read = b""
             if not read:
                 return
             self.raw += read
             self._stream.feed(read)
             yield self.lines
-        raise AssertionError("it did not end")
+        raise AssertionError("the command did not end")
 
     @property
     def line_of_cursor(self):
-        """Return the line in which the cursor stands."""
+        """Return the line of the cursor."""
         return self.screen.display[self.screen.cursor.y]
 
     def until(self, *parts):
-        """Return the lines as soon as some of them hold each part."""
+        """Return the lines as soon as each part is in one of them."""
         for lines in self.frames():
             if all(any(part in line for line in lines) for part in parts):
                 return lines
         raise AssertionError(f"{parts} was never shown:\n{self.text}")
 
     def finish(self):
-        """Read to the end; return the exit code and, where it was taken apart, stdout."""
+        """Read to the end; return the exit code and, with `apart`, stdout."""
         for _ in self.frames():
             pass
-        told = self.process.stdout.read().decode() if self.process.stdout else ""
-        return self.process.wait(240), told
+        stdout = self.process.stdout.read().decode() if self.process.stdout else ""
+        return self.process.wait(240), stdout
 
     def close(self):
-        """End what still runs, as closing a terminal's window does, and let go of it."""
+        """Kill the command if it still runs, as closing a terminal's window does, and close its files."""
         self.process.kill()
         self.process.wait()
         if self.process.stdout:
@@ -85,11 +85,11 @@ class Terminal:
             os.close(self._master)
 
     def type(self, keys):
-        """Type something."""
+        """Type keys."""
         os.write(self._master, keys)
 
     def resize(self, columns):
-        """Make the terminal narrower or wider, as a user does who drags its edge; the run is told by SIGWINCH."""
+        """Change the terminal's width, as a user who drags its edge does; the command receives SIGWINCH."""
         self.columns = columns
         self._resize(self._master)
         self.screen.resize(self.rows, columns + _SPARE)
@@ -99,12 +99,12 @@ class Terminal:
 
     @property
     def echoes(self):
-        """Tell whether the terminal shows what is typed."""
+        """Return whether the terminal shows what is typed."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
     @property
     def lines(self):
-        """Return the screen's lines, without the blanks at their ends."""
+        """Return the screen's lines without trailing blanks."""
         return [line.rstrip() for line in self.screen.display]
 
     @property

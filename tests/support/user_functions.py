@@ -1,4 +1,4 @@
-"""Training functions as users write them, well and badly; the tests name them as `user_functions:NAME`."""
+"""Training functions as users write them, good and bad; the tests name them as `user_functions:NAME`."""
 
 import sys
 import threading
@@ -8,9 +8,9 @@ from coarsefine import TrialEnded, batched
 
 EPOCHS = 6
 ended = []
-"""Seeds of the calls that heard of their end."""
-begun = threading.Event()
-"""Set by a call that never returns."""
+"""Seeds of the calls that received `TrialEnded`."""
+started = threading.Event()
+"""Set by a call that has started and never returns."""
 
 
 def value_after(point, seed, epoch):
@@ -92,7 +92,7 @@ def reports_nan(point, seed, report):
 
 
 def never_returns(point, seed, report):
-    begun.set()
+    started.set()
     while True:
         pass
 

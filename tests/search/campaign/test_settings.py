@@ -8,7 +8,7 @@ import tomllib
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from processes import finish, kill_again_and_again
+from processes import finish, kill_repeatedly
 from serving import serving
 from stored import table
 
@@ -70,7 +70,7 @@ def test_number_of_workers_changes_no_value(expected, tmp_path):
 def test_kills_change_no_value(expected, tmp_path):
     """Two concurrent runs that are killed repeatedly record the same trials and values."""
     folder = write_campaign(tmp_path, "wide")
-    assert kill_again_and_again(folder, processes=2, kills=3) >= 2
+    assert kill_repeatedly(folder, processes=2, kills=3) >= 2
     finish(folder)
     assert table(folder / "studies.db") == expected
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine, coarsefine_process
-from processes import end_of, finish, kill_again_and_again, signal_once, start, start_dying
+from processes import end_of, finish, kill_repeatedly, signal_once, start, start_dying
 from stored import counted, epochs_recorded, table
 
 from coarsefine import Campaign, run
@@ -38,7 +38,7 @@ def check_same(folder, expected):
 
 def test_repeatedly_killed_run_records_the_same_values(folder, expected):
     """A run that is killed and repeated several times records the same trials as an undisturbed run."""
-    assert kill_again_and_again(folder, processes=1, kills=3) >= 2
+    assert kill_repeatedly(folder, processes=1, kills=3) >= 2
     finish(folder)
     check_same(folder, expected)
 

@@ -9,7 +9,7 @@ from campaigns import write_campaign
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from processes import end_of, finish, kill_again_and_again, start, start_pausing
+from processes import end_of, finish, kill_repeatedly, start, start_pausing
 from stored import counted, table
 
 from coarsefine import Campaign, Interrupted, run
@@ -107,7 +107,7 @@ def test_repeatedly_killed_workers_prune_the_same_trials(undisturbed, tmp_path):
     """Two processes that are killed repeatedly end with the same pruned trials and values."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
-    assert kill_again_and_again(folder, processes=2, kills=3) >= 2
+    assert kill_repeatedly(folder, processes=2, kills=3) >= 2
     finish(folder)
     assert table(folder / "studies.db") == rows
 

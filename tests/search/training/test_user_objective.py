@@ -183,9 +183,9 @@ def test_stop_takes_effect_at_a_report(folder, expected):
 def test_stop_does_not_wait_for_a_function_that_hangs(tmp_path, monkeypatch):
     """If a function reports nothing after a stop, the run ends without it and releases its slot."""
     monkeypatch.setattr("coarsefine.search.training.user_code.function_call._STOP_SECONDS", 0.2)
-    user_functions.begun.clear()
+    user_functions.started.clear()
     with pytest.raises(Interrupted, match="trial 0 did not finish it in time"):
-        searched(tmp_path, "never_returns", stop=user_functions.begun.is_set, **ONE_STAGE)
+        searched(tmp_path, "never_returns", stop=user_functions.started.is_set, **ONE_STAGE)
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 5
 
 
