@@ -2,6 +2,8 @@
 
 from importlib.resources import files
 
+from coarsefine.search.errors import CampaignError
+
 _SUFFIX = ".toml"
 
 
@@ -11,5 +13,7 @@ def preset_names() -> list[str]:
 
 
 def preset_text(name: str) -> str:
-    """Return the TOML of a preset."""
+    """Return the TOML of a preset; raise `CampaignError` if there is none of this name."""
+    if name not in preset_names():
+        raise CampaignError(f"There is no preset '{name}': the presets are {', '.join(preset_names())}.")
     return (files(__name__) / f"{name}{_SUFFIX}").read_text("utf-8")
