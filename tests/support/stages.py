@@ -10,6 +10,7 @@ SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)
 
 
 def planned(n):
+    """Return n slots with distinct points and seeds."""
     return [
         Slot(number, Point.of({"eta": 0.02 + number / 10_000, "lambda": 1e-4}), 1000 + number) for number in range(n)
     ]
@@ -22,11 +23,13 @@ def open_stage(storage, n, name="small/coarse"):
 
 
 def ended(claim, state=TrialState.COMPLETE):
+    """Return the record of an ended trial with two epochs."""
     value = claim.slot.number / 10
     return Record(claim, {1: value / 2, 2: value}, value, {"train_loss": [1.0, 0.5]}, state)
 
 
-def going(claim, *epochs):
+def running(claim, *epochs):
+    """Return the record of a trial that still trains, with a value for each of the epochs."""
     return Record(claim, dict.fromkeys(epochs, 0.5), 0.5, {"train_loss": [1.0]}, TrialState.RUNNING)
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 import pyte
 
 _SPARE = 60
-"""Columns the emulator has beyond those the run is stdout of: what goes past its edge is seen there."""
+"""Extra columns of the emulator that the run does not know of: they show text that passes its edge."""
 _TAKE_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 

@@ -32,7 +32,7 @@ spaces = st.dictionaries(st.sampled_from(["eta", "lambda", "rho", "hidden", "ker
 
 
 @st.composite
-def won(draw_one):
+def spaces_with_winners(draw_one):
     """Draw a space, and the points of some winners in it."""
     space = draw_one(spaces)
     cube = st.lists(shares, min_size=len(space), max_size=len(space))
@@ -145,10 +145,10 @@ def test_sobol_fills_the_square_more_evenly_than_chance():
     assert len(boxes) == 64
 
 
-@given(won(), rules)
-def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
+@given(spaces_with_winners(), rules)
+def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(space_and_winners, rule):
     """The next space contains the winners, has the least width and, unless widened, stays within the bounds."""
-    space, winners = given_won
+    space, winners = space_and_winners
     narrowed = narrow(winners, rule, space)
     assert list(narrowed.space) == list(space)
     for name, found in narrowed.space.items():
@@ -171,10 +171,10 @@ def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(given_won, rule):
             assert found.high <= bound.high
 
 
-@given(won(), rules)
-def test_bounded_setting_keeps_its_bounds(given_won, rule):
+@given(spaces_with_winners(), rules)
+def test_bounded_setting_keeps_its_bounds(space_and_winners, rule):
     """A setting with natural bounds keeps them, even if the rule may widen."""
-    space, winners = given_won
+    space, winners = space_and_winners
     for name, found in narrow(winners, rule, space, never_widened=set(space)).space.items():
         if not isinstance(found, Choice):
             assert space[name].low <= found.low

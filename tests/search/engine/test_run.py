@@ -38,18 +38,18 @@ def test_campaign_runs_every_planned_trial_once(undisturbed):
 
 
 def test_second_run_trains_nothing(undisturbed):
-    """A second run of a finished campaign prints it, changes nothing in the storage and needs no data."""
+    """A second run of a finished campaign returns its status, opens no stage and changes nothing in the storage."""
     campaign, path, status = undisturbed
     before = path.read_bytes()
-    heard = []
+    opened = []
 
-    class Recording(Observer):
+    class RecordingObserver(Observer):
         def on_stage_opened(self, status, stage):
-            heard.append(stage)
+            opened.append(stage)
 
-    again = run(campaign, path, observer=Recording())
+    again = run(campaign, path, observer=RecordingObserver())
     assert again == status
-    assert heard == []
+    assert opened == []
     assert path.read_bytes() == before
 
 

@@ -25,7 +25,7 @@ def trial(number, state, started=None, took=None, epochs=0):
     )  # fmt: skip
 
 
-def left(trials, live):
+def seconds_left(trials, live):
     return stage_seconds_left(Study(1, "small/coarse", {}, tuple(trials)), SMALL, SMALL.stage[0], live, NOW)
 
 
@@ -35,40 +35,40 @@ def waiting(numbers):
 
 def test_finished_stage_has_no_time_left():
     """Without an unfinished trial the time left is 0, even without workers."""
-    assert left([trial(0, TrialState.COMPLETE, 50, 20), trial(1, TrialState.FAIL, 50, 1)], 0) == 0.0
+    assert seconds_left([trial(0, TrialState.COMPLETE, 50, 20), trial(1, TrialState.FAIL, 50, 1)], 0) == 0.0
 
 
 def test_time_left_is_unknown_without_workers_or_epochs():
     """Without a worker or a recorded epoch the time left is None."""
-    assert left([trial(0, TrialState.COMPLETE, 50, 20, epochs=10), *waiting([1, 2])], 0) is None
-    assert left([trial(0, TrialState.RUNNING, 5), *waiting([1, 2])], 1) is None
-    assert left(waiting([0, 1]), 0) is None
+    assert seconds_left([trial(0, TrialState.COMPLETE, 50, 20, epochs=10), *waiting([1, 2])], 0) is None
+    assert seconds_left([trial(0, TrialState.RUNNING, 5), *waiting([1, 2])], 1) is None
+    assert seconds_left(waiting([0, 1]), 0) is None
 
 
 def test_time_left_follows_from_ended_trials():
     """Four waiting and two half-done trials of 20 s, two at a time, take 4 × 20 / 2 + 2 × 10 / 2 seconds."""
     ended = [trial(n, TrialState.COMPLETE, 100, 20, epochs=10) for n in range(3)]
     running = [trial(n, TrialState.RUNNING, 10, epochs=5) for n in (3, 4)]
-    assert left([*ended, *running, *waiting(range(5, 9))], 2) == pytest.approx(50)
+    assert seconds_left([*ended, *running, *waiting(range(5, 9))], 2) == pytest.approx(50)
 
 
 def test_time_left_follows_from_epochs_before_a_trial_ends():
     """Four of ten epochs in 8 s make 20 s a trial: 12 s more for the two running, 20 s for the two waiting."""
     running = [trial(n, TrialState.RUNNING, 8, epochs=4) for n in (0, 1)]
-    assert left([*running, *waiting([2, 3])], 2) == pytest.approx(12 + 20)
+    assert seconds_left([*running, *waiting([2, 3])], 2) == pytest.approx(12 + 20)
 
 
 def test_only_the_last_ended_trials_count():
     """Only recent trials count, since workers may have joined in the meantime."""
     old = [trial(n, TrialState.COMPLETE, 10_000, 1000, epochs=10) for n in range(10)]
     new = [trial(n, TrialState.COMPLETE, 500, 2, epochs=10) for n in range(10, 60)]
-    assert left([*old, *new, *waiting([60])], 1) == pytest.approx(2)
+    assert seconds_left([*old, *new, *waiting([60])], 1) == pytest.approx(2)
 
 
 def test_slow_running_trial_lowers_the_rate():
     """The last 8 epochs are expected at the rate of 12 epochs in 55 s of training."""
     trials = [trial(0, TrialState.COMPLETE, 100, 5, epochs=10), trial(1, TrialState.RUNNING, 50, epochs=2)]
-    assert left(trials, 1) == pytest.approx(8 * 55 / 12)
+    assert seconds_left(trials, 1) == pytest.approx(8 * 55 / 12)
 
 
 def test_pruned_trials_leave_fewer_epochs():

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState, create_trial
 from processes import race
-from stages import SPACE, ended, finish, going, numbers, open_stage, planned, states
+from stages import SPACE, ended, finish, numbers, open_stage, planned, running, states
 
 from coarsefine.search.campaign.dimension import Choice, Integer, Uniform
 from coarsefine.search.campaign.space import Space
@@ -45,14 +45,14 @@ def test_slots_that_go_together_are_claimed_together(opened):
     first, second = opened(), opened()
     study = open_stage(first, 7)
 
-    def like(number):
+    def same_parity(number):
         return range(number, 7, 2)
 
-    assert numbers(first.queue.claim(study, 2, like)) == [0, 2]
-    assert numbers(second.queue.claim(study, 9, like)) == [1, 3, 5]
+    assert numbers(first.queue.claim(study, 2, same_parity)) == [0, 2]
+    assert numbers(second.queue.claim(study, 9, same_parity)) == [1, 3, 5]
     assert numbers(second.queue.claim(study, 9, lambda _: [0, 2, 4])) == [4]
     assert numbers(first.queue.claim(study, 9)) == [6]
-    assert first.queue.claim(study, 9, like) == []
+    assert first.queue.claim(study, 9, same_parity) == []
 
 
 def test_suspected_slot_is_claimed_alone(opened, dying):
@@ -82,7 +82,7 @@ def test_optuna_reads_points_of_every_type(opened):
     best = optuna.load_study(study_name="small/any", storage=storage)
     assert best.best_params == slots[1].point.as_dict()
     assert [list(trial.params) for trial in best.trials] == [["x", "m", "k", "b"]] * 2
-    optuna.create_study().add_trials(best.trials)  # Optuna holds trials to their distributions
+    optuna.create_study().add_trials(best.trials)  # raises ValueError if a value is outside its distribution
 
 
 def test_optuna_reads_recorded_trials(opened):
@@ -90,7 +90,7 @@ def test_optuna_reads_recorded_trials(opened):
     storage = opened()
     study = open_stage(storage, 3)
     claims = storage.queue.claim(study, 3)
-    assert storage.queue.record([going(claim, 1) for claim in claims], claims) == []
+    assert storage.queue.record([running(claim, 1) for claim in claims], claims) == []
     ends = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert storage.queue.record([ended(claim, state) for claim, state in zip(claims, ends, strict=True)], claims) == []
     trials = storage.get_all_trials(study)
@@ -119,7 +119,7 @@ def test_released_slots_wait_without_their_epochs(opened):
     first, second = opened(), opened()
     study = open_stage(first, 2)
     claims = first.queue.claim(study, 2)
-    first.queue.record([going(claim, 1, 2) for claim in claims], claims)
+    first.queue.record([running(claim, 1, 2) for claim in claims], claims)
     first.queue.release(claims)
     assert states(first, study) == ["WAITING", "WAITING"]
     for trial in first.get_all_trials(study):
@@ -146,7 +146,7 @@ def test_worker_that_lost_its_slots_is_refused(opened, dying):
     late, other = dying(), opened()
     study = open_stage(late, 2)
     claims = late.queue.claim(study, 2)
-    assert late.queue.record([going(claim, 1) for claim in claims], claims) == []
+    assert late.queue.record([running(claim, 1) for claim in claims], claims) == []
     taken = other.queue.claim(study, 2)
     assert numbers(taken) == [0, 1]
     assert late.queue.record([ended(claim) for claim in claims], claims) == claims
@@ -172,7 +172,7 @@ def test_record_renews_the_leases(opened, dying):
     study = open_stage(late, 2)
     claims = late.queue.claim(study, 2)
     late.queue.lease_seconds = 60.0
-    late.queue.record([going(claims[0], 1)], claims)
+    late.queue.record([running(claims[0], 1)], claims)
     assert other.queue.claim(study, 2) == []
     assert late.queue.record([], claims) == []
 
@@ -249,7 +249,7 @@ def die_with(worker, study, epochs):
     """Let a worker claim the only slot, record so many epochs, and die; return whether it found the slot."""
     claims = worker.queue.claim(study, 1)
     if claims and epochs:
-        worker.queue.record([going(claim, *range(1, epochs + 1)) for claim in claims], [])
+        worker.queue.record([running(claim, *range(1, epochs + 1)) for claim in claims], [])
         worker.queue.lease_seconds = -1.0
     return bool(claims)
 
@@ -364,7 +364,7 @@ def test_lost_answer_repeats_nothing(opened, monkeypatch):
     assert states(storage, study) == ["WAITING"] * 3
     claims = storage.queue.claim(study, 3)
     lose_answers(monkeypatch, 1)
-    assert storage.queue.record([going(claim, 1) for claim in claims], claims) == []
+    assert storage.queue.record([running(claim, 1) for claim in claims], claims) == []
     lose_answers(monkeypatch, 1)
     assert storage.queue.record([ended(claim) for claim in claims[:2]], claims) == []
     lose_answers(monkeypatch, 1)

@@ -158,7 +158,7 @@ def test_unreachable_database_is_reported_without_its_password(secret, wrong, ca
     location = locate(secret.set(**wrong).render_as_string(hide_password=False))
     findings = examine(location, None)
     assert worst(findings) == 5
-    patient = partial(open_storage, patient=True)  # waits for a server, not for another password
+    patient = partial(open_storage, patient=True)  # waits for a server, but not after a wrong password
     monkeypatch.setattr(database, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
     for open_it in (open_storage, create_storage, patient):
         with pytest.raises(StorageError, match=cause) as error:

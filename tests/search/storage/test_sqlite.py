@@ -103,11 +103,11 @@ def test_failed_backup_is_reported_and_does_not_end_the_run(small, tmp_path):
     (tmp_path / "studies.db-backups").write_text("in the way")
     messages = []
 
-    class Recording(Observer):
+    class RecordingObserver(Observer):
         def on_message(self, sentence):
             messages.append(sentence)
 
-    assert run(small, tmp_path / "studies.db", observer=Recording()).state == "done"
+    assert run(small, tmp_path / "studies.db", observer=RecordingObserver()).state == "done"
     assert [sentence.split(".")[0] for sentence in messages] == [
         "There is no backup of stage coarse",
         "There is no backup of stage fine",

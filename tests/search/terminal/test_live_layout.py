@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.text import Text
-from stages import going, open_stage
+from stages import open_stage, running
 from stored import table
 
 from coarsefine import Campaign, run
@@ -159,7 +159,7 @@ def test_snapshot_covers_all_workers(opened, small):
     assert (snapshot.progress.ended, snapshot.progress.running, snapshot.progress.workers) == (1, 1, 1)
 
     second = two.queue.claim(study_id, 4)
-    one.queue.record([going(first[1], 1, 2)], first[1:])
+    one.queue.record([running(first[1], 1, 2)], first[1:])
     pruned, failed = record(second[1], TrialState.PRUNED, 0.5, 1), record(second[0], TrialState.FAIL, None, 1)
     two.queue.record([pruned], second)
     two.queue.record([failed], [second[0], *second[2:]])

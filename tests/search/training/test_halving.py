@@ -132,7 +132,7 @@ def test_parked_slots_of_a_killed_worker_are_taken_over(undisturbed, tmp_path):
     questions = itertools.count(1)
 
     def kill_first():
-        if next(questions) == 6:  # the second has brought its own stacks to the rung
+        if next(questions) == 6:  # this run has trained its own stacks to the rung
             first.kill()
             first.wait()
 

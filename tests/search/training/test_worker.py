@@ -75,7 +75,7 @@ class ToyObjective:
 
 
 @pytest.fixture
-def working(tmp_path):
+def make_worker(tmp_path):
     """Return a function that makes a worker; the workers of a test share their checkpoints, as on one machine."""
 
     def make(storage, study, objective, trials, halving=NO_HALVING, stop=lambda: False):
@@ -88,7 +88,7 @@ def working(tmp_path):
     return make
 
 
-def test_epoch_may_take_longer_than_a_lease(opened, working):
+def test_epoch_may_take_longer_than_a_lease(opened, make_worker):
     """A worker renews its leases during an epoch that takes three times as long: no slot is claimed twice."""
     mine, other = opened(lease_seconds=0.5), opened()
     study = open_stage(mine, 4)
@@ -100,7 +100,7 @@ def test_epoch_may_take_longer_than_a_lease(opened, working):
             tries.append(other.queue.claim(study, 4))
             time.sleep(0.02)
 
-    working(mine, study, ToyObjective(1, during_epoch), 4).work()
+    make_worker(mine, study, ToyObjective(1, during_epoch), 4).work()
     assert tries
     assert not any(tries)
     assert states(mine, study) == ["COMPLETE"] * 4
@@ -124,7 +124,7 @@ def test_closed_storage_releases_its_slots(opened):
 
 
 @pytest.mark.parametrize("held", ["parked", "survived"])
-def test_slot_lost_at_a_rung_is_dropped(opened, working, held):
+def test_slot_lost_at_a_rung_is_dropped(opened, make_worker, held):
     """A parked slot whose lease another worker has taken is dropped; the others train to the end."""
     mine, trials = opened(), 70
     study = open_stage(mine, trials)
@@ -137,7 +137,7 @@ def test_slot_lost_at_a_rung_is_dropped(opened, working, held):
             lose(mine, worker, stolen[0])
 
     objective = ToyObjective(3, during_epoch)
-    worker = working(mine, study, objective, trials, Halving((1,), 2.0))
+    worker = make_worker(mine, study, objective, trials, Halving((1,), 2.0))
     worker.work()
     assert stolen
     found = states(mine, study)
@@ -147,13 +147,13 @@ def test_slot_lost_at_a_rung_is_dropped(opened, working, held):
 
 @pytest.mark.parametrize("epoch", range(1, 6))
 @pytest.mark.parametrize("halving", [NO_HALVING, Halving((2, 4), 2.0)], ids=["plain", "halving"])
-def test_interrupted_slots_resume_after_their_last_epoch(opened, working, epoch, halving):
+def test_interrupted_slots_resume_after_their_last_epoch(opened, make_worker, epoch, halving):
     """A worker that stops after any epoch and resumes trains no epoch twice and records the same values."""
     epochs = 6
 
     def run(storage, study, asked_to_stop):
         objective = ToyObjective(epochs, lambda stack: trained.extend((n, stack.epoch) for n in stack.numbers))
-        working(storage, study, objective, 25, halving, lambda: asked_to_stop(objective)).work()
+        make_worker(storage, study, objective, 25, halving, lambda: asked_to_stop(objective)).work()
         return objective
 
     trained = []
@@ -179,12 +179,12 @@ def save_checkpoints(checkpoints, slots, epoch, **wrong):
         checkpoints.save(slot, Checkpoint(History(values, [0.5] * epoch, [0.5] * epoch), state))
 
 
-def test_slots_with_checkpoints_of_different_epochs_join(opened, working):
+def test_slots_with_checkpoints_of_different_epochs_join(opened, make_worker):
     """Slots that are behind train first, until they reach the others of their claim and join them."""
     storage, trained = opened(), []
     study = open_stage(storage, 8)
     objective = ToyObjective(6, lambda stack: trained.append((sorted(stack.numbers), stack.epoch)))
-    worker = working(storage, study, objective, 8)
+    worker = make_worker(storage, study, objective, 8)
     slots = planned(8)
     save_checkpoints(worker.checkpoints, slots[:3], 4)
     save_checkpoints(worker.checkpoints, slots[3:5], 2)
@@ -194,12 +194,12 @@ def test_slots_with_checkpoints_of_different_epochs_join(opened, working):
     assert states(storage, study) == ["COMPLETE"] * 8
 
 
-def test_checkpoint_that_does_not_fit_is_removed(opened, working):
+def test_checkpoint_that_does_not_fit_is_removed(opened, make_worker):
     """A checkpoint whose arrays do not fit is removed, and its slot starts at the first epoch."""
     storage = opened()
     study = open_stage(storage, 3)
     objective = ToyObjective(4)
-    worker = working(storage, study, objective, 3)
+    worker = make_worker(storage, study, objective, 3)
     save_checkpoints(worker.checkpoints, planned(3), 2, came=7)
     worker.work()
     assert objective.started == [[0, 1, 2]]
@@ -215,12 +215,12 @@ def lose(storage, worker, number):
         connection.execute(sa.update(lease).where(of_trial).values(owner="another", attempt=claim.attempt + 1))
 
 
-def test_slot_lost_while_stacks_are_made(opened, working):
+def test_slot_lost_while_stacks_are_made(opened, make_worker):
     """A lease that is lost between claim and training costs that slot alone, and its checkpoint stays."""
     storage = opened()
     study = open_stage(storage, 4)
     objective = ToyObjective(6)
-    worker = working(storage, study, objective, 4)
+    worker = make_worker(storage, study, objective, 4)
     slots = planned(4)
     save_checkpoints(worker.checkpoints, slots[:2], 4)
     save_checkpoints(worker.checkpoints, slots[2:], 2)
@@ -238,7 +238,7 @@ def test_slot_lost_while_stacks_are_made(opened, working):
     assert worker.checkpoints.load(slots[2]) is None
 
 
-def test_suspects_of_a_halving_stage_train_to_the_end(opened, working):
+def test_suspects_of_a_halving_stage_train_to_the_end(opened, make_worker):
     """Slots that crashed two workers train one by one, while others wait at the rung, to the end."""
     storage, trained = opened(), []
     study = open_stage(storage, 12)
@@ -255,7 +255,7 @@ def test_suspects_of_a_halving_stage_train_to_the_end(opened, working):
         trained.append((stack.epoch, sorted(stack.numbers)))
         assert {held[number] for number in stack.numbers} == in_training
 
-    worker = working(storage, study, ToyObjective(4, during_epoch), 12, Halving((2,), 2.0))
+    worker = make_worker(storage, study, ToyObjective(4, during_epoch), 12, Halving((2,), 2.0))
     worker.work()
     first = [numbers for epoch, numbers in trained if epoch == 1]
     assert first[:3] == [[0], [1], [2]]
