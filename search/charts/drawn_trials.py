@@ -23,7 +23,7 @@ def search_studies(studies: Sequence[Study]) -> list[Study]:
 def thinned(trials: Sequence[T], value: Callable[[T], float]) -> list[T]:
     """Return the trials to draw, in their order: all, or at most `MOST_DRAWN`.
 
-    Of more trials, the best half of what is drawn is kept, and the other half is an even sample of the rest.
+    If there are more, half of the drawn trials are the best ones; the other half is an even sample of the rest.
     """
     if len(trials) <= MOST_DRAWN:
         return list(trials)

@@ -114,7 +114,11 @@ class _Scale:
 
 
 def _points(studies: Sequence[Study], x: Axis, y: Axis) -> Iterator[go.Scatter]:
-    """Yield the trials as dots, the most important on top: the best of the completed trials, then the failed ones."""
+    """Yield the trials as dots.
+
+    Later traces cover earlier ones: completed trials, the best last, cover pruned and running ones, and failed trials
+    cover all.
+    """
     pruned, running, completed, failed = (
         [(study, trial) for study in studies for trial in study.trials if trial.state is state]
         for state in (TrialState.PRUNED, TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 MIN_TOKEN_LENGTH = 16
-"""A shorter token could be guessed."""
+"""The fewest characters of a token: a shorter one could be guessed."""
 COOKIE_SECONDS = 12 * 3600
 _BEARER = "bearer "
 _HTTP_PORT = 80

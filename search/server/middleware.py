@@ -76,7 +76,7 @@ class AccessMiddleware:
 
 
 def _is_same_origin(headers: Headers, host: str) -> bool:
-    """Return whether a write comes from a page of this server, or from a program that is no browser.
+    """Return whether a write comes from a page of this server, or from a program that is not a browser.
 
     Browsers always send Origin or Sec-Fetch-Site with a write.
     """

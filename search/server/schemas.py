@@ -10,7 +10,7 @@ from coarsefine.search.results.status import Seconds, StageStatus, State, Status
 
 TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
 _Losses = tuple[float | None, ...]
-"""By epoch; null where the loss was not finite."""
+"""Losses by epoch; null where the loss was not finite."""
 
 
 @dataclass(frozen=True)

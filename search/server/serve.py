@@ -25,7 +25,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ALL_ADDRESSES = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not listened on
 _SHUTDOWN_SECONDS = 3
 _KEEP_ALIVE_SECONDS = 60
-"""Idle connections stay open, because pages send requests every few seconds."""
+"""Seconds that an idle connection stays open: pages send requests every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return "this machine has no such address. Give --host an address of this machine, such as 127.0.0.1."
     if error.errno == errno.EADDRINUSE:
-        return "another program listens there. Stop it, or give another --port; 0 takes a free one."
+        return "another program listens there. Stop it, or give another --port; 0 selects a free port."
     if error.errno == errno.EACCES:
         return "you are not allowed to listen there. Give a --port of at least 1024."
     return f"{error.strerror}. Give another --host or --port."

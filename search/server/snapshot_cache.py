@@ -24,7 +24,7 @@ _MAX_SHARE = 0.05
 """Share of a processor that reading a campaign and making its figures may take."""
 _POLL_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 15.0
-"""Between comments on a stream on which nothing changes: proxies close silent connections."""
+"""Seconds between comments on a stream on which nothing changes: proxies close silent connections."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

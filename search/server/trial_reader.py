@@ -26,7 +26,7 @@ from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.tables import attrs, params, steps, system_attrs, trials, values
 
 _BATCH = 500
-"""Trials in one statement: nobody can commit to a SQLite file while it runs."""
+"""The most trials in one statement: nobody can commit to a SQLite file while it runs."""
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 """Numbers that a database cannot hold, by the kind that stands for them."""
 

@@ -9,18 +9,18 @@ from rich.measure import Measurement
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
-"""Data."""
+"""The stream for data."""
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Messages."""
+"""The stream for messages."""
 
 
 def print_line(text: str) -> None:
-    """Print a line of data on stdout; brackets in it are no markup."""
+    """Print a line of data on stdout; brackets in it are not markup."""
     out.print(text, markup=False)
 
 
 def print_message(text: str) -> None:
-    """Print a message on stderr; brackets in it are no markup."""
+    """Print a message on stderr; brackets in it are not markup."""
     err.print(text, markup=False)
 
 

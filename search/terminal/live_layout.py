@@ -18,12 +18,16 @@ _MOST_NAME_COLUMNS = 24
 _MARKS = {"done": ("✓", "green"), "now": ("▶", "bold cyan"), "next": ("·", "dim")}
 _NAME_STYLES = {"done": "", "now": "bold", "next": "dim"}
 _LEAST_BAR, _MOST_BAR = 8, 40
-_BAR, _FIRST_PARAMETER, _LAST_FIGURE = 4, 5, 100
-"""Ranks of the bar's column, which alone grows, and of the first and last column about the best trial."""
+_BAR = 4
+"""Rank of the bar's column, the only one that grows."""
+_FIRST_PARAMETER = 5
+"""Rank of the column of the best trial's first parameter."""
+_TRIAL_NUMBER = 100
+"""Rank of the column of the best trial's number. Columns of higher ranks explain."""
 _BAR_BEFORE_NOTES = 24
-"""Width of the bar from which on columns with explanations are shown."""
+"""Explanatory columns are shown only if the bar can be this wide."""
 _MOST_FINISHED = 10
-"""Lines of finished trials in a terminal of any height."""
+"""The most lines of finished trials in a terminal of any height."""
 _TRIAL_COLUMNS, _PARAMETER_COLUMNS = 40, 13
 """Width of a finished trial, and of each of its parameters; several stand side by side if they fit."""
 _MARGIN = 4
@@ -153,9 +157,9 @@ def _stage_table(state: LiveState, width: int, now: float) -> list[Text]:
         _Column("", _BAR, lambda row: _bar(row, _LEAST_BAR)),
         _Column("best", 2, value, 8, align="right"),
         *(of_parameter(rank, name) for rank, name in enumerate(state.parameters, _FIRST_PARAMETER)),
-        _Column("trial", _LAST_FIGURE, of_best(lambda best: str(best.number)), 5, align="right"),
-        _Column("ranges", _LAST_FIGURE + 1, lambda row: Text(row.ranges, "dim")),
-        _Column("", _LAST_FIGURE + 2, lambda row: Text(row.notes, "dim")),
+        _Column("trial", _TRIAL_NUMBER, of_best(lambda best: str(best.number)), 5, align="right"),
+        _Column("ranges", _TRIAL_NUMBER + 1, lambda row: Text(row.ranges, "dim")),
+        _Column("", _TRIAL_NUMBER + 2, lambda row: Text(row.notes, "dim")),
         _Column("", 3, lambda row: _time(row, now - state.updated), 9, align="right"),
     ]
     return _lay_out(columns, state.rows, width)
@@ -210,7 +214,7 @@ def _choose_columns(widths: dict[int, int], width: int) -> tuple[list[int], int]
     """Return the ranks of the columns that fit, and the width that is left over."""
     shown: list[int] = []
     for rank in sorted(rank for rank in widths if widths[rank]):
-        for_bar = _BAR_BEFORE_NOTES - _LEAST_BAR if rank > _LAST_FIGURE else 0
+        for_bar = _BAR_BEFORE_NOTES - _LEAST_BAR if rank > _TRIAL_NUMBER else 0
         if shown and widths[rank] + _GAP + for_bar > width:
             break
         width -= widths[rank] + _GAP * bool(shown)

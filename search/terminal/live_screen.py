@@ -1,4 +1,4 @@
-"""The place at the bottom of a terminal where the live view is redrawn, and the terminal's echo meanwhile."""
+"""Redraw the live view at the bottom of a terminal, and switch the terminal's echo off meanwhile."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ except ImportError:  # Windows, where a terminal echoes keys only while a progra
     termios = None  # type: ignore[assignment]
 
 _FRAMES_PER_SECOND = 2
-"""Drawing a frame takes some milliseconds from the training in this process."""
+"""Frames drawn in a second. Each takes some milliseconds from the training in this process."""
 
 
 class Screen(Live):

@@ -51,7 +51,7 @@ class LiveState:
     rows: tuple[Row, ...]
     started: float
     updated: float
-    """The moment for which all of this holds."""
+    """When the state was read."""
     best: tuple[str, FinishedTrial] | None
     """Name of the stage and the best trial of all stages."""
     finished: tuple[tuple[str, FinishedTrial], ...]

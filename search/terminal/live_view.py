@@ -112,7 +112,7 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
 
     def _show_stage(self, stage: StageProgress, snapshot: StageSnapshot) -> None:
         self._trained = self._trained_before + snapshot.trained
-        if snapshot.progress.workers or self._trained:  # the time that workers take to start is no part of their rate
+        if snapshot.progress.workers or self._trained:  # their rate does not include the time to start
             self._rate.step(time.monotonic(), self._trained)
         final, training = final_rows(self._campaign, 0, started=False), training_progress(stage, snapshot)
         self._show(active_row(stage, snapshot), final, training, stage, snapshot.progress.workers)

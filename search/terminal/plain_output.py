@@ -13,7 +13,7 @@ from coarsefine.search.terminal.console import print_message
 from coarsefine.search.terminal.status_tables import ranges
 
 _MOST_TRIAL_LINES = 100
-"""A stage of more trials gets one line whenever some have finished, which is about one for each stack."""
+"""The most trials of a stage that get a line each. A larger stage gets one whenever some have finished: one a stack."""
 _FINAL_LINES = 10
 """Lines about the final training."""
 

@@ -1,6 +1,7 @@
 """Staged hyperparameter search on Optuna: `import coarsefine`, then `coarsefine.run(coarsefine.Campaign.load(...))`.
 
 The public names are imported when they are first used, so that importing the package costs next to nothing.
+`model` and `search` are links to the folders at the top of the repository.
 """
 
 from importlib import import_module

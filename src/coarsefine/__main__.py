@@ -8,7 +8,7 @@ _IMPORTED_LATER = (
     "coarsefine.search.terminal.live_view",
     "kaleido",
 )
-"""What commands import once they run, and what needs modules of the standard library."""
+"""Modules that commands import when they run, and that need modules of the standard library."""
 
 if __name__ == "__main__":  # worker processes import this module, too
     from coarsefine._shadowing import import_unshadowed

@@ -1,4 +1,4 @@
-"""Import modules although files of the user's project have the names of the standard library's modules.
+"""Import modules even if files of a project shadow modules of the standard library.
 
 `python driver.py` searches the script's folder before the standard library, and `python -m` and the process that forks
 workers search the working directory. There, `concurrent.futures`, `multiprocessing` and Dask would import a project's
