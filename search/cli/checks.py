@@ -85,7 +85,7 @@ def momentum(
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
 def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = False) -> None:
     """Check whether this machine, its data and its storage are ready for a search."""
-    from coarsefine.search.cli.doctor import examine, worst
+    from coarsefine.search.cli.doctor import examine, exit_code_of
     from coarsefine.search.storage.location import locate
     from coarsefine.search.terminal.console import out, print_line
 
@@ -97,7 +97,7 @@ def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = F
         for finding in findings:
             out.print(f"[{colours[finding.verdict]}]{finding.verdict}[/]  {finding.check}: ", end="")
             print_line(finding.found)
-    raise typer.Exit(worst(findings))
+    raise typer.Exit(exit_code_of(findings))
 
 
 def _report_recorded(study: str | None) -> None:

@@ -118,6 +118,6 @@ def _attempt(check: str, find: Callable[[], str]) -> Finding:
         return Finding(check, "unfit", str(error), error.exit_code)
 
 
-def worst(findings: list[Finding]) -> int:
+def exit_code_of(findings: list[Finding]) -> int:
     """Return the exit code of the first finding that is unfit, or 0."""
     return next((finding.exit_code for finding in findings if finding.verdict == "unfit"), 0)

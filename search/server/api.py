@@ -54,7 +54,7 @@ async def list_campaigns(request: Request, cache: Cache) -> Response:
     index = await cache.index()
     found = [(await cache.get(name)).status for name in index.stages]
     listed = tuple(schemas.ListedCampaign(s.campaign, s.state, s.seconds, s.stages) for s in found)
-    return _json(request, schemas.CampaignList(listed, tuple(index.strays)))
+    return _json(request, schemas.CampaignList(listed, tuple(index.unlisted_problems)))
 
 
 @router.get("/campaigns/{name}", response_model=schemas.CampaignStatus)

@@ -18,10 +18,17 @@ class ChangeDetector:
         self._connection: sa.Connection | None = None
         self._file: tuple[int, int] | None = None
 
-    def mark(self) -> object:
-        """Return a value that stays equal as long as nobody writes; raise `StorageError` if the storage is unreadable.
+    def make_readable(self) -> None:
+        """Reopen a replaced SQLite file, and roll back what a killed writer left in it.
 
-        It also rolls back what a killed writer left in a SQLite file, so that the file can be read.
+        Raises `StorageError` if the storage cannot be read even then.
+        """
+        self.version()
+
+    def version(self) -> object:
+        """Return a value that stays equal as long as nobody writes. The storage is made readable for this, if need be.
+
+        Raises `StorageError` if it cannot be read even then.
         """
         with self._lock, self._storage.guarded():
             if self._storage.location.kind == "postgresql":
@@ -49,7 +56,7 @@ class ChangeDetector:
             self._disconnect()
             self._storage.engine.dispose()
             self._file, self._connection = file, self._storage.engine.connect()
-        # SQLite counts for each connection what others commit: the number can be compared on the same one only.
+        # SQLite counts for each connection what others commit: only numbers read on one connection can be compared.
         return file, self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
 
     def _disconnect(self) -> None:

@@ -24,7 +24,7 @@ def make_dashboard(storage: Storage, changes: ChangeDetector) -> WSGIApplication
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # optuna-dashboard raises KeyError without it
         environ["wsgi.errors"] = _ErrorLog()
         try:
-            changes.mark()  # makes a file readable that was replaced, or that a killed writer left
+            changes.make_readable()
         except StorageError as error:
             _log.error("%s", error)
             start("503 Service Unavailable", [("Content-Type", "application/json")])

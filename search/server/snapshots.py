@@ -53,7 +53,7 @@ class SnapshotReader:
     def index(self) -> StudyIndex:
         """Return which studies belong to which campaign."""
         with self._lock:
-            return self._index_at(self._changes.mark())
+            return self._index_at(self._changes.version())
 
     def read(self, name: str) -> Snapshot:
         """Return a snapshot of a campaign: the same object as before if nothing has changed.
@@ -61,22 +61,22 @@ class SnapshotReader:
         Raises `UsageError` if there is no such campaign, and `StorageError`.
         """
         with self._lock:
-            mark = self._changes.mark()
+            version = self._changes.version()
             read_at, before = self._snapshots.get(name, (None, None))
-            if before is not None and read_at == mark and before.status.state != "running":
+            if before is not None and read_at == version and before.status.state != "running":
                 return before
-            index = self._index_at(mark)
+            index = self._index_at(version)
             if name not in index.stages:
                 self._snapshots.pop(name, None)
                 raise UsageError(f"There is no campaign '{name}'.")
             snapshot = self._read(name, index, before)
-            self._snapshots[name] = (mark, snapshot)
+            self._snapshots[name] = (version, snapshot)
             return snapshot
 
-    def _index_at(self, mark: object) -> StudyIndex:
-        if mark != self._indexed_at:
+    def _index_at(self, version: object) -> StudyIndex:
+        if version != self._indexed_at:
             self._index = read_study_index(self._storage, self._index)
-            self._indexed_at = mark
+            self._indexed_at = version
         return self._index
 
     def _read(self, name: str, index: StudyIndex, before: Snapshot | None) -> Snapshot:

@@ -27,7 +27,7 @@ class StudyIndex:
     """The database's studies and attributes from which the index was made."""
 
     @property
-    def strays(self) -> list[str]:
+    def unlisted_problems(self) -> list[str]:
         """Return the problems of campaigns that have no valid study."""
         return [problem for name, problems in self.problems.items() if name not in self.stages for problem in problems]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coarsefine.search.cli.doctor import examine, worst
+from coarsefine.search.cli.doctor import examine, exit_code_of
 from coarsefine.search.storage.location import at_file
 
 
@@ -20,7 +20,7 @@ def examine_cache(tmp_path, monkeypatch):
     def examine_folder(folder):
         monkeypatch.setenv("COARSEFINE_CACHE", str(folder))
         findings = examine(at_file(tmp_path / "studies.db"), None)
-        assert worst(findings) == 0
+        assert exit_code_of(findings) == 0
         return next(finding for finding in findings if finding.check == "cache")
 
     return examine_folder

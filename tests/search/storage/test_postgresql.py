@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 from stored import table
 
 from coarsefine import Campaign, Interrupted, Observer, StorageError, run
-from coarsefine.search.cli.doctor import examine, worst
+from coarsefine.search.cli.doctor import examine, exit_code_of
 from coarsefine.search.storage import database, lease_queue
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage, open_storage
@@ -157,7 +157,7 @@ def test_unreachable_database_is_reported_without_its_password(secret, wrong, ca
         pytest.skip("the server that the environment names may ask for no password")
     location = locate(secret.set(**wrong).render_as_string(hide_password=False))
     findings = examine(location, None)
-    assert worst(findings) == 5
+    assert exit_code_of(findings) == 5
     patient = partial(open_storage, patient=True)  # waits for a server, but not after a wrong password
     monkeypatch.setattr(database, "PATIENCE_SECONDS", 600.0 if cause != "refused" else 0.1)
     for open_it in (open_storage, create_storage, patient):
@@ -201,7 +201,7 @@ def test_tables_of_another_optuna_are_refused(location, revision, message):
         with pytest.raises(StorageError, match=message) as error:
             create_storage(location)
         assert error.value.exit_code == 5
-        assert worst(examine(location, None)) == 5
+        assert exit_code_of(examine(location, None)) == 5
     finally:
         stamp(before)
         engine.dispose()
@@ -213,7 +213,7 @@ def test_empty_database(new_database):
     with pytest.raises(StorageError, match="holds no studies: start a campaign with `coarsefine run`"):
         open_storage(location)
     findings = {finding.check: finding for finding in examine(location, None)}
-    assert worst(list(findings.values())) == 0
+    assert exit_code_of(list(findings.values())) == 0
     assert "answers, version" in findings["postgresql"].found
     assert "holds no studies yet" in findings["storage"].found
     assert postgres.execute(new_database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
