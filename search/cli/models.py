@@ -96,7 +96,7 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Reproduce an exported trial, train it to the end, and measure it once on test images; resume if interrupted."""
+    """Train an exported trial to the end and measure it on the test images. Resumes if interrupted."""
     from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.errors import Interrupted
     from coarsefine.search.network.export import read_export
@@ -162,11 +162,11 @@ def _print_prediction(found: "Prediction") -> None:
             (name, *(f"{found.classes[k]} {percent(row[k])}" for k in row.argsort()[::-1][:3]))
             for name, row in zip(found.names, found.probabilities, strict=True)
         ]
-        print_rows(("image", "likeliest", "then", "then")[: len(rows[0])], rows)
+        print_rows(("image", "first", "second", "third")[: len(rows[0])], rows)
         return
     shares = [(name, found.accuracy_of(label)) for label, name in enumerate(found.classes)]
-    print_rows(("class", "right"), [(name, percent(share)) for name, share in shares if share is not None])
-    print_line(f"{percent(found.accuracy)} of {len(found.names):,} images are right.")
+    print_rows(("class", "correct"), [(name, percent(share)) for name, share in shares if share is not None])
+    print_line(f"{percent(found.accuracy)} of {len(found.names):,} images are classified correctly.")
 
 
 def _print_params(params: Mapping[str, Any], form: str) -> None:

@@ -44,7 +44,7 @@ def report(
     if written.images:
         print_line(f"Images: {len(written.images)} in {png}")
     if written.missing:
-        print_line(f"Left out, since not recorded: {', '.join(written.missing).replace('_', ' ')}")
+        print_line(f"Not in the report, because not recorded: {', '.join(written.missing).replace('_', ' ')}")
 
 
 @app.command(epilog="Examples: `coarsefine serve` · `coarsefine serve --host 0.0.0.0 --storage runs/studies.db`")
@@ -53,7 +53,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on. On any other than 127.0.0.1, visitors need a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 selects a free port.")] = 8080,
     token_file: Annotated[
         Path | None,
         typer.Option(

@@ -34,7 +34,7 @@ def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reprod
         raise DataError(
             f"Trial {export.trial.study}#{export.trial.number} cannot be reproduced: epoch {k + 1} gave "
             f"{values[k]:.4f}, and {recorded[k]:.4f} was recorded"
-            + (" by a machine that rounds alike" if like else f"; rounding explains {_TOLERANCE} at most")
+            + (" by a machine with the same rounding" if like else f"; rounding explains {_TOLERANCE} at most")
             + ". Compare the export with its studies: `coarsefine status`."
         )
     return Reproduction(exact, largest, like)

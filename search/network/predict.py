@@ -67,7 +67,7 @@ def predict_files(model: Path, images: Sequence[Path]) -> Prediction:
 
 
 def predict_split(model: Path, split: Split, data: Path | None, say: Callable[[str], None]) -> Prediction:
-    """Classify a part of the campaign's images, which the export next to the model names.
+    """Classify one part of the images that the export next to the model names.
 
     Raises `UsageError` if there is no such export, and `DataError` if other images are found.
     """

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -23,6 +23,14 @@ from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.training.images import load_images
 
 
+class Trained(NamedTuple):
+    """What `train` returns."""
+
+    result: FinalResult
+    study: str | None
+    """Name of the study that the result was recorded with; None if it was recorded only in its folder."""
+
+
 def train(
     export: Export,
     final_settings: FinalSettings | None = None,
@@ -32,11 +40,11 @@ def train(
     output: Path | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[FinalResult, str | None]:
-    """Train an exported trial; return the result, and the study it was recorded with or None.
+) -> Trained:
+    """Train an exported trial, and record the result with its campaign if the storage holds it.
 
     `final_settings` are by default the campaign's [final]. Networks, model card and curves go to `output`, by default a
-    folder of its own under `trained` next to the storage. The folder holds a checkpoint during the training: the same
+    new folder under `trained` next to the storage. The folder holds a checkpoint during the training: the same
     call continues from it, and ends with the same bits. A call after the training has finished returns its result.
 
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` raise.
@@ -51,13 +59,13 @@ def train(
         warn=observer.on_warning, stop=stop,
     ).run()  # fmt: skip
     if study is None:
-        return result, None
+        return Trained(result, None)
     try:
         _record(study, result, location)
     except StorageError as error:
         observer.on_warning(f"The training is in {folder}, but could not be recorded with its campaign: {error}")
-        return result, None
-    return result, study.name
+        return Trained(result, None)
+    return Trained(result, study.name)
 
 
 def final_settings_for(export: Export, **changes: Any) -> FinalSettings:

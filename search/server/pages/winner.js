@@ -89,7 +89,7 @@ function commandsOf(status) {
   const name = /^[\w.-]+$/.test(status.campaign) ? status.campaign : `'${status.campaign.replaceAll("'", "'\\''")}'`;
   const commands = {
     running: { "Add a worker from another terminal": `coarsefine worker ${name}` },
-    interrupted: { "Finish the search; give its file if it is no preset": `coarsefine run ${name}` },
+    interrupted: { "Finish the search (for a campaign file, give its path)": `coarsefine run ${name}` },
     failed: { "Show how its trials ended": `coarsefine status ${name}` },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,

@@ -229,7 +229,7 @@ def test_other_images_are_refused(exported, cli, tmp_path):
 
 
 def test_values_that_cannot_be_reproduced_are_refused(exported, cli, tmp_path):
-    """Forged values are refused on a machine that rounds alike, because training does not reproduce them."""
+    """Forged values are refused on a machine with the same rounding, because training does not reproduce them."""
     other = with_value_at(exported, ["trial", "values", 1], exported["trial"]["values"][1] + 1 / 300)
     (tmp_path / "other.json").write_text(json.dumps(with_valid_digest(other)), "utf-8")
     code, _, err = cli("train", "other.json")

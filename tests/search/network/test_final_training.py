@@ -94,7 +94,7 @@ def test_model_card_describes_the_measurement(export):
     for value in record["test_accuracies"]:
         assert f"{value:.2%}" in card
     assert "used the 300 test images once" in card
-    assert "It had the highest of 15 completed trials" in card
+    assert "It had the highest validation accuracy of 15 completed trials" in card
     assert "was not trained again on new seeds" in card
     assert "## Limits" in card
     assert not re.search(r"\{|\}|None|nan", card)

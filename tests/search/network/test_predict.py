@@ -57,7 +57,7 @@ def test_accuracy_of_a_split_is_measured(trained_folder):
     assert output["accuracy"] == recorded["test_accuracies"][0]
     assert len(output["images"]) == 300
     measured = coarsefine("predict", trained, "--split", "validation", cwd=folder)
-    assert "of 300 images are right" in measured.stdout
+    assert "of 300 images are classified correctly" in measured.stdout
     assert "their accuracy is optimistic" in measured.stderr
     assert "does not test it" in coarsefine("predict", trained, "--split", "train", cwd=folder).stderr
 
