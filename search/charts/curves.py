@@ -92,7 +92,7 @@ def training_spans(study: Study) -> list[Span]:
     )
 
 
-def shares(bars: Mapping[str, Mapping[str, float]]) -> go.Figure:
+def share_bars(bars: Mapping[str, Mapping[str, float]]) -> go.Figure:
     """Draw named bars, the first at the top. Each is divided into parts, whose shares add up to one."""
     figure = go.Figure()
     for index, part in enumerate(next(iter(bars.values()), {})):

@@ -11,7 +11,6 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.accuracy import Accuracy
 from coarsefine.search.report.content import Content, StageContent
 from coarsefine.search.report.formatting import number, percent, with_error
-from coarsefine.search.report.importance import Importance
 from coarsefine.search.results.status import Trial
 
 Lines = Mapping[str, Sequence[float | None]]
@@ -42,7 +41,7 @@ class Figure:
 def all_figures(content: Content) -> list[Figure]:
     """Return all figures that have something to show, in the order of the page."""
     if content.images is None:
-        figures = [*_of_values(content), *_time(content)]
+        figures = [*_value_figures(content), *_time(content)]
     else:
         figures = [*_overview(content), *_stages(content), *_importance(content), *_time(content)]
         figures += [*_final(content), *_momentum(content)]
@@ -51,7 +50,7 @@ def all_figures(content: Content) -> list[Figure]:
     return figures
 
 
-def _of_values(content: Content) -> Iterator[Figure]:
+def _value_figures(content: Content) -> Iterator[Figure]:
     """Draw the values that a user's function reported."""
     winner, metric = content.status.winner, content.status.metric
     if winner is None:
@@ -89,7 +88,7 @@ def _overview(content: Content) -> Iterator[Figure]:
 
 
 def _map(content: Content) -> Figure:
-    plot = _on_any_width(charts.map_of_trials(content.studies, content.status.winner))
+    plot = _fit_narrow_screens(charts.map_of_trials(content.studies, content.status.winner))
     axes = " and ".join(plot.layout[f"{axis}axis"].title.text for axis in "xy")
     boxes = ", ".join(f"{s.plan.name} {labels.space_text(s.study.space)}" for s in content.stages if s.study)
     return Figure(
@@ -101,7 +100,7 @@ def _map(content: Content) -> Figure:
     )  # fmt: skip
 
 
-def _on_any_width(plot: go.Figure) -> go.Figure:
+def _fit_narrow_screens(plot: go.Figure) -> go.Figure:
     """Put the map's colour bar below it, and space its ticks so that they do not touch on a phone."""
     bar = {"orientation": "h", "y": -0.16, "yanchor": "top", "thickness": 12, "title": {"side": "bottom"}}
     plot.update_traces(marker_colorbar=bar, selector={"meta": "completed"})
@@ -138,7 +137,7 @@ def _published_remark(best: Mapping[str, Any]) -> str:
 
 
 def _importance(content: Content) -> Iterator[Figure]:
-    importances = [importance for importance in content.importances if isinstance(importance, Importance)]
+    importances = content.importances
     if not importances:
         return
     shares = {i.stage: {labels.title(part.name): part.share for part in i.parts} for i in importances}
@@ -147,7 +146,7 @@ def _importance(content: Content) -> Iterator[Figure]:
         for i in importances
     )
     yield Figure(
-        "importance", _sized(charts.shares(shares), 110 + 60 * len(importances)),
+        "importance", _sized(charts.share_bars(shares), 110 + 60 * len(importances)),
         "The share of each hyperparameter in what separates the best tenth of a stage's trials from the others "
         "(PED-ANOVA, Optuna's default measure). The table shows what chance alone would give.",
         f"Bars of parameter importance. {bars}.", "importance",
@@ -159,8 +158,8 @@ def _time(content: Content) -> Iterator[Figure]:
         return
     yield Figure(
         "time", _sized(charts.timeline(content.studies, content.status.final), 380),
-        "When each trial was in training. Each trial is a line, from its start to its end. Trials whose lines are "
-        "above each other trained at the same time, in one stack or in several workers.",
+        "When each trial was in training. Each trial is a line, from its start to its end. Trials trained "
+        "at the same time, in one stack or in several workers, have lines one above the other.",
         f"Timeline of {content.ended} trials over {content.status.seconds / 60:.1f} minutes.", "time",
     )  # fmt: skip
 

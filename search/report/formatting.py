@@ -9,7 +9,7 @@ _NARROW = "\u202f"
 
 
 def number(value: Value) -> str:
-    """Return a float with four digits, and any other value as it is."""
+    """Return a float with four significant digits, and any other value as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -33,7 +33,7 @@ def with_error(accuracy: Accuracy) -> str:
     return f"{100 * accuracy.share:.2f}{_NARROW}%{_NARROW}±{_NARROW}{100 * accuracy.standard_error:.2f}"
 
 
-def spread(estimate: Estimate) -> str:
+def with_interval(estimate: Estimate) -> str:
     """Return a mean of shares with half its 95 % interval, both in percent."""
     return f"{100 * estimate.mean:.2f}{_NARROW}±{_NARROW}{100 * (estimate.high - estimate.mean):.2f}"
 

@@ -13,11 +13,15 @@ from optuna.trial import TrialState
 from coarsefine.search.results.study import Study, value_of
 
 _LEAST_TRIALS = 20
-"""Fewest completed trials. The measure compares the best tenth with the others, which takes two trials or more."""
+"""Fewest completed trials of a stage. The measure compares the best tenth, at least two trials, with the others."""
 _SHUFFLES = (40, 200)
 """Fewest and most shuffles. With more trials a shuffle takes longer, and fewer are needed."""
 _SHUFFLED_TRIALS = 100_000
 """Number of trials in all shuffles together, within these bounds."""
+
+
+class NoImportanceError(Exception):
+    """The importance in a stage cannot be computed; the message is a sentence that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +50,20 @@ class Importance:
     shuffles: int
 
 
-def importance_in(study: Study) -> Importance | str:
-    """Return the importance by PED-ANOVA, Optuna's default, or a sentence that says why there is none."""
+def importance_in(study: Study) -> Importance:
+    """Return the importance by PED-ANOVA, Optuna's default. Raises `NoImportanceError` if it cannot be computed."""
     stage = study.attrs["stage"]
     if len(study.space) == 1:
-        return f"Stage {stage}: only one hyperparameter was searched."
+        raise NoImportanceError(f"Stage {stage}: only one hyperparameter was searched.")
     completed = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
     values = [value_of(trial) for trial in completed]
     if len(completed) < _LEAST_TRIALS:
-        return (
+        raise NoImportanceError(
             f"Stage {stage}: importance takes at least {_LEAST_TRIALS} completed trials, and there are "
             f"{len(completed)}."
         )
     if len(set(values)) == 1:
-        return f"Stage {stage}: all trials have the same accuracy, so importance cannot be computed."
+        raise NoImportanceError(f"Stage {stage}: all trials have the same accuracy, so importance cannot be computed.")
     fewest, most = _SHUFFLES
     shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // len(completed)))
     with _quiet():
@@ -75,10 +79,10 @@ def importance_in(study: Study) -> Importance | str:
 def _by_chance(study: optuna.Study, values: Sequence[float], shuffles: int) -> dict[str, tuple[float, float]]:
     rng = random.Random(0)  # noqa: S311 - nothing depends on its secrecy
     shuffled = [_shares(study, rng.sample(values, len(values))) for _ in range(shuffles)]
-    return {name: _middle([shares[name] for shares in shuffled]) for name in shuffled[0]}
+    return {name: _middle_95_percent([shares[name] for shares in shuffled]) for name in shuffled[0]}
 
 
-def _middle(shares: Sequence[float]) -> tuple[float, float]:
+def _middle_95_percent(shares: Sequence[float]) -> tuple[float, float]:
     """Return the range of the middle 95 %."""
     cuts = statistics.quantiles(shares, n=40, method="inclusive")
     return cuts[0], cuts[-1]

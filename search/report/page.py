@@ -20,7 +20,6 @@ from coarsefine.search.report import formatting
 from coarsefine.search.report.commands import commands_for
 from coarsefine.search.report.content import Content
 from coarsefine.search.report.figures import Figure
-from coarsefine.search.report.importance import Importance
 
 _DATASETS = {"digits": "8×8 handwritten digits", "cifar10": "CIFAR-10"}
 _FOLDER = files("coarsefine.search.report") / "templates"
@@ -42,8 +41,6 @@ def render(content: Content, figures: Sequence[Figure]) -> str:
         figures={section: [_data_of(f) for f in figures if f.section == section] for section in sections},
         commands=commands_for(content.campaign, content.location, content.gradient_check, content.momentum),
         accuracy=Accuracy,
-        importances=[i for i in content.importances if isinstance(i, Importance)],
-        no_importance=[i for i in content.importances if isinstance(i, str)],
         scripts=scripts,
         policy=" ".join(hash_ for _, hash_ in scripts),
         style=Markup((_FOLDER / "report.css").read_text("utf-8")),  # noqa: S704 - our own file
@@ -57,7 +54,7 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False}
-    for name in ("number", "scientific", "percent", "points", "with_error", "spread", "interval", "duration"):
+    for name in ("number", "scientific", "percent", "points", "with_error", "with_interval", "interval", "duration"):
         environment.filters[name] = getattr(formatting, name)
     for name in ("symbol", "quantities", "nouns", "point_text", "space_text", "space_kinds"):
         environment.filters[name] = getattr(labels, name)

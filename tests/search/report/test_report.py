@@ -22,7 +22,7 @@ from coarsefine.search.campaign.accuracy import Accuracy, expected_highest
 from coarsefine.search.cli import main
 from coarsefine.search.report import write_report
 from coarsefine.search.report.commands import as_toml
-from coarsefine.search.report.importance import Importance, importance_in
+from coarsefine.search.report.importance import importance_in
 from coarsefine.search.report.published_values import published_values_for
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
@@ -551,7 +551,6 @@ def test_importance_finds_the_parameter_that_matters(paper_file, tmp_path):
     storage = open_storage(locate(tmp_path / "studies.db"))
     found = importance_in(find_studies(storage, "paper")["paper/coarse"])
     storage.close()
-    assert isinstance(found, Importance)
     eta, lam = found.parts
     assert (eta.name, lam.name) == ("eta", "lambda")
     assert eta.differs_from_chance
