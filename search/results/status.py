@@ -148,7 +148,9 @@ def status_of(name: str, storage: str, studies: Mapping[str, Study], count_train
     Raises `CampaignError` if the studies do not hold a campaign.
     """
     campaign = campaign_of(studies, Campaign.from_stored)
-    stages = tuple(_stage(campaign, stage, studies, count_training) for stage in campaign.stages)
+    stages = tuple(
+        _stage(f"{name}/{stage.name}", campaign, stage, studies, count_training) for stage in campaign.stages
+    )
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
@@ -195,9 +197,13 @@ def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimat
 
 
 def _stage(
-    campaign: Campaign, planned: AnyStage, studies: Mapping[str, Study], count_training: Callable[[int], int]
+    name: str,
+    campaign: Campaign,
+    planned: AnyStage,
+    studies: Mapping[str, Study],
+    count_training: Callable[[int], int],
 ) -> StageStatus:
-    name = campaign.study_name(planned)
+    """Return a stage as its study stands; `name` is that of the study in the storage, whatever its settings say."""
     study = studies.get(name, Study(0, name, {}, ()))
     is_open = name in studies
     counts = {
