@@ -23,11 +23,12 @@ _ABANDONED_SECONDS = 3600
 
 _TEMPORARY = (
     re.compile(r"(?P<name>.+)-new-(?P<machine>[0-9a-f]{12})-(?P<pid>\d+)-[0-9a-f]{8}(-journal|-wal|-shm)?", re.DOTALL),
-    # Names that earlier versions gave, with nothing of the machine in them.
-    re.compile(r"(?P<name>.+)-new-(?P<pid>\d+)(-journal)?", re.DOTALL),
+    # A name that earlier versions gave, with nothing of the machine in it.
     re.compile(r"(?P<name>.+\.data)-(?P<pid>\d+)-[0-9a-f]+\.part", re.DOTALL),
 )
 """SQLite keeps a journal next to a file that it writes."""
+_EARLIER = re.compile(r"(?P<name>.+)-new-(?P<pid>\d+)(-journal)?", re.DOTALL)
+"""Another name that earlier versions gave. Files of other programs can have such a name, too."""
 
 
 @contextmanager
@@ -57,15 +58,16 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         new.replace(path)
 
 
-def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove the temporary files that dead processes left in a folder, or with `name` only those for that file.
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Remove the temporary files that dead processes left in a folder, or with `names` only those for these files.
 
     Files of running processes and of other machines stay until they are old. So does a file that cannot be removed,
     for example another user's.
     """
+    forms = (*_TEMPORARY, _EARLIER) if names else _TEMPORARY
     for path in folder.glob("*"):
-        found = next(filter(None, (form.fullmatch(path.name) for form in _TEMPORARY)), None)
-        if found and name in {None, found["name"]}:
+        found = next(filter(None, (form.fullmatch(path.name) for form in forms)), None)
+        if found and (not names or found["name"] in names):
             with suppress(OSError):
                 if _is_abandoned(path, found.groupdict().get("machine"), int(found["pid"])):
                     path.unlink()

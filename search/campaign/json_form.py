@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Annotated, Any, ClassVar, NotRequired, Self
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, Self
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetPydanticSchema, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
@@ -31,10 +31,13 @@ class JsonForm:
         return form
 
     @classmethod
-    def from_dict(cls, form: Any) -> Self:
-        """Read the JSON form; raise `ValueError` with the first thing that is wrong with it."""
+    def from_dict(cls, form: Any, *, extra: Literal["forbid", "ignore"] = "forbid") -> Self:
+        """Read the JSON form; raise `ValueError` with the first thing that is wrong with it.
+
+        `extra` says what to do with keys that are not fields.
+        """
         try:
-            found: Self = _adapter(cls).validate_json(json.dumps(form))
+            found: Self = _adapter(cls).validate_json(json.dumps(form), extra=extra)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from error
         return found

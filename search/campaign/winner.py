@@ -11,11 +11,11 @@ Stone 1984 for pruning trees, here applied to paired differences).
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from coarsefine.search.campaign.json_form import JsonForm, PointField
 from coarsefine.search.campaign.space import Point, Space
@@ -44,12 +44,15 @@ class Candidate(TrialId):
     value: Annotated[float, Field(description="in the search; a finalist's is optimistic: it was chosen by this value")]
 
     @classmethod
-    def from_dict(cls, form: Any) -> Self:
-        """Read the JSON form. The first versions searched η and λ alone and stored them next to the number."""
+    def from_dict(cls, form: Any, *, extra: Literal["forbid", "ignore"] = "ignore") -> Self:
+        """Read the JSON form, ignoring keys that only a later version knows.
+
+        The first versions searched η and λ alone and stored them next to the number.
+        """
         if isinstance(form, dict) and not form.get("params") and {"eta", "lambda"} <= form.keys():
             kept = {key: value for key, value in form.items() if key not in {"eta", "lambda"}}
             form = {**kept, "params": {name: form[name] for name in ("eta", "lambda")}}
-        return super().from_dict(form)
+        return super().from_dict(form, extra=extra)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Finalist(Candidate):
     probability_best: Annotated[float, Field(ge=0, le=1, description="by a paired bootstrap over the seeds")]
 
 
+def _refuse_winner(_: object) -> NoReturn:
+    """Refuse a winner in a file, whose form leaves it out."""
+    raise ValueError("is calculated, not read: remove it")
+
+
 @dataclass(frozen=True)
 class Verdict(JsonForm):
     """The choice among the finalists, and how certain it is."""
@@ -94,7 +102,7 @@ class Verdict(JsonForm):
     ]
     optimism: Annotated[float | None, Field(description="by how much the search's best value was too high")]
     summary: Annotated[str, Field(alias="verdict")]
-    winner: Annotated[Finalist | None, Field(exclude=True)] = None
+    winner: Annotated[Finalist | None, Field(exclude=True), BeforeValidator(_refuse_winner)] = None
     """None if every finalist failed on some seed, and in a verdict that was read from a file."""
 
 

@@ -56,7 +56,7 @@ def require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
 
 def _train_and_record(loop: StageLoop, study_id: int) -> None:
     campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
-    if read_final(studies) is not None:  # the process that held the right before this one has trained the winner
+    if read_final(studies) is not None:  # the process that held the lock before this one has trained the winner
         return
     require_winner(campaign, studies)
     images = loop.workload
@@ -68,7 +68,10 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
         if time.monotonic() > renewed + loop.storage.lease_seconds / 4:
             renewed = time.monotonic()
             if not loop.storage.once.acquire(study_id):
-                raise StorageError("Another process took over the final training while this one was suspended.")
+                raise StorageError(
+                    "Another process took over the final training while this one was suspended. Run the same command "
+                    "again: it waits for that process and shows its result."
+                )
         observer.on_final_epoch(epoch, settings.epochs, accuracy)
 
     observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))

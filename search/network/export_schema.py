@@ -131,6 +131,10 @@ class Export(_Part):
         for name, value in trial.params.items():
             if settings.get(name) != value:
                 raise ValueError(f"its parameter {name} is {value!r}, but it was trained with {settings.get(name)!r}")
+        for finalist in self.evidence.finalists if self.evidence else ():
+            for accuracy in (finalist.value, *finalist.values):
+                if accuracy is not None and not 0 <= accuracy <= 1:
+                    raise ValueError(f"its finalist {finalist.number} has the accuracy {accuracy}, not from 0 to 1")
         return self
 
     def hyperparameters(self, seed: int, decay: float | None = None) -> Hyperparameters:

@@ -29,6 +29,7 @@ except ImportError:  # on Windows nothing keeps two processes from training in o
 MODEL, EXPORT, RESULT = "model.npz", "export.json", "final.json"
 _CARD, _FIGURE, _TABLE = "MODEL_CARD.md", "curves.html", "curves.csv"
 _CHECKPOINT, _LOCK = "unfinished.checkpoint", ".lock"
+_FILES = (MODEL, EXPORT, RESULT, _CARD, _FIGURE, _TABLE, _CHECKPOINT)
 _RESTART = {"version", "arithmetic", "versions"}
 """Inputs of a checkpoint that may differ. The training then starts over."""
 History = npt.NDArray[np.float64]
@@ -68,7 +69,7 @@ class TrainingFolder:
             with (self.path / _LOCK).open("wb") as lock:
                 if fcntl is not None:
                     _lock(lock.fileno(), self.path)
-                remove_leftovers(self.path)
+                remove_leftovers(self.path, *_FILES)
                 yield
         except OSError as error:
             raise unwritable(self.path, error) from error
@@ -80,8 +81,8 @@ class TrainingFolder:
             return FinalResult.from_dict(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UsageError(f"{path} cannot be read ({error!r}): name another --output, or remove it.") from error
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path} cannot be read ({error}): name another --output, or remove it.") from error
 
     def read_checkpoint(self, inputs: Mapping[str, Any], warn: Callable[[str], None]) -> Checkpoint | None:
         """Return the last checkpoint if it was made from the same inputs, or None if the training must start over.

@@ -179,11 +179,20 @@ def _ended(trial: FrozenTrial) -> float:
 
 
 def verdict_of(studies: Iterable[Study]) -> Verdict | None:
-    """Return the verdict on the finalists; None until all of them have been trained again."""
+    """Return the verdict on the finalists; None until all of them have been trained again.
+
+    Raises `CampaignError` if another version of Coarsefine stored the finalists in a form that this one cannot read.
+    """
     confirm = next((study for study in studies if study.is_confirm), None)
     if confirm is None or not confirm.finished:
         return None
-    finalists = [Candidate.from_dict(form) for form in confirm.attrs["finalists"]]
+    try:
+        finalists = [Candidate.from_dict(form) for form in confirm.attrs["finalists"]]
+    except ValueError as error:
+        raise CampaignError(
+            f"{confirm.name} has finalists that this version of Coarsefine cannot read ({error}). Use the version "
+            "that recorded them, or start again under another name or --storage."
+        ) from error
     values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirm.trials]
     k = len(finalists)
     return judge(finalists, [values[place::k] for place in range(k)], confirm.attrs["config"]["seed"])

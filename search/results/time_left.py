@@ -45,13 +45,14 @@ def seconds_left(epochs: int, rate: float | None) -> float | None:
 def recorded_rate(trials: Iterable[FrozenTrial], training: int, now: datetime) -> float | None:
     """Return the epochs per second of a stage with `training` trials in training; None if unknown.
 
-    A trial trains at the mean speed of the unfinished trials and of those that finished last. `now` is a local time
-    without a zone, like Optuna's times.
+    A trial trains at the mean speed of those that finished last, and until one has finished, of those in training: a
+    trial that was resumed started anew at that moment, so that it seems to have trained its earlier epochs in no time.
+    `now` is a local time without a zone, like Optuna's times.
     """
     started = [trial for trial in trials if trial.datetime_start]
     finished = [trial for trial in started if trial.datetime_complete]
     finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-    timed = [trial for trial in started if trial.state is TrialState.RUNNING] + finished[-_RECENT:]
+    timed = finished[-_RECENT:] or [trial for trial in started if trial.state is TrialState.RUNNING]
     seconds = sum(_seconds(trial, now) for trial in timed)
     epochs = sum(len(trial.intermediate_values) for trial in timed)
     return training * epochs / seconds if training and epochs and seconds else None

@@ -40,16 +40,17 @@ class Storage(RDBStorage):
     ) -> None:
         self.location = location
         self.lease_seconds = lease_seconds
-        with self.guarded(), ExitStack() as undo:
+        with ExitStack() as undo:
             undo.callback(self._disconnect)
-            super().__init__(
-                location.url.replace("{", "{{").replace("}", "}}"),  # Optuna sends it through `str.format`
-                engine_kwargs=engine_options(location),
-                skip_compatibility_check=checked,
-                skip_table_creation=not new,
-            )
+            with self.guarded():
+                super().__init__(
+                    location.url.replace("{", "{{").replace("}", "}}"),  # Optuna sends it through `str.format`
+                    engine_kwargs=engine_options(location),
+                    skip_compatibility_check=checked,
+                    skip_table_creation=not new,
+                )
+            self.owner = Owner()
             undo.pop_all()
-        self.owner = Owner()
         self.database = Database(self.engine, location)
         self.queue = LeaseQueue(self.database, self.owner, lease_seconds)
         self.once = OnceLock(self.database, self.owner, lease_seconds)

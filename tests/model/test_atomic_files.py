@@ -53,34 +53,34 @@ def test_temporary_names_are_unique(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_leftovers_of_dead_processes_are_removed(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of this machine's dead processes are removed; those of other machines only once they are old."""
+    """Files of dead processes are removed; those of other machines only once they are old, other programs' never."""
     machine, path = atomic_files.machine_id(), tmp_path / "studies.db"
     left = [
         named_on(machine, dead, path, monkeypatch).name,
         named_on(machine, dead, path, monkeypatch).name + "-journal",
-        f"studies.db-new-{dead}",
-        f"studies.db-new-{dead}-journal",
         f"digits-0a.data-{dead}-0a1b2c3d.part",
     ]
     stay = [
         named_on(machine, os.getpid(), path, monkeypatch).name,
         named_on("another", dead, path, monkeypatch).name,
-        f"studies.db-new-{os.getpid()}",
+        f"holiday-new-{dead}",
         "studies.db",
         "studies.db-new-one",
     ]
     old = named_on("another", dead, path, monkeypatch).name
-    for name in (*left, *stay, old):
+    photos = "photos-new-1"
+    for name in (*left, *stay, old, photos):
         (tmp_path / name).touch()
-    os.utime(tmp_path / old, (0, 0))
+    for name in (old, photos):
+        os.utime(tmp_path / name, (0, 0))
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == sorted(stay)
+    assert names(tmp_path) == sorted([*stay, photos])
 
 
 def test_only_leftovers_of_the_named_file_are_removed(tmp_path: Path, dead: int) -> None:
-    """With a name, leftovers of other files stay; a missing folder has no leftovers."""
-    for name in (f"a.db-new-{dead}", f"b.db-new-{dead}"):
+    """With a name, earlier versions' leftovers of that file are removed, too; a missing folder has none."""
+    for name in (f"a.db-new-{dead}", f"a.db-new-{dead}-journal", f"a.db-new-{os.getpid()}", f"b.db-new-{dead}"):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, "a.db")
     remove_leftovers(tmp_path / "missing")
-    assert names(tmp_path) == [f"b.db-new-{dead}"]
+    assert names(tmp_path) == sorted([f"a.db-new-{os.getpid()}", f"b.db-new-{dead}"])

@@ -44,6 +44,26 @@ def test_earlier_campaign_prints_the_same_json(cli, command):
     assert json.dumps(record, indent=2) == json.dumps(expected, indent=2)
 
 
+def finalists_changed(path, change):
+    """Change the finalists that the finished campaign stores by SQLite's JSON function."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            f"UPDATE study_user_attributes SET value_json = {change} WHERE key = 'finalists'"  # noqa: S608 - our own
+        )
+        connection.commit()
+
+
+def test_finalists_of_a_later_version_are_read(cli, earlier):
+    """Keys of the stored finalists that only a later version knows are ignored; an unreadable form is an error."""
+    code, before, _ = cli("best", "finished", "--json")
+    finalists_changed(earlier, "json_set(value_json, '$[0].later', 1)")
+    assert cli("best", "finished", "--json") == (code, before, "")
+    finalists_changed(earlier, "json_set(value_json, '$[0].number', 'one')")
+    code, _, error = cli("best", "finished", "--json")
+    assert code == 2
+    assert "has finalists that this version of Coarsefine cannot read (number: " in error
+
+
 def test_earlier_export_is_read_and_reproduced(earlier):
     """The earlier export is read, and its winner gives the same file except for versions and platform."""
     export = read_export(EARLIER / "export.json")

@@ -65,10 +65,10 @@ def test_only_the_last_ended_trials_count():
     assert seconds_left([*old, *new, *waiting([60])], 1) == pytest.approx(2)
 
 
-def test_slow_running_trial_lowers_the_rate():
-    """The last 8 epochs are expected at the rate of 12 epochs in 55 s of training."""
-    trials = [trial(0, TrialState.COMPLETE, 100, 5, epochs=10), trial(1, TrialState.RUNNING, 50, epochs=2)]
-    assert seconds_left(trials, 1) == pytest.approx(8 * 55 / 12)
+def test_resumed_trial_does_not_count_once_a_trial_has_finished():
+    """A trial resumed a second ago at epoch 9 does not make the ten waiting epochs seem to take a second each."""
+    ended, resumed = trial(0, TrialState.COMPLETE, 300, 200, epochs=10), trial(1, TrialState.RUNNING, 1, epochs=9)
+    assert seconds_left([ended, resumed, *waiting([2])], 1) == pytest.approx(11 * 20)
 
 
 def test_pruned_trials_leave_fewer_epochs():

@@ -13,7 +13,7 @@ from stored import table
 
 from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine
-from coarsefine.search.storage import sqlite
+from coarsefine.search.storage import optuna_storage, sqlite
 from coarsefine.search.storage.location import at_file, locate
 from coarsefine.search.storage.opening import create_storage
 
@@ -57,6 +57,16 @@ def test_file_in_wal_is_changed_if_wal_is_unsafe_here(made_file, tmp_path, monke
     monkeypatch.setattr(sqlite, "journal_mode", lambda: here)
     create_storage(locate(path)).close()
     assert mode_of(path) == after
+
+
+def test_storage_without_an_owner_is_closed(tmp_path, monkeypatch):
+    """If the process cannot be identified, opening a storage fails and leaves no connection."""
+    closed = []
+    monkeypatch.setattr(optuna_storage.Storage, "remove_session", closed.append)
+    monkeypatch.setattr(optuna_storage, "Owner", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        create_storage(locate(tmp_path / "studies.db"))
+    assert closed
 
 
 def test_each_stage_leaves_a_backup(small, tmp_path):

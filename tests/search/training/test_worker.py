@@ -215,7 +215,23 @@ def lose(storage, worker, number):
         connection.execute(sa.update(lease).where(of_trial).values(owner="another", attempt=claim.attempt + 1))
 
 
-def test_slot_lost_while_stacks_are_made(opened, make_worker):
+def test_objective_that_cannot_start_is_started_once(opened, working):
+    """A `ValueError` of an objective that starts without checkpoints reaches the caller, and nothing is tried again."""
+    storage, objective, starts = opened(), ToyObjective(2), []
+    study = open_stage(storage, 1)
+
+    def failing(*arguments):
+        starts.append(arguments)
+        raise ValueError("no memory")
+
+    objective.start = failing
+    with pytest.raises(ValueError, match="no memory") as caught:
+        working(storage, study, objective, 1).work()
+    assert len(starts) == 1
+    assert caught.value.__context__ is None
+
+
+def test_slot_lost_while_stacks_are_made(opened, working):
     """A lease that is lost between claim and training costs that slot alone, and its checkpoint stays."""
     storage = opened()
     study = open_stage(storage, 4)
