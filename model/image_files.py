@@ -17,7 +17,7 @@ _MODES = {"L": {"L", "1"}, "RGB": {"RGB", "P"}}
 def read_image_files(paths: Sequence[Path], network: Network) -> npt.NDArray[np.float32]:
     """Return image files as normalised inputs (n, d) of a network, in the order of channels, rows and columns.
 
-    Raises `DataError` for a file that is no image, or whose size or colours differ from the training images.
+    Raises `DataError` for a file that is not an image, or whose size or colours differ from the training images.
     """
     rows = [_pixels(path, network.shape) for path in paths]
     x = np.array(rows, np.float32).reshape(len(rows), -1) / np.float32(255)
@@ -40,7 +40,7 @@ def _pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
                     )
                 pixels = np.asarray(image.convert(mode))
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is no image that Pillow can read: give PNG, JPEG or the like.") from error
+        raise DataError(f"{path} is not an image that Pillow can read: give PNG, JPEG or the like.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{path} cannot be read as an image: {reason}.") from error

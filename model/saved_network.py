@@ -74,7 +74,7 @@ class Network:
             network._check()
         except _UNREADABLE as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise DataError(f"{path} is no trained network of Coarsefine's ({reason}): train it again.") from error
+            raise DataError(f"{path} is not a network saved by Coarsefine ({reason}): train it again.") from error
         return network
 
     def _check(self) -> None:

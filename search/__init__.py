@@ -1,1 +1,1 @@
-"""Campaigns, studies, workers, and what people see of them."""
+"""Staged hyperparameter search: campaigns, their storage and training, and the pages and reports that show them."""

@@ -1,4 +1,4 @@
-"""What can go wrong with a search. Each message is a sentence with the thing, the value seen and the remedy.
+"""The exceptions of a search, with their exit codes. Each message is a sentence with the thing, the value seen and the remedy.
 
     SearchError                exit code 1
     ├── UsageError             exit code 2: the request names something that does not exist or does not fit
@@ -14,7 +14,7 @@ Exit code 4, for data, belongs to `DataError` of `coarsefine.model.errors`.
 
 
 class SearchError(Exception):
-    """Any error of `search`."""
+    """Base class of the errors of a search."""
 
     exit_code = 1
 

@@ -15,7 +15,7 @@ from coarsefine.search.errors import StorageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _DIGEST_BYTES = 32
-_PAYLOAD, _ARRAY = "told", "array_"  # names in the file
+_PAYLOAD, _ARRAY = "told", "array_"  # keys of the first versions, kept so that their checkpoints are read
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

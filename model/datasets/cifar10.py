@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009) as a dataset: which batches become which part, and the loading of them."""
+"""Load CIFAR-10 (Krizhevsky 2009) as a dataset. `cifar10_source` finds its files, `cifar10_files` decodes them."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

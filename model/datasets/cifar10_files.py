@@ -44,13 +44,13 @@ def _read_binary(name: str, content: bytes) -> Images:
 
 
 def _read_matlab(name: str, content: bytes) -> Images:
-    from scipy.io import loadmat  # noqa: PLC0415 - needed for this form alone
+    from scipy.io import loadmat  # noqa: PLC0415 - only needed here
 
     try:
         arrays = loadmat(io.BytesIO(content), variable_names=["data", "labels"])  # type: ignore[arg-type]  # the stubs lack file objects
         data, labels = np.asarray(arrays["data"]), np.asarray(arrays["labels"])
     except Exception as error:  # damaged files make SciPy raise anything, from struct.error to TypeError
-        raise DataError(f"{name} is no whole MATLAB file of CIFAR-10 ({error!r}): get it again.") from error
+        raise DataError(f"{name} is not a complete CIFAR-10 MATLAB file ({error!r}): get it again.") from error
     return _checked(name, data, labels.reshape(-1))
 
 
@@ -58,11 +58,11 @@ def _read_python(name: str, content: bytes) -> Images:
     try:
         tokens = list(_literals(content))
     except Exception as error:  # genops raises ValueError, IndexError, UnicodeDecodeError … if it is not a pickle
-        raise DataError(f"{name} is no whole Python file of CIFAR-10 ({str(error)[:200]}): get it again.") from error
+        raise DataError(f"{name} is not a complete CIFAR-10 Python file ({str(error)[:200]}): get it again.") from error
     pixels, labels = _pixels(tokens), _labels(tokens)
     if pixels is None or labels is None:
         raise DataError(
-            f"{name} holds no {IMAGES:,} images with labels: it is no Python file of CIFAR-10; get it again."
+            f"{name} does not hold {IMAGES:,} labelled images: it is not a CIFAR-10 Python file; get it again."
         )
     return _checked(name, pixels, np.array(labels))
 
@@ -77,12 +77,12 @@ def _literals(content: bytes) -> Iterator[Any]:
             yield _TRUTHS[opcode.name]
         elif isinstance(argument, str) and opcode.name not in {"GLOBAL", "INST"} and argument != "latin1":
             yield argument.encode("latin-1", "replace")
-        elif isinstance(argument, bytes | bytearray | int) and opcode.name not in _PLUMBING:
+        elif isinstance(argument, bytes | bytearray | int) and opcode.name not in _NOT_VALUES:
             yield bytes(argument) if isinstance(argument, bytearray) else argument
 
 
 _TRUTHS = {"NEWTRUE": True, "NEWFALSE": False}
-_PLUMBING = {"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
+_NOT_VALUES = {"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
 
 
 def _pixels(tokens: list[Any]) -> npt.NDArray[np.uint8] | None:
@@ -126,7 +126,7 @@ def _checked(name: str, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> I
     if shapes != ((IMAGES, _PIXELS), (IMAGES,)) or pixels.dtype != np.uint8 or labels.dtype.kind not in "iu":
         raise DataError(
             f"{name} holds pixels {pixels.shape} {pixels.dtype} and labels {labels.shape} {labels.dtype} "
-            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},) integers: it is no CIFAR-10 batch; get it again."
+            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},) integers: it is not a CIFAR-10 batch; get it again."
         )
     wrong = (labels < 0) | (labels >= _CLASSES)
     if wrong.any():

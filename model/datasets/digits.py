@@ -25,7 +25,7 @@ def load_digits(*, cache: Path | None = None, say: Callable[[str], None] = lambd
 
 
 def _make() -> Dataset:
-    from sklearn import datasets  # noqa: PLC0415 - a second to import, needed by this alone
+    from sklearn import datasets  # noqa: PLC0415 - takes a second to import, only needed here
 
     bunch = datasets.load_digits()
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(bunch.target))

@@ -103,7 +103,7 @@ def open_mapped(path: Path, seal: str | None = None) -> Dataset:
     Raises `CacheError` for a file that is damaged or no dataset, and `OSError` for one that is absent or unreadable.
     """
     if path.exists() and not path.is_file():  # opening a pipe would block forever
-        raise CacheError(f"{path} is no file.")
+        raise CacheError(f"{path} is not a file.")
     with path.open("rb") as file:
         header, start, found = _read_header(path, file)
         end = header.offsets(start)[-1]
@@ -122,7 +122,7 @@ def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
     """Return the header, the offset of the content and the seal; leave the file at the start of the content."""
     prefix = file.read(_PREFIX.size)
     if len(prefix) < _PREFIX.size or not prefix.startswith(_MAGIC):
-        raise CacheError(f"{path} is no data of Coarsefine, or cut off.")
+        raise CacheError(f"{path} is not a data file of Coarsefine, or is cut off.")
     _, version, length, seal = _PREFIX.unpack(prefix)
     if version != VERSION:
         raise CacheError(f"{path} has the form {version}, and this version of Coarsefine reads form {VERSION}.")

@@ -201,7 +201,7 @@ def from_json(form: Any) -> Dimension:
             return Integer(low, high, form.get("step", 1), form.get("log", False))
         case {"choice": [*options], **rest} if not rest:
             return Choice(tuple(options))
-    raise ValueError(f"{form!r} is no range")
+    raise ValueError(f"{form!r} is not a range")
 
 
 def around(dimensions: Sequence[Dimension], values: Sequence[Any]) -> Dimension:

@@ -47,7 +47,7 @@ def _read_space(value: Any) -> Space:
 def _read_parameter(name: str, written: Any) -> Dimension:
     if not _PARAMETER.fullmatch(name):
         raise ValueError(
-            f"'{name}' is no parameter's name: it must be 1 to 64 letters, digits or '_', and not start with a digit"
+            f"'{name}' is not a parameter's name: it must be 1 to 64 letters, digits or '_', and not start with a digit"
         )
     try:
         return read_range(written)

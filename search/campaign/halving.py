@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _LARGEST_COHORT = 64
-"""Trials in a cohort. A worker keeps their weights until their rung is decided."""
+"""The most trials in a cohort. A worker keeps their weights until their rung is decided."""
 
 
 @dataclass(frozen=True, slots=True)

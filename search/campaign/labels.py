@@ -1,4 +1,4 @@
-"""How people read hyperparameters: symbols, full names, values, points and spaces as text."""
+"""Hyperparameters, points and spaces as text for people."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -30,7 +30,7 @@ def join_words(parts: Sequence[str]) -> str:
 
 
 def quantity(name: str, value: Value) -> str:
-    """Return the value of a hyperparameter, as in a column."""
+    """Return the value of a hyperparameter as text."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:.2e}" if name in _SPANNING_DECADES else f"{value:.4g}"

@@ -53,6 +53,6 @@ NETWORK_SETTINGS = {
         "batch", "batch, images of a step", "the size of the mini-batches", "1 or above", least=1, whole=True
     ),
 }
-"""By the names that campaign files and points use."""
+"""The settings, by the names that campaign files and points use."""
 
 NEVER_WIDENED = frozenset(name for name, setting in NETWORK_SETTINGS.items() if not setting.may_widen)

@@ -16,7 +16,7 @@ _T = TypeVar("_T", bound=Value | Dimension)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _FrozenMapping(Mapping[str, _T]):
-    """An immutable mapping that keeps its order; it equals every mapping of the same content."""
+    """An immutable mapping that keeps its order; it is equal to any mapping with the same items."""
 
     pairs: tuple[tuple[str, _T], ...]
 
@@ -55,7 +55,7 @@ class Space(_FrozenMapping[Dimension]):
 
     def point(self, shares: Sequence[float]) -> Point:
         """Map a point of the unit cube into the space."""
-        return Point(tuple((name, of.at(share)) for (name, of), share in zip(self.pairs, shares, strict=True)))
+        return Point(tuple((name, dimension.at(share)) for (name, dimension), share in zip(self.pairs, shares, strict=True)))
 
     def contains(self, point: Point) -> bool:
         """Return whether a point lies in the space."""
@@ -74,7 +74,7 @@ class Space(_FrozenMapping[Dimension]):
 
     @classmethod
     def from_dict(cls, forms: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` returned; raise `ValueError` for a form that is no range."""
+        """Read what `as_dict` returned; raise `ValueError` for a form that is not a range."""
         return cls.of({name: from_json(form) for name, form in forms.items()})
 
 

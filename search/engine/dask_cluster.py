@@ -18,7 +18,7 @@ from coarsefine.search.results.observer import Observer
 
 _CONNECT_SECONDS = 10
 _STOP_SECONDS = 0.5
-"""Between a worker's checks whether to stop: each one asks the scheduler."""
+"""Seconds between a worker's checks whether to stop: each one asks the scheduler."""
 _MOST_LOSSES = 3
 """How often a task is submitted again that Dask gave up, which it does after four of its workers died."""
 
@@ -73,7 +73,7 @@ class DaskWorkers:
         except KilledWorker as error:
             self._losses += 1
             if self._losses > _MOST_LOSSES:
-                raise WorkersFailed(f"The Dask cluster loses its workers again and again ({error}).", 1) from error
+                raise WorkersFailed(f"The Dask cluster loses its workers again and again ({error}). Check the cluster's logs and memory, then run the same command again.", 1) from error
             self._observer.on_message(
                 "The Dask cluster lost several workers: their trials are released, and another worker takes over."
             )
@@ -101,7 +101,7 @@ def _connect(engine: str) -> Any:
     scheme, _, address = engine.partition("://")
     host, _, port = address.rpartition(":")
     if scheme != "dask" or not host or not port.isdigit():
-        raise UsageError(f"--engine {engine} is no engine: give dask://HOST:PORT, the address of a Dask scheduler.")
+        raise UsageError(f"--engine {engine} is not the address of a Dask scheduler: give dask://HOST:PORT.")
     address = f"tcp://{address}"
     try:
         from distributed import Client  # noqa: PLC0415 - an extra

@@ -34,9 +34,9 @@ from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
 _POLL_SECONDS = 0.5
-"""Between checks whether slots of other processes are free."""
+"""Seconds between checks whether slots of other processes are free."""
 _WATCH_SECONDS = 0.25
-"""Between checks how far the workers of a pool have come."""
+"""Seconds between checks how far the workers of a pool have come."""
 
 
 class Pool(Protocol):

@@ -15,7 +15,7 @@ from coarsefine.search.results.status import find_winner, read_status
 from coarsefine.search.results.study import Study, remedy, verdict_of
 
 _POLL_SECONDS = 0.25
-"""Between checks whether another process has trained the winner."""
+"""Seconds between checks whether another process has trained the winner."""
 
 
 def train_winner(loop: StageLoop) -> None:

@@ -1,4 +1,4 @@
-"""A stage that is in training, read again and again from its storage while any processes train it."""
+"""The progress of a stage in training, read repeatedly from the storage."""
 
 import itertools
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ class StageSnapshot:
 
 
 class StageProgress:
-    """The progress of a stage's study since `before`; None if the study did not exist."""
+    """The progress of a stage's study. `before` is the study when this process came, or None if it did not exist."""
 
     def __init__(
         self, storage: Storage, study: Study, campaign: Campaign, stage: AnyStage, before: Study | None = None

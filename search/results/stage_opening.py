@@ -104,7 +104,7 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
 def _draw_slots(
     campaign: Campaign, stage: Stage, space: Space, parent: Study | None
 ) -> tuple[list[Slot], list[dict[str, int]]]:
-    """Return a stage's slots, and which of them carry which of the parent's trials.
+    """Return a stage's slots, and for each carried slot its number and the parent trial it repeats.
 
     A slot's draw depends on its number alone. So carried points replace the first slots' and change no others.
     """

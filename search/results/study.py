@@ -91,7 +91,7 @@ class Study:
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """Return a completed trial's value: of the network, its validation accuracy."""
+    """Return a completed trial's value, which for the network is its validation accuracy."""
     assert trial.value is not None, "only a completed trial has a value"  # noqa: S101
     return trial.value
 

@@ -21,7 +21,7 @@ _SUSPECT_DEATHS = 2
 def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
     """Return the free trials of a study, locked: suspects, which train alone, come first, then the lowest numbers.
 
-    A trial that is no slot has a higher number than all slots, and takes no slot's place.
+    A trial that is not a slot has a higher number than all slots, and takes no slot's place.
     """
     deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
     alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0)

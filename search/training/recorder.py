@@ -15,13 +15,13 @@ from coarsefine.search.training.objective import EpochReport
 from coarsefine.search.training.scheduler import Scheduler
 
 _SAVE_SECONDS = 0.25
-"""Between checkpoints: about what a kill costs besides the interrupted epoch."""
+"""Shortest time between checkpoints. A kill costs about this much, plus the interrupted epoch."""
 _SAVE_FACTOR = 20
 """The least time between checkpoints, as a multiple of the time to write them, so that a slow disk slows nobody."""
 
 
 @dataclass(slots=True)
-class SlotHistory:
+class HeldSlot:
     """A claimed slot: its epochs so far, how it ended, and how much of this is recorded and checkpointed."""
 
     claim: Claim
@@ -53,7 +53,7 @@ class SlotHistory:
         return len(self.history.values)
 
     @property
-    def has_news(self) -> bool:
+    def has_unrecorded(self) -> bool:
         """Return whether something is not recorded yet."""
         return self.epoch > self._recorded or self.state.is_finished()
 
@@ -77,14 +77,14 @@ class Recorder:
     scheduler: Scheduler
     """Holds the stacks of the same slots; slots that ended or were lost are dropped from them."""
     on_recorded: Callable[[Sequence[Record]], None]
-    slots: dict[int, SlotHistory] = field(default_factory=dict)
+    slots: dict[int, HeldSlot] = field(default_factory=dict)
     """The held slots, by number."""
     _last_flush: float = field(default_factory=time.monotonic)
     _next_save: float = field(default_factory=lambda: time.monotonic() + _SAVE_SECONDS)
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Take in claimed slots, before their first epoch."""
-        self.slots |= {claim.slot.number: SlotHistory(claim) for claim in claims}
+        self.slots |= {claim.slot.number: HeldSlot(claim) for claim in claims}
 
     def claims(self, numbers: Iterable[int]) -> list[Claim]:
         """Return the claims on slots."""
@@ -92,7 +92,7 @@ class Recorder:
 
     def flush(self, min_seconds: float = 0.0) -> None:
         """Record what slots did, unless the last record is less than `min_seconds` old; drop those ended or lost."""
-        news = [slot for slot in self.slots.values() if slot.has_news]
+        news = [slot for slot in self.slots.values() if slot.has_unrecorded]
         if not news or time.monotonic() < self._last_flush + min_seconds:
             return
         self._last_flush = time.monotonic()

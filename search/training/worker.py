@@ -26,7 +26,7 @@ from coarsefine.search.training.scheduler import Scheduler, SlotGroups
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time."""
 _POLL_SECONDS = 0.1
-"""Between checks whether a rung can be decided."""
+"""Seconds between checks whether a rung can be decided."""
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ _MARK = "__trains_a_batch__"
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What a campaign searches in place of the network."""
+    """A user's training function."""
 
     name: str
     """`package.module:function`."""
@@ -115,5 +115,6 @@ def _digest(name: str, module: ModuleType) -> str:
         return hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
     except (AttributeError, OSError) as error:
         raise CampaignError(
-            f"objective = '{name}': its module has no source file, by which a later run recognises it: write one."
+            f"objective = '{name}': its module has no source file, so a resumed run cannot tell "
+            "whether the function changed: define it in a .py file."
         ) from error

@@ -24,7 +24,7 @@ from coarsefine.search.training.objective import EpochReport
 from coarsefine.search.training.user_code.function import Function, describe
 
 _POLL_SECONDS = 0.1
-"""Between checks of the clock and of `stop`."""
+"""Seconds between checks of the clock and of `stop`."""
 _STOP_SECONDS = 30.0
 """How long a function may take to its next report after a stop: half of what a worker process has."""
 _END_SECONDS = 10.0
@@ -200,7 +200,7 @@ class FunctionCall:
         self._messages.put(message)
 
     def _end(self) -> None:
-        """End the function and its thread; the function may clean up first, unless the worker waited in vain for it."""
+        """End the function and its thread; the function may clean up first, unless it already timed out."""
         if self._cancelled or self._thread.ident is None:
             return
         self._cancelled = True
@@ -225,7 +225,7 @@ class FunctionCall:
 
 def _report(number: int, value: Any, epoch: int) -> EpochReport:
     try:
-        found = None if isinstance(value, str | bytes | bool) else float(value)  # which `float` takes, too
+        found = None if isinstance(value, str | bytes | bool) else float(value)  # `float` would accept these
     except (TypeError, ValueError, OverflowError):
         found = None
     if found is None:

@@ -81,9 +81,9 @@ BAD_CAMPAIGNS = {
     "fractional trials": (coarse({"trials": 2.5}), "stage 1, trials = 2.5: must be a whole number"),
     "trials as text": (coarse({"trials": "9"}), "stage 1, trials = '9': must be a whole number"),
     "duplicate stage": (fine({"name": "coarse"}), "two stages are named 'coarse'"),
-    "missing parent": (fine({"parent": "rough"}), "parent = 'rough' is no earlier stage"),
-    "later parent": (coarse({"parent": "fine"}), "parent = 'fine' is no earlier stage (earlier: none"),
-    "own parent": (fine({"parent": "fine"}), "parent = 'fine' is no earlier stage"),
+    "missing parent": (fine({"parent": "rough"}), "parent = 'rough' is not an earlier stage"),
+    "later parent": (coarse({"parent": "fine"}), "parent = 'fine' is not an earlier stage (earlier: none"),
+    "own parent": (fine({"parent": "fine"}), "parent = 'fine' is not an earlier stage"),
     "first stage narrows": (
         coarse({"eta": None, "lambda": None, "narrow": {}}),
         "has no parent to narrow or carry from",

@@ -91,8 +91,8 @@ def test_interrupted_run_stops_its_workers_on_the_cluster(cluster, tmp_path, exp
     ("engine", "message"),
     [
         ("dask://127.0.0.1:9", "No Dask scheduler answers at tcp://127.0.0.1:9"),
-        ("dask://nothing", "is no engine: give dask://HOST:PORT"),
-        ("ray://127.0.0.1:1", "is no engine: give dask://HOST:PORT"),
+        ("dask://nothing", "is not the address of a Dask scheduler: give dask://HOST:PORT"),
+        ("ray://127.0.0.1:1", "is not the address of a Dask scheduler: give dask://HOST:PORT"),
     ],
 )
 def test_unreachable_engine_is_refused(tmp_path, engine, message):

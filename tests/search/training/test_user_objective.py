@@ -281,7 +281,7 @@ def test_changed_function_is_refused(tmp_path, monkeypatch, expected):
     [
         ({}, "a space is a table of parameters with their ranges"),
         ({"a": [1.0, 0.1]}, r"a = \[1.0, 0.1\]: low must be below high"),
-        ({"a": [0.1, 1.0], "b c": [0.1, 1.0]}, "'b c' is no parameter's name"),
+        ({"a": [0.1, 1.0], "b c": [0.1, 1.0]}, "'b c' is not a parameter's name"),
         ({"a": {"choice": []}}, "a choice has at least one option"),
         (3, "a space is a table of parameters"),
     ],

@@ -215,7 +215,7 @@ def lose(storage, worker, number):
         connection.execute(sa.update(lease).where(of_trial).values(owner="another", attempt=claim.attempt + 1))
 
 
-def test_objective_that_cannot_start_is_started_once(opened, working):
+def test_objective_that_cannot_start_is_started_once(opened, make_worker):
     """A `ValueError` of an objective that starts without checkpoints reaches the caller, and nothing is tried again."""
     storage, objective, starts = opened(), ToyObjective(2), []
     study = open_stage(storage, 1)
@@ -226,12 +226,12 @@ def test_objective_that_cannot_start_is_started_once(opened, working):
 
     objective.start = failing
     with pytest.raises(ValueError, match="no memory") as caught:
-        working(storage, study, objective, 1).work()
+        make_worker(storage, study, objective, 1).work()
     assert len(starts) == 1
     assert caught.value.__context__ is None
 
 
-def test_slot_lost_while_stacks_are_made(opened, working):
+def test_slot_lost_while_stacks_are_made(opened, make_worker):
     """A lease that is lost between claim and training costs that slot alone, and its checkpoint stays."""
     storage = opened()
     study = open_stage(storage, 4)
