@@ -1,4 +1,6 @@
-"""The exceptions of a search, with their exit codes. Each message is a sentence with the thing, the value seen and the remedy.
+"""The exceptions of a search, with their exit codes.
+
+Each message is a sentence with the thing, the value seen and the remedy.
 
     SearchError                exit code 1
     ├── UsageError             exit code 2: the request names something that does not exist or does not fit

@@ -126,7 +126,8 @@ def _checked(name: str, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> I
     if shapes != ((IMAGES, _PIXELS), (IMAGES,)) or pixels.dtype != np.uint8 or labels.dtype.kind not in "iu":
         raise DataError(
             f"{name} holds pixels {pixels.shape} {pixels.dtype} and labels {labels.shape} {labels.dtype} "
-            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},) integers: it is not a CIFAR-10 batch; get it again."
+            f"instead of ({IMAGES}, {_PIXELS}) uint8 and ({IMAGES},) integers: it is not a CIFAR-10 batch; "
+            "get it again."
         )
     wrong = (labels < 0) | (labels >= _CLASSES)
     if wrong.any():

@@ -235,7 +235,9 @@ class CampaignSchema(Section):
             raise ValueError(f"two stages are named '{stage.name}': give each its own name")
         if stage.parent is not None and stage.parent not in earlier:
             known = ", ".join(earlier) or "none, it is the first"
-            raise ValueError(f"stage '{stage.name}': parent = '{stage.parent}' is not an earlier stage (earlier: {known})")
+            raise ValueError(
+                f"stage '{stage.name}': parent = '{stage.parent}' is not an earlier stage (earlier: {known})"
+            )
         if index == 0 and (stage.narrow or stage.carry):
             raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
 

@@ -55,7 +55,9 @@ class Space(_FrozenMapping[Dimension]):
 
     def point(self, shares: Sequence[float]) -> Point:
         """Map a point of the unit cube into the space."""
-        return Point(tuple((name, dimension.at(share)) for (name, dimension), share in zip(self.pairs, shares, strict=True)))
+        return Point(
+            tuple((name, dimension.at(share)) for (name, dimension), share in zip(self.pairs, shares, strict=True))
+        )
 
     def contains(self, point: Point) -> bool:
         """Return whether a point lies in the space."""

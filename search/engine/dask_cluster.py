@@ -73,7 +73,11 @@ class DaskWorkers:
         except KilledWorker as error:
             self._losses += 1
             if self._losses > _MOST_LOSSES:
-                raise WorkersFailed(f"The Dask cluster loses its workers again and again ({error}). Check the cluster's logs and memory, then run the same command again.", 1) from error
+                raise WorkersFailed(
+                    f"The Dask cluster loses its workers again and again ({error}). Check the cluster's logs "
+                    "and memory, then run the same command again.",
+                    1,
+                ) from error
             self._observer.on_message(
                 "The Dask cluster lost several workers: their trials are released, and another worker takes over."
             )
