@@ -3,8 +3,9 @@
 from coarsefine.model.datasets.cache import cache_folder, reopen
 from coarsefine.model.datasets.cifar10 import Selection, load_cifar10
 from coarsefine.model.datasets.digits import load_digits
-from coarsefine.model.datasets.split import Counts, Dataset, Images, Kept, Part
+from coarsefine.model.datasets.split import Counts, Dataset, Images, MappedFile, Part
 
 __all__ = [
-    "Counts", "Dataset", "Images", "Kept", "Part", "Selection", "cache_folder", "load_cifar10", "load_digits", "reopen",
+    "Counts", "Dataset", "Images", "MappedFile", "Part", "Selection", "cache_folder", "load_cifar10", "load_digits",
+    "reopen",
 ]  # fmt: skip

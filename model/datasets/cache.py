@@ -18,7 +18,7 @@ import platformdirs
 
 from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
-from coarsefine.model.datasets.split import NORMALISATION, Dataset, Kept
+from coarsefine.model.datasets.split import NORMALISATION, Dataset, MappedFile
 from coarsefine.model.errors import CacheError
 
 VARIABLE = "COARSEFINE_CACHE"
@@ -65,13 +65,13 @@ def cached(
         return dataset
 
 
-def reopen(kept: Kept) -> Dataset | None:
+def reopen(file: MappedFile) -> Dataset | None:
     """Return a dataset that another process on this machine has checked; None if its file is gone or replaced.
 
     Only the header is compared with the one that process saw, which takes milliseconds for any number of images.
     """
     try:
-        return open_mapped(kept.path, kept.seal)
+        return open_mapped(file.path, file.header_sha256)
     except (OSError, CacheError):
         return None
 
@@ -86,8 +86,8 @@ def _keep(dataset: Dataset, path: Path) -> Dataset:
             return open_mapped(path)  # another process was first: share its pages
         except (OSError, CacheError):
             new.replace(path)
-    assert ours.kept is not None, "what is mapped is kept"  # noqa: S101
-    return replace(ours, kept=replace(ours.kept, path=path))
+    assert ours.mapped_file is not None, "what is mapped is kept"  # noqa: S101
+    return replace(ours, mapped_file=replace(ours.mapped_file, path=path))
 
 
 def _not_kept(folder: Path, dataset: Dataset, error: OSError | CacheError) -> str:

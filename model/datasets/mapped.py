@@ -5,8 +5,8 @@
     content    the arrays, each starting on a page of its own, up to the end of the file
 
 The offsets of all arrays and the length of the file follow from shapes and counts, so that no stored offset can be
-wrong. The header contains the hash of the content, and the prefix the hash of the header: that one, the seal,
-identifies every byte after it.
+wrong. The header contains the hash of the content, and the prefix the hash of the header, which identifies
+every byte after it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from typing import IO
 
 import numpy as np
 
-from coarsefine.model.datasets.split import Counts, Dataset, Kept, Part
+from coarsefine.model.datasets.split import Counts, Dataset, MappedFile, Part
 from coarsefine.model.errors import CacheError
 
 VERSION = 1
@@ -95,10 +95,11 @@ def write_mapped(path: Path, dataset: Dataset) -> None:
         os.fsync(file.fileno())
 
 
-def open_mapped(path: Path, seal: str | None = None) -> Dataset:
+def open_mapped(path: Path, header_sha256: str | None = None) -> Dataset:
     """Return the dataset in a file, its arrays read-only and mapped, after checking every byte.
 
-    With a `seal` only the header is checked: it must be the one of a file that another process has checked entirely.
+    With a `header_sha256` only the header is checked: it must be the one of a file that another process has checked
+    entirely.
 
     Raises `CacheError` for a file that is damaged or no dataset, and `OSError` for one that is absent or unreadable.
     """
@@ -110,24 +111,24 @@ def open_mapped(path: Path, seal: str | None = None) -> Dataset:
         size = os.fstat(file.fileno()).st_size
         if size != end:
             raise CacheError(f"{path} has {size:,} bytes instead of {end:,}: it is cut off or damaged.")
-        if seal not in {None, found}:
+        if header_sha256 not in {None, found}:
             raise CacheError(f"{path} is not the file that was checked.")
-        if seal is None and hashlib.file_digest(file, "sha256").hexdigest() != header.content:
+        if header_sha256 is None and hashlib.file_digest(file, "sha256").hexdigest() != header.content:
             raise CacheError(f"{path} is damaged: the SHA-256 of its content is not the one it should have.")
         pages = mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ)
-    return _dataset(header, pages, start, Kept(path.absolute(), found))
+    return _dataset(header, pages, start, MappedFile(path.absolute(), found))
 
 
 def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
-    """Return the header, the offset of the content and the seal; leave the file at the start of the content."""
+    """Return the header, the content's offset and the header's SHA-256; leave the file at the start of the content."""
     prefix = file.read(_PREFIX.size)
     if len(prefix) < _PREFIX.size or not prefix.startswith(_MAGIC):
         raise CacheError(f"{path} is not a data file of Coarsefine, or is cut off.")
-    _, version, length, seal = _PREFIX.unpack(prefix)
+    _, version, length, header_sha256 = _PREFIX.unpack(prefix)
     if version != VERSION:
         raise CacheError(f"{path} has the form {version}, and this version of Coarsefine reads form {VERSION}.")
     text = file.read(min(length, _LONGEST_HEADER))
-    if hashlib.sha256(text).digest() != seal:
+    if hashlib.sha256(text).digest() != header_sha256:
         raise CacheError(f"{path} is damaged: the SHA-256 of its header is not the one it should have.")
     try:
         header = _Header(**json.loads(text))
@@ -138,10 +139,10 @@ def _read_header(path: Path, file: IO[bytes]) -> tuple[_Header, int, str]:
         raise CacheError(f"{path} has a header with impossible values.")
     start = _start(text)
     file.seek(start)
-    return header, start, seal.hex()
+    return header, start, header_sha256.hex()
 
 
-def _dataset(header: _Header, pages: mmap.mmap, start: int, kept: Kept) -> Dataset:
+def _dataset(header: _Header, pages: mmap.mmap, start: int, file: MappedFile) -> Dataset:
     # Plain arrays over the pages: every slice of np.memmap costs a Python call.
     mean, *arrays = (
         np.ndarray(shape, kind, buffer=pages, offset=offset)
@@ -150,7 +151,8 @@ def _dataset(header: _Header, pages: mmap.mmap, start: int, kept: Kept) -> Datas
     train, validation, test = map(Part, arrays[::2], arrays[1::2])
     return Dataset(
         name=header.name, classes=tuple(header.classes), shape=tuple(header.shape), train=train, validation=validation,
-        test=test, mean=mean, scale=header.scale, digest=header.digest, description=header.description, kept=kept,
+        test=test, mean=mean, scale=header.scale, digest=header.digest, description=header.description,
+        mapped_file=file,
     )  # fmt: skip
 
 

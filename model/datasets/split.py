@@ -47,11 +47,11 @@ class Counts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class MappedFile:
     """The file that holds a dataset on this machine: all that another process needs to share it."""
 
     path: Path
-    seal: str
+    header_sha256: str
     """SHA-256 of the header, which contains the hash of the content."""
 
 
@@ -72,7 +72,7 @@ class Dataset:
     digest: str
     """SHA-256 of the raw pixels and labels of the three parts; it does not depend on the format they were read from."""
     description: str
-    kept: Kept | None = None
+    mapped_file: MappedFile | None = None
     """The file that the arrays are mapped from; None if they are in this process's memory."""
 
     @property
@@ -83,7 +83,7 @@ class Dataset:
     def training_on_validation(self) -> "Dataset":
         """Return the dataset with the validation images added to the training part, normalised as before."""
         x = np.concatenate([self.train.x, self.validation.x])
-        return replace(self, train=Part(x, np.concatenate([self.train.y, self.validation.y])), kept=None)
+        return replace(self, train=Part(x, np.concatenate([self.train.y, self.validation.y])), mapped_file=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class Campaign(CampaignSchema):
             return NO_HALVING
         if stage.rungs is not None:
             return Halving(tuple(stage.rungs), stage.factor)
-        return Halving.usual(self.epochs_of(stage), stage.factor)
+        return Halving.default(self.epochs_of(stage), stage.factor)
 
     def training_settings(self, stage: AnyStage) -> TrainingSettings:
         """Return the settings that the network's trials of a stage share."""

@@ -23,7 +23,7 @@ class Halving:
     factor: float
 
     @classmethod
-    def usual(cls, epochs: int, factor: float) -> "Halving":
+    def default(cls, epochs: int, factor: float) -> "Halving":
         """Return rungs after 10 % and 40 % of the epochs.
 
         In the paper's three stages of 50 trials these rungs lost none of the best trials and took 41 % of the epochs.
@@ -36,7 +36,7 @@ class Halving:
         """Return the epoch up to which a trial trains next: a rung, or the last epoch."""
         return next((rung for rung in self.rungs if rung > epoch), last)
 
-    def kept(self, trials: int, rung: int) -> int:
+    def survivor_count(self, trials: int, rung: int) -> int:
         """Return the number of a cohort's trials that continue after a rung: at least one."""
         return max(1, math.ceil(trials / self.factor ** (self.rungs.index(rung) + 1) - 1e-9))
 
@@ -45,7 +45,7 @@ class Halving:
         epochs = first = 0
         while first < trials:
             cohort = cohort_of(first, trials)
-            continuing = (len(cohort), *(self.kept(len(cohort), rung) for rung in self.rungs))
+            continuing = (len(cohort), *(self.survivor_count(len(cohort), rung) for rung in self.rungs))
             parts = itertools.pairwise((0, *self.rungs, last))
             epochs += sum(n * (end - start) for n, (start, end) in zip(continuing, parts, strict=True))
             first = cohort.stop
@@ -63,6 +63,6 @@ def cohort_of(number: int, trials: int) -> range:
     return range(-(-share * trials // cohorts), -(-(share + 1) * trials // cohorts))
 
 
-def survivors(values: Mapping[int, float], kept: int) -> set[int]:
+def survivors(values: Mapping[int, float], count: int) -> set[int]:
     """Return the slots of a cohort that continue: the highest values, and of equal values the lower numbers."""
-    return set(sorted(values, key=lambda number: (-values[number], number))[:kept])
+    return set(sorted(values, key=lambda number: (-values[number], number))[:count])

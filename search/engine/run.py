@@ -51,11 +51,11 @@ def run(
     with closing(create_storage(location)) as opened:
         loop = StageLoop(campaign, opened, workload, observer, stop)
         if workers == 1 and engine is None:
-            loop.take_stages(back_up=True)
+            loop.run_stages(back_up=True)
         else:
             task = _make_task(loop, data, workers)
             with DaskWorkers(task, engine, observer) if engine is not None else WorkerPool(task, observer) as pool:
-                loop.take_stages(pool, back_up=True)
+                loop.watch_stages(pool, back_up=True)
         if campaign.objective is None:
             train_winner(loop)
         else:
@@ -81,7 +81,7 @@ def _make_task(loop: StageLoop, data: Path | None, workers: int) -> Task:
         campaign=loop.campaign,
         storage=loop.storage.location,
         data=data.absolute() if data else None,
-        kept=loop.workload.kept if isinstance(loop.workload, Dataset) else None,
+        mapped_file=loop.workload.mapped_file if isinstance(loop.workload, Dataset) else None,
         workers=workers,
         logs=loop.storage.location.output_folder("logs") / loop.campaign.name,
         details=loop.observer.wants_detail,

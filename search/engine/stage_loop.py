@@ -40,7 +40,7 @@ _WATCH_SECONDS = 0.25
 
 
 class Pool(Protocol):
-    """A pool of worker processes that take the stages to their ends."""
+    """A pool of worker processes that run the stages."""
 
     def wait(self, seconds: float) -> None:
         """Wait at most `seconds` for a worker to end or die; replace a dead one, or raise what cannot be repaired."""
@@ -48,7 +48,7 @@ class Pool(Protocol):
 
 @dataclass(slots=True)
 class StageLoop:
-    """Takes a campaign's stages to their ends, in order."""
+    """Runs a campaign's stages in order."""
 
     campaign: Campaign
     storage: Storage
@@ -60,29 +60,32 @@ class StageLoop:
     """The expected number of processes: each kind of slot is divided into as many shares, or a multiple."""
     attrs: Mapping[str, Any] = field(init=False)
     """The attributes that identify the campaign's studies."""
-    found: Mapping[str, Study] = field(init=False)
+    initial_studies: Mapping[str, Study] = field(init=False)
     """The campaign's studies as they stood when this process came, by name."""
 
     def __post_init__(self) -> None:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
         self.attrs = fingerprint(self.campaign, self.workload)
-        self.found = self.studies()
-        refuse_other(self.found, self.attrs)
+        self.initial_studies = self.studies()
+        refuse_other(self.initial_studies, self.attrs)
 
-    def take_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
-        """Take every stage to its end: in this process, or by watching the worker processes of a pool.
+    def run_stages(self, *, back_up: bool = False) -> None:
+        """Run every stage in this process.
 
         With `back_up`, the database is copied after each stage that ended while this process ran.
         """
+        self._for_each_stage(self._train, back_up)
+
+    def watch_stages(self, pool: Pool, *, back_up: bool = False) -> None:
+        """Watch the workers of a pool run every stage. `back_up` is that of `run_stages`."""
+        self._for_each_stage(lambda _, study, progress: self._watch(pool, study, progress), back_up)
+
+    def _for_each_stage(self, run: Callable[[AnyStage, Study, StageProgress], None], back_up: bool) -> None:
         for stage in self.campaign.stages:
-            study = self.found.get(self.campaign.study_name(stage))
+            study = self.initial_studies.get(self.campaign.study_name(stage))
             if study is None or not study.finished:
                 study, studies = self.open(stage)
-                progress = self._report_opened(stage, study, studies)
-                if pool is None:
-                    self._train(stage, study, progress)
-                else:
-                    self._watch(pool, study, progress)
+                run(stage, study, self._report_opened(stage, study, studies))
                 if back_up:
                     self._back_up(stage)
             self._checkpoints(study).clear()
@@ -100,8 +103,8 @@ class StageLoop:
     def open(self, stage: AnyStage) -> tuple[Study, Mapping[str, Study]]:
         """Return a stage's study and all studies of the campaign by name; open the stage if nobody has."""
         name = self.campaign.study_name(stage)
-        if name in self.found:  # read a moment ago: a worker that replaces a dead one should lose no time
-            return self.found[name], self.found
+        if name in self.initial_studies:  # read a moment ago: a worker that replaces a dead one should lose no time
+            return self.initial_studies[name], self.initial_studies
         studies = self.studies()
         if name not in studies:
             self._write_study(stage, studies)
@@ -119,14 +122,14 @@ class StageLoop:
             open_study(self.storage, self.campaign, stage, parent_study, dict(self.attrs))
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
-        progress = StageProgress(self.storage, study, self.campaign, stage, self.found.get(study.name))
+        progress = StageProgress(self.storage, study, self.campaign, stage, self.initial_studies.get(study.name))
         location, queries = self.storage.location, self.storage.queries
         status = status_of(self.campaign.name, location.shown, studies, queries.count_training)
         self.observer.on_stage_opened(status, progress)
         return progress
 
     def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:
-        """Report the progress of a stage until the workers of a pool have taken it to its end."""
+        """Report the progress of a stage until the workers of a pool have finished it."""
         while self.storage.queries.count_unfinished(study.id):
             if self.stop():
                 raise Interrupted("Stopped while workers train.")
@@ -173,7 +176,7 @@ class StageLoop:
         )
 
     def _groups(self, stage: AnyStage, study: Study, objective: Objective) -> SlotGroups:
-        """Return a stage's slots by kind; the finalists of one confirmation seed are one stack for any workers."""
+        """Return a stage's slots by kind; those of one confirmation seed are one stack for any number of workers."""
 
         def widest(slot: Slot) -> int:
             best = objective.width(slot)
@@ -207,7 +210,7 @@ def join(
     observer = observer or Observer()
     workload = load_workload(campaign, data, observer.on_message)
     with closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
-        StageLoop(campaign, opened, workload, observer, stop, workers).take_stages()
+        StageLoop(campaign, opened, workload, observer, stop, workers).run_stages()
 
 
 def find_campaign(source: str, location: Location) -> Campaign:

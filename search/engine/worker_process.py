@@ -1,4 +1,4 @@
-"""A worker process: it takes a campaign's stages to their ends, writes a log, and sends its pool messages.
+"""A worker process: it runs a campaign's stages, writes a log, and sends its pool messages.
 
 A Dask worker runs the same task with `run_task`, without a log or messages.
 """
@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
-from coarsefine.model.datasets import Kept
+from coarsefine.model.datasets import MappedFile
 from coarsefine.model.errors import ModelError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.signals import Interrupts
@@ -36,7 +36,7 @@ class Task:
     campaign: Campaign
     storage: Location
     data: Path | None
-    kept: Kept | None
+    mapped_file: MappedFile | None
     """The file of normalised images that all processes of this machine map."""
     workers: int
     logs: Path
@@ -87,8 +87,8 @@ class _WorkerObserver(Observer):
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Log the stage."""
-        waiting = next(s.waiting for s in status.stages if s.name == stage.stage)
-        self.log.info("%s: %d trials wait, %d epochs each", stage.study, waiting, stage.epochs)
+        waiting = next(s.waiting for s in status.stages if s.name == stage.stage_name)
+        self.log.info("%s: %d trials wait, %d epochs each", stage.study_name, waiting, stage.epochs)
 
     def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
         """Log the slots; send that the worker has started."""
@@ -129,9 +129,9 @@ def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checke
     `checked` skips the check that the storage's tables belong to this Optuna: the process that made them has the same.
     """
     try:
-        workload = load_workload(task.campaign, task.data, observer.on_message, task.kept)
+        workload = load_workload(task.campaign, task.data, observer.on_message, task.mapped_file)
         with closing(open_storage(task.storage, writing=True, patient=True, checked=checked)) as storage:
-            StageLoop(task.campaign, storage, workload, observer, stop, task.workers).take_stages()
+            StageLoop(task.campaign, storage, workload, observer, stop, task.workers).run_stages()
     except (SearchError, ModelError) as error:
         return Ended(error.exit_code, str(error))
     return Ended(0, "every stage has ended")

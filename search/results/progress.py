@@ -35,7 +35,7 @@ class StageProgress:
     def __init__(
         self, storage: Storage, study: Study, campaign: Campaign, stage: AnyStage, before: Study | None = None
     ) -> None:
-        self.campaign, self.stage, self.study, self.space = campaign, stage.name, study.name, study.space
+        self.campaign, self.stage_name, self.study_name, self.space = campaign, stage.name, study.name, study.space
         self.is_confirm = study.is_confirm
         self._storage, self._id, self._halving = storage, study.id, campaign.halving(stage)
         self.epochs = campaign.epochs_of(stage)

@@ -93,7 +93,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
     finished = stage.finished
     best = None if stage.is_confirm else best_of(finished)  # finalists are compared by means over all seeds
     return Row(
-        name=stage.stage,
+        name=stage.stage_name,
         mark="now",
         done=snapshot.progress.ended,
         total=snapshot.progress.trials,
@@ -128,7 +128,7 @@ def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None)
         epochs = {s.name: campaign.epochs_of(s) for s in campaign.stage}
         found.append((status.winner.stage, _as_finished(status.winner, epochs[status.winner.stage])))
     if stage is not None and not stage.is_confirm and (best := best_of(stage.finished)) is not None:
-        found.append((stage.stage, best))
+        found.append((stage.stage_name, best))
     return max(found, key=lambda pair: pair[1].value or 0.0, default=None)
 
 

@@ -76,7 +76,7 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Show this stage as the one in training."""
         self._proceed(stage.campaign, status)
-        self._opened = stage.stage, time.monotonic()
+        self._opened = stage.stage_name, time.monotonic()
         snapshot = stage.snapshot()
         self._add(stage, snapshot.new if self._finished else stage.finished)
         self._trained_before = self._trained - snapshot.trained
@@ -107,7 +107,7 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
         self._campaign, self._status, self._opened = campaign, status, None
 
     def _add(self, stage: StageProgress, finished: Sequence[FinishedTrial]) -> None:
-        newest_first = ((stage.stage, trial) for trial in reversed(finished))
+        newest_first = ((stage.stage_name, trial) for trial in reversed(finished))
         self._finished = [*newest_first, *self._finished][:_MOST_FINISHED]
 
     def _show_stage(self, stage: StageProgress, snapshot: StageSnapshot) -> None:

@@ -47,9 +47,9 @@ class PlainOutput(MessagePrinter):
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Print the stage's ranges, and how many trials are left to train."""
-        opened = next(s for s in status.stages if s.study == stage.study)
+        opened = next(s for s in status.stages if s.study == stage.study_name)
         left = f"{opened.trials - len(stage.finished)} of {opened.trials}"
-        self.on_message(f"{stage.stage}: {left} trials to train, {stage.epochs} epochs each; {ranges(opened)}")
+        self.on_message(f"{stage.stage_name}: {left} trials to train, {stage.epochs} epochs each; {ranges(opened)}")
 
     def on_progress(self, stage: StageProgress) -> None:
         """Print which trials have finished since the last snapshot."""
@@ -57,11 +57,11 @@ class PlainOutput(MessagePrinter):
         snapshot = stage.snapshot()
         total = snapshot.progress.trials
         if total > _MOST_TRIAL_LINES and snapshot.new:
-            self.on_message(f"{stage.stage} {len(stage.finished)}/{total}  {_summary(snapshot.new, stage)}")
+            self.on_message(f"{stage.stage_name} {len(stage.finished)}/{total}  {_summary(snapshot.new, stage)}")
             return
         width = len(str(total))
         for count, trial in enumerate(snapshot.new, count_before + 1):
-            where = f"{stage.stage} {count:>{width}}/{total}  trial {trial.number:<{width}}"
+            where = f"{stage.stage_name} {count:>{width}}/{total}  trial {trial.number:<{width}}"
             self.on_message(f"{where}  {labels.point_columns(trial.point)}  {outcome(trial, stage.campaign.metric)}")
 
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:

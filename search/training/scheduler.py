@@ -131,7 +131,7 @@ class Scheduler:
         self.survived.append(stack)
         losers: dict[int, str] = {}
         for cohort in cohorts:
-            kept = self.halving.kept(len(cohort), stack.epoch)
+            kept = self.halving.survivor_count(len(cohort), stack.epoch)
             reason = f"pruned after epoch {stack.epoch}: not among the {kept} best of {len(cohort)}"
             lost = set(cohort) - survivors({number: values[number] for number in cohort}, kept)
             losers |= dict.fromkeys(lost & set(stack.numbers), reason)

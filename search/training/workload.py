@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from coarsefine.model.datasets import Dataset, Kept
+from coarsefine.model.datasets import Dataset, MappedFile
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
@@ -20,7 +20,7 @@ _TIMEOUT = 86400.0
 
 
 def load_workload(
-    campaign: Campaign, source: Path | None, say: Callable[[str], None], kept: Kept | None = None
+    campaign: Campaign, source: Path | None, say: Callable[[str], None], mapped_file: MappedFile | None = None
 ) -> Workload:
     """Return a campaign's images, as `load_images` does, or its function.
 
@@ -32,7 +32,7 @@ def load_workload(
         function = load_function(campaign.objective)
         _check_stacks(campaign, function)
         return function
-    images = load_images(campaign.images, source, say, kept)
+    images = load_images(campaign.images, source, say, mapped_file)
     _check_batches(campaign, images)
     return images
 

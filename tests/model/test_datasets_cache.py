@@ -71,7 +71,7 @@ def test_cached_images_equal_their_source(load, few: Dataset, folder: Path, mess
     again = cached(lambda: KEY, never, folder, messages.append)
     assert content(first) == content(again) == content(few)
     assert names(folder) == [f"{KEY}.data"]
-    assert first.kept == again.kept
+    assert first.mapped_file == again.mapped_file
     assert messages == []
 
 
@@ -95,7 +95,7 @@ def test_training_from_the_map_changes_no_value(tmp_path: Path, precision: Any, 
     trials = [Hyperparameters(eta, 1e-4, seed) for seed, eta in enumerate((0.03, 0.1, 0.3))]
     settings = TrainingSettings(hidden=20, batch=50, epochs=2, precision=precision, order=order)
     memory, mapped = load_digits(), load_digits(cache=tmp_path)
-    assert (memory.kept, mapped.kept is None) == (None, False)
+    assert (memory.mapped_file, mapped.mapped_file is None) == (None, False)
     outcomes = []
     for data in (memory, mapped):
         training = Training.start(trials, settings, data)
@@ -108,15 +108,15 @@ def test_training_from_the_map_changes_no_value(tmp_path: Path, precision: Any, 
 def test_checked_file_is_reopened(load, folder: Path) -> None:
     """The path and digest of a checked file are enough to map it; the source is not read."""
     kept = load()
-    again = reopen(kept.kept)
+    again = reopen(kept.mapped_file)
     assert content(again) == content(kept)
-    assert again.kept == kept.kept
-    assert kept.kept.path == folder / f"{KEY}.data"
+    assert again.mapped_file == kept.mapped_file
+    assert kept.mapped_file.path == folder / f"{KEY}.data"
 
 
 def test_changed_file_is_not_reopened(load, few: Dataset, folder: Path) -> None:
     """A file that is missing, cut off or made from other images is not reopened."""
-    path, kept = folder / f"{KEY}.data", load().kept
+    path, kept = folder / f"{KEY}.data", load().mapped_file
     whole = path.read_bytes()
     path.unlink()
     assert reopen(kept) is None
@@ -199,7 +199,7 @@ def test_changed_folder_is_read_again(batch: Path, loaded, messages: list[str]) 
     assert after.digest == load_cifar10(batch, SMALL).digest != before.digest
     assert content(after) == content(load_cifar10(batch, SMALL))
     change_one_bit(batch / "data_batch_1.bin", 12_345_678)
-    assert loaded(batch).kept == before.kept
+    assert loaded(batch).mapped_file == before.mapped_file
     assert messages == []
 
 
@@ -251,7 +251,7 @@ def test_download_may_be_removed_once_its_images_are_cached(
     (cache_folder / archive.name).unlink()
     server.close()
     again = load_cifar10(None, SMALL, archive=archive, cache=cache_folder, say=messages.append)
-    assert again.kept == before.kept
+    assert again.mapped_file == before.mapped_file
     assert messages == []
 
 
@@ -518,7 +518,7 @@ def test_file_of_another_process_is_mapped(few: Dataset, folder: Path, messages:
 
     got = cached(lambda: KEY, make, folder, messages.append)
     assert path.stat().st_ino == inodes[0]
-    assert got.kept == open_mapped(path).kept
+    assert got.mapped_file == open_mapped(path).mapped_file
     assert names(folder) == [path.name]
     assert messages == []
 
@@ -585,7 +585,7 @@ def test_read_only_folder(load, few: Dataset, open_folder: Path, lock, messages:
     folder = open_folder / "cache"
     load(folder)
     lock(folder, 0o555)
-    assert load(folder).kept is not None
+    assert load(folder).mapped_file is not None
     assert messages == []
     assert cached(lambda: "other", lambda: few, folder, messages.append) is few
     assert len(messages) == 1
@@ -598,7 +598,7 @@ def test_unreadable_file_is_replaced(load, few: Dataset, open_folder: Path, lock
     open_folder.chmod(0o777)
     lock(open_folder / f"{KEY}.data")
     assert content(load(open_folder)) == content(few)
-    assert load(open_folder).kept is not None
+    assert load(open_folder).mapped_file is not None
     assert messages == []
 
 

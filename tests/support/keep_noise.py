@@ -37,4 +37,4 @@ if __name__ == "__main__":
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     sys.stdin.readline()
     got = cached(lambda: KEY, noise, Path(sys.argv[1]), lambda sentence: print("said", sentence))  # noqa: T201
-    print("got", content(got), "mapped" if got.kept else "in memory")  # noqa: T201
+    print("got", content(got), "mapped" if got.mapped_file else "in memory")  # noqa: T201

@@ -41,7 +41,7 @@ def test_cohorts_divide_a_stage(trials):
 @given(st.integers(1, 500), st.floats(1.1, 5))
 def test_default_rungs_lie_before_the_last_epoch(epochs, factor):
     """The default rungs rise and lie before the last epoch; the stops lead from one to the next."""
-    halving = Halving.usual(epochs, factor)
+    halving = Halving.default(epochs, factor)
     assert list(halving.rungs) == sorted(set(halving.rungs))
     assert all(1 <= rung < epochs for rung in halving.rungs)
     stops = [0]
@@ -52,11 +52,11 @@ def test_default_rungs_lie_before_the_last_epoch(epochs, factor):
 
 def test_rungs_and_survivors_of_ten_epochs():
     """Ten epochs have rungs after 1 and 4; of 50 trials 25 and 13 survive; without rungs none is pruned."""
-    halving = Halving.usual(10, 2.0)
+    halving = Halving.default(10, 2.0)
     assert halving.rungs == (1, 4)
-    assert [halving.kept(50, rung) for rung in halving.rungs] == [25, 13]
-    assert Halving.usual(1, 2.0).rungs == ()
-    assert Halving((1,), 2.0).kept(1, 1) == 1
+    assert [halving.survivor_count(50, rung) for rung in halving.rungs] == [25, 13]
+    assert Halving.default(1, 2.0).rungs == ()
+    assert Halving((1,), 2.0).survivor_count(1, 1) == 1
     assert NO_HALVING.next_stop(0, 10) == 10
 
 

@@ -5,7 +5,7 @@ from commands import coarsefine
 from stored import table
 
 from coarsefine import run
-from coarsefine.model.datasets import Kept
+from coarsefine.model.datasets import MappedFile
 from coarsefine.model.errors import DataError
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.training.images import load_images, read_images
@@ -29,15 +29,15 @@ def messages():
 def test_images_are_cached_once(cache, messages):
     """Two loads of the same images make one file, which both map, and print no message."""
     first, second = (load_images(DIGITS, None, messages.append) for _ in range(2))
-    assert first.kept == second.kept
-    assert [path.name for path in cache.iterdir()] == [first.kept.path.name]
+    assert first.mapped_file == second.mapped_file
+    assert [path.name for path in cache.iterdir()] == [first.mapped_file.path.name]
     assert messages == []
 
 
 def test_reading_caches_nothing(cache):
     """`read_images` reads the source and writes nothing to the cache."""
     assert read_images(DIGITS, None).digest == load_images(DIGITS, None, print).digest
-    assert read_images(DIGITS, None).kept is None
+    assert read_images(DIGITS, None).mapped_file is None
     for path in cache.iterdir():
         path.unlink()
     read_images(DIGITS, None)
@@ -47,15 +47,15 @@ def test_reading_caches_nothing(cache):
 @pytest.mark.usefixtures("cache")
 def test_worker_maps_the_file_of_its_parent(messages, tmp_path):
     """A worker maps the file that its parent has checked, and does not read the source."""
-    kept = load_images(DIGITS, None, messages.append).kept
+    kept = load_images(DIGITS, None, messages.append).mapped_file
     again = load_images(CIFAR10, tmp_path / "nowhere", messages.append, kept)
-    assert (again.name, again.kept) == ("digits", kept)
+    assert (again.name, again.mapped_file) == ("digits", kept)
 
 
 @pytest.mark.usefixtures("cache")
 def test_worker_without_the_file_of_its_parent_reads_the_source(messages, tmp_path):
     """If the parent's file is missing, as on another machine, a worker reads the source or reports it missing."""
-    gone = Kept(tmp_path / "gone.data", "0" * 64)
+    gone = MappedFile(tmp_path / "gone.data", "0" * 64)
     assert load_images(DIGITS, None, messages.append, gone).digest == load_images(DIGITS, None, messages.append).digest
     with pytest.raises(DataError, match="There is no"):
         load_images(CIFAR10, tmp_path / "nowhere", messages.append, gone)
