@@ -1,1 +1,1 @@
-"""The processes that take a campaign to its end."""
+"""The processes that run a campaign."""

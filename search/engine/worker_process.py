@@ -124,7 +124,7 @@ def work(task: Task, log: Path, pool: Connection, environment: Mapping[str, str]
 
 
 def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checked: bool = False) -> Ended:
-    """Take the stages of a task's campaign to their ends; return how that ended. Raises unexpected errors only.
+    """Run the stages of a task's campaign; return how that ended. Raises unexpected errors only.
 
     `checked` skips the check that the storage's tables belong to this Optuna: the process that made them has the same.
     """

@@ -92,11 +92,11 @@ class Recorder:
 
     def flush(self, min_seconds: float = 0.0) -> None:
         """Record what slots did, unless the last record is less than `min_seconds` old; drop those ended or lost."""
-        news = [slot for slot in self.slots.values() if slot.has_unrecorded]
+        news = [held for held in self.slots.values() if held.has_unrecorded]
         if not news or time.monotonic() < self._last_flush + min_seconds:
             return
         self._last_flush = time.monotonic()
-        records = [slot.record() for slot in news]
+        records = [held.record() for held in news]
         lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
         ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
         self.checkpoints.forget(number for number in ended if self.slots[number].saved)
@@ -116,10 +116,10 @@ class Recorder:
         self.flush()
         for stack in self.scheduler.stacks:
             for number in stack.numbers:
-                slot = self.slots[number]
-                state = stack.state_of(number) if slot.saved < slot.epoch else None
-                if state is not None and self.checkpoints.save(slot.claim.slot, Checkpoint(slot.history, state)):
-                    slot.saved = slot.epoch
+                held = self.slots[number]
+                state = stack.state_of(number) if held.saved < held.epoch else None
+                if state is not None and self.checkpoints.save(held.claim.slot, Checkpoint(held.history, state)):
+                    held.saved = held.epoch
 
     def release(self) -> None:
         """Release all held slots, so that any worker can claim them again."""

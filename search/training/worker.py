@@ -118,8 +118,8 @@ class Worker:
         self.recorder.hold(claims)
         for stack, kept in start_or_resume(claims, self.objective, self.checkpoints):
             for number, checkpoint in kept.items():
-                slot = self.recorder.slots[number]
-                slot.history, slot.saved = checkpoint.history, checkpoint.epoch
+                held = self.recorder.slots[number]
+                held.history, held.saved = checkpoint.history, checkpoint.epoch
             if kept:
                 self.on_resumed(stack.numbers, stack.epoch)
             self.scheduler.add(stack)
@@ -133,7 +133,7 @@ class Worker:
         while stack.numbers and stack.epoch < until:
             for report in stack.advance():
                 self.recorder.slots[report.number].add(report, self.objective.epochs)
-            suspected = any(slot.claim.deaths for slot in self.recorder.slots.values())
+            suspected = any(held.claim.deaths for held in self.recorder.slots.values())
             at_once = stack.epoch == stop or not stack.numbers or suspected
             self.recorder.flush(0 if at_once else _FLUSH_SECONDS)
             self.recorder.save_if_due()
