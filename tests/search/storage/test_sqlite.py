@@ -62,7 +62,7 @@ def test_file_in_wal_is_changed_if_wal_is_unsafe_here(made_file, tmp_path, monke
 def test_storage_without_an_owner_is_closed(tmp_path, monkeypatch):
     """If the process cannot be identified, opening a storage fails and leaves no connection."""
     closed = []
-    monkeypatch.setattr(optuna_storage.Storage, "remove_session", lambda storage: closed.append(storage))
+    monkeypatch.setattr(optuna_storage.Storage, "remove_session", lambda *_: closed.append(True))
     monkeypatch.setattr(optuna_storage, "Owner", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         create_storage(locate(tmp_path / "studies.db"))
