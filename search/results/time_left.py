@@ -46,7 +46,7 @@ def recorded_rate(trials: Iterable[FrozenTrial], training: int, now: datetime) -
     """Return the epochs per second of a stage with `training` trials in training; None if unknown.
 
     A trial trains at the mean speed of those that finished last, and until one has finished, of those in training: a
-    trial that was resumed started anew at that moment, so that it seems to have trained its earlier epochs in no time.
+    trial that was resumed started again at that moment, so that it seems to have trained its earlier epochs in no time.
     `now` is a local time without a zone, like Optuna's times.
     """
     started = [trial for trial in trials if trial.datetime_start]
