@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from rich.console import Console, ConsoleRenderable, Group
 from rich.control import Control
@@ -30,6 +31,13 @@ class Screen(Live):
             console=console, get_renderable=self._draw_frame, refresh_per_second=_FRAMES_PER_SECOND,
             transient=True, redirect_stdout=False, vertical_overflow="crop",
         )  # fmt: skip
+
+    def undisturbed(self) -> AbstractContextManager[Any]:
+        """Let no frame be drawn while a message is printed.
+
+        Rich calculates how far the cursor moves up before it writes: a frame written in between leaves lines behind.
+        """
+        return self._lock
 
     def _draw_frame(self) -> Group:
         width, height = self.console.size
