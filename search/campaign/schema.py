@@ -81,7 +81,7 @@ class Narrow(Section):
     margin: Annotated[float, Field(ge=0, le=10)] = 0.25
     """Space added on either side of their box, as a share of its width."""
     least: Annotated[float, Field(ge=0.01, le=10)] = 0.3
-    """Least width: in decades for a log-uniform range, as a share of the user's range for a linear one."""
+    """Least width: in decades for a log-uniform range, as a fraction of the configured range for a linear one."""
     widen: bool = False
     """Whether a range may leave the user's bounds if winners press against them."""
 

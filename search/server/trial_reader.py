@@ -12,17 +12,16 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.parameters import distribution_from_json
 from coarsefine.search.storage.tables import attrs, params, steps, system_attrs, trials, values
 
 _BATCH = 500
@@ -51,7 +50,6 @@ _SYSTEM_ATTRS = sa.select(system_attrs.c.trial_id, system_attrs.c.key, system_at
 _Version = tuple[str, datetime | None]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
-_distribution = lru_cache(json_to_distribution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def _load(connection: sa.Connection, ids: Sequence[int]) -> dict[int, FrozenTria
     def rows(query: sa.Select[Any]) -> Sequence[Any]:
         return connection.execute(query.where(query.selected_columns[0].in_(ids))).all()
 
-    params_read = [(i, name, value, _distribution(text)) for i, name, value, text in rows(_PARAMS)]
+    params_read = [(i, name, value, distribution_from_json(text)) for i, name, value, text in rows(_PARAMS)]
     points = _by_trial((i, name, dimension.to_external_repr(value)) for i, name, value, dimension in params_read)
     ranges = _by_trial((i, name, dimension) for i, name, _, dimension in params_read)
     final, epochs = (

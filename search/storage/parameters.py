@@ -11,7 +11,8 @@ from optuna import distributions as optunas
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform
 from coarsefine.search.campaign.space import Point, Space
 
-_distribution = lru_cache(optunas.json_to_distribution)
+distribution_from_json = lru_cache(optunas.json_to_distribution)
+"""Read a distribution as Optuna stores it; most trials of a study share the same texts."""
 
 
 def distribution_of(dimension: Dimension) -> optunas.BaseDistribution:
@@ -46,4 +47,4 @@ def with_points(rows: Iterable[sa.Row[Any]]) -> list[tuple[sa.Row[Any], Point]]:
 
 
 def _parameter(row: sa.Row[Any]) -> tuple[str, Any]:
-    return row.param_name, _distribution(row.distribution_json).to_external_repr(row.param_value)
+    return row.param_name, distribution_from_json(row.distribution_json).to_external_repr(row.param_value)

@@ -31,7 +31,7 @@ def coarsefine(*arguments, cwd, env=None):
 
 
 def coarsefine_process(*arguments, cwd, env=None, prefix=(), **options):
-    """Run a command in its own process, for tests of resource limits and of the user's Python environment."""
+    """Run a command in its own process, for tests of resource limits and environment variables."""
     command = [*prefix, sys.executable, "-m", "coarsefine", *map(str, arguments)]
     with _environment(env):
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=280, **options)

@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 
 class Single:
-    """Uses `nn.Sequential` and `optim.SGD`; the penalty applies to weights only, hence two groups of parameters."""
+    """Uses `nn.Sequential` and `optim.SGD`, with two groups of parameters: the penalty applies only to weights."""
 
     ways: ClassVar[list[Way]] = [{"width": 1}]
 

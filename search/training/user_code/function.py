@@ -84,7 +84,7 @@ def _imported(name: str, module_name: str) -> ModuleType:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error of the user's code in one line: its type, its message, and where it was raised."""
+    """Return an exception raised by user code in one line: its type, its message, and where it was raised."""
     if isinstance(error, SyntaxError):
         place = f" ({Path(error.filename or '?').name}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"

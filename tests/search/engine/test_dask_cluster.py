@@ -12,8 +12,6 @@ from commands import coarsefine, coarsefine_process
 from processes import end_of, start, wait_until
 from stored import epochs_recorded, table
 
-from coarsefine import Campaign, run
-
 DASK = Path(sys.executable).with_name("dask")
 
 
@@ -43,13 +41,6 @@ def cluster(tmp_path):
         port = address.read_text("utf-8").partition("tcp://127.0.0.1:")[2].partition('"')[0]
         wait_until(lambda: (tmp_path / "dask.log").read_text("utf-8").count("Registered to:") == 2)
         yield f"dask://127.0.0.1:{port}", workers
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
-    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
-    return table(folder / "studies.db")
 
 
 def test_cluster_trains_the_same_values(cluster, tmp_path, address, expected):

@@ -19,18 +19,6 @@ from coarsefine import Campaign, Interrupted, run
 LONG_HALVING = {"model": {"epochs": 40, "batch": 10}, "stage": {"coarse": {"rungs": [10, 20]}}}
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
-    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
-    return table(folder / "studies.db")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return write_campaign(tmp_path, **LONG)
-
-
 def logs_of(folder):
     return [path.read_text("utf-8") for path in folder.glob("logs/small/*.log")]
 

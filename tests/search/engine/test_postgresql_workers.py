@@ -6,26 +6,10 @@ import signal
 import optuna
 import postgres
 import psutil
-import pytest
-from campaigns import LONG, write_campaign
 from commands import coarsefine, coarsefine_process
 from processes import PATIENCE, end_of, start, wait_until
 from sqlalchemy import make_url
 from stored import table
-
-from coarsefine import Campaign, run
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
-    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
-    return table(folder / "studies.db")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return write_campaign(tmp_path, **LONG)
 
 
 def ended(url):
