@@ -46,7 +46,7 @@ class StorageError(SearchError):
 class WorkersFailed(SearchError):  # noqa: N818 - an outcome, named as one
     """A worker process failed, or workers die before they can start. What was recorded stays recorded."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

@@ -11,8 +11,7 @@ from coarsefine import Campaign
 from coarsefine.model import Evaluation, Hyperparameters, Training, evaluate
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.hyperparameters import Order
-from coarsefine.search.network.momentum import study_momentum
-from coarsefine.search.network.recorded_checks import check_gradients
+from coarsefine.search.network.recorded_checks import check_gradients, study_momentum
 from coarsefine.search.report.published_values import PublishedValues, published_values_for
 from coarsefine.search.training.images import load_images
 from reproduction.plan import ETA, Plan

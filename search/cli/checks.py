@@ -61,8 +61,7 @@ def momentum(
     as_json: Json = False,
 ) -> None:
     """Train with ρ = 0, 0.5, 0.9, 0.99 as one stack (the paper's Figure 1)."""
-    from coarsefine.search.network.momentum import study_momentum, write_figure
-    from coarsefine.search.network.recorded_checks import MOMENTUM, Subject
+    from coarsefine.search.network.recorded_checks import MOMENTUM, Subject, study_momentum, write_figure
     from coarsefine.search.terminal.console import print_line, print_rows
 
     def on_epoch(epoch: int) -> None:

@@ -5,7 +5,6 @@ task only once; the leases of the storage ensure that each slot is recorded once
 """
 
 import time
-import uuid
 from collections.abc import Collection
 from concurrent.futures import Executor, Future, wait
 from typing import Any, Self
@@ -28,16 +27,16 @@ class DaskWorkers:
 
     def __init__(self, task: Task, engine: str, observer: Observer) -> None:
         self._task, self._engine, self._observer = task, engine, observer
-        self._stop_name = f"coarsefine-stop-{uuid.uuid4().hex}"
-        self._futures: set[Future[Ended]] = set()
         self._losses = 0
 
     def __enter__(self) -> Self:
         self._client = _connect(self._engine)
+        from distributed import Event  # noqa: PLC0415 - an extra
+
         try:
             _refuse_remote_sqlite(self._client, self._task)
             self._executor: Executor = self._client.get_executor(pure=False)
-            self._stop = _stop_event(self._stop_name, self._client)
+            self._stop = Event(client=self._client)
             self._futures = {self._submit() for _ in range(self._task.workers)}
         except BaseException:
             self._client.close()
@@ -75,8 +74,7 @@ class DaskWorkers:
             if self._losses > _MOST_LOSSES:
                 raise WorkersFailed(
                     f"The Dask cluster loses its workers again and again ({error}). Check the cluster's logs "
-                    "and memory, then run the same command again.",
-                    1,
+                    "and memory, then run the same command again."
                 ) from error
             self._observer.on_message(
                 "The Dask cluster lost several workers: their trials are released, and another worker takes over."
@@ -84,14 +82,12 @@ class DaskWorkers:
             self._futures.add(self._submit())
             return
         except Exception as error:  # whatever a node raises, such as ModuleNotFoundError without Coarsefine
-            raise WorkersFailed(
-                f"A worker of the Dask cluster failed: {error!r}. See the cluster's logs.", 1
-            ) from error
+            raise WorkersFailed(f"A worker of the Dask cluster failed: {error!r}. See the cluster's logs.") from error
         if ended.exit_code:
             raise WorkersFailed(ended.text, ended.exit_code)
 
     def _submit(self) -> "Future[Ended]":
-        return self._executor.submit(_run_on_node, self._task, self._stop_name)
+        return self._executor.submit(_run_on_node, self._task, self._stop.name)
 
 
 def count_workers(engine: str) -> int:
@@ -137,17 +133,11 @@ def _refuse_remote_sqlite(client: Any, task: Task) -> None:
         )
 
 
-def _stop_event(name: str, client: Any) -> Any:
-    from distributed import Event  # noqa: PLC0415 - an extra
-
-    return Event(name, client=client)
-
-
 def _run_on_node(task: Task, stop_name: str) -> Ended:
     """Run a task in one of Dask's workers."""
-    from distributed import get_client  # noqa: PLC0415 - an extra
+    from distributed import Event, get_client  # noqa: PLC0415 - an extra
 
-    event = _stop_event(stop_name, get_client())
+    event = Event(stop_name, get_client())
     next_check, stopped = 0.0, False
 
     def stop() -> bool:

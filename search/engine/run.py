@@ -1,19 +1,27 @@
-"""Runs a campaign to its end, from wherever it stands: stage after stage, then the final training."""
+"""Runs a campaign to its end, from wherever it stands: stage after stage, then the final training.
 
-from collections.abc import Callable
-from contextlib import closing
+The winner is trained once, however many processes run the campaign.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.dask_cluster import DaskWorkers
-from coarsefine.search.engine.stage_loop import StageLoop
-from coarsefine.search.engine.winner_training import require_winner, train_winner
+from coarsefine.search.engine.stage_loop import Pool, StageLoop
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
+from coarsefine.search.errors import NothingCompleted, StorageError
+from coarsefine.search.network.export import export_trial
+from coarsefine.search.network.final_training import FinalTraining
+from coarsefine.search.network.training_folder import TrainingFolder, folder_name
+from coarsefine.search.results.final_result import read_final
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.status import Status, read_status, status_of
-from coarsefine.search.results.study import find_studies, refuse_empty
+from coarsefine.search.results.status import Status, find_winner, read_status, status_of
+from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.training.identity import refuse_other
@@ -50,18 +58,14 @@ def run(
     workload = load_workload(campaign, data, observer.on_message)
     with closing(create_storage(location)) as opened:
         loop = StageLoop(campaign, opened, workload, observer, stop)
-        if workers == 1 and engine is None:
-            loop.run_stages(back_up=True)
-        else:
-            task = _make_task(loop, data, workers)
-            with DaskWorkers(task, engine, observer) if engine is not None else WorkerPool(task, observer) as pool:
-                loop.watch_stages(pool, back_up=True)
+        with _pool(loop, data, workers, engine) as pool:
+            loop.run_stages(pool, back_up=True)
         if campaign.objective is None:
-            train_winner(loop)
+            _train_winner(loop)
         else:
             studies = loop.studies()
             refuse_empty(studies.values())
-            require_winner(campaign, studies)
+            _require_winner(campaign, studies)
         return read_status(opened, campaign.name)
 
 
@@ -76,8 +80,11 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     return status if status is not None and status.state == "done" else None
 
 
-def _make_task(loop: StageLoop, data: Path | None, workers: int) -> Task:
-    return Task(
+def _pool(loop: StageLoop, data: Path | None, workers: int, engine: str | None) -> AbstractContextManager[Pool | None]:
+    """Return the worker processes of a run, or None if this process trains."""
+    if workers == 1 and engine is None:
+        return nullcontext()
+    task = Task(
         campaign=loop.campaign,
         storage=loop.storage.location,
         data=data.absolute() if data else None,
@@ -86,3 +93,63 @@ def _make_task(loop: StageLoop, data: Path | None, workers: int) -> Task:
         logs=loop.storage.location.output_folder("logs") / loop.campaign.name,
         details=loop.observer.wants_detail,
     )
+    return DaskWorkers(task, engine, loop.observer) if engine is not None else WorkerPool(task, loop.observer)
+
+
+def _train_winner(loop: StageLoop) -> None:
+    """Train the winner of all stages and record the result; wait if another process is training it.
+
+    Raises `NothingCompleted` if there is no winner, and `Interrupted`.
+    """
+    study_id = loop.open(loop.campaign.stages[-1])[0].id
+
+    def train() -> None:
+        if loop.storage.once.acquire(study_id):
+            try:
+                _train_and_record(loop, study_id)
+            finally:
+                loop.storage.once.release(study_id)
+
+    loop.work_until_done(train, lambda: "the winner" if read_final(loop.studies()) is None else "")
+
+
+def _require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
+    """Raise `NothingCompleted` if stages that have ended have no winner."""
+    verdict = verdict_of(studies.values())
+    if find_winner(studies, verdict) is not None:
+        return
+    if verdict is not None:
+        raise NothingCompleted(
+            f"{verdict.summary} Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign "
+            "under another name."
+        )
+    failures = "; ".join(f"{study.name}: {study.failures}" for study in studies.values())
+    raise NothingCompleted(f"No trial of {campaign.name} completed ({failures}). {remedy(studies.values())}")
+
+
+def _train_and_record(loop: StageLoop, study_id: int) -> None:
+    campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
+    if read_final(studies) is not None:  # the process that held the lock before this one has trained the winner
+        return
+    _require_winner(campaign, studies)
+    images = loop.workload
+    assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
+    settings, renewed = campaign.final_settings, time.monotonic()
+
+    def on_epoch(epoch: int, accuracy: float | None) -> None:
+        nonlocal renewed
+        if time.monotonic() > renewed + loop.storage.lease_seconds / 4:
+            renewed = time.monotonic()
+            if not loop.storage.once.acquire(study_id):
+                raise StorageError(
+                    "Another process took over the final training while this one was suspended. Run the same command "
+                    "again: it waits for that process and shows its result."
+                )
+        observer.on_final_epoch(epoch, settings.epochs, accuracy)
+
+    observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
+    export = export_trial(studies)
+    trained = loop.storage.location.output_folder("trained").absolute()
+    folder = TrainingFolder(trained / folder_name(export, settings))
+    training = FinalTraining(export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop)
+    loop.storage.set_study_attrs(study_id, {"final": training.run().as_attr()})

@@ -34,7 +34,7 @@ from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
 _POLL_SECONDS = 0.5
-"""Seconds between checks whether slots of other processes are free."""
+"""Seconds between checks whether other processes are done, or have given something back."""
 _WATCH_SECONDS = 0.25
 """Seconds between checks how far the workers of a pool have come."""
 
@@ -58,7 +58,7 @@ class StageLoop:
     stop: Callable[[], bool]
     workers: int = 1
     """The expected number of processes: each kind of slot is divided into as many shares, or a multiple."""
-    attrs: Mapping[str, Any] = field(init=False)
+    attrs: dict[str, Any] = field(init=False)
     """The attributes that identify the campaign's studies."""
     initial_studies: Mapping[str, Study] = field(init=False)
     """The campaign's studies as they stood when this process came, by name."""
@@ -69,23 +69,20 @@ class StageLoop:
         self.initial_studies = self.studies()
         refuse_other(self.initial_studies, self.attrs)
 
-    def run_stages(self, *, back_up: bool = False) -> None:
-        """Run every stage in this process.
+    def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
+        """Run every stage in this process, or watch the workers of a pool run them.
 
         With `back_up`, the database is copied after each stage that ended while this process ran.
         """
-        self._for_each_stage(self._train, back_up)
-
-    def watch_stages(self, pool: Pool, *, back_up: bool = False) -> None:
-        """Watch the workers of a pool run every stage. `back_up` is that of `run_stages`."""
-        self._for_each_stage(lambda _, study, progress: self._watch(pool, study, progress), back_up)
-
-    def _for_each_stage(self, run: Callable[[AnyStage, Study, StageProgress], None], back_up: bool) -> None:
         for stage in self.campaign.stages:
             study = self.initial_studies.get(self.campaign.study_name(stage))
             if study is None or not study.finished:
                 study, studies = self.open(stage)
-                run(stage, study, self._report_opened(stage, study, studies))
+                progress = self._report_opened(stage, study, studies)
+                if pool is not None:
+                    self._watch(pool, study, progress)
+                else:
+                    self._train(stage, study, progress)
                 if back_up:
                     self._back_up(stage)
             self._checkpoints(study).clear()
@@ -115,11 +112,11 @@ class StageLoop:
         if self.campaign.objective is not None:
             refuse_empty(studies.values())
         if isinstance(stage, Confirm):
-            open_confirm(self.storage, self.campaign, list(studies.values()), dict(self.attrs))
+            open_confirm(self.storage, self.campaign, list(studies.values()), self.attrs)
         else:
             parent = self.campaign.parent_of(stage)
             parent_study = studies[self.campaign.study_name(parent)] if parent else None
-            open_study(self.storage, self.campaign, stage, parent_study, dict(self.attrs))
+            open_study(self.storage, self.campaign, stage, parent_study, self.attrs)
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         progress = StageProgress(self.storage, study, self.campaign, stage, self.initial_studies.get(study.name))
@@ -139,19 +136,29 @@ class StageLoop:
 
     def _train(self, stage: AnyStage, study: Study, progress: StageProgress) -> None:
         """Train a stage until no slot is left, and wait for the slots that other processes train."""
-        worker = self._worker(stage, study, progress)
-        worker.work()
+
+        def left() -> str:
+            unfinished = self.storage.queries.count_unfinished(study.id)
+            self.observer.on_progress(progress)
+            return f"{unfinished} slots of {study.name}" if unfinished else ""
+
+        self.work_until_done(self._worker(stage, study, progress).work, left)
+
+    def work_until_done(self, work: Callable[[], None], left: Callable[[], str]) -> None:
+        """Do the work of this process again and again, until other processes have done the rest, too.
+
+        `left` returns what others are training, or nothing. Raises `Interrupted` if stopped while they train.
+        """
+        work()
         waiting = False
-        while left := self.storage.queries.count_unfinished(study.id):
+        while others := left():
             if not waiting:
-                self.observer.on_message(f"Another process trains {left} slots of {study.name}: waiting for it.")
+                self.observer.on_message(f"Another process trains {others}: waiting for it.")
                 waiting = True
             if self.stop():
                 raise Interrupted("Stopped while another process trains.")
             time.sleep(_POLL_SECONDS)
-            self.observer.on_progress(progress)
-            worker.work()
-        self.observer.on_progress(progress)
+            work()
 
     def _worker(self, stage: AnyStage, study: Study, progress: StageProgress) -> Worker:
         observer = self.observer
@@ -213,11 +220,11 @@ def join(
         StageLoop(campaign, opened, workload, observer, stop, workers).run_stages()
 
 
-def find_campaign(source: str, location: Location) -> Campaign:
+def find_campaign(source: str, storage: str | Path | Location) -> Campaign:
     """Return the campaign that was started under this name in the storage, else a preset or a campaign file.
 
     Raises the same errors as `Campaign.load`.
     """
-    with closing(open_storage(location)) as storage:
-        studies = find_studies(storage, source)
+    with closing(open_storage(locate(storage))) as opened:
+        studies = find_studies(opened, source)
     return campaign_of(studies) if studies else Campaign.load(source)

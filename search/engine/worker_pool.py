@@ -125,7 +125,7 @@ class WorkerPool:
         dead.failed_starts += 1
         if dead.failed_starts >= _MOST_FAILED_STARTS:
             raise WorkersFailed(
-                f"{dead.name} {cause} {dead.failed_starts} times in a row before it claimed a trial: see {log}.", 1
+                f"{dead.name} {cause} {dead.failed_starts} times in a row before it claimed a trial: see {log}."
             )
         self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted (log: {log}).")
         dead.messages.close()
@@ -148,8 +148,7 @@ class WorkerPool:
                 return self._start(name, failed_starts + 1)
             raise WorkersFailed(
                 f"{name} cannot be started ({why}): see the messages before this one, or train in this process with "
-                "--workers 1.",
-                1,
+                "--workers 1."
             ) from error
         sender.close()
         return _PoolWorker(name, process, receiver, failed_starts)

@@ -10,18 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from coarsefine.model import Network, Training
-from coarsefine.model.datasets import Dataset
+from coarsefine.model import Network, Training, evaluate, train
+from coarsefine.model.datasets import Dataset, Part
+from coarsefine.model.errors import DataError
 from coarsefine.search.campaign.schema import FinalSettings
 from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
 from coarsefine.search.network.export_schema import Export
-from coarsefine.search.network.measurement import measure, reproduce
 from coarsefine.search.network.training_folder import Checkpoint, History, TrainingFolder
 from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
 from coarsefine.search.training.identity import arithmetic_name, versions
@@ -32,6 +31,8 @@ _SAVE_SECONDS = 0.5
 """Shortest time between two checkpoints. A kill costs this much, and the epoch it interrupts."""
 _SAVE_SHARE = 20
 """Checkpoints are at least this many times as far apart as one takes to write."""
+_TOLERANCE = 0.05
+"""Largest difference of an epoch's accuracy on a machine that rounds differently: 50 images of 1,000."""
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class FinalTraining:
 
     export: Export
     settings: FinalSettings
-    folder: Path
+    folder: TrainingFolder
     load: Callable[[], Dataset]
     """Return the images. Not called if the training has finished before."""
     on_epoch: Callable[[int, float | None], None]
@@ -62,11 +63,10 @@ class FinalTraining:
         images than the trial's or values that cannot be reproduced, `NothingCompleted` if a seed diverges,
         `Interrupted` if `stop` returns true, and `StorageError` if the folder cannot be written.
         """
-        folder = TrainingFolder(self.folder)
-        with folder.locked(), threadpool_limits(1):
-            result = self._earlier_result(folder) or self._train_and_measure(folder)
-            folder.write_summary(self.export, result)
-            folder.remove_checkpoint()
+        with self.folder.locked(), threadpool_limits(1):
+            result = self._earlier_result() or self._train_and_measure()
+            self.folder.write_summary(self.export, result)
+            self.folder.remove_checkpoint()
         return result
 
     @property
@@ -88,32 +88,32 @@ class FinalTraining:
         made_by = {"arithmetic": arithmetic_name(), "versions": versions()}
         return {"export": self.export.digest, "recipe": settings, "version": _VERSION, **made_by}
 
-    def _earlier_result(self, folder: TrainingFolder) -> FinalResult | None:
+    def _earlier_result(self) -> FinalResult | None:
         """Return the result in the folder, if any. Raises `UsageError` if it is of another training."""
-        result = folder.read_result()
+        result = self.folder.read_result()
         if result is None:
             return None
         found = (result.export, result.epochs, result.seeds, result.decay, result.on_validation)
         settings = self.settings
         if found != (self.export.digest, settings.epochs, self.seeds, self.decay, settings.on_validation):
-            raise UsageError(f"{folder.path} holds another final training: name another --output.")
-        return replace(result, folder=str(folder.path))
+            raise UsageError(f"{self.folder.path} holds another final training: name another --output.")
+        return replace(result, folder=str(self.folder.path))
 
-    def _train_and_measure(self, folder: TrainingFolder) -> FinalResult:
-        checkpoint = folder.read_checkpoint(self._inputs, self.warn)
+    def _train_and_measure(self) -> FinalResult:
+        checkpoint = self.folder.read_checkpoint(self._inputs, self.warn)
         data = self.load()
         self.export.data.check(data)
         reproduction = checkpoint.reproduction if checkpoint else reproduce(self.export, data, self.stop)
         training = self._start(data, checkpoint)
         if checkpoint is None:
-            self._save(folder, training, reproduction)  # a folder that cannot be written is reported before training
-        self._train(folder, training, reproduction)
+            self._save(training, reproduction)  # a folder that cannot be written is reported before training
+        self._train(training, reproduction)
         history = np.array(self._history)
         if self.settings.on_validation:
             history[..., 1:] = np.nan
-        folder.write_training(Network.of(training.theta, data), self.export, self.seeds, history)
+        self.folder.write_training(Network.of(training.theta, data), self.export, self.seeds, history)
         result = self._result(training, reproduction, history)
-        folder.write_result(result)
+        self.folder.write_result(result)
         return result
 
     def _start(self, data: Dataset, checkpoint: Checkpoint | None) -> Training:
@@ -121,14 +121,13 @@ class FinalTraining:
         trials = [self.export.hyperparameters(seed, self.decay) for seed in self.seeds]
         settings = self.export.training_settings(self.settings.epochs)
         images = data.training_on_validation() if self.settings.on_validation else data
-        numbers = range(len(trials))
         if checkpoint is None:
-            return Training.start(trials, settings, images, numbers)
+            return Training.start(trials, settings, images)
         self._history = [[(a, b, c) for a, b, c in epoch] for epoch in checkpoint.history.tolist()]
         self._started -= checkpoint.seconds
-        return Training.resume(trials, settings, images, numbers, len(self._history), checkpoint.states)
+        return Training.resume(trials, settings, images, range(len(trials)), len(self._history), checkpoint.states)
 
-    def _train(self, folder: TrainingFolder, training: Training, reproduction: Reproduction) -> None:
+    def _train(self, training: Training, reproduction: Reproduction) -> None:
         while training.epoch < self.settings.epochs:
             reports = training.run_epoch()
             for report in reports:
@@ -142,15 +141,15 @@ class FinalTraining:
             self.on_epoch(training.epoch, None if self.settings.on_validation else mean)
             stop = self.stop()
             if stop or time.monotonic() >= self._saved + self._save_interval:
-                self._save(folder, training, reproduction)
+                self._save(training, reproduction)
             if stop:
                 raise Interrupted("Stopped during the final training.")
 
-    def _save(self, folder: TrainingFolder, training: Training, reproduction: Reproduction) -> None:
+    def _save(self, training: Training, reproduction: Reproduction) -> None:
         started = time.monotonic()
         states = [training.state_of(number) for number in training.numbers]
         history: History = np.array(self._history)
-        folder.write_checkpoint(self._inputs, Checkpoint(reproduction, self._seconds, history, states))
+        self.folder.write_checkpoint(self._inputs, Checkpoint(reproduction, self._seconds, history, states))
         self._saved = time.monotonic()
         self._save_interval = max(_SAVE_SECONDS, _SAVE_SHARE * (self._saved - started))
 
@@ -169,12 +168,64 @@ class FinalTraining:
             decay=self.decay,
             on_validation=self.settings.on_validation,
             images=training.data.counts,
-            **measure(training, on_validation=self.settings.on_validation),
+            **_measure(training, on_validation=self.settings.on_validation),
             reproduction=reproduction,
             export=self.export.digest,
-            folder=str(self.folder),
+            folder=str(self.folder.path),
             made_by=f"{libraries}; {arithmetic_name()}",
             seconds=self._seconds,
             ended=datetime.now(UTC).isoformat(),
             curves=Curves.of(history),
         )
+
+
+def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reproduction:
+    """Train the exported trial again as it was, and compare its values with the recorded ones.
+
+    Raises `DataError` if they differ although this machine rounds as the trial's did, or by more than rounding
+    explains; `Interrupted` if `stop` returns true after an epoch.
+    """
+    recorded = export.trial.values
+    values = _train_again(export, data, stop)
+    differences = [abs(a - b) if np.isfinite(a) else 1.0 for a, b in zip(values, recorded, strict=False)]
+    exact = values == recorded
+    like = (export.trial.arithmetic, export.versions) == (arithmetic_name(), versions())
+    largest = max(differences) if len(values) == len(recorded) else 1.0
+    if not exact and (like or largest > _TOLERANCE):
+        k = next((k for k, difference in enumerate(differences) if difference), len(differences) - 1)
+        raise DataError(
+            f"Trial {export.trial.study}#{export.trial.number} cannot be reproduced: epoch {k + 1} gave "
+            f"{values[k]:.4f}, and {recorded[k]:.4f} was recorded"
+            + (" by a machine with the same rounding" if like else f"; rounding explains {_TOLERANCE} at most")
+            + ". Compare the export with its studies: `coarsefine status`."
+        )
+    return Reproduction(exact, largest, like)
+
+
+def _measure(training: Training, *, on_validation: bool) -> dict[str, Any]:
+    """Return the accuracies of the trained networks, as fields of `FinalResult`; the only use of the test images.
+
+    With `on_validation`, the validation images were trained on, and nothing is measured on them.
+    """
+    theta, data = training.theta, training.data
+
+    def accuracies(part: Part) -> tuple[float, ...]:
+        return tuple(evaluation.accuracy for evaluation in evaluate(theta, part))
+
+    ensemble = Network.of(theta, data).probabilities(data.test.x).argmax(axis=1)
+    return {
+        "train_accuracies": accuracies(data.train),
+        "validation_accuracies": () if on_validation else accuracies(data.validation),
+        "test_accuracies": accuracies(data.test),
+        "ensemble_accuracy": float((ensemble == data.test.y).mean()),
+    }
+
+
+def _train_again(export: Export, data: Dataset, stop: Callable[[], bool]) -> list[float]:
+    trial, settings = export.hyperparameters(export.trial.seed), export.training_settings(len(export.trial.values))
+    values: list[float] = []
+    for reports in train([trial], settings, data):
+        values += [report.validation.accuracy for report in reports]
+        if stop():
+            raise Interrupted("Stopped while the exported trial was trained again.")
+    return values

@@ -1,20 +1,24 @@
-"""Gradient check and momentum study, on a dataset or on a campaign's images and network.
+"""Gradient check (the paper's Table 1) and momentum study (Figure 1), on a dataset or a campaign's images and network.
 
 Results for a campaign are recorded with it, for its report.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from coarsefine.model import gradcheck
+from threadpoolctl import threadpool_limits
+
+from coarsefine.model import Hyperparameters, Report, gradcheck, train
 from coarsefine.model.datasets import Dataset, Part
+from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.campaign.schema import Data, Model
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.study import Study, campaign_of, read_studies
+from coarsefine.search.storage.error_messages import disk_errors
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import images_attr, refuse_other, versions
@@ -25,6 +29,8 @@ MOMENTUM = "momentum"
 """User attributes of a campaign's first study that hold the results, in JSON form."""
 _LAMBDA = 0.01
 """L2 weight of the gradient check, large enough that a wrong penalty would show."""
+_RHOS = (0.0, 0.5, 0.9, 0.99)
+"""The momentum parameters of the momentum study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +91,59 @@ def check_gradients(model: Model, data: Dataset, *, images: int, sample: int, se
     tensors = [{**asdict(c), "relative_error": c.relative_error if c.checked else None} for c in checks]
     chosen = {"dataset": data.name, "images": len(part.y), "hidden": model.hidden, "lambda": _LAMBDA, "seed": seed}
     return {**chosen, "sample": sample, "tensors": tensors}
+
+
+def study_momentum(
+    model: Model, data: Dataset, *, eta: float, epochs: int, seed: int, on_epoch: Callable[[int], None]
+) -> dict[str, Any]:
+    """Train a network with each of `_RHOS` and λ = 0, all from the same initial weights, and return the JSON form.
+
+    Accuracies are fractions of the validation images. `on_epoch` is called with the number of each finished epoch.
+    """
+    trials = [Hyperparameters(eta, 0.0, seed, rho, model.decay) for rho in _RHOS]
+    histories: list[list[Report]] = [[] for _ in trials]
+    with threadpool_limits(1):
+        for reports in train(trials, model.training_settings(epochs, seed), data):
+            for report in reports:
+                histories[report.number].append(report)
+            on_epoch(reports[0].epoch)
+    return {
+        "dataset": data.name,
+        "hidden": model.hidden,
+        "batch": model.batch,
+        "decay": model.decay,
+        "eta": eta,
+        "lambda": 0.0,
+        "epochs": epochs,
+        "seed": seed,
+        "curves": [_curve(rho, history) for rho, history in zip(_RHOS, histories, strict=True)],
+    }
+
+
+def write_figure(study: Mapping[str, Any], path: Path) -> None:
+    """Draw a study's training losses as an HTML file that opens offline."""
+    from coarsefine.search.charts import curves  # noqa: PLC0415 - Plotly takes half a second to import
+
+    lines = {f"ρ = {curve['rho']:g}": curve["train_losses"] for curve in study["curves"]}
+    title = f"Momentum on {study['dataset']}: η = {study['eta']:g}, λ = 0, decay {study['decay']:g}"
+    figure = curves(lines, "training loss").update_layout(title=title, template="plotly_white")
+    figure.update_yaxes(type="log")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(figure.to_html(include_plotlyjs=True), "utf-8")
+
+
+def _curve(rho: float, reports: Sequence[Report]) -> dict[str, Any]:
+    last = reports[-1]
+    return {
+        "rho": rho,
+        "epochs": last.epoch,
+        "train_loss": finite_or_none(last.train_loss),
+        "validation_loss": finite_or_none(last.validation.loss),
+        "validation_accuracy": last.validation.accuracy,
+        "best_validation_accuracy": max(report.validation.accuracy for report in reports),
+        "diverged": last.diverged,
+        "train_losses": [finite_or_none(report.train_loss) for report in reports],
+        "validation_losses": [finite_or_none(report.validation.loss) for report in reports],
+        "validation_accuracies": [report.validation.accuracy for report in reports],
+    }

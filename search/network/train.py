@@ -14,7 +14,7 @@ from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import digest_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
-from coarsefine.search.network.training_folder import folder_name
+from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.final_result import FinalResult, read_final, training_key
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.study import Study, campaign_of, find_studies
@@ -53,7 +53,7 @@ def train(
     folder = (output or location.output_folder("trained") / folder_name(export, final_settings)).absolute()
     study = _study_of(export, location)  # before the training, so that an unfit storage is reported at once
     result = FinalTraining(
-        export, final_settings, folder,
+        export, final_settings, TrainingFolder(folder),
         load=lambda: load_images(export.data.selection, data, observer.on_message),
         on_epoch=lambda epoch, accuracy: observer.on_final_epoch(epoch, final_settings.epochs, accuracy),
         warn=observer.on_warning, stop=stop,

@@ -1,12 +1,12 @@
 """A worker: it claims slots of a study, trains them in stacks, and records every epoch, until no slot is left.
 
-`scheduler` chooses the stack that trains next, `recorder` writes what the slots did, and `resume` continues slots that
-another worker left unfinished.
+`scheduler` chooses the stack that trains next, and `recorder` writes what the slots did. Slots that a killed or stopped
+worker left unfinished are resumed from the checkpoints that it left on this machine.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -16,17 +16,18 @@ from threadpoolctl import threadpool_limits
 from coarsefine.search.campaign.halving import Halving
 from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.slots import Claim, Record
-from coarsefine.search.training.checkpoints import Checkpoints
+from coarsefine.search.storage.slots import Claim, Record, Slot
+from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints
 from coarsefine.search.training.objective import Objective, Stack
 from coarsefine.search.training.recorder import Recorder
-from coarsefine.search.training.resume import start_or_resume
 from coarsefine.search.training.scheduler import Scheduler, SlotGroups
 
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time."""
 _POLL_SECONDS = 0.1
 """Seconds between checks whether a rung can be decided."""
+_DISTRUST_AFTER_DEATHS = 4
+"""After this many deaths of its workers a slot starts from its first epoch: its checkpoint may be what kills them."""
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Worker:
         dies too, the epoch a slot reached decides whether the slot is to blame.
         """
         self.recorder.hold(claims)
-        for stack, kept in start_or_resume(claims, self.objective, self.checkpoints):
+        for stack, kept in self._start_or_resume(claims):
             for number, checkpoint in kept.items():
                 held = self.recorder.slots[number]
                 held.history, held.saved = checkpoint.history, checkpoint.epoch
@@ -125,6 +126,32 @@ class Worker:
             self.scheduler.add(stack)
         self.on_claimed([claim.slot.number for claim in claims])
         self.recorder.flush()
+
+    def _start_or_resume(self, claims: Sequence[Claim]) -> Iterator[tuple[Stack, dict[int, Checkpoint]]]:
+        """Yield claimed slots as stacks, each with the checkpoints it was resumed from, by slot number.
+
+        Slots of one kind whose checkpoints are equally old make one stack; slots without a checkpoint start with their
+        first epoch.
+        """
+        groups: dict[tuple[Hashable, int], list[Slot]] = {}
+        found: dict[int, Checkpoint] = {}
+        for claim in claims:
+            slot, epoch = claim.slot, 0
+            if claim.deaths < _DISTRUST_AFTER_DEATHS and (checkpoint := self.checkpoints.load(slot)) is not None:
+                found[slot.number], epoch = checkpoint, checkpoint.epoch
+            groups.setdefault((self.objective.kind(slot), epoch), []).append(slot)
+        for (_, epoch), slots in groups.items():
+            kept = {slot.number: found[slot.number] for slot in slots if epoch}
+            stack = self._resumed(slots, epoch, kept) if kept else None
+            yield (stack, kept) if stack is not None else (self.objective.start(slots), {})
+
+    def _resumed(self, slots: Sequence[Slot], epoch: int, kept: Mapping[int, Checkpoint]) -> Stack | None:
+        """Return a stack resumed from checkpoints; None, and forget them, if they do not fit the objective."""
+        try:
+            return self.objective.start(slots, epoch, [checkpoint.state for checkpoint in kept.values()])
+        except ValueError:
+            self.checkpoints.forget(kept)
+            return None
 
     def _train(self, stack: Stack) -> None:
         """Train a stack to its next rung or its last epoch, or until it can join another stack of the same claim."""

@@ -15,7 +15,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
 from coarsefine.search.errors import Interrupted, UsageError
 from coarsefine.search.network.export import read_export, write_export
-from coarsefine.search.network.measurement import reproduce
+from coarsefine.search.network.final_training import reproduce
 
 CONFIRMED = {"confirm": {"top": 3, "seeds": 3}, "final": {"seeds": 2}}
 
