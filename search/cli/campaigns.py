@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, Verbosity, app
-from coarsefine.search.cli.output import print_json, program, read, same_command, say, storage_option
+from coarsefine.search.cli.output import observed, print_json, program, read, say, storage_option
 
 if TYPE_CHECKING:
     from coarsefine.search.results.status import Status
@@ -39,24 +39,22 @@ def run(
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.engine.dask_cluster import count_workers
     from coarsefine.search.engine.run import run as run_campaign
-    from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
-    from coarsefine.search.terminal.live_view import observe_run
     from coarsefine.search.terminal.status_tables import print_status
 
     wanted, location = Campaign.load(campaign), locate(storage)
     n = workers or (count_workers(engine) if engine is not None else _cores())
+    sentence = "Interrupted; every finished trial is kept. To resume"
     try:
-        with Interrupts() as stop, observe_run(f"coarsefine serve{storage_option(storage)}", stop, verbose) as observer:
+        with observed(sentence, storage, verbose) as (observer, stop):
             status = run_campaign(wanted, location, data=data, workers=n, engine=engine, observer=observer, stop=stop)
-    except (Interrupted, KeyboardInterrupt) as error:
+    except Interrupted:
         if as_json and storage_exists(location):
             with suppress(UsageError):  # the campaign may not be in the storage yet
                 print_json(read(storage, wanted.name).as_dict())
-        sentence = f"Interrupted; every finished trial is kept. To resume: {same_command(storage)}"
-        raise Interrupted(sentence) from error
+        raise
     if as_json:
         print_json(status.as_dict())
         return
@@ -74,18 +72,10 @@ def worker(
     verbose: Verbosity = None,
 ) -> None:
     """Join a running campaign as another worker; Ctrl-C leaves it at any time."""
-    from coarsefine.search.engine.signals import Interrupts
     from coarsefine.search.engine.stage_loop import find_campaign, join
-    from coarsefine.search.errors import Interrupted
-    from coarsefine.search.storage.location import locate
-    from coarsefine.search.terminal.live_view import observe_run
 
-    location = locate(storage)
-    try:
-        with Interrupts() as stop, observe_run(f"coarsefine serve{storage_option(storage)}", stop, verbose) as observer:
-            join(find_campaign(campaign, location), location, data=data, observer=observer, stop=stop)
-    except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"Left; the slots were given back. To join again: {same_command(storage)}") from error
+    with observed("Left; the slots were given back. To join again", storage, verbose) as (observer, stop):
+        join(find_campaign(campaign, storage), storage, data=data, observer=observer, stop=stop)
     if verbose is not False:
         say("All stages have finished.")
 

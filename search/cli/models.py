@@ -5,14 +5,13 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, app
-from coarsefine.search.cli.output import print_json, program, same_command, say, storage_option
+from coarsefine.search.cli.output import interruptible, opened, print_json, program, say, storage_option
 
 if TYPE_CHECKING:
     from coarsefine.search.network.predict import Prediction
@@ -45,23 +44,20 @@ def export(
 ) -> None:
     """Write a campaign's winner to a JSON file, with all that its training depends on and why it was chosen."""
     from coarsefine.search.errors import UsageError
-    from coarsefine.search.network.export import export_trial, trial_of, winner_of, write_export
+    from coarsefine.search.network.export import export_trial, trial_of, write_export
     from coarsefine.search.results.study import read_studies
-    from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.opening import open_storage
 
     if form != "file" and output is not None:
         raise UsageError(f"--as {form} goes to stdout: --output {output} is not used. Leave it out.")
-    location = locate(storage)
-    with closing(open_storage(location)) as opened:
-        name, studies = read_studies(opened, campaign)
+    with opened(storage) as source:
+        name, studies = read_studies(source, campaign)
     if form != "file":
-        study, number = trial_of(studies, trial) if trial is not None else winner_of(studies)[:2]
+        study, number, _ = trial_of(studies, trial)
         _print_params(study.trials[number].params, form)
         return
     found = export_trial(studies, trial)
     named = f"{name}-{found.trial.stage}-{found.trial.number}" if trial is not None else name
-    path = output if output is not None else location.output_folder("exports") / f"{named}.json"
+    path = output if output is not None else source.location.output_folder("exports") / f"{named}.json"
     write_export(found, path)
     if as_json:
         print_json({"export": str(path), "digest": found.digest, "params": dict(found.trial.params)})
@@ -97,8 +93,6 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an exported trial to the end and measure it on the test images. Resumes if interrupted."""
-    from coarsefine.search.engine.signals import Interrupts
-    from coarsefine.search.errors import Interrupted
     from coarsefine.search.network.export import read_export
     from coarsefine.search.network.train import final_settings_for
     from coarsefine.search.network.train import train as train_export
@@ -107,13 +101,10 @@ def train(
 
     found = read_export(export)
     final_settings = final_settings_for(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
-    try:
-        with Interrupts() as stop:
-            final, study = train_export(
-                found, final_settings, storage, data=data, output=output, observer=PlainOutput(verbose=False), stop=stop
-            )
-    except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"Interrupted. To resume from the last checkpoint: {same_command(storage)}") from error
+    with interruptible("Interrupted. To resume from the last checkpoint", storage) as stop:
+        final, study = train_export(
+            found, final_settings, storage, data=data, output=output, observer=PlainOutput(verbose=False), stop=stop
+        )
     if as_json:
         print_json({**final.as_dict(), "recorded": study})
         return

@@ -1,25 +1,63 @@
-"""Helpers of several commands: reading a campaign, printing, and command lines to paste."""
+"""Helpers of several commands: opening a storage, interrupting, printing, and command lines to paste."""
 
 import json
 import shlex
 import shutil
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coarsefine.search.engine.signals import Interrupts
+    from coarsefine.search.results.observer import Observer
     from coarsefine.search.results.status import Status
+    from coarsefine.search.storage.optuna_storage import Storage
+
+
+def opened(storage: str) -> "closing[Storage]":
+    """Return a storage, opened for reading; leaving the context closes it."""
+    from coarsefine.search.storage.location import locate
+    from coarsefine.search.storage.opening import open_storage
+
+    return closing(open_storage(locate(storage)))
 
 
 def read(storage: str, campaign: str | None) -> "Status":
     """Return the status of a campaign, or of the storage's only one if no name is given."""
     from coarsefine.search.results.status import read_status
-    from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.opening import open_storage
 
-    with closing(open_storage(locate(storage))) as opened:
-        return read_status(opened, campaign)
+    with opened(storage) as studies:
+        return read_status(studies, campaign)
+
+
+@contextmanager
+def interruptible(sentence: str, storage: str) -> "Iterator[Interrupts]":
+    """Yield a function that returns whether a stop was requested, for a command that can be resumed.
+
+    Raises `Interrupted` for an interrupted command, with the sentence and the command line as it was typed, but without
+    the password in its storage.
+    """
+    from coarsefine.search.engine.signals import Interrupts
+    from coarsefine.search.errors import Interrupted
+
+    try:
+        with Interrupts() as stop:
+            yield stop
+    except (Interrupted, KeyboardInterrupt) as error:
+        typed = shlex.join(word.replace(storage, _without_password(storage)) for word in sys.argv[1:])
+        raise Interrupted(f"{sentence}: {program()} {typed}") from error
+
+
+@contextmanager
+def observed(sentence: str, storage: str, verbose: bool | None) -> "Iterator[tuple[Observer, Interrupts]]":
+    """Yield the observer that shows people how a campaign is trained, and what `interruptible` yields."""
+    from coarsefine.search.terminal.live_view import observe_run
+
+    hint = f"coarsefine serve{storage_option(storage)}"
+    with interruptible(sentence, storage) as stop, observe_run(hint, stop, verbose) as observer:
+        yield observer, stop
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -32,11 +70,6 @@ def say(sentence: str) -> None:
     from coarsefine.search.terminal.console import print_message
 
     print_message(sentence)
-
-
-def same_command(storage: str) -> str:
-    """Return the command line as it was typed, without the password in its storage."""
-    return f"{program()} {shlex.join(word.replace(storage, _without_password(storage)) for word in sys.argv[1:])}"
 
 
 def storage_option(storage: str) -> str:

@@ -1,6 +1,5 @@
 """Commands that show campaigns in a browser: `report` and `serve`."""
 
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from coarsefine.search.cli.options import CampaignName, Json, Storage, app
-from coarsefine.search.cli.output import print_json, say
+from coarsefine.search.cli.output import opened, print_json, say
 
 
 @app.command(
@@ -31,12 +30,10 @@ def report(
 ) -> None:
     """Write a report of a campaign as one HTML file that opens offline."""
     from coarsefine.search.report import write_report
-    from coarsefine.search.storage.location import locate
-    from coarsefine.search.storage.opening import open_storage
     from coarsefine.search.terminal.console import print_line
 
-    with closing(open_storage(locate(storage))) as opened:
-        written = write_report(opened, campaign, output, png)
+    with opened(storage) as studies:
+        written = write_report(studies, campaign, output, png)
     if as_json:
         print_json(asdict(written))
         return

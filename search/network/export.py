@@ -101,11 +101,16 @@ def digest_of(campaign: Campaign) -> str:
     return hashlib.sha256(json.dumps(campaign.as_stored(), sort_keys=True).encode()).hexdigest()
 
 
-def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
-    """Return the study and number of a campaign's winner, and the verdict on the finalists if there were any.
+def trial_of(studies: Mapping[str, Study], reference: str | None) -> tuple[Study, int, Verdict | None]:
+    """Return the study and number of the trial STUDY#NUMBER, or by default of the winner, and the finalists' verdict.
 
-    Raises `UsageError` if the campaign has no winner yet.
+    A study may be named by its stage alone. The verdict is None for a named trial, and if there were no finalists.
+    Raises `UsageError` if there is no such trial or winner, or if the trial has no value.
     """
+    return _winner_of(studies) if reference is None else (*_named_trial(studies, reference), None)
+
+
+def _winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
     campaign = campaign_of(studies)
     for stage in campaign.stages:
         study = studies.get(campaign.study_name(stage))
@@ -122,11 +127,7 @@ def winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]
     return studies[winner.study], winner.number, verdict
 
 
-def trial_of(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
-    """Return the study and number of a trial named STUDY#NUMBER. A study may be named by its stage alone.
-
-    Raises `UsageError` if there is no such trial or if it has no value.
-    """
+def _named_trial(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
     campaign = campaign_of(studies)
     name, _, digits = reference.rpartition("#")
     study = studies.get(name) or studies.get(f"{campaign.name}/{name}")
@@ -146,7 +147,7 @@ def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> 
 
     Raises `UsageError` if there is no such trial or winner, or if the campaign does not search the built-in network.
     """
-    study, number, verdict = winner_of(studies) if reference is None else (*trial_of(studies, reference), None)
+    study, number, verdict = trial_of(studies, reference)
     campaign = campaign_of(studies)
     if campaign.data is None or campaign.final is None:
         raise UsageError(
