@@ -84,7 +84,7 @@ def _measure_missing(plan: Plan, jobs: Sequence[Job], cores: int, say: Say) -> N
             message = (
                 f"A process that measures was killed. What is done is kept in {plan.folder}: the same command goes on."
             )
-            raise WorkersFailed(message, 1) from error
+            raise WorkersFailed(message) from error
         except BaseException:
             for child in active_children():  # campaigns and trainings resume from their last checkpoint
                 child.terminate()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +182,7 @@ def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str,
     settings = campaign.training_settings(stage)
     # A finalist's seed also draws its mini-batches: see `NetworkObjective.own_order`.
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
-    return {
-        **campaign.network.fixed, **point_of(trial), "epochs": settings.epochs, "order": settings.order,
-        "order_seed": order_seed, "precision": settings.precision, "mirror": settings.mirror,
-    }  # fmt: skip
+    return {**asdict(settings), **campaign.network.fixed, **point_of(trial), "order_seed": order_seed}
 
 
 def _ancestor(study: Study) -> dict[str, Any]:
