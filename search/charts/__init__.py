@@ -4,15 +4,7 @@ Each figure is made from the studies alone. `themed` sets its colours for a ligh
 """
 
 from coarsefine.search.charts.axes import Axis, axes_of
-from coarsefine.search.charts.curves import (
-    best_so_far,
-    curves,
-    loss_curves,
-    share_bars,
-    timeline,
-    training_spans,
-    value_curves,
-)
+from coarsefine.search.charts.curves import best_so_far, curves, loss_curves, share_bars, timeline, training_spans
 from coarsefine.search.charts.theme import STAGE_COLOURS, Theme, themed
 from coarsefine.search.charts.trial_map import map_of_trials
 
@@ -29,5 +21,4 @@ __all__ = [
     "themed",
     "timeline",
     "training_spans",
-    "value_curves",
 ]

@@ -48,11 +48,6 @@ def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
     return _over_epochs(figure, "loss (dotted: training)")
 
 
-def value_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
-    """Draw the values that named trials of a user's function reported, over the epochs."""
-    return curves({name: [value for _, value in sorted(t.intermediate_values.items())] for name, t in trials}, "value")
-
-
 def curves(lines: Mapping[str, Sequence[float | None]], title: str) -> go.Figure:
     """Draw named lines over the epochs, with the title of the vertical axis."""
     figure = go.Figure()

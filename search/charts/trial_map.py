@@ -42,8 +42,7 @@ def map_of_trials(
     for index, study in enumerate(studies):
         figure.add_trace(_box(study, stage_colour(index), x, y))
         figure.add_annotation(_label(study, index, x, y))
-    for trace in _points(studies, x, y):
-        figure.add_trace(trace)
+    figure.add_traces(list(_points(studies, x, y)))
     if winner is not None:
         figure.add_trace(_ring(studies, winner, x, y))
     figure.update_xaxes(**x.layout())

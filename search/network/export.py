@@ -22,7 +22,7 @@ from coarsefine.search.errors import UsageError
 from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export_schema import SCHEMA_VERSION, Export
 from coarsefine.search.results.status import find_winner
-from coarsefine.search.results.study import Study, campaign_of, point_of, verdict_of
+from coarsefine.search.results.study import Study, campaign_of, point_of, values_by_epoch, verdict_of
 
 _MOST_BYTES = 64 * 2**20
 _SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform")
@@ -162,7 +162,7 @@ def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> 
         "trial": {
             "stage": study.attrs["stage"], "study": study.name, "number": number, "seed": trial.user_attrs["seed"],
             "params": dict(trial.params),
-            "values": [value for _, value in sorted(trial.intermediate_values.items())],
+            "values": values_by_epoch(trial),
             "arithmetic": trial.user_attrs.get("arithmetic", ""),
         },
         "settings": _settings(campaign, study, trial),

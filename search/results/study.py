@@ -96,6 +96,11 @@ def value_of(trial: FrozenTrial) -> float:
     return trial.value
 
 
+def values_by_epoch(trial: FrozenTrial) -> list[float]:
+    """Return the values that a trial recorded, in the order of the epochs."""
+    return [value for _, value in sorted(trial.intermediate_values.items())]
+
+
 def point_of(trial: FrozenTrial) -> Point:
     """Return a trial's point."""
     return Point.of(trial.params)

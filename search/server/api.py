@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
@@ -13,7 +14,6 @@ from coarsefine.search.errors import SearchError
 from coarsefine.search.results.status import BestTrials
 from coarsefine.search.results.study import Study
 from coarsefine.search.server import responses, schemas
-from coarsefine.search.server.dependencies import Cache
 from coarsefine.search.server.snapshot_cache import SnapshotCache, TaggedBody
 from coarsefine.search.server.snapshots import Snapshot
 
@@ -40,10 +40,17 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+async def _cache(request: Request) -> SnapshotCache:
+    cache: SnapshotCache = request.app.state.cache
+    return cache
+
+
 async def _requested_trials(study: _Studies = None, number: _Numbers = None) -> tuple[list[str], list[int]]:
     return study or [], number or []
 
 
+Cache = Annotated[SnapshotCache, Depends(_cache)]
+"""Inject the snapshots of the storage's campaigns into a route."""
 _Trials = Annotated[tuple[list[str], list[int]], Depends(_requested_trials)]
 router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 
@@ -105,13 +112,11 @@ async def get_figure(
 ) -> Response:
     """Return a figure for Plotly. Learning curves are of the given trials, or of the three best of each stage."""
     snapshot = await cache.get(name)
-    axes = _map_axes(snapshot, axis or [])
-    if any(requested):
-        chosen = _chosen_trials(snapshot, *requested)
-        return _send(request, TaggedBody.of(await asyncio.to_thread(responses.figure, snapshot, figure, theme, chosen)))
-    key = (figure, theme, axes)
-    body = await cache.body(snapshot, key, lambda: responses.figure(snapshot, figure, theme, axes=axes))
-    return _send(request, body)
+    axes, chosen = _map_axes(snapshot, axis or []), _chosen_trials(snapshot, *requested)
+    make = partial(responses.figure, snapshot, figure, theme, axes, chosen)
+    if chosen:
+        return _send(request, TaggedBody.of(await asyncio.to_thread(make)))
+    return _send(request, await cache.body(snapshot, (figure, theme, axes), make))
 
 
 @router.get(

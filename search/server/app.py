@@ -23,7 +23,7 @@ from coarsefine.search.server.trial_reader import CachingStorage
 from coarsefine.search.storage.location import Location, read_only
 from coarsefine.search.storage.opening import check_storage
 
-_OWN_PATHS = ("/campaigns", "/assets", "/api/v1", "/login", "/logout")
+_OWN_PATHS = ("/campaigns/", "/assets/", "/api/v1/", "/login/", "/logout/")
 
 
 class Application:
@@ -45,12 +45,8 @@ class Application:
         await self._checked(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        own = scope["type"] == "lifespan" or _is_own(scope["path"])
+        own = scope["type"] == "lifespan" or scope["path"] == "/" or f"{scope['path']}/".startswith(_OWN_PATHS)
         await (self.fastapi if own else self._dashboard)(scope, receive, send)
-
-
-def _is_own(path: str) -> bool:
-    return path == "/" or any(path == own or path.startswith(f"{own}/") for own in _OWN_PATHS)
 
 
 def _make_fastapi() -> FastAPI:

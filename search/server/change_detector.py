@@ -18,17 +18,11 @@ class ChangeDetector:
         self._connection: sa.Connection | None = None
         self._file: tuple[int, int] | None = None
 
-    def make_readable(self) -> None:
-        """Reopen a replaced SQLite file, and roll back what a killed writer left in it.
-
-        Raises `StorageError` if the storage cannot be read even then.
-        """
-        self.version()
-
     def version(self) -> object:
-        """Return a value that stays equal as long as nobody writes. The storage is made readable for this, if need be.
+        """Return a value that stays equal as long as nobody writes; make the storage readable for this, if need be.
 
-        Raises `StorageError` if it cannot be read even then.
+        A replaced SQLite file is opened again, and what a killed writer left in it is rolled back. Raises
+        `StorageError` if the storage cannot be read even then.
         """
         with self._lock, self._storage.guarded():
             if self._storage.location.kind == "postgresql":

@@ -24,7 +24,7 @@ def make_dashboard(storage: Storage, changes: ChangeDetector) -> WSGIApplication
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # optuna-dashboard raises KeyError without it
         environ["wsgi.errors"] = _ErrorLog()
         try:
-            changes.make_readable()
+            changes.version()  # makes the storage readable
         except StorageError as error:
             _log.error("%s", error)
             start("503 Service Unavailable", [("Content-Type", "application/json")])

@@ -2,27 +2,33 @@
 
 import re
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import parse_qs, quote
 
 import plotly
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
 from coarsefine.search.charts import STAGE_COLOURS
-from coarsefine.search.server.access import COOKIE_SECONDS
-from coarsefine.search.server.dependencies import Cache, Policy
+from coarsefine.search.server.access import COOKIE_SECONDS, AccessPolicy
+from coarsefine.search.server.api import Cache
 
 _PAGES = Path(__file__).parent / "pages"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-_CACHE_A_DAY = {"Cache-Control": "public, max-age=86400"}
-_REVALIDATE = {"Cache-Control": "no-cache"}
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_ASSETS = {path.name: path for path in _PAGES.iterdir() if path.suffix in _MEDIA_TYPES}
+_ASSETS = {path.name: path for path in (*_PAGES.iterdir(), _PLOTLY) if path.suffix in _MEDIA_TYPES}
 _MAX_FORM_BYTES = 4096
 _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path on this server, in ASCII and without a backslash: browsers take `//` and `/\\` for another server's name."""
 
+
+async def _policy(request: Request) -> AccessPolicy:
+    policy: AccessPolicy = request.app.state.policy
+    return policy
+
+
+_Policy = Annotated[AccessPolicy, Depends(_policy)]
 router = APIRouter(include_in_schema=False)
 _templates = Jinja2Templates(_PAGES)
 
@@ -48,7 +54,7 @@ async def show_campaign(request: Request, cache: Cache, name: str) -> Response:
 
 
 @router.get("/login")
-async def show_login(request: Request, policy: Policy, next: str = "/") -> Response:  # noqa: A002 - the form's field
+async def show_login(request: Request, policy: _Policy, next: str = "/") -> Response:  # noqa: A002 - the form's field
     """Show the form that asks for the token."""
     if policy.token is None:
         return RedirectResponse("/", 303)
@@ -56,7 +62,7 @@ async def show_login(request: Request, policy: Policy, next: str = "/") -> Respo
 
 
 @router.post("/login")
-async def sign_in(request: Request, policy: Policy) -> Response:
+async def sign_in(request: Request, policy: _Policy) -> Response:
     """Check the token, set the cookie, and redirect to the page that the browser first asked for."""
     form = parse_qs((await _read_form(request)).decode("utf-8", "replace"))
     back = _own_path(form.get("next", ["/"])[0])
@@ -72,26 +78,21 @@ async def sign_in(request: Request, policy: Policy) -> Response:
 
 
 @router.post("/logout")
-async def sign_out(policy: Policy) -> Response:
+async def sign_out(policy: _Policy) -> Response:
     """Delete the cookie."""
     response = RedirectResponse("/login", 303)
     response.delete_cookie(policy.cookie, httponly=True, samesite="strict")
     return response
 
 
-@router.get("/assets/plotly.min.js")
-async def send_plotly() -> Response:
-    """Send the plotly.js that the installed plotly contains."""
-    return FileResponse(_PLOTLY, media_type="text/javascript", headers=_CACHE_A_DAY)
-
-
 @router.get("/assets/{file}")
 async def send_asset(file: str) -> Response:
-    """Send a script, a style sheet or a picture."""
+    """Send a script, a style sheet or a picture; plotly.js is the one that the installed plotly contains."""
     if file not in _ASSETS:
         raise HTTPException(404, "There is no such file.")
     path = _ASSETS[file]
-    return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_REVALIDATE)
+    cached = "public, max-age=86400" if path == _PLOTLY else "no-cache"
+    return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers={"Cache-Control": cached})
 
 
 async def _read_form(request: Request) -> bytes:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -13,7 +13,7 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
 from coarsefine.search.results.status import StageStatus
-from coarsefine.search.results.study import Study, campaign_of, point_of, value_of
+from coarsefine.search.results.study import Study, campaign_of, point_of, value_of, values_by_epoch
 from coarsefine.search.server import schemas
 from coarsefine.search.server.snapshots import Snapshot
 
@@ -34,11 +34,11 @@ def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
     studies = list(snapshot.studies.values())
     plan = campaign_of(snapshot.studies, Campaign.from_stored)
     attrs, images = studies[0].attrs, studies[0].images
-    epochs = {stage.name: plan.epochs_of(stage) for stage in plan.stages}
+    stages = zip(snapshot.status.stages, plan.stages, strict=True)
     return _extend(
         schemas.CampaignStatus,
         snapshot.status,
-        stages=tuple(_stage(snapshot, stage, epochs[stage.name]) for stage in snapshot.status.stages),
+        stages=tuple(_stage(snapshot, stage, plan.epochs_of(planned)) for stage, planned in stages),
         objective=plan.objective,
         data=attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}",
         searched=tuple(schemas.Searched(name, labels.symbol(name)) for name in studies[0].space),
@@ -76,8 +76,7 @@ def _extend(form: type[_Form], base: Any, **more: Any) -> _Form:
 def trials(study: Study, offset: int, limit: int, order: Order) -> schemas.TrialPage:
     """Return a page of a stage's trials: by number, or the completed ones first, best first."""
     ordered = study.trials if order == "number" else sorted(study.trials, key=_by_value)
-    rows = tuple(schemas.TrialRow(**_row(trial)) for trial in ordered[offset : offset + limit])
-    return schemas.TrialPage(len(ordered), offset, limit, rows)
+    return schemas.TrialPage(len(ordered), offset, limit, tuple(map(_row, ordered[offset : offset + limit])))
 
 
 def _by_value(trial: FrozenTrial) -> tuple[bool, float, int]:
@@ -87,38 +86,35 @@ def _by_value(trial: FrozenTrial) -> tuple[bool, float, int]:
 
 def trial_detail(study: Study, trial: FrozenTrial) -> schemas.TrialDetail:
     """Return a trial with its value and losses after each epoch."""
-    return schemas.TrialDetail(
+    return _extend(
+        schemas.TrialDetail,
+        _row(trial),
         study=study.name,
-        **_row(trial),
-        values=tuple(finite_or_none(value) for _, value in sorted(trial.intermediate_values.items())),
+        values=tuple(map(finite_or_none, values_by_epoch(trial))),
         train_loss=tuple(trial.user_attrs.get("train_loss", ())),
         validation_loss=tuple(trial.user_attrs.get("validation_loss", ())),
     )
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial) -> schemas.TrialRow:
     epochs = trial.intermediate_values
-    return {
-        "number": trial.number,
-        "state": trial.state.name,
-        "point": point_of(trial),
-        "value": finite_or_none(trial.values[0]) if trial.values else None,
-        "last": finite_or_none(epochs[max(epochs)]) if epochs else None,
-        "seed": trial.user_attrs["seed"],
-        "epochs": len(epochs),
-        "reason": trial.user_attrs.get("reason"),
-        "started": _utc(trial.datetime_start),
-        "ended": _utc(trial.datetime_complete),
-    }
+    return schemas.TrialRow(
+        number=trial.number,
+        state=cast("schemas.TrialState", trial.state.name),
+        point=point_of(trial),
+        value=finite_or_none(trial.values[0]) if trial.values else None,
+        last=finite_or_none(epochs[max(epochs)]) if epochs else None,
+        seed=trial.user_attrs["seed"],
+        epochs=len(epochs),
+        reason=trial.user_attrs.get("reason"),
+        started=_utc(trial.datetime_start),
+        ended=_utc(trial.datetime_complete),
+    )
 
 
 def figure(
-    snapshot: Snapshot,
-    name: Figure,
-    theme: charts.Theme,
-    chosen: Chosen | None = None,
-    axes: tuple[str, str] | None = None,
-) -> bytes:
+    snapshot: Snapshot, name: Figure, theme: charts.Theme, axes: tuple[str, str], chosen: Chosen
+) -> bytes:  # fmt: skip
     """Return a figure as Plotly's JSON; learning curves are of the chosen trials, or of the best of each stage.
 
     `axes` name what the map shows, two of `charts.axes_of`.
@@ -130,8 +126,11 @@ def figure(
         drawn = charts.best_so_far(studies, snapshot.status.metric)
     else:
         best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
-        named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in (best if chosen is None else chosen)]
-        drawn = charts.loss_curves(named) if snapshot.status.metric.is_share else charts.value_curves(named)
+        named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in chosen or best]
+        if snapshot.status.metric.is_share:
+            drawn = charts.loss_curves(named)
+        else:
+            drawn = charts.curves({label: values_by_epoch(trial) for label, trial in named}, "value")
     return str(charts.themed(drawn, theme).to_json()).encode()
 
 

@@ -32,12 +32,12 @@ _KEEP_ALIVE_SECONDS = 60
 class ServeOptions:
     """The options of `coarsefine serve`."""
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    allowed_hosts: Sequence[str] = ()
-    token_file: Path | None = None
-    no_token: bool = False
-    allow_write: bool = False
+    host: str
+    port: int
+    allowed_hosts: Sequence[str]
+    token_file: Path | None
+    no_token: bool
+    allow_write: bool
 
 
 def serve(location: Location, options: ServeOptions, say: Callable[[str], None]) -> None:

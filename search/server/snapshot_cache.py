@@ -15,8 +15,7 @@ from typing import TypeVar
 
 from coarsefine.search.errors import SearchError, StorageError
 from coarsefine.search.server.redaction import redact
-from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
-from coarsefine.search.server.study_index import StudyIndex
+from coarsefine.search.server.snapshots import Snapshot, SnapshotReader, StudyIndex
 
 _MIN_AGE_SECONDS, _MAX_AGE_SECONDS = 1.0, 10.0
 """Bounds of the age up to which a snapshot is used."""

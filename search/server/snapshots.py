@@ -1,7 +1,9 @@
 """Snapshots of campaigns: read the campaigns of a storage for the server, each time only what has changed."""
 
+import json
 import threading
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,10 +18,29 @@ from coarsefine.search.results.progress import stage_seconds_left
 from coarsefine.search.results.status import Status, status_of
 from coarsefine.search.results.study import Study, campaign_of
 from coarsefine.search.server.change_detector import ChangeDetector
-from coarsefine.search.server.study_index import StudyIndex, read_study_index
 from coarsefine.search.server.trial_reader import CachingStorage, UnreadableTrials
-from coarsefine.search.server.validation import is_valid
-from coarsefine.search.storage.tables import lease
+from coarsefine.search.server.validation import InvalidStudy, check_study, is_valid
+from coarsefine.search.storage import tables
+from coarsefine.search.storage.optuna_storage import Storage
+
+_Rows = tuple[Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyIndex:
+    """The studies of a storage, by campaign."""
+
+    stages: Mapping[str, Mapping[int, dict[str, Any]]] = field(default_factory=dict)
+    """Attributes of each campaign's valid studies, by study id; campaigns in the order in which they were started."""
+    problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Sentences that say why studies are left out, by the campaign that they are named after."""
+    rows: _Rows = ((), ())
+    """The database's studies and attributes from which the index was made."""
+
+    @property
+    def unlisted_problems(self) -> list[str]:
+        """Return the problems of campaigns that have no valid study."""
+        return [problem for name, problems in self.problems.items() if name not in self.stages for problem in problems]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +96,7 @@ class SnapshotReader:
 
     def _index_at(self, version: object) -> StudyIndex:
         if version != self._indexed_at:
-            self._index = read_study_index(self._storage, self._index)
+            self._index = _read_index(self._storage, self._index)
             self._indexed_at = version
         return self._index
 
@@ -111,7 +132,7 @@ class SnapshotReader:
         return studies, tuple(problems)
 
     def _read_slots(self, study_id: int, space: Space) -> "_Slots":
-        trials = self._storage.reader.read(study_id)
+        trials = self._storage.trials_of(study_id)
         before = self._slots.get(study_id)
         if before is None or before.trials is not trials:
             # Trials that have not changed are the same objects, and need no second check.
@@ -122,7 +143,7 @@ class SnapshotReader:
         return self._slots[study_id]
 
     def _count_training(self, study_id: int) -> int:
-        if not sa.inspect(self._storage.engine).has_table(lease.name):
+        if not sa.inspect(self._storage.engine).has_table(tables.lease.name):
             return 0
         return self._storage.queries.count_training(study_id)
 
@@ -144,3 +165,44 @@ def _seconds_left(status: Status, studies: Mapping[str, Study]) -> dict[str, flo
         for stage, reached in zip(campaign.stages, status.stages, strict=True)
         if reached.study in studies
     }
+
+
+def _read_index(storage: Storage, before: StudyIndex) -> StudyIndex:
+    """Return the index as it is now: the same object as before if nothing has changed."""
+    study, attr = tables.studies.c, tables.study_attrs.c
+    with storage.guarded(), storage.engine.connect() as connection:
+        named = connection.execute(sa.select(study.study_id, study.study_name).order_by(study.study_id))
+        attrs = connection.execute(sa.select(attr.study_id, attr.key, attr.value_json))
+        rows = [tuple(row) for row in named], sorted(tuple(row) for row in attrs)
+    return before if rows == before.rows else _index_of(rows)
+
+
+def _index_of(rows: _Rows) -> StudyIndex:
+    attrs = defaultdict[int, dict[str, str]](dict)
+    for study_id, key, text in rows[1]:
+        attrs[study_id][key] = text
+    stages, problems = defaultdict[str, dict[int, Any]](dict), defaultdict[str, list[str]](list)
+    foreign = []
+    for study_id, name in rows[0]:
+        if "campaign" not in attrs[study_id]:
+            foreign.append(name)
+            continue
+        try:
+            parsed = _parsed_attrs(name, attrs[study_id])
+        except InvalidStudy as error:
+            problems[name.rpartition("/")[0]].append(f"{error} It is left out.")
+        else:
+            stages[parsed["campaign"]][study_id] = parsed
+    for name in foreign:
+        if (campaign := name.rpartition("/")[0]) in stages:
+            problems[campaign].append(f"The study {name} was not made by Coarsefine. It is left out.")
+    return StudyIndex(dict(stages), dict(problems), rows)
+
+
+def _parsed_attrs(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        attrs = {key: json.loads(text) for key, text in texts.items()}
+    except ValueError as error:
+        raise InvalidStudy(f"The study {name} has an attribute that is no JSON.") from error
+    check_study(name, attrs)
+    return attrs

@@ -63,21 +63,24 @@ class UnreadableTrials(StorageError):  # noqa: N818 - named after what it finds
     """Rows of a study do not hold what Optuna writes."""
 
 
-class TrialReader:
-    """The trials of a storage's studies, as last read. Threads may share it."""
+class CachingStorage(Storage):
+    """An Optuna storage that reads again only the trials that may have changed. Threads may share it.
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    optuna-dashboard takes its trials from it, too, and so reads as little as we do.
+    """
+
+    def __init__(self, location: Location) -> None:
+        super().__init__(location)
         self._lock = threading.Lock()
         self._read: dict[int, dict[int, _Read]] = {}
         self._trials: dict[int, tuple[FrozenTrial, ...]] = {}
 
-    def read(self, study_id: int) -> tuple[FrozenTrial, ...]:
+    def trials_of(self, study_id: int) -> tuple[FrozenTrial, ...]:
         """Return a study's trials by number: the same tuple as before if none has changed, () if there is no study.
 
         Callers share the trials and must not change them. Raises `UnreadableTrials` or another `StorageError`.
         """
-        with self._lock, self._storage.guarded(), self._storage.engine.connect() as connection:
+        with self._lock, self.guarded(), self.engine.connect() as connection:
             try:
                 self._update(connection, study_id)
             except (KeyError, TypeError, ValueError) as error:
@@ -85,6 +88,14 @@ class TrialReader:
                     f"The trials of study {study_id} are not as Optuna writes them: {error!r}."
                 ) from error
             return self._trials.get(study_id, ())
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return a study's trials."""
+        self.get_study_name_from_id(study_id)  # raises Optuna's KeyError if there is no such study
+        found = [trial for trial in self.trials_of(study_id) if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
 
     def _update(self, connection: sa.Connection, study_id: int) -> None:
         before = self._read.get(study_id, {})
@@ -94,22 +105,6 @@ class TrialReader:
         if now != before:
             self._read[study_id] = now
             self._trials[study_id] = tuple(sorted((read.trial for read in now.values()), key=attrgetter("number")))
-
-
-class CachingStorage(Storage):
-    """An Optuna storage whose trials come from a `TrialReader`, so that optuna-dashboard reads as little as we do."""
-
-    def __init__(self, location: Location) -> None:
-        super().__init__(location)
-        self.reader = TrialReader(self)
-
-    def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        """Return a study's trials."""
-        self.get_study_name_from_id(study_id)  # raises Optuna's KeyError if there is no such study
-        found = [trial for trial in self.reader.read(study_id) if states is None or trial.state in states]
-        return copy.deepcopy(found) if deepcopy else found
 
 
 def _updated(connection: sa.Connection, before: dict[int, _Read], versions: dict[int, _Version]) -> dict[int, _Read]:
