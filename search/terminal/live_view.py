@@ -74,14 +74,9 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
         self._drawing.close()
 
     def on_message(self, sentence: str) -> None:
-        """Print a message above the view."""
+        """Print a message or a detail above the view."""
         with self._screen.undisturbed():
             super().on_message(sentence)
-
-    def on_detail(self, sentence: str) -> None:
-        """Print a detail above the view, if details are wanted."""
-        with self._screen.undisturbed():
-            super().on_detail(sentence)
 
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Show this stage as the one in training."""

@@ -39,7 +39,7 @@ class MessagePrinter(Observer):
     def on_detail(self, sentence: str) -> None:
         """Print a detail if details are wanted."""
         if self.wants_detail:
-            print_message(sentence)
+            self.on_message(sentence)
 
 
 class PlainOutput(MessagePrinter):
