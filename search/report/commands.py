@@ -7,6 +7,7 @@ from typing import Any
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
+from coarsefine.search.report.content import Content
 from coarsefine.search.storage.location import Location
 
 _GRADIENT_CHECK = ("images", "sample", "seed")
@@ -14,22 +15,22 @@ _MOMENTUM = ("eta", "epochs", "seed")
 """Options that determine a result, by the names under which they are recorded."""
 
 
-def commands_for(
-    campaign: Campaign, location: Location, check: Mapping[str, Any] | None, study: Mapping[str, Any] | None
-) -> dict[str, str | None]:
+def commands_for(content: Content) -> dict[str, str | None]:
     """Return the commands that lead to a report, with the options of the recorded gradient check and momentum study.
 
     `toml` is the campaign file that they need, or None if the campaign is a preset.
     """
+    campaign = content.campaign
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
-    where = _storage_option(location)
+    where = _storage_option(content.location)
     data = " --data cifar-10-binary.tar.gz" if campaign.data and campaign.data.dataset == "cifar10" else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
+    check, momentum = _options(content.gradient_check, _GRADIENT_CHECK), _options(content.momentum, _MOMENTUM)
     return {
         "run": f"coarsefine run {source}{where}{data}",
-        "gradient_check": f"coarsefine gradcheck --campaign {name}{where}{data}{_options(check, _GRADIENT_CHECK)}",
-        "momentum": f"coarsefine momentum --campaign {name}{where}{data}{_options(study, _MOMENTUM)}",
+        "gradient_check": f"coarsefine gradcheck --campaign {name}{where}{data}{check}",
+        "momentum": f"coarsefine momentum --campaign {name}{where}{data}{momentum}",
         "report": f"coarsefine report {name}{where}",
         "toml": None if preset else as_toml(campaign),
     }

@@ -1,5 +1,6 @@
 """The figures of a report: drawn by `coarsefine.search.charts`, with their captions and descriptions."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from coarsefine.search.campaign.accuracy import Accuracy
 from coarsefine.search.report.content import Content, StageContent
 from coarsefine.search.report.formatting import number, percent, with_error
 from coarsefine.search.results.status import Trial
+from coarsefine.search.results.study import values_by_epoch
 
 Lines = Mapping[str, Sequence[float | None]]
 """Values over the epochs, by name."""
@@ -24,6 +26,8 @@ class Figure:
     id: str
     """Anchor in the page, and name of the image file."""
     plot: go.Figure
+    height: int
+    """In pixels."""
     caption: str
     alt: str
     """Description for people who cannot see the figure."""
@@ -37,6 +41,12 @@ class Figure:
         figure.update_layout(legend={"yref": "paper", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
         return figure.update_yaxes(automargin=True)
 
+    @property
+    def page_plot(self) -> dict[str, Any]:
+        """Return the plot as the page's script draws it: its traces once, and its layouts for light and dark pages."""
+        light, dark = (json.loads(self.themed(theme).to_json()) for theme in ("light", "dark"))
+        return {"data": light["data"], "layout": {"light": light["layout"], "dark": dark["layout"]}}
+
 
 def all_figures(content: Content) -> list[Figure]:
     """Return all figures that have something to show, in the order of the page."""
@@ -46,7 +56,7 @@ def all_figures(content: Content) -> list[Figure]:
         figures = [*_overview(content), *_stages(content), *_importance(content), *_time(content)]
         figures += [*_final(content), *_momentum(content)]
     for figure in figures:
-        figure.plot.update_layout(template="none")  # `themed` sets the colours
+        figure.plot.update_layout(template="none", height=figure.height)  # `themed` sets the colours
     return figures
 
 
@@ -56,16 +66,16 @@ def _value_figures(content: Content) -> Iterator[Figure]:
     if winner is None:
         return
     yield Figure(
-        "best-so-far", _sized(charts.best_so_far(content.studies, metric), 380),
+        "best-so-far", charts.best_so_far(content.studies, metric), 380,
         "The value of each completed trial in the order they completed, and the best value so far.",
         f"The best value so far rises to {metric.text(winner.value)} over {winner.chosen_from} trials.",
         "overview",
     )  # fmt: skip
     best = [(s.plan.name, s.trial(trial.number)) for s in content.stages for trial in s.status.best]
-    lines = {f"{stage} {t.number}": [v for _, v in sorted(t.intermediate_values.items())] for stage, t in best}
+    lines = {f"{stage} {t.number}": values_by_epoch(t) for stage, t in best}
     if max(map(len, lines.values())) > 1:
         yield Figure(
-            "values", _sized(charts.curves(lines, metric.name), 380), "The best trials of each stage by epoch.",
+            "values", charts.curves(lines, metric.name), 380, "The best trials of each stage by epoch.",
             f"Values over the epochs: {_from_to(lines)}.", "overview", lines,
         )  # fmt: skip
 
@@ -77,9 +87,8 @@ def _overview(content: Content) -> Iterator[Figure]:
     winner = content.status.winner
     if winner is None:
         return
-    plot = charts.best_so_far(content.studies).update_xaxes(title="completed trials")
     yield Figure(
-        "best-so-far", _sized(plot, 380),
+        "best-so-far", charts.best_so_far(content.studies), 380,
         "The validation accuracy of each completed trial in the order they completed, and the best accuracy so far. "
         f"Each is measured on {content.images.validation:,} images.",
         f"The best accuracy so far rises to {percent(winner.value)} over {winner.chosen_from} completed trials.",
@@ -92,7 +101,7 @@ def _map(content: Content) -> Figure:
     axes = " and ".join(plot.layout[f"{axis}axis"].title.text for axis in "xy")
     boxes = ", ".join(f"{s.plan.name} {labels.space_text(s.study.space)}" for s in content.stages if s.study)
     return Figure(
-        "trials", _sized(plot, 620),
+        "trials", plot, 620,
         f"Every trial by {axes}. The colour is the validation accuracy, a cross is a trial that diverged or failed, a "
         "box is the ranges of a stage, and the ring is the winner.",
         f"Scatter plot of {content.ended} trials by {axes}, with the ranges of the stages as boxes: {boxes}.",
@@ -124,7 +133,7 @@ def _losses(stage: StageContent, rank: int, trial: Trial, accuracy: Accuracy, re
     attrs = stage.trial(trial.number).user_attrs
     lines = {"training": attrs.get("train_loss", []), "validation": attrs.get("validation_loss", [])}
     return Figure(
-        f"loss-{stage.index + 1}-{rank + 1}", _sized(charts.curves(lines, "loss"), 280),
+        f"loss-{stage.index + 1}-{rank + 1}", charts.curves(lines, "loss"), 280,
         f"Trial {trial.number}: {labels.point_text(trial.point)}, seed {trial.seed}; {with_error(accuracy)}.{remark}",
         f"Training and validation loss of trial {trial.number} of {stage.plan.name} over "
         f"{len(lines['training'])} epochs: {_from_to(lines)}.", f"stage-{stage.index + 1}", lines,
@@ -146,7 +155,7 @@ def _importance(content: Content) -> Iterator[Figure]:
         for i in importances
     )
     yield Figure(
-        "importance", _sized(charts.share_bars(shares), 110 + 60 * len(importances)),
+        "importance", charts.share_bars(shares), 110 + 60 * len(importances),
         "The share of each hyperparameter in what separates the best tenth of a stage's trials from the others "
         "(PED-ANOVA, Optuna's default measure). The table shows what chance alone would give.",
         f"Bars of parameter importance. {bars}.", "importance",
@@ -157,7 +166,7 @@ def _time(content: Content) -> Iterator[Figure]:
     if not any(stage.seconds for stage in content.stages):
         return
     yield Figure(
-        "time", _sized(charts.timeline(content.studies, content.status.final), 380),
+        "time", charts.timeline(content.studies, content.status.final), 380,
         "When each trial was in training. Each trial is a line, from its start to its end. Trials trained "
         "at the same time, in one stack or in several workers, have lines one above the other.",
         f"Timeline of {content.ended} trials over {content.status.seconds / 60:.1f} minutes.", "time",
@@ -173,16 +182,14 @@ def _final(content: Content) -> Iterator[Figure]:
     mean = f", mean of {len(final.seeds)} seeds" if len(final.seeds) > 1 else ""
     accuracy = {"validation": final.curves.validation_accuracy}
     yield Figure(
-        "final-loss", _sized(charts.curves(losses, "loss"), 340),
+        "final-loss", charts.curves(losses, "loss"), 340,
         f"Loss of the final training over {final.epochs} epochs{mean}.{_published_place(content, 'final')}",
         f"{' and '.join(losses)} loss of the final training: {_from_to(losses)}.".capitalize(), "final", losses,
     )  # fmt: skip
     if final.on_validation:
         return
-    plot = _sized(charts.curves(accuracy, "accuracy"), 340)
-    plot.update_yaxes(tickformat=".0%")
     yield Figure(
-        "final-accuracy", plot,
+        "final-accuracy", charts.curves(accuracy, "accuracy").update_yaxes(tickformat=".0%"), 340,
         f"Accuracy of the final training on the {content.images.validation:,} validation images{mean}.",
         f"Validation accuracy of the final training: {_from_to(accuracy)}.", "final", accuracy,
     )  # fmt: skip
@@ -193,10 +200,8 @@ def _momentum(content: Content) -> Iterator[Figure]:
         return
     study = content.momentum
     lines = {f"ρ = {curve['rho']:g}": curve["train_losses"] for curve in study["curves"]}
-    plot = _sized(charts.curves(lines, "training loss"), 400)
-    plot.update_yaxes(type="log")
     yield Figure(
-        "momentum", plot,
+        "momentum", charts.curves(lines, "training loss").update_yaxes(type="log"), 400,
         f"Training loss with {len(lines)} momentum coefficients ρ, from the same initial weights: "
         f"η = {number(study['eta'])}, λ = 0, decay {number(study['decay'])}, mini-batches of {study['batch']}. One "
         f"training for each ρ.{_published_place(content, 'momentum')}",
@@ -206,10 +211,6 @@ def _momentum(content: Content) -> Iterator[Figure]:
 
 def _published_place(content: Content, part: str) -> str:
     return f" In the published report: {getattr(content.published, part)['where']}." if content.published else ""
-
-
-def _sized(plot: go.Figure, height: int) -> go.Figure:
-    return plot.update_layout(height=height)
 
 
 def _share_range(plots: Sequence[go.Figure]) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -38,8 +37,8 @@ def render(content: Content, figures: Sequence[Figure]) -> str:
         content=content,
         status=_shareable_status(content),
         dataset=_DATASETS[content.campaign.data.dataset] if content.campaign.data else "",
-        figures={section: [_data_of(f) for f in figures if f.section == section] for section in sections},
-        commands=commands_for(content.campaign, content.location, content.gradient_check, content.momentum),
+        figures={section: [f for f in figures if f.section == section] for section in sections},
+        commands=commands_for(content),
         accuracy=Accuracy,
         scripts=scripts,
         policy=" ".join(hash_ for _, hash_ in scripts),
@@ -65,19 +64,6 @@ def _script(text: str) -> tuple[Markup, str]:
     """Return a script, and the source expression of the policy that allows it."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Markup(text), f"'sha256-{digest}'"  # noqa: S704 - Plotly's or our own
-
-
-def _data_of(figure: Figure) -> dict[str, Any]:
-    """Return a figure's data for the page: its traces once, and its layouts for light and dark pages."""
-    light, dark = (json.loads(figure.themed(theme).to_json()) for theme in ("light", "dark"))
-    return {
-        "id": figure.id,
-        "caption": figure.caption,
-        "alt": figure.alt,
-        "height": figure.plot.layout.height,
-        "lines": figure.lines,
-        "plot": {"data": light["data"], "layout": {"light": light["layout"], "dark": dark["layout"]}},
-    }
 
 
 def _shareable_status(content: Content) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
     paths, requests = [folder / f"{figure.id}.png" for figure in figures], []
     for figure, path in zip(figures, paths, strict=True):
         plot = figure.themed("light").update_layout(paper_bgcolor="white", plot_bgcolor="white")
-        size = {"width": _PNG_WIDTH, "height": plot.layout.height, "scale": _PNG_SCALE}
+        size = {"width": _PNG_WIDTH, "height": figure.height, "scale": _PNG_SCALE}
         requests.append({"fig": plot, "path": path, "opts": size})
     try:
         kaleido.write_fig_from_object_sync(requests, cancel_on_error=True, kopts={"mathjax": False})
