@@ -16,7 +16,7 @@ from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import training_spans
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.network.recorded_checks import GRADIENT_CHECK, MOMENTUM
-from coarsefine.search.report.importance import Importance, NoImportanceError, importance_in
+from coarsefine.search.report.importance import Importance, importance_in
 from coarsefine.search.report.published_values import PublishedValues, published_values_for
 from coarsefine.search.results.status import StageStatus, Status, Trial, status_of
 from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of
@@ -186,20 +186,12 @@ def read_content(storage: Storage, name: str | None) -> Content:
         StageContent(index, plan, campaign.epochs_of(plan), stage, studies.get(stage.study), images)
         for index, (plan, stage) in enumerate(zip(campaign.stage, status.stages, strict=False))  # finalists come last
     )
-    importances, reasons = _importances(stages) if images else ((), ())
-    published = published_values_for(campaign)
-    return Content(campaign, storage.location, status, images, stages, first.attrs, published, importances, reasons)
-
-
-def _importances(stages: Iterable[StageContent]) -> tuple[tuple[Importance, ...], tuple[str, ...]]:
-    """Return the importance in each open stage, and the reasons of the stages that have none."""
-    importances, reasons = [], []
-    for study in (stage.study for stage in stages if stage.study):
-        try:
-            importances.append(importance_in(study))
-        except NoImportanceError as error:
-            reasons.append(str(error))
-    return tuple(importances), tuple(reasons)
+    found = [importance_in(stage.study) for stage in stages if images and stage.study]
+    return Content(
+        campaign, storage.location, status, images, stages, first.attrs, published_values_for(campaign),
+        importances=tuple(one for one in found if isinstance(one, Importance)),
+        no_importance=tuple(reason for reason in found if isinstance(reason, str)),
+    )  # fmt: skip
 
 
 def _accuracy(share: float, images: Counts | None) -> Accuracy:

@@ -20,10 +20,6 @@ _SHUFFLED_TRIALS = 100_000
 """Number of trials in all shuffles together, within these bounds."""
 
 
-class NoImportanceError(Exception):
-    """The importance in a stage cannot be computed; the message is a sentence that says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """The share of one hyperparameter."""
@@ -50,22 +46,19 @@ class Importance:
     shuffles: int
 
 
-def importance_in(study: Study) -> Importance:
-    """Return the importance by PED-ANOVA, Optuna's default. Raises `NoImportanceError` if it cannot be computed."""
+def importance_in(study: Study) -> Importance | str:
+    """Return the importance by PED-ANOVA, Optuna's default, or a sentence that says why it cannot be computed."""
     stage = study.attrs["stage"]
     if len(study.space) == 1:
-        raise NoImportanceError(f"Stage {stage}: only one hyperparameter was searched.")
+        return f"Stage {stage}: only one hyperparameter was searched."
     completed = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
-    values = [value_of(trial) for trial in completed]
-    if len(completed) < _LEAST_TRIALS:
-        raise NoImportanceError(
-            f"Stage {stage}: importance takes at least {_LEAST_TRIALS} completed trials, and there are "
-            f"{len(completed)}."
-        )
+    n, values = len(completed), [value_of(trial) for trial in completed]
+    if n < _LEAST_TRIALS:
+        return f"Stage {stage}: importance takes at least {_LEAST_TRIALS} completed trials, and there are {n}."
     if len(set(values)) == 1:
-        raise NoImportanceError(f"Stage {stage}: all trials have the same accuracy, so importance cannot be computed.")
+        return f"Stage {stage}: all trials have the same accuracy, so importance cannot be computed."
     fewest, most = _SHUFFLES
-    shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // len(completed)))
+    shuffles = min(most, max(fewest, _SHUFFLED_TRIALS // n))
     with _quiet():
         copy = optuna.create_study(direction="maximize")
         copy.add_trials(
@@ -73,7 +66,7 @@ def importance_in(study: Study) -> Importance:
         )
         shares, by_chance = _shares(copy, values), _by_chance(copy, values, shuffles)
     parts = tuple(Part(name, shares[name], by_chance[name]) for name in study.space)
-    return Importance(stage, len(completed), parts, shuffles)
+    return Importance(stage, n, parts, shuffles)
 
 
 def _by_chance(study: optuna.Study, values: Sequence[float], shuffles: int) -> dict[str, tuple[float, float]]:
