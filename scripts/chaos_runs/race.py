@@ -129,7 +129,7 @@ def _ask_and_tell(barrier: Any, location: Location, trials: int) -> ProcessResul
 
 
 def _storage(location: Location) -> optuna.storages.RDBStorage:
-    waiting = {"connect_args": {"timeout": 60}} if location.kind == "sqlite" else {}
+    waiting = {"connect_args": {"timeout": 60}} if location.path else {}
     url = location.url.replace("{", "{{").replace("}", "}}")
     return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
 

@@ -41,8 +41,8 @@ class Finding:
 def examine(storage: Location, data: Path | None) -> list[Finding]:
     """Check everything that a search relies on; create and change nothing."""
     installed = [f"{name} {version(name)}" for name in ("coarsefine", "numpy", "scipy", "optuna")]
-    if storage.kind == "sqlite":
-        database = [_sqlite(), _attempt("file system", lambda: sqlite.file_system(storage.file) or "of unknown kind")]
+    if path := storage.path:
+        database = [_sqlite(), _attempt("file system", lambda: sqlite.file_system(path) or "of unknown kind")]
     else:
         database = [_attempt("postgresql", lambda: f"{storage} answers, version {server_version(storage)}")]
     return [

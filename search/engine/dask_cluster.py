@@ -122,7 +122,7 @@ def _workers(client: Any) -> Collection[dict[str, Any]]:
 
 def _refuse_remote_sqlite(client: Any, task: Task) -> None:
     """Raise `UsageError` if the storage is a SQLite file and workers run on other machines, which cannot open it."""
-    if task.storage.kind != "sqlite":
+    if task.storage.path is None:
         return
     here = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
     elsewhere = {str(worker["host"]) for worker in _workers(client)} - here

@@ -18,7 +18,7 @@ from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.campaign.schema import Data, Model
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.study import Study, campaign_of, read_studies
-from coarsefine.search.storage.error_messages import disk_errors
+from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import images_attr, refuse_other, versions
@@ -128,7 +128,7 @@ def write_figure(study: Mapping[str, Any], path: Path) -> None:
     title = f"Momentum on {study['dataset']}: η = {study['eta']:g}, λ = 0, decay {study['decay']:g}"
     figure = curves(lines, "training loss").update_layout(title=title, template="plotly_white")
     figure.update_yaxes(type="log")
-    with disk_errors(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(figure.to_html(include_plotlyjs=True), "utf-8")
 

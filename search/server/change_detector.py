@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -25,26 +26,27 @@ class ChangeDetector:
         `StorageError` if the storage cannot be read even then.
         """
         with self._lock, self._storage.guarded():
-            if self._storage.location.kind == "postgresql":
+            path = self._storage.location.path
+            if path is None:
                 with self._storage.engine.connect() as connection:
                     return connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar_one()
             try:
-                return self._sqlite_version()
+                return self._sqlite_version(path)
             except sa.exc.OperationalError as error:
                 self._disconnect()
                 if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                     raise
-                sqlite.roll_back(self._storage.location.file)
-                return self._sqlite_version()
+                sqlite.roll_back(path)
+                return self._sqlite_version(path)
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
             self._disconnect()
 
-    def _sqlite_version(self) -> object:
+    def _sqlite_version(self, path: Path) -> object:
         """Return the file's identity and its version. Connect again if another file has replaced it."""
-        stat = self._storage.location.file.stat()
+        stat = path.stat()
         file = (stat.st_dev, stat.st_ino)
         if self._connection is None or file != self._file:
             self._disconnect()

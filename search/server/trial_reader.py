@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.parameters import distribution_from_json
+from coarsefine.search.storage.study_queries import distribution_from_json
 from coarsefine.search.storage.tables import attrs, params, steps, system_attrs, trials, values
 
 _BATCH = 500

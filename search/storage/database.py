@@ -2,8 +2,11 @@
 
 import itertools
 import random
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -11,7 +14,6 @@ from optuna.exceptions import StorageInternalError
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.dialect import transaction
-from coarsefine.search.storage.error_messages import database_errors
 from coarsefine.search.storage.location import Location
 
 PATIENCE_SECONDS = 60.0
@@ -24,6 +26,28 @@ _PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
 _LASTING = ("authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host")
 """Words in the error of a connection that will not succeed later either; libpq gives no codes."""
 
+_REMEDIES = {
+    ("disk is full", "no space", "disk i/o", "too large"): (
+        "Free some space and run the same command again: what was recorded is kept."
+    ),
+    ("no longer compatible",): "Coarsefine needs tables of the Optuna version it runs with.",
+    ("does not exist",): "Create the database first (createdb), or correct the URL.",
+    ("password", "authentication", "pg_hba", "role "): (
+        "Give user and password in the URL, by PGUSER and PGPASSWORD, or in ~/.pgpass."
+    ),
+    ("permission denied for", "must be owner"): (
+        "Ask the database's owner to grant the right to create and write tables."
+    ),
+    ("permission", "readonly", "unable to open", "read-only"): (
+        "Grant yourself read and write access to it and its folder, or give another --storage."
+    ),
+    ("connection", "timeout", "resolve", "shutting down", "starting up"): (
+        "Check that the server runs and can be reached, then run the same command again: what was recorded is kept."
+    ),
+    ("locked",): "Another program has locked it: close that program, and run the same command again.",
+}
+"""What to do, by words of the cause; the first match counts."""
+
 _T = TypeVar("_T")
 Row = sa.Row[*tuple[Any, ...]]
 
@@ -35,42 +59,42 @@ class Database:
         self._engine, self._location = engine, location
 
     def transact(self, work: Callable[[sa.Connection], _T]) -> _T:
-        """Do the work in one transaction, again if the connection is cut: done twice, it must leave the same rows."""
-        return self.transact_retried(lambda connection, _: work(connection))
+        """Do the work in one transaction, again if the connection is cut: done twice, it must leave the same rows.
 
-    def transact_retried(self, work: Callable[[sa.Connection, bool], _T]) -> _T:
-        """Do the work in one transaction; the work receives whether an earlier try may have been committed."""
+        The first time may have been committed, with only the answer lost.
+        """
 
-        def attempt(retried: bool) -> _T:
+        def attempt() -> _T:
             with transaction(self._engine) as connection:
-                return work(connection, retried)
+                return work(connection)
 
         return self.persist(attempt)
 
     def read(self, query: sa.Select[*tuple[Any, ...]], **bound: Any) -> Sequence[Row]:
         """Return the rows of a query."""
 
-        def attempt(_: bool) -> Sequence[Row]:
+        def attempt() -> Sequence[Row]:
             with self._engine.connect() as connection:
                 return connection.execute(query, bound).all()
 
         return self.persist(attempt)
 
-    def persist(self, work: Callable[[bool], _T]) -> _T:
-        """Do the work, again if the connection is cut; the work receives whether it was tried before."""
-        with database_errors(self._location):
+    def has_table(self, name: str) -> bool:
+        """Return whether the database has a table."""
+        return self.persist(lambda: sa.inspect(self._engine).has_table(name))
+
+    def persist(self, work: Callable[[], _T]) -> _T:
+        """Do the work, again if the connection is cut."""
+        with storage_errors(self._location):
             return persist(work)
 
 
-def persist(work: Callable[[bool], _T]) -> _T:
-    """Do the work and return its result, again with growing, jittered waits while its connection is cut.
-
-    The work receives whether it was tried before: it may have been committed then, with only the answer lost.
-    """
+def persist(work: Callable[[], _T]) -> _T:
+    """Do the work and return its result, again with growing, jittered waits while its connection is cut."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     for tries in itertools.count():
         try:
-            return work(tries > 0)
+            return work()
         except (sa.exc.SQLAlchemyError, StorageInternalError, StorageError) as error:
             # Jitter, so that a hundred workers do not return to a server at the same moment.
             wait = min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -96,3 +120,28 @@ def _is_cut(error: BaseException) -> bool:
     # Without a code the server was not reached. SQLite has no codes, and its errors do not pass by themselves.
     of_psycopg = type(error.orig).__module__.startswith("psycopg") and isinstance(error, sa.exc.OperationalError)
     return error.connection_invalidated or (of_psycopg and not any(words in str(error.orig) for words in _LASTING))
+
+
+@contextmanager
+def storage_errors(place: Path | Location) -> Iterator[None]:
+    """Turn errors of a database, its driver and its disk into a `StorageError` that names the place and the cause."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        raise StorageError(_describe(place, error)) from error
+
+
+def _describe(place: Path | Location, error: BaseException) -> str:
+    """Return what happened at a place and what to do: the root of a chain of exceptions, with its remedy.
+
+    Optuna reports a full disk as "invalid data" and SQLAlchemy adds the statement; neither helps a reader. The secrets
+    of a location are left out.
+    """
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    cause = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+    if isinstance(place, Location):
+        for secret in place.secrets:
+            cause = cause.replace(secret, "***")
+    remedies = (remedy for words, remedy in _REMEDIES.items() if any(word in cause.lower() for word in words))
+    return f"{place}: {cause}. {next(remedies, 'Check it, or give another --storage.')}"

@@ -51,14 +51,6 @@ def _left_behind() -> sa.Select[Any]:
     )
 
 
-_REMEMBER = (
-    sa.update(lease)
-    .where(lease.c.trial_id == sa.bindparam("id"))
-    .values(deaths=sa.bindparam("number"), story=sa.bindparam("history"))
-)
-"""Store how many workers died with a slot, and how, in its lease, which has no owner then."""
-
-
 def take_back_slots(connection: sa.Connection, me: Owner) -> None:
     """Let the slots of dead workers and expired leases wait again; FAIL the slots that killed too many workers.
 
@@ -80,16 +72,15 @@ def take_back_slots(connection: sa.Connection, me: Owner) -> None:
 def _count_deaths(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> None:
     """Add a death to the history of each slot that was in training; FAIL the guilty slots, return the others."""
     deaths = {row.trial_id: [*json.loads(row.story), _death(row)] for row in left}
-    guilty = {trial_id for trial_id, history in deaths.items() if _is_guilty(history)}
-    reasons = [row for i in sorted(guilty) for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
+    guilty = sorted(trial_id for trial_id, history in deaths.items() if _is_guilty(history))
+    reasons = [row for i in guilty for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
     upsert(connection, attrs, ("trial_id", "key"), reasons)
-    if guilty:
-        end_trials(connection, sorted(guilty), TrialState.FAIL)
+    end_trials(connection, guilty, TrialState.FAIL)
     innocent = sorted(deaths.keys() - guilty)
     return_slots(connection, innocent)
-    if innocent:
-        kept = [{"id": i, "number": len(deaths[i]), "history": json.dumps(deaths[i])} for i in innocent]
-        connection.execute(_REMEMBER, kept)
+    for i in innocent:  # its lease has no owner now
+        history = {"deaths": len(deaths[i]), "story": json.dumps(deaths[i])}
+        connection.execute(lease.update().where(lease.c.trial_id == i).values(history))
 
 
 def _death(row: sa.Row[Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 def engine_options(location: Location) -> dict[str, Any]:
     """Return the keyword arguments for `create_engine`."""
-    if location.kind == "sqlite":
+    if location.path:
         return {"connect_args": {"timeout": BUSY_SECONDS}}
     given = sa.make_url(location.url).query
     stuck = f"-c idle_in_transaction_session_timeout={1000 * _STUCK_SECONDS}"

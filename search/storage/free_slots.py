@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from coarsefine.search.campaign.space import Point
-from coarsefine.search.storage.parameters import with_points
+from coarsefine.search.storage.study_queries import with_points
 from coarsefine.search.storage.study_writer import return_slots
 from coarsefine.search.storage.tables import IS_SLOT, attr_of, attrs, lease, params, trials
 
@@ -23,16 +23,11 @@ def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
 
     A trial that is not a slot has a higher number than all slots, and takes no slot's place.
     """
+    attempts = sa.func.coalesce(lease.c.attempt, 0).label("attempts")
     deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
-    alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0)
+    alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0).label("alone")
     return (
-        sa.select(
-            trials.c.trial_id,
-            trials.c.number,
-            sa.func.coalesce(lease.c.attempt, 0).label("attempts"),
-            deaths,
-            alone.label("alone"),
-        )
+        sa.select(trials.c.trial_id, trials.c.number, attempts, deaths, alone)
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, *among)
         .order_by(alone.desc(), trials.c.number)

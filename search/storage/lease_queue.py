@@ -11,6 +11,7 @@ On PostgreSQL rows are locked in one order, leases before trials and by rising i
 skipped wherever possible, so that no two transactions wait for each other.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -37,16 +38,14 @@ _HELD = (
 )
 """The leases of a worker, locked in order, so that nobody takes the worker for dead while it records."""
 
-_RENEW = sa.update(lease).where(lease.c.owner == sa.bindparam("me")).values(expires=Now() + sa.bindparam("seconds"))
-
 
 class LeaseQueue:
     """The queue of a storage, as one worker uses it: `owner` holds leases, which last `lease_seconds`."""
 
     def __init__(self, database: Database, owner: Owner, lease_seconds: float) -> None:
         self._database, self.owner, self.lease_seconds = database, owner, lease_seconds
-        self._held: dict[int, int] = {}
-        """The attempt of each claim this worker knows of, by trial."""
+        self._known: set[int] = set()
+        """The trials of the claims this worker knows of."""
 
     def claim(self, study_id: int, n: int, companions: Companions | None = None) -> list[Claim]:
         """Claim up to n slots of a study, lowest numbers first: waiting slots, and slots whose worker is gone.
@@ -54,16 +53,17 @@ class LeaseQueue:
         With `companions`, claim only the slots it returns for the first free slot. After two worker deaths a slot is
         claimed alone; after three more it FAILs, with the deaths as its `reason`.
         """
+        tries = itertools.count()
 
-        def take(connection: sa.Connection, retried: bool) -> list[Claim]:
-            if retried:  # slots may be leased to us without our knowing: nobody would train them
+        def take(connection: sa.Connection) -> list[Claim]:
+            if next(tries):  # slots may be leased to us without our knowing: nobody would train them
                 leased = self._lock_leases(connection)
-                return_slots(connection, sorted(leased.keys() - self._held.keys()))
+                return_slots(connection, sorted(leased.keys() - self._known))
             take_back_slots(connection, self.owner)
             return self._lease(connection, lock_free_slots(connection, study_id, n, companions))
 
-        claims = self._database.transact_retried(take)
-        self._held.update({claim.trial_id: claim.attempt for claim in claims})
+        claims = self._database.transact(take)
+        self._known.update(claim.trial_id for claim in claims)
         return claims
 
     def mark_training(self, claims: Sequence[Claim]) -> None:
@@ -71,38 +71,35 @@ class LeaseQueue:
 
         Freshly claimed slots are noted already. If a worker dies, only the slots in training are suspected.
         """
-        ids = [claim.trial_id for claim in claims]
-        self._database.transact(lambda connection: self._mark_training(connection, ids))
+        chosen = sa.case((lease.c.trial_id.in_([claim.trial_id for claim in claims]), 1), else_=0)
+        self._database.transact(lambda connection: self._update_leases(connection, training=chosen))
 
     def record(self, records: Sequence[Record], holding: Sequence[Claim]) -> list[Claim]:
         """Record the progress and ends of slots and renew all leases; return the claims that were lost meanwhile.
 
         Records of lost claims are discarded: their slots belong to another worker now.
         """
+        tries = itertools.count()
 
-        def write(connection: sa.Connection, retried: bool) -> list[Claim]:
+        def write(connection: sa.Connection) -> list[Claim]:
             held = self._lock_leases(connection)
             lost = [claim for claim in holding if held.get(claim.trial_id) != claim.attempt]
-            if retried:  # this very record may have ended them
-                lost = [claim for claim in lost if claim.trial_id not in _finished(connection, lost)]
+            if next(tries):  # this very record may have ended them
+                lost = _unfinished(connection, lost)
             kept = [r for r in records if held.get(r.claim.trial_id) == r.claim.attempt]
             write_records(connection, kept)
             if len(held) > sum(record.state.is_finished() for record in kept):
-                self._renew(connection)
+                self._update_leases(connection, expires=Now() + self.lease_seconds)
             return lost
 
-        lost = self._database.transact_retried(write)
-        self._forget([*lost, *(record.claim for record in records if record.state.is_finished())])
+        lost = self._database.transact(write)
+        ended = [record.claim for record in records if record.state.is_finished()]
+        self._known.difference_update(claim.trial_id for claim in [*lost, *ended])
         return lost
 
     def renew(self) -> None:
         """Renew all leases of this worker: they last their full time from now on."""
-
-        def extend(connection: sa.Connection) -> None:
-            if self._lock_leases(connection):
-                self._renew(connection)
-
-        self._database.transact(extend)
+        self.record((), ())
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give slots back to be claimed again, with nothing recorded."""
@@ -113,16 +110,15 @@ class LeaseQueue:
 
         if claims:
             self._database.transact(give_back)
-            self._forget(claims)
+            self._known.difference_update(claim.trial_id for claim in claims)
 
     def _lease(self, connection: sa.Connection, free: Sequence[tuple[sa.Row[Any], Point]]) -> list[Claim]:
         """Lease locked free slots, which this worker trains next: its other slots wait."""
         if not free:
             return []
-        self._mark_training(connection, [])
-        running = {"state": TrialState.RUNNING, "datetime_start": Utc()}
-        ids = [row.trial_id for row, _ in free]
-        connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(running))
+        self._update_leases(connection, training=0)
+        ours = trials.c.trial_id.in_([row.trial_id for row, _ in free])
+        connection.execute(trials.update().where(ours).values(state=TrialState.RUNNING, datetime_start=Utc()))
         holder = {**self.owner.columns(), "training": 1}
         leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in free]
         upsert(connection, lease, ("trial_id",), leases, expires=Now() + self.lease_seconds)
@@ -135,22 +131,17 @@ class LeaseQueue:
         """Return the attempt of each lease of this worker, by trial; they stay locked until the transaction ends."""
         return {row.trial_id: row.attempt for row in connection.execute(_HELD, {"me": self.owner.id})}
 
-    def _renew(self, connection: sa.Connection) -> None:
-        connection.execute(_RENEW, {"me": self.owner.id, "seconds": self.lease_seconds})
-
-    def _mark_training(self, connection: sa.Connection, ids: Sequence[int]) -> None:
-        chosen = sa.case((lease.c.trial_id.in_(ids), 1), else_=0)
-        connection.execute(lease.update().where(lease.c.owner == self.owner.id).values(training=chosen))
-
-    def _forget(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            self._held.pop(claim.trial_id, None)
+    def _update_leases(self, connection: sa.Connection, **values: Any) -> None:
+        """Set columns of all leases of this worker."""
+        connection.execute(lease.update().where(lease.c.owner == self.owner.id).values(values))
 
 
-def _finished(connection: sa.Connection, claims: Sequence[Claim]) -> set[int]:
-    ids = [claim.trial_id for claim in claims]
-    found = connection.execute(sa.select(trials.c.trial_id, trials.c.state).where(trials.c.trial_id.in_(ids)))
-    return {row.trial_id for row in found if row.state.is_finished()}
+def _unfinished(connection: sa.Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims whose trials have not ended."""
+    ours = trials.c.trial_id.in_([claim.trial_id for claim in claims])
+    found = connection.execute(sa.select(trials.c.trial_id, trials.c.state).where(ours))
+    ended = {row.trial_id for row in found if row.state.is_finished()}
+    return [claim for claim in claims if claim.trial_id not in ended]
 
 
 class OnceLock:

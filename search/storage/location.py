@@ -5,7 +5,6 @@ Only the driver receives a password. No message, no study and no JSON contains i
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
@@ -23,7 +22,6 @@ _SUPPORTED = "give a SQLite file, such as studies.db, or postgresql+psycopg://US
 class Location:
     """Where studies are stored."""
 
-    kind: Literal["sqlite", "postgresql"]
     url: str = field(repr=False)
     """The URL for the driver, with the password if there is one."""
     shown: str
@@ -32,12 +30,6 @@ class Location:
     """The SQLite file; None for PostgreSQL."""
     read_only: bool = False
     """Whether the database refuses writes through this location."""
-
-    @property
-    def file(self) -> Path:
-        """Return the SQLite file of a location that has one."""
-        assert self.path is not None, "only SQLite has a file"  # noqa: S101
-        return self.path
 
     @property
     def folder(self) -> Path:
@@ -84,15 +76,15 @@ def at_file(path: Path) -> Location:
     """Return the location of a SQLite file."""
     path = path.absolute()
     url = URL.create("sqlite", database=str(path)).render_as_string()
-    return Location("sqlite", url, f"sqlite:///{path}", path)
+    return Location(url, f"sqlite:///{path}", path)
 
 
 def read_only(location: Location) -> Location:
     """Return the same location with writes refused: by SQLite's open mode, or by the server."""
     url = location.url
-    if location.kind == "sqlite":
+    if location.path:
         # SQLite interprets `?`, `#` and `%` in a file name that is given as a URI.
-        file, asked = f"file:{quote(str(location.file))}", {"mode": "ro", "uri": "true"}
+        file, asked = f"file:{quote(str(location.path))}", {"mode": "ro", "uri": "true"}
         url = URL.create("sqlite", database=file, query=asked).render_as_string()
     return replace(location, url=url, read_only=True)
 
@@ -104,7 +96,7 @@ def _at_server(url: URL) -> Location:
         raise UsageError(
             "PostgreSQL needs the driver psycopg: install coarsefine[postgresql] or psycopg[binary]."
         ) from error
-    return Location("postgresql", url.render_as_string(hide_password=False), _without_secrets(url), None)
+    return Location(url.render_as_string(hide_password=False), _without_secrets(url), None)
 
 
 def _parsed(storage: str) -> URL:

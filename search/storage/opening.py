@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
+from coarsefine.model.atomic_files import remove_leftovers
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
-from coarsefine.search.storage.database import persist
+from coarsefine.search.storage.database import persist, storage_errors
 from coarsefine.search.storage.dialect import engine_options, transaction
-from coarsefine.search.storage.error_messages import database_errors
 from coarsefine.search.storage.location import Location, at_file
 from coarsefine.search.storage.optuna_storage import LEASE_SECONDS, Storage
 from coarsefine.search.storage.tables import NEEDED, lease
@@ -21,16 +22,16 @@ _CREATING_TABLES = 0x_C0A2_5EF1
 
 def storage_exists(location: Location) -> bool:
     """Return whether a location holds studies, or something in their place."""
-    if location.kind == "sqlite":
-        return location.file.exists()
+    if location.path:
+        return location.path.exists()
     with _connected(location) as connection:
         return _has_tables(connection)
 
 
 def check_storage(location: Location, *, writing: bool) -> None:
     """Raise `StorageError` unless a location holds studies that can be read, and written with `writing`."""
-    if location.kind == "sqlite":
-        sqlite.check(location.file, writing=writing)
+    if location.path:
+        sqlite.check(location.path, writing=writing)
     elif not storage_exists(location):
         raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
 
@@ -55,11 +56,11 @@ def open_storage(
     address, which may be wrong, should fail at once. `checked` skips the check that the tables fit this Optuna.
     """
 
-    def open_it(_: bool) -> Storage:
+    def open_it() -> Storage:
         check_storage(location, writing=writing)
         return Storage(location, checked=checked, lease_seconds=lease_seconds)
 
-    return persist(open_it) if patient else open_it(False)
+    return persist(open_it) if patient else open_it()
 
 
 def create_storage(location: Location) -> Storage:
@@ -67,7 +68,7 @@ def create_storage(location: Location) -> Storage:
 
     Only the process that starts the workers calls this. Raises `StorageError` where that cannot be done.
     """
-    storage = _create_file(location) if location.kind == "sqlite" else _create_tables(location)
+    storage = _create_file(location.path) if location.path else _create_tables(location)
     try:
         _create_lease_table(storage)
     except BaseException:
@@ -76,16 +77,16 @@ def create_storage(location: Location) -> Storage:
     return storage
 
 
-def _create_file(location: Location) -> Storage:
-    path = location.file
+def _create_file(path: Path) -> Storage:
     sqlite.file_system(path)
+    remove_leftovers(path.parent, path.name)  # a killed process may have left a second name of the file that it created
     if not path.exists():
         with sqlite.new_file(path) as unfinished:
             Storage(at_file(unfinished), new=True).close()
             sqlite.set_journal(unfinished)
     sqlite.check(path, writing=True)
     sqlite.leave_unsafe_journal(path)  # before a connection of our own is in its way
-    return Storage(location)
+    return Storage(at_file(path))
 
 
 def _create_tables(location: Location) -> Storage:
@@ -114,7 +115,7 @@ def _has_tables(connection: sa.Connection) -> bool:
 @contextmanager
 def _connected(location: Location) -> Iterator[sa.Connection]:
     """Connect to a PostgreSQL server."""
-    with database_errors(location):
+    with storage_errors(location):
         engine = sa.create_engine(location.url, poolclass=sa.NullPool, **engine_options(location))
         with engine.connect() as connection:
             yield connection

@@ -14,9 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.storage import sqlite
-from coarsefine.search.storage.database import Database
+from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.dialect import engine_options, upsert
-from coarsefine.search.storage.error_messages import database_errors
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
@@ -78,21 +77,21 @@ class Storage(RDBStorage):
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies as Optuna reads them, again if the connection is cut."""
-        return self.database.persist(lambda _: RDBStorage.get_all_studies(self))
+        return self.database.persist(lambda: RDBStorage.get_all_studies(self))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return a study's trials as Optuna reads them, again if the connection is cut."""
-        return self.database.persist(lambda _: RDBStorage.get_all_trials(self, study_id, deepcopy, states))
+        return self.database.persist(lambda: RDBStorage.get_all_trials(self, study_id, deepcopy, states))
 
     def back_up(self, label: str) -> None:
         """Copy a SQLite file as it is now; a PostgreSQL database is backed up by its administrator.
 
         Raises `StorageError` where there is no room for the copy.
         """
-        if self.location.kind == "sqlite":
-            sqlite.back_up(self.location.file, label)
+        if self.location.path:
+            sqlite.back_up(self.location.path, label)
 
     def close(self) -> None:
         """Close all connections, and leave the slots this process still holds to others."""
@@ -101,7 +100,7 @@ class Storage(RDBStorage):
 
     def guarded(self) -> AbstractContextManager[None]:
         """Turn the database's errors into a `StorageError` that names the location, the cause and the remedy."""
-        return database_errors(self.location)
+        return storage_errors(self.location)
 
     def _disconnect(self) -> None:
         if hasattr(self, "scoped_session"):  # else the storage was never opened

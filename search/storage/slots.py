@@ -66,4 +66,9 @@ class FinishedTrial:
     @property
     def diverged(self) -> bool:
         """Return whether the trial failed because its numbers overflowed."""
-        return self.state is TrialState.FAIL and "diverged" in (self.reason or "")
+        return has_diverged(self.state, self.reason)
+
+
+def has_diverged(state: TrialState, reason: str | None) -> bool:
+    """Return whether a trial in this state, recorded with this reason, failed because its numbers overflowed."""
+    return state is TrialState.FAIL and "diverged" in (reason or "")

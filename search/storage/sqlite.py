@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.search.errors import StorageError
+from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.dialect import BUSY_SECONDS
-from coarsefine.search.storage.error_messages import disk_errors
 from coarsefine.search.storage.tables import NEEDED
 
 _MAGIC = b"SQLite format 3\x00"
@@ -34,8 +35,7 @@ def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) ->
 def set_journal(path: Path) -> None:
     """Set the journal mode of a new file; raise `StorageError` if SQLite refuses it."""
     mode = journal_mode()
-    with disk_errors(path), closing(sqlite3.connect(path)) as connection:
-        found = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0]
+    found = _first_value(path, f"PRAGMA journal_mode = {mode}")
     if found != mode:
         raise StorageError(f"{path}: SQLite kept the journal mode {found} instead of {mode}. Use a local disk.")
 
@@ -45,9 +45,7 @@ def leave_unsafe_journal(path: Path) -> None:
 
     A file in another mode stays as it is: slower, and safe.
     """
-    with disk_errors(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        found = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    if found == "wal" and journal_mode() != "wal":
+    if _first_value(path, "PRAGMA journal_mode") == "wal" and journal_mode() != "wal":
         set_journal(path)
 
 
@@ -71,7 +69,7 @@ def nearest_existing(folder: Path) -> Path:
 
 def check(path: Path, *, writing: bool) -> None:
     """Raise `StorageError` unless the file is an undamaged Optuna database that can be read, or written if asked."""
-    with disk_errors(path):
+    with storage_errors(path):
         _check_file(path, writing=writing)
         verdict, tables = _inspect(path)
     if verdict != "ok":
@@ -87,8 +85,13 @@ def roll_back(path: Path) -> None:
 
     Read-only connections cannot read the file until then.
     """
-    with disk_errors(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        connection.execute("SELECT count(*) FROM sqlite_master")
+    _first_value(path, "SELECT count(*) FROM sqlite_master")
+
+
+def _first_value(path: Path, statement: str) -> Any:
+    """Execute a statement in a file, opened for writing; return the first value of its first row."""
+    with storage_errors(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        return connection.execute(statement).fetchone()[0]
 
 
 def _inspect(path: Path) -> tuple[str, set[str]]:
@@ -130,12 +133,10 @@ def new_file(path: Path) -> Iterator[Path]:
 
     A process killed while it fills the file leaves nothing at `path`.
     """
-    with disk_errors(path):
-        remove_leftovers(path.parent, path.name)
-        with temporary_file(path) as new:
-            yield new
-            with suppress(FileExistsError):
-                os.link(new, path)  # unlike rename, link never replaces a file that appeared meanwhile
+    with storage_errors(path), temporary_file(path) as new:
+        yield new
+        with suppress(FileExistsError):
+            os.link(new, path)  # unlike rename, link never replaces a file that appeared meanwhile
 
 
 def back_up(path: Path, label: str) -> Path:
@@ -146,7 +147,7 @@ def back_up(path: Path, label: str) -> Path:
     Raises `StorageError` where there is no room, and leaves the database and older backups as they were.
     """
     copy = _backups(path) / f"{label}.db"
-    with disk_errors(copy):
+    with storage_errors(copy):
         copy.parent.mkdir(exist_ok=True)
         remove_leftovers(copy.parent, copy.name)
         with temporary_file(copy) as new:

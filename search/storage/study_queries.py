@@ -1,21 +1,26 @@
-"""Queries about a study while it is trained: its progress, its finished trials, and what is left to train."""
+"""Queries about a study while it is trained: its progress, its finished trials and points, what is left to train."""
 
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from optuna import distributions as optunas
 from optuna.trial import TrialState
 
+from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database, Row
 from coarsefine.search.storage.dialect import Now
 from coarsefine.search.storage.lease_owner import is_gone
-from coarsefine.search.storage.parameters import with_points
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attr_of, attrs, lease, params, steps, trials, values
+
+distribution_from_json = lru_cache(optunas.json_to_distribution)
+"""Read a distribution as Optuna stores it; most trials of a study share the same texts."""
 
 
 @cache
@@ -125,13 +130,26 @@ class StudyQueries:
         """Return the number of slots that have not ended."""
         unfinished = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
         ours = (trials.c.study_id == study_id) & IS_SLOT
-        count: int = self._database.read(sa.select(sa.func.count()).where(ours, unfinished))[0][0]
-        return count
+        ((count,),) = self._database.read(sa.select(sa.func.count()).where(ours, unfinished))
+        return int(count)
 
     def count_training(self, study_id: int) -> int:
-        """Return the number of slots in training now: RUNNING under a lease whose owner is not known to be gone."""
-        return sum(row.slots for row in self._trainers(study_id))
+        """Return the number of slots in training now: RUNNING under a lease whose owner is not known to be gone.
+
+        There is none in a database without leases: Optuna can copy studies into one.
+        """
+        return sum(row.slots for row in self._trainers(study_id)) if self._database.has_table(lease.name) else 0
 
     def _trainers(self, study_id: int) -> Sequence[Row]:
         owners = self._database.read(_TRAINERS, study=study_id)
         return [row for row in owners if not is_gone(row)]
+
+
+def with_points(rows: Iterable[sa.Row[Any]]) -> list[tuple[sa.Row[Any], Point]]:
+    """Return the first row and the point of each trial, from rows that each hold one of its parameters."""
+    groups = (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.number))
+    return [(group[0], Point(tuple(_parameter(row) for row in group))) for group in groups]
+
+
+def _parameter(row: sa.Row[Any]) -> tuple[str, Any]:
+    return row.param_name, distribution_from_json(row.distribution_json).to_external_repr(row.param_value)

@@ -1,14 +1,16 @@
 """Writing the rows of a study, its slots and their trials, each as part of a transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
+from optuna import distributions as optunas
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from coarsefine.search.campaign.space import Space
+from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform
+from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.dialect import Utc, insert_once, upsert
-from coarsefine.search.storage.parameters import parameter_rows
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.storage.tables import (
     FINITE_STEP,
@@ -52,11 +54,36 @@ def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequ
     ids = {row.number: row.trial_id for row in written}
     # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
     connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
-    connection.execute(params.insert(), parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
+    connection.execute(params.insert(), _parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
     seeds = [row for slot in slots for row in rows_of({"seed": slot.seed}, trial_id=ids[slot.number])]
     connection.execute(attrs.insert(), seeds)
     if connection.dialect.name == "postgresql":  # its planner needs statistics now, and would collect them too late
         connection.exec_driver_sql(f"ANALYZE {trials.name}, {params.name}, {attrs.name}")
+
+
+def distribution_of(dimension: Dimension) -> optunas.BaseDistribution:
+    """Return a dimension as Optuna's distribution."""
+    if isinstance(dimension, Choice):
+        return optunas.CategoricalDistribution(dimension.options)
+    if isinstance(dimension, Integer):
+        return optunas.IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    return optunas.FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform))
+
+
+def _parameter_rows(points: Mapping[int, Point], space: Space) -> list[dict[str, Any]]:
+    """Return the rows for points of a space, given by trial id; the rows of a point are in the order of the space."""
+    distributions = {name: distribution_of(dimension) for name, dimension in space.items()}
+    forms = {name: optunas.distribution_to_json(distribution) for name, distribution in distributions.items()}
+    return [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(point[name]),
+            "distribution_json": forms[name],
+        }
+        for trial_id, point in points.items()
+        for name, distribution in distributions.items()
+    ]
 
 
 def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
@@ -82,8 +109,9 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
 
 def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:
     """End trials in a state, and delete their leases."""
-    ended = {"state": state, "datetime_complete": Utc()}
-    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(ended))
+    if not ids:
+        return
+    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(state=state, datetime_complete=Utc()))
     connection.execute(lease.delete().where(lease.c.trial_id.in_(ids)))
 
 

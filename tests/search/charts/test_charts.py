@@ -10,7 +10,7 @@ from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import axes_of, best_so_far, map_of_trials
 from coarsefine.search.charts.drawn_trials import MOST_DRAWN, thinned
 from coarsefine.search.results.study import Study
-from coarsefine.search.storage.parameters import distribution_of
+from coarsefine.search.storage.study_writer import distribution_of
 
 SPACE = Space.of({"eta": LogUniform(0.01, 1.0), "lambda": LogUniform(1e-6, 1e-2)})
 

@@ -15,7 +15,7 @@ def test_files_are_located_absolutely(given, tmp_path, monkeypatch):
     """A relative path or URL names the same file after a change of the working directory."""
     monkeypatch.chdir(tmp_path)
     location = locate(given)
-    assert (location.kind, location.file) == ("sqlite", tmp_path / "studies.db")
+    assert location.path == tmp_path / "studies.db"
     assert str(location) == str(tmp_path / "studies.db")
     assert location.shown == f"sqlite:///{tmp_path / 'studies.db'}"
     assert location.folder == tmp_path
@@ -35,7 +35,7 @@ def test_files_are_located_absolutely(given, tmp_path, monkeypatch):
 def test_servers_are_shown_without_passwords(given, shown):
     """A password in a URL, in its own place or as a parameter, is passed to the driver alone."""
     location = locate(given)
-    assert (location.kind, location.shown, str(location)) == ("postgresql", shown, shown)
+    assert (location.path, location.shown, str(location)) == (None, shown, shown)
     assert "ecret" in location.url
     assert "ecret" not in repr(location)
     assert location.folder == Path.cwd()

@@ -108,6 +108,15 @@ def test_next_backup_removes_the_leftover_of_a_killed_one(made_file, tmp_path):
     assert [p.name for p in copy.parent.iterdir()] == ["stage.db"]
 
 
+def test_second_name_that_a_killed_process_left_is_removed(made_file, tmp_path):
+    """A process killed right after it put the file in place leaves a second name, which the next one removes."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    path.with_name(f"studies.db-new-{dead()}").hardlink_to(path)
+    create_storage(locate(path)).close()
+    assert [p.name for p in tmp_path.iterdir()] == ["studies.db"]
+
+
 def test_failed_backup_is_reported_and_does_not_end_the_run(small, tmp_path):
     """If a backup cannot be written, the run reports that and continues to its end."""
     (tmp_path / "studies.db-backups").write_text("in the way")
