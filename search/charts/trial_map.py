@@ -21,6 +21,7 @@ from coarsefine.search.charts.drawn_trials import (
 from coarsefine.search.charts.theme import stage_colour
 from coarsefine.search.results.status import Winner
 from coarsefine.search.results.study import Study, point_of, value_of
+from coarsefine.search.storage.slots import has_diverged
 
 _ACCURACY = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
 """Colours from low to high: Viridis without its ends, which can hardly be seen on a dark or a light page."""
@@ -129,7 +130,7 @@ def _points(studies: Sequence[Study], x: Axis, y: Axis) -> Iterator[go.Scatter]:
     yield _dots("pruned", pruned, scale, x, y, {"size": 8, "symbol": "triangle-down", "line": thin})
     yield _dots("in training", running, scale, x, y, {"size": 9, "symbol": "circle-open", "line": {"width": 2}})
     yield _dots("completed", completed, scale, x, y, {"size": 9, "line": thin, **(bar if completed else {})})
-    diverged = all("diverged" in trial.user_attrs.get("reason", "") for _, trial in failed)
+    diverged = all(has_diverged(trial.state, trial.user_attrs.get("reason")) for _, trial in failed)
     name = "diverged" if diverged else "diverged or failed"
     yield _dots(name, failed, None, x, y, {"size": 8, "symbol": "x", "color": _FAILED})
 

@@ -76,7 +76,7 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.as_stored()})
-        status = status_of(campaign.name, location.shown, studies, storage.queries.count_training) if studies else None
+        status = status_of(storage, campaign.name, studies) if studies else None
     return status if status is not None and status.state == "done" else None
 
 

@@ -120,9 +120,7 @@ class StageLoop:
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         progress = StageProgress(self.storage, study, self.campaign, stage, self.initial_studies.get(study.name))
-        location, queries = self.storage.location, self.storage.queries
-        status = status_of(self.campaign.name, location.shown, studies, queries.count_training)
-        self.observer.on_stage_opened(status, progress)
+        self.observer.on_stage_opened(status_of(self.storage, self.campaign.name, studies), progress)
         return progress
 
     def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:

@@ -177,7 +177,7 @@ def read_content(storage: Storage, name: str | None) -> Content:
     Raises `UsageError` if the storage does not hold the campaign, and `CampaignError` if its study cannot be read.
     """
     name, studies = read_studies(storage, name)
-    status = status_of(name, storage.location.shown, studies, storage.queries.count_training)
+    status = status_of(storage, name, studies)
     first = next(iter(studies.values()))
     campaign, images = campaign_of(studies), first.images
     if images is None and "data" in first.attrs:

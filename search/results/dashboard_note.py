@@ -14,8 +14,11 @@ _PIECE = 2045
 """The most characters of one attribute; `optuna_dashboard.save_note` divides longer notes."""
 
 
-def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], parent_id: int | None) -> str:
-    """Return the note in Markdown from the attributes of the stage's study; `parent_id` is the parent study's id."""
+def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], parent_id: int | None) -> dict[str, Any]:
+    """Return the note as system attributes of the stage's study, whose user attributes are `attrs`.
+
+    `parent_id` is the id of the parent's study.
+    """
     halving = campaign.halving(stage)
     rungs = f", halving after epochs {', '.join(map(str, halving.rungs))}" if halving.rungs else ""
     space = Space.from_dict(attrs["space"])
@@ -35,8 +38,8 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
     return _note(campaign, f"Stage {campaign.stage.index(stage) + 1} of {len(campaign.stage)}", rows)
 
 
-def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequence[int]) -> str:
-    """Return the note of the study that trains the finalists again."""
+def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequence[int]) -> dict[str, Any]:
+    """Return the note as system attributes of the study that trains the finalists again."""
     k = len(finalists)
     rows = {
         f"Finalist {place + 1}": f"{labels.point_text(one.point)}: trial {one.number} of {one.study}, "
@@ -47,14 +50,11 @@ def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequ
     return _note(campaign, "The best settings of all stages, trained again on fresh seeds,", {**rows, "Seeds": seeded})
 
 
-def _note(campaign: Campaign, subject: str, rows: Mapping[str, str | None]) -> str:
+def _note(campaign: Campaign, subject: str, rows: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return a note in Markdown as the system attributes that `optuna_dashboard.save_note` writes."""
     items = "\n".join(f"- **{name}:** {text}" for name, text in rows.items() if text)
     page = f"[Its page](/campaigns/{quote(campaign.name)}), under `coarsefine serve`, shows all its stages together."
-    return f"{subject} of the campaign `{campaign.name}`. {page}\n\n{items}\n"
-
-
-def note_attrs(note: str) -> dict[str, Any]:
-    """Return the study's system attributes that hold a note, as `optuna_dashboard.save_note` writes them."""
+    note = f"{subject} of the campaign `{campaign.name}`. {page}\n\n{items}\n"
     pieces = [note[start : start + _PIECE] for start in range(0, len(note), _PIECE)]
     return {"dashboard:note_ver": 1, **{f"dashboard:note_str:{place}": piece for place, piece in enumerate(pieces)}}
 

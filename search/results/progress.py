@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage
-from coarsefine.search.results.study import Study, point_of
+from coarsefine.search.results.study import Study, in_order_of_end, point_of
 from coarsefine.search.results.time_left import epochs_left, recorded_rate, seconds_left
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import FinishedTrial
@@ -88,11 +88,9 @@ def best_of(trials: Iterable[FinishedTrial]) -> FinishedTrial | None:
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
     """Return the trials that have finished, in the order in which they did."""
-    found = [trial for trial in trials if trial.state.is_finished() and trial.datetime_complete]
-    found.sort(key=lambda trial: (trial.datetime_complete, trial.number))
     return [
         FinishedTrial(
             t.number, point_of(t), t.state, t.value, max(t.intermediate_values, default=0), t.user_attrs.get("reason")
         )
-        for t in found
+        for t in in_order_of_end(trials)
     ]

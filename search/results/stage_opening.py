@@ -16,7 +16,7 @@ from coarsefine.search.campaign.schema import AnyStage, Stage
 from coarsefine.search.campaign.space import Point, Space, draw
 from coarsefine.search.campaign.winner import Candidate, choose_finalists
 from coarsefine.search.errors import NothingCompleted
-from coarsefine.search.results.dashboard_note import confirm_note, note_attrs, stage_note
+from coarsefine.search.results.dashboard_note import confirm_note, stage_note
 from coarsefine.search.results.study import Study, point_of, remedy, value_of
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
@@ -34,7 +34,7 @@ def open_study(
     provenance |= {"carried": carried, "sampler": stage.sampler}
     attrs = _attrs(campaign, stage, parent, space, provenance) | fingerprint
     note = stage_note(campaign, stage, attrs, parent.id if parent else None)
-    storage.open_study(campaign.study_name(stage), attrs, space, slots, note_attrs(note))
+    storage.open_study(campaign.study_name(stage), attrs, space, slots, note)
 
 
 def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     provenance = {"ranges": "the points of the finalists", "finalists": [finalist.as_dict() for finalist in finalists]}
     attrs = _attrs(campaign, campaign.confirm, studies[-1], space, provenance) | fingerprint
     note = confirm_note(campaign, finalists, seeds)
-    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note_attrs(note))
+    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note)
 
 
 def _attrs(

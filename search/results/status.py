@@ -1,6 +1,6 @@
 """The status of a campaign, read from its storage alone: what `run`, `status` and `best` print."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -139,25 +139,23 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` if the storage does not hold that campaign.
     """
     name, studies = read_studies(storage, name)
-    return status_of(name, storage.location.shown, studies, storage.queries.count_training)
+    return status_of(storage, name, studies)
 
 
-def status_of(name: str, storage: str, studies: Mapping[str, Study], count_training: Callable[[int], int]) -> Status:
-    """Return the status of a campaign with at least one study; `count_training` takes a study's id.
+def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
+    """Return the status of a campaign with at least one study.
 
     Raises `CampaignError` if the studies do not hold a campaign.
     """
     campaign = campaign_of(studies, Campaign.from_stored)
-    stages = tuple(
-        _stage(f"{name}/{stage.name}", campaign, stage, studies, count_training) for stage in campaign.stages
-    )
+    stages = tuple(_stage(storage, f"{name}/{stage.name}", campaign, stage, studies) for stage in campaign.stages)
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
     searched = campaign.objective is not None and winner is not None and all(stage.finished for stage in stages)
     return Status(
         campaign=name,
-        storage=storage,
+        storage=storage.location.shown,
         state="done" if final is not None or searched else _state(stages),
         seconds=_seconds(studies, final),
         stages=stages,
@@ -183,7 +181,7 @@ def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner
             return None
         study = studies[chosen.study]
         return _winner(study, study.trials[chosen.number], completed, chosen.confirmed)
-    ranked = [(study, study.best(1)[0]) for study in searched if study.best(1)]
+    ranked = [(study, trial) for study in searched for trial in study.best(1)]
     if not ranked:
         return None
     study, trial = max(ranked, key=lambda pair: value_of(pair[1]))  # the first of equals
@@ -197,11 +195,7 @@ def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimat
 
 
 def _stage(
-    name: str,
-    campaign: Campaign,
-    planned: AnyStage,
-    studies: Mapping[str, Study],
-    count_training: Callable[[int], int],
+    storage: Storage, name: str, campaign: Campaign, planned: AnyStage, studies: Mapping[str, Study]
 ) -> StageStatus:
     """Return a stage as its study stands; `name` is that of the study in the storage, whatever its settings say."""
     study = studies.get(name, Study(0, name, {}, ()))
@@ -211,7 +205,7 @@ def _stage(
         "pruned": study.count(TrialState.PRUNED),
         "diverged": study.diverged,
         "failed": study.failed,
-        "running": count_training(study.id) if study.count(TrialState.RUNNING) else 0,
+        "running": storage.queries.count_training(study.id) if study.count(TrialState.RUNNING) else 0,
     }
     trials = len(study.trials) if is_open else planned.trials
     return StageStatus(

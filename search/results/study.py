@@ -16,7 +16,7 @@ from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
 from coarsefine.search.errors import CampaignError, NothingCompleted, UsageError
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.slots import Slot
+from coarsefine.search.storage.slots import Slot, has_diverged
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
@@ -67,16 +67,12 @@ class Study:
     @property
     def diverged(self) -> int:
         """Return the number of trials that ended because their loss or weights overflowed."""
-        return sum("diverged" in trial.user_attrs.get("reason", "") for trial in self._failed)
+        return sum(has_diverged(trial.state, trial.user_attrs.get("reason")) for trial in self.trials)
 
     @property
     def failed(self) -> int:
         """Return the number of trials that ended without a value for another reason."""
-        return len(self._failed) - self.diverged
-
-    @property
-    def _failed(self) -> list[FrozenTrial]:
-        return [trial for trial in self.trials if trial.state is TrialState.FAIL]
+        return self.count(TrialState.FAIL) - self.diverged
 
     @property
     def failures(self) -> str:
@@ -106,14 +102,19 @@ def point_of(trial: FrozenTrial) -> Point:
     return Point.of(trial.params)
 
 
+def in_order_of_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that have ended, in the order in which they did."""
+    ended = [trial for trial in trials if trial.state.is_finished() and trial.datetime_complete]
+    return sorted(ended, key=lambda trial: (trial.datetime_complete, trial.number))
+
+
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
     """Return a campaign's studies by name, in the order in which they were opened.
 
     Raises `CampaignError` if another program made a study under the campaign's name.
     """
-    with storage.guarded():
-        named = [study for study in storage.get_all_studies() if study.study_name.rpartition("/")[0] == campaign]
-        return {frozen.study_name: _read(storage, frozen) for frozen in named}
+    named = [study for study in storage.get_all_studies() if study.study_name.rpartition("/")[0] == campaign]
+    return {frozen.study_name: _read(storage, frozen) for frozen in named}
 
 
 def _read(storage: Storage, frozen: FrozenStudy) -> Study:
@@ -158,8 +159,7 @@ def campaign_of(studies: Mapping[str, Study], read: Callable[[Any], Campaign] = 
 
 def campaign_names(storage: Storage) -> list[str]:
     """Return the names of all campaigns in a storage, in the order in which they were started."""
-    with storage.guarded():
-        found = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
+    found = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
     return list(dict.fromkeys(study.user_attrs["campaign"] for study in found))
 
 
@@ -172,15 +172,11 @@ def refuse_empty(studies: Iterable[Study]) -> None:
 
 def remedy(studies: Iterable[Study]) -> str:
     """Return what to do if no trial of these studies completed."""
-    ended = [trial for study in studies if "objective" in study.attrs for trial in study.trials]
-    reasons = [t.user_attrs["reason"] for t in sorted(ended, key=_ended) if t.user_attrs.get("reason")]
+    trials = (trial for study in studies if "objective" in study.attrs for trial in study.trials)
+    reasons = [t.user_attrs["reason"] for t in in_order_of_end(trials) if t.user_attrs.get("reason")]
     if reasons:
         return f"The last one: {reasons[-1]}. Fix the objective, then start the campaign under another name."
     return "Lower the upper bound of eta, then start the campaign under another name."
-
-
-def _ended(trial: FrozenTrial) -> float:
-    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
 
 
 def verdict_of(studies: Iterable[Study]) -> Verdict | None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.halving import Halving
+from coarsefine.search.results.study import in_order_of_end
 from coarsefine.search.storage.slots import FinishedTrial
 
 _WINDOW_SECONDS = 60.0
@@ -50,9 +51,7 @@ def recorded_rate(trials: Iterable[FrozenTrial], training: int, now: datetime) -
     `now` is a local time without a zone, like Optuna's times.
     """
     started = [trial for trial in trials if trial.datetime_start]
-    finished = [trial for trial in started if trial.datetime_complete]
-    finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-    timed = finished[-_RECENT:] or [trial for trial in started if trial.state is TrialState.RUNNING]
+    timed = in_order_of_end(started)[-_RECENT:] or [trial for trial in started if trial.state is TrialState.RUNNING]
     seconds = sum(_seconds(trial, now) for trial in timed)
     epochs = sum(len(trial.intermediate_values) for trial in timed)
     return training * epochs / seconds if training and epochs and seconds else None

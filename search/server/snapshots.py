@@ -4,7 +4,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -104,7 +104,7 @@ class SnapshotReader:
         studies, problems = self._read_studies(name, index)
         if not studies:
             raise UsageError(f"Campaign '{name}' has no study that can be read. {' '.join(problems)}")
-        status = status_of(name, "", studies, self._count_training)
+        status = replace(status_of(self._storage, name, studies), storage="")
         if (
             before is not None
             and (before.status, before.problems) == (status, problems)
@@ -141,11 +141,6 @@ class SnapshotReader:
             valid = tuple(slot for slot in slots if id(slot) in checked or is_valid(slot, space))
             self._slots[study_id] = _Slots(trials, valid, len(slots) - len(valid))
         return self._slots[study_id]
-
-    def _count_training(self, study_id: int) -> int:
-        if not sa.inspect(self._storage.engine).has_table(tables.lease.name):
-            return 0
-        return self._storage.queries.count_training(study_id)
 
 
 @dataclass(frozen=True, slots=True)
