@@ -1,6 +1,5 @@
 """Transactions on a database: its errors get a remedy, and a transaction whose connection was cut is tried again."""
 
-import itertools
 import random
 import sqlite3
 import time
@@ -91,17 +90,17 @@ class Database:
 
 def persist(work: Callable[[], _T]) -> _T:
     """Do the work and return its result, again with growing, jittered waits while its connection is cut."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    for tries in itertools.count():
+    deadline, longest = time.monotonic() + PATIENCE_SECONDS, _FIRST_WAIT
+    while True:
         try:
             return work()
         except (sa.exc.SQLAlchemyError, StorageInternalError, StorageError) as error:
             # Jitter, so that a hundred workers do not return to a server at the same moment.
-            wait = min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * random.uniform(0.5, 1.0)  # noqa: S311
+            wait = longest * random.uniform(0.5, 1.0)  # noqa: S311
             if not _is_passing(error) or time.monotonic() + wait > deadline:
                 raise
         time.sleep(wait)
-    raise AssertionError("counting never ends")
+        longest = min(2 * longest, _LONGEST_WAIT)
 
 
 def _is_passing(error: BaseException | None) -> bool:
