@@ -9,8 +9,15 @@ import postgres
 import processes
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 from wanted import want
 
+SLOWEST = (
+    "test_bench.py", "test_campaign_page.py", "test_pool.py", "test_chaos.py", "test_terminal.py", "test_report.py",
+    "test_dask_cluster.py", "test_reproduce.py", "test_readme.py", "test_lease_queue.py", "test_killed.py",
+    "test_postgresql_workers.py", "test_presets.py", "test_wheel.py", "test_settings.py", "test_load.py",
+)  # fmt: skip
+"""Files that run first, so that no worker still has a long file when the others have finished."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -19,6 +26,19 @@ QUIET = (
 
 settings.register_profile("coarsefine", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("coarsefine")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of the slowest files first."""
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _single_threaded_blas():
+    """Limit BLAS to one thread in this process, as in every training: several would compete with the other tests."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

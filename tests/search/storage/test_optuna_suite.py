@@ -14,5 +14,7 @@ class TestStorage(StorageTestCase):
 
     @pytest.fixture
     def storage(self, opened):
+        gc.freeze()  # the collection after the test then visits only what the test made
         yield opened()
         gc.collect()
+        gc.unfreeze()
