@@ -1,21 +1,34 @@
-"""Start runs in processes of their own, and send them real signals at moments that the storage shows."""
+"""Start runs in processes of their own, and send them real signals at moments that the storage shows.
 
+The processes are forked from a server that has imported the packages, which takes a second of each new interpreter.
+"""
+
+import itertools
+import os
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing, suppress
+from multiprocessing import get_context
 
 import psutil
 from commands import coarsefine
 from optuna.trial import TrialState
 from stored import ended
 
+from coarsefine import Campaign, run
+from coarsefine import __main__ as coarsefine_main
+from coarsefine.search.cli import main
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
 
+FORKING = get_context("forkserver")
+FORKING.set_forkserver_preload(["coarsefine.search.engine.run", "alembic.migration", "alembic.script", "rich", "typer"])
 PATIENCE = 240
 """Seconds that a test waits for events that take one or two on an idle machine; pytest's limit is little longer."""
 _started = []
@@ -28,10 +41,74 @@ def start_command(*command, cwd, **options):
     return _started[-1]
 
 
+class Forked:
+    """A forked process that calls a function of a module of the tests; it has the interface of `subprocess.Popen`."""
+
+    def __init__(self, function, *arguments, cwd, env=None, start_new_session=False):
+        self.stdout, self.stderr = (tempfile.NamedTemporaryFile() for _ in range(2))  # noqa: SIM115 - `end_all` does
+        files = (self.stdout.name, self.stderr.name)
+        target = (function, arguments, cwd, files, dict(os.environ if env is None else env), start_new_session)
+        self._process = FORKING.Process(target=_call, args=target)
+        self._process.start()
+        self.pid = self._process.pid
+        _started.append(self)
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def poll(self):
+        return self.returncode
+
+    def wait(self, timeout=None):
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+        return self.returncode
+
+    def communicate(self, timeout=None):
+        self.wait(timeout)
+        return self.stdout.read().decode(), self.stderr.read().decode()
+
+    def send_signal(self, kind):
+        if self.poll() is None:
+            os.kill(self.pid, kind)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def _call(function, arguments, cwd, files, environment, start_new_session):
+    """Call a function in a process that was just forked, as if the process had been started for it."""
+    if start_new_session:
+        os.setsid()
+    for number, name in enumerate(files, 1):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    function(*arguments)
+
+
+def run_command(*arguments):
+    """Run a command as `python -m coarsefine` does."""
+    sys.argv = [coarsefine_main.__file__, *map(str, arguments)]
+    main()
+
+
+def run_on_full_disk(size, *arguments):
+    """Run a command whose files cannot grow beyond a size in bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    run_command(*arguments)
+
+
 def start(folder, *arguments, **options):
     """Start a run of the folder's small.toml, in one process unless arguments are given."""
-    arguments = ("run", "small.toml", *(arguments or ("--workers", "1")))
-    return start_command(sys.executable, "-m", "coarsefine", *arguments, cwd=folder, **options)
+    return Forked(run_command, "run", "small.toml", *(arguments or ("--workers", "1")), cwd=folder, **options)
 
 
 def start_pausing(folder, question):
@@ -39,39 +116,41 @@ def start_pausing(folder, question):
 
     A run calls `stop` before each stack and after each epoch, so that the moment does not depend on the load.
     """
-    process = start_command(sys.executable, "-c", _PAUSING, question, cwd=folder)
+    process = Forked(_pause, question, cwd=folder)
     wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
     return process
 
 
-_PAUSING = """
-import itertools, os, signal, sys
-from coarsefine import Campaign, run
-question, asked = int(sys.argv[1]), itertools.count(1)
-stop = lambda: next(asked) == question and os.kill(os.getpid(), signal.SIGSTOP)
-run(Campaign.load("small.toml"), "studies.db", stop=stop)
-"""
+def _pause(question):
+    asked = itertools.count(1)
+
+    def stop():
+        return next(asked) == question and os.kill(os.getpid(), signal.SIGSTOP)
+
+    run(Campaign.load("small.toml"), "studies.db", stop=stop)
 
 
 def start_dying(folder, moment):
     """Start a run that kills itself before or after it creates its database, or in its first stack."""
-    return start_command(sys.executable, "-c", _DYING, moment, cwd=folder)
+    return Forked(_die, moment, cwd=folder)
 
 
-_DYING = """
-import itertools, os, signal, sys
-from coarsefine import Campaign, run
-moment, link, asked = sys.argv[1], os.link, itertools.count(1)
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-def link_and_die(new, path):
-    moment == "file filled" and die()
-    link(new, path)
-    moment == "file made" and die()
-if moment.startswith("file"):
-    os.link = link_and_die
-run(Campaign.load("small.toml"), "studies.db", stop=lambda: next(asked) == 20 and die())
-"""
+def _die(moment):
+    link, asked = os.link, itertools.count(1)
+
+    def kill():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def link_and_die(new, path):
+        if moment == "file filled":
+            kill()
+        link(new, path)
+        if moment == "file made":
+            kill()
+
+    if moment.startswith("file"):
+        os.link = link_and_die
+    run(Campaign.load("small.toml"), "studies.db", stop=lambda: next(asked) == 20 and kill())
 
 
 def end_all():

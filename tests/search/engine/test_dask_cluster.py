@@ -7,8 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from campaigns import LONG, write_campaign
-from commands import coarsefine, coarsefine_process
+from commands import coarsefine
 from processes import end_of, start, wait_until
 from stored import epochs_recorded, table
 
@@ -28,68 +27,69 @@ def dask(*arguments, folder):
         process.wait(timeout=240)
 
 
-@pytest.fixture
-def cluster(tmp_path):
+@contextmanager
+def cluster_in(folder):
     """Start a scheduler and two workers as the README says; yield the address and the workers' processes."""
     with ExitStack() as stack:
-        address = tmp_path / "scheduler.json"
+        address = folder / "scheduler.json"
         scheduler = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", address)
-        stack.enter_context(dask(*scheduler, folder=tmp_path))
+        stack.enter_context(dask(*scheduler, folder=folder))
         wait_until(address.exists)
         worker = ("worker", "--scheduler-file", address, "--nthreads", "1", "--no-dashboard")
-        workers = [stack.enter_context(dask(*worker, folder=tmp_path)) for _ in range(2)]
+        workers = [stack.enter_context(dask(*worker, folder=folder)) for _ in range(2)]
         port = address.read_text("utf-8").partition("tcp://127.0.0.1:")[2].partition('"')[0]
-        wait_until(lambda: (tmp_path / "dask.log").read_text("utf-8").count("Registered to:") == 2)
+        wait_until(lambda: (folder / "dask.log").read_text("utf-8").count("Registered to:") == 2)
         yield f"dask://127.0.0.1:{port}", workers
 
 
-def test_cluster_trains_the_same_values(cluster, tmp_path, address, expected):
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """Start a cluster that trains several campaigns; return its address."""
+    with cluster_in(tmp_path_factory.mktemp("cluster")) as (address, _):
+        yield address
+
+
+def test_cluster_trains_the_same_values(engine, folder, address, expected):
     """On each database, a Dask cluster records the same values at every epoch as one process."""
-    engine, _ = cluster
-    folder = write_campaign(tmp_path, **LONG)
-    answer = coarsefine_process("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
+    answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(address) == expected
 
 
-def test_killed_cluster_process_loses_nothing(cluster, tmp_path, expected):
+def test_killed_cluster_process_loses_nothing(tmp_path_factory, folder, expected):
     """If a process of the cluster is killed while it trains, the others take over its slots."""
-    engine, workers = cluster
-    folder = write_campaign(tmp_path, **LONG)
-    process = start(folder, "--engine", engine)
-    wait_until(lambda: epochs_recorded(folder) > 4)
-    workers[0].kill()  # the nanny: its worker process ends with it
-    code, stderr = end_of(process)
+    with cluster_in(tmp_path_factory.mktemp("cluster")) as (engine, workers):
+        process = start(folder, "--engine", engine)
+        wait_until(lambda: epochs_recorded(folder) > 4)
+        workers[0].kill()  # the nanny: its worker process ends with it
+        code, stderr = end_of(process)
     assert code == 0, stderr
     assert table(folder / "studies.db") == expected
 
 
-def test_interrupted_run_stops_its_workers_on_the_cluster(cluster, tmp_path, expected):
+def test_interrupted_run_stops_its_workers_on_the_cluster(engine, folder, expected):
     """Ctrl-C stops the run's workers after an epoch; the cluster stays up and trains the next run."""
-    engine, _ = cluster
-    folder = write_campaign(tmp_path, **LONG)
     process = start(folder, "--engine", engine)
     wait_until(lambda: epochs_recorded(folder) > 4)
     process.send_signal(signal.SIGINT)
     code, stderr = end_of(process)
     assert code == 130, stderr
-    answer = coarsefine_process("run", "small.toml", "--engine", engine, cwd=folder)
+    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == expected
 
 
 @pytest.mark.parametrize(
-    ("engine", "message"),
+    ("unreachable", "message"),
     [
         ("dask://127.0.0.1:9", "No Dask scheduler answers at tcp://127.0.0.1:9"),
         ("dask://nothing", "is not the address of a Dask scheduler: give dask://HOST:PORT"),
         ("ray://127.0.0.1:1", "is not the address of a Dask scheduler: give dask://HOST:PORT"),
     ],
 )
-def test_unreachable_engine_is_refused(tmp_path, engine, message):
+def test_unreachable_engine_is_refused(folder, unreachable, message):
     """An invalid or unreachable scheduler address exits with 2, and no file is written."""
-    folder = write_campaign(tmp_path, **LONG)
-    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
+    answer = coarsefine("run", "small.toml", "--engine", unreachable, cwd=folder)
     assert answer.returncode == 2
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr

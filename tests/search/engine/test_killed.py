@@ -1,18 +1,17 @@
 """Test runs in their own process that receive SIGKILL, SIGINT or SIGTERM, or have no room on the disk."""
 
-import resource
 import signal
 import subprocess
 
 import pytest
 from campaigns import write_campaign
-from commands import coarsefine, coarsefine_process
-from processes import end_of, finish, kill_repeatedly, signal_once, start, start_dying
+from commands import coarsefine
+from processes import Forked, end_of, finish, kill_repeatedly, run_on_full_disk, signal_once, start, start_dying
 from stored import counted, epochs_recorded, table
 
 from coarsefine import Campaign, run
 
-LONG = {"model": {"epochs": 40}, "final": {"epochs": 60}}
+LONG = {"model": {"epochs": 40}}
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +84,10 @@ def test_concurrent_runs_share_the_slots(folder, expected):
 )
 def test_full_disk_stops_the_run_and_loses_nothing(folder, expected, size):
     """A full disk ends the run with exit 5, the file and the cause; no trial fails for it."""
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    answer = coarsefine_process("run", "small.toml", "--workers", 1, cwd=folder, preexec_fn=limit)
-    assert answer.returncode == 5, answer.stderr
-    assert "studies.db" in answer.stderr
-    assert "run the same command again" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    code, stderr = end_of(Forked(run_on_full_disk, size, "run", "small.toml", "--workers", 1, cwd=folder))
+    assert code == 5, stderr
+    assert "studies.db" in stderr
+    assert "run the same command again" in stderr
+    assert "Traceback" not in stderr
     finish(folder)
     check_same(folder, expected)

@@ -2,12 +2,13 @@
 
 import json
 import signal
+import sys
 
 import optuna
 import postgres
 import psutil
-from commands import coarsefine, coarsefine_process
-from processes import PATIENCE, end_of, start, wait_until
+from commands import coarsefine
+from processes import PATIENCE, end_of, start, start_command, wait_until
 from sqlalchemy import make_url
 from stored import table
 
@@ -28,7 +29,7 @@ def test_killed_workers_lose_nothing(folder, expected, new_database):
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.send_signal(signal.SIGKILL)
         process.communicate()
-    answer = coarsefine_process("run", "small.toml", "--workers", 2, "--storage", new_database, cwd=folder)
+    answer = coarsefine("run", "small.toml", "--workers", 2, "--storage", new_database, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(new_database) == expected
 
@@ -49,7 +50,8 @@ def test_password_is_never_shown(folder, new_database, monkeypatch):
     """A password in the URL is in no output, log, study or JSON, nor in the command line of a worker."""
     secret = make_url(new_database).set(password=postgres.PASSWORD).render_as_string(hide_password=False)
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    process = start(folder, "--workers", "2", "--storage", secret, "--json")
+    command = (sys.executable, "-m", "coarsefine", "run", "small.toml")
+    process = start_command(*command, "--workers", "2", "--storage", secret, "--json", cwd=folder)
     wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
     # A process that was just forked shows what the user typed, until it starts its own program.
     typed = psutil.Process(process.pid).cmdline()

@@ -1,6 +1,5 @@
 """Test the lease queue on both databases, without any training: claims, records, attempts and lost leases."""
 
-import multiprocessing
 import pickle
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState, create_trial
-from processes import race
+from processes import FORKING, race
 from stages import SPACE, ended, finish, numbers, open_stage, planned, running, states
 
 from coarsefine.search.campaign.dimension import Choice, Integer, Uniform
@@ -387,10 +386,8 @@ def test_unpickled_storage_is_another_worker(opened):
 
 def test_sixteen_processes_share_a_stage(address):
     """Sixteen processes that create a stage of 320 slots at once claim each slot once, in one study."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["coarsefine.search.storage.optuna_storage", "alembic.migration", "alembic.script"])
-    barrier, results = context.Barrier(16), context.SimpleQueue()
-    racers = [context.Process(target=race, args=(address, planned(320), SPACE, barrier, results)) for _ in range(16)]
+    barrier, results = FORKING.Barrier(16), FORKING.SimpleQueue()
+    racers = [FORKING.Process(target=race, args=(address, planned(320), SPACE, barrier, results)) for _ in range(16)]
     for racer in racers:
         racer.start()
     claimed = [number for _ in racers for number in results.get()]

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 from campaigns import write_campaign
+from commands import coarsefine
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from processes import end_of, finish, kill_repeatedly, start, start_pausing
+from processes import finish, kill_repeatedly, start_pausing
 from stored import counted, table
 
 from coarsefine import Campaign, Interrupted, run
@@ -103,24 +104,21 @@ def test_stopped_at_a_rung_and_resumed(undisturbed, tmp_path, questions):
     assert table(tmp_path / "s.db") == rows
 
 
-def test_repeatedly_killed_workers_prune_the_same_trials(undisturbed, tmp_path):
-    """Two processes that are killed repeatedly end with the same pruned trials and values."""
+def test_killed_workers_prune_the_same_trials(undisturbed, tmp_path):
+    """Two processes, both of which are killed, end with the same pruned trials and values."""
     _, rows = undisturbed
     folder = write_campaign(tmp_path, "halving")
-    assert kill_repeatedly(folder, processes=2, kills=3) >= 2
+    assert kill_repeatedly(folder, processes=2, kills=2) >= 1
     finish(folder)
     assert table(folder / "studies.db") == rows
 
 
-def test_two_workers_prune_the_same_trials(undisturbed, tmp_path):
-    """Two processes that share a stage wait for each other's values at a rung, and prune the same trials."""
+def test_four_workers_prune_the_same_trials(undisturbed, tmp_path):
+    """Four workers that share a stage wait for each other's values at a rung, and prune the same trials as one."""
     _, rows = undisturbed
-    folder = write_campaign(tmp_path, "halving")
-    processes = [start(folder), start(folder)]
-    for process in processes:
-        code, stderr = end_of(process)
-        assert code == 0, stderr
-    assert table(folder / "studies.db") == rows
+    answer = coarsefine("run", "small.toml", "--workers", 4, cwd=write_campaign(tmp_path, "halving"))
+    assert answer.returncode == 0, answer.stderr
+    assert table(tmp_path / "studies.db") == rows
 
 
 def test_parked_slots_of_a_killed_worker_are_taken_over(undisturbed, tmp_path):
