@@ -160,7 +160,7 @@ class Run:
         """Wait at most five minutes for the end of the run and its workers, and return its exit code."""
         try:
             self.process.wait(_LONGEST_SECONDS)
-            until(lambda: not self._session(), 60)
+            until(lambda: not self._session(), 60, every=0.1)
         except (subprocess.TimeoutExpired, TimeoutError):  # a broken promise, which the caller sees by the exit code
             self.kill()
         return self.process.wait()

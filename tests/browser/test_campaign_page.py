@@ -106,7 +106,7 @@ def test_page_reconnects_after_losing_the_server(visit, folder):
 
 
 def test_links_open_optuna_dashboard(visit):
-    """Each stage links to its study in optuna-dashboard, and each trial links to that trial."""
+    """Each stage links to its study in optuna-dashboard, and each trial to that trial."""
     page = visit("/campaigns/small")
     wait_for_plots(page)
     links = page.eval_on_selector_all("main a", "links => [...new Set(links.map((a) => a.href))]")
@@ -116,7 +116,7 @@ def test_links_open_optuna_dashboard(visit):
     for link in studies:
         page.goto(link)
         page.wait_for_selector(".js-plotly-plot .main-svg")
-    for link in trials:
+    for link in (trials[0], trials[-1]):
         page.goto(link)
         number = link.rpartition("=")[2]
         expect(page.get_by_text(f"Trial {number} (trial_id=")).to_be_visible()

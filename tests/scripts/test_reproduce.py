@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import t
 from scripted import run_script
 
+from reproduction.__main__ import main
 from reproduction.campaigns import whole
 from reproduction.evidence import VARIATIONS, images_of, named_settings, the_report
 from reproduction.jobs import Job, take
@@ -23,8 +24,24 @@ PRESET_PICTURE = "preset.svg"
 
 
 def reproduce(*arguments, cwd):
-    """Run the quick form without CIFAR-10."""
+    """Run the quick form without CIFAR-10 as a process."""
     return run_script("reproduce", "--quick", *arguments, cwd=cwd, without=["COARSEFINE_DATA"])
+
+
+@pytest.fixture
+def reproduce_here(monkeypatch, tmp_path, capsys):
+    """Return a function that runs the quick form in this process; it returns exit code and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COARSEFINE_DATA", raising=False)
+
+    def call(*arguments):
+        try:
+            code = main(["--quick", *map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().err
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -140,19 +157,19 @@ def test_preset_page_continues_the_reports_steps(folder, results, preset):
     assert f"| {gain(difference)} |" in (folder / "results" / "preset.md").read_text("utf-8")
 
 
-def test_preset_without_the_report_is_refused(tmp_path):
+def test_preset_without_the_report_is_refused(reproduce_here):
     """The preset is not measured if the report's steps are missing."""
-    result = reproduce("--part", "preset", cwd=tmp_path)
-    assert result.returncode == 2
-    assert re.search(r"results\.json cannot be read .*: measure the report first, by --part report\.", result.stderr)
-    assert "pieces" not in result.stderr
+    code, stderr = reproduce_here("--part", "preset")
+    assert code == 2
+    assert re.search(r"results\.json cannot be read .*: measure the report first, by --part report\.", stderr)
+    assert "pieces" not in stderr
 
 
-def test_preset_with_other_seeds_is_refused(folder):
+def test_preset_with_other_seeds_is_refused(reproduce_here, folder):
     """The preset is refused if the report was measured with other seeds."""
-    result = reproduce("--part", "preset", "--seeds", 3, "--folder", folder, cwd=folder)
-    assert result.returncode == 2
-    assert "results.json was measured with seeds = [1, 2], not [1, 2, 3]: measure both parts alike." in result.stderr
+    code, stderr = reproduce_here("--part", "preset", "--seeds", 3, "--folder", folder)
+    assert code == 2
+    assert "results.json was measured with seeds = [1, 2], not [1, 2, 3]: measure both parts alike." in stderr
 
 
 def test_narrowed_campaign_has_the_reports_coarse_stage(folder):
@@ -165,12 +182,12 @@ def test_narrowed_campaign_has_the_reports_coarse_stage(folder):
         assert fixed == narrowed
 
 
-def test_second_run_measures_nothing(folder, page):
+def test_second_run_measures_nothing(reproduce_here, folder, page):
     """A second run reuses the stored measurements and writes the same pages."""
     preset = (folder / "results" / "preset.md").read_text("utf-8")
-    result = reproduce("--folder", folder, cwd=folder)
-    assert result.returncode == 0, result.stderr
-    assert re.findall(r"(\d+) are measured", result.stderr) == ["0"] * 4
+    code, stderr = reproduce_here("--folder", folder)
+    assert code == 0, stderr
+    assert re.findall(r"(\d+) are measured", stderr) == ["0"] * 4
     assert (folder / "results" / "README.md").read_text("utf-8") == page
     assert (folder / "results" / "preset.md").read_text("utf-8") == preset
 
@@ -195,21 +212,21 @@ def test_quick_form_uses_the_given_images(tmp_path, cifar10_archive):
     assert 0.1 < min(outcome["steps"][FIXED]["test"]) < 0.6
 
 
-def test_folder_of_another_plan_is_refused(folder, tmp_path):
+def test_folder_of_another_plan_is_refused(reproduce_here, folder, tmp_path):
     """Measurements of another plan are not mixed in; the error names the difference and the remedy."""
     (tmp_path / "kept").mkdir()
     identity = replace(plan(folder), quick=False).identity
     (tmp_path / "kept" / "plan.json").write_text(json.dumps(identity), "utf-8")
-    result = reproduce("--folder", "kept", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "kept holds measurements with quick = False, not True: give another --folder." in result.stderr
+    code, stderr = reproduce_here("--folder", "kept")
+    assert code == 2
+    assert "kept holds measurements with quick = False, not True: give another --folder." in stderr
 
 
-def test_one_seed_is_refused(tmp_path):
+def test_one_seed_is_refused(reproduce_here):
     """A single seed is refused, because it has no spread."""
-    result = reproduce("--seeds", 1, cwd=tmp_path)
-    assert result.returncode == 2
-    assert "--seeds 1: a spread takes two at least" in result.stderr
+    code, stderr = reproduce_here("--seeds", 1)
+    assert code == 2
+    assert "--seeds 1: a spread takes two at least" in stderr
 
 
 def test_prediction_interval_is_students():
