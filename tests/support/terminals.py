@@ -6,17 +6,17 @@ import pty
 import re
 import select
 import struct
-import subprocess
 import sys
 import termios
 import time
 from contextlib import suppress
+from multiprocessing.connection import Connection
 
 import pyte
+from processes import Forked, run_command
 
 _SPARE = 60
 """Extra columns of the emulator that the run does not know of: they show text that passes its edge."""
-_TAKE_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
@@ -32,12 +32,11 @@ class Terminal:
         self.raw = b""
         not_its = {"CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
         inherited = {name: value for name, value in os.environ.items() if name not in not_its}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, "-m", "coarsefine", *map(str, arguments)],
-            cwd=folder, stdin=end, stderr=end, stdout=subprocess.PIPE if apart else end, start_new_session=True,
-            env={**inherited, "TERM": "xterm-256color", **environment},
-        )  # fmt: skip
-        os.close(end)
+        with Connection(end) as terminal:  # can be sent to the process
+            self.process = Forked(
+                _run_on, terminal, apart, arguments, cwd=folder, start_new_session=True,
+                env={**inherited, "TERM": "xterm-256color", **environment},
+            )  # fmt: skip
 
     def frames(self):
         """Yield the screen's lines after each piece of output, until the output ends."""
@@ -72,15 +71,12 @@ class Terminal:
         """Read to the end; return the exit code and, with `apart`, stdout."""
         for _ in self.frames():
             pass
-        stdout = self.process.stdout.read().decode() if self.process.stdout else ""
-        return self.process.wait(240), stdout
+        return self.process.wait(240), self.process.stdout.read().decode()
 
     def close(self):
         """Kill the command if it still runs, as closing a terminal's window does, and close its files."""
         self.process.kill()
         self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
         with suppress(OSError):
             os.close(self._master)
 
@@ -111,3 +107,13 @@ class Terminal:
     def text(self):
         """Return the screen as one text."""
         return "\n".join(self.lines).rstrip()
+
+
+def _run_on(terminal, apart, arguments):
+    """Run a command whose stdin and stderr, and unless `apart` stdout, are the terminal that controls its session."""
+    for number in (0, 2) if apart else (0, 1, 2):
+        os.dup2(terminal.fileno(), number)
+    terminal.close()
+    os.close(os.open(os.ttyname(0), os.O_RDWR))
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a forked process has none
+    run_command(*arguments)

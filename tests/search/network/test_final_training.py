@@ -6,28 +6,62 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 
 import numpy as np
+import psutil
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from processes import dead, start_command, wait_until
+from processes import dead, end_of, start_command, wait_until
 from stored import table
 
 from coarsefine.model import Network, evaluate
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
-from coarsefine.search.files import read_checksummed
 from coarsefine.search.results.status import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 
-SLOW = ("--epochs", "1500", "--seeds", "2")
-KILLS = 3
+RECIPE = ("--epochs", 8, "--seeds", 2)
+DISTURBED = """
+import os, sys
+from itertools import count
+from pathlib import Path
+from coarsefine.model import Training
+from coarsefine.search.cli import main
+from coarsefine.search.network import final_training
+from coarsefine.search.network.final_training import FinalTraining
+
+signal, moment = int(sys.argv[1]), sys.argv[2]
+final_training._SAVE_SECONDS = final_training._SAVE_SHARE = 0  # a checkpoint after each epoch
+epochs, checkpoints = count(1), count(1)
+run, run_epoch, replace = FinalTraining.run, Training.run_epoch, Path.replace
+
+def reach(this):
+    this == moment and os.kill(os.getpid(), signal)
+
+def run_saving(training):
+    training._save_interval = 0
+    return run(training)
+
+def in_epoch(training):
+    reach(f"epoch {next(epochs)}")
+    return run_epoch(training)
+
+def in_checkpoint(new, path):
+    number = next(checkpoints) if path.name == "unfinished.checkpoint" else None
+    reach(f"checkpoint {number} is written")
+    replace(new, path)
+    reach(f"checkpoint {number} is in place")
+
+FinalTraining.run, Training.run_epoch, Path.replace = run_saving, in_epoch, in_checkpoint
+sys.argv = ["coarsefine", "train", "small.json", "--output", "out", *sys.argv[3:]]
+main()
+"""
+"""A training that sends itself a signal; the first three epochs of a new one reproduce the trial."""
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +80,22 @@ def export(campaign_folder, tmp_path):
     return tmp_path / "small.json"
 
 
-def start(folder, *arguments):
-    """Start a final training as a process."""
-    command = [sys.executable, "-m", "coarsefine", "train", "small.json", "--output", "out", *arguments]
-    return start_command(*command, cwd=folder)
+def start(folder, kind, moment):
+    """Start a training as a process that sends itself a signal at a moment."""
+    return start_command(sys.executable, "-c", DISTURBED, int(kind), moment, *RECIPE, cwd=folder)
 
 
-def is_newer(path, time):
-    """Return whether a file was written after a time in nanoseconds."""
-    return path.exists() and path.stat().st_mtime_ns > time
+def start_pausing(folder):
+    """Start a training; return it once it has suspended itself in its third epoch."""
+    process = start(folder, signal.SIGSTOP, "epoch 6")
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    return process
+
+
+def kill(folder, moment):
+    """Let a training kill itself at a moment."""
+    code, stderr = end_of(start(folder, signal.SIGKILL, moment))
+    assert code == -signal.SIGKILL, stderr
 
 
 def read_curves(folder):
@@ -118,43 +159,33 @@ def test_training_on_validation_images(export):
 
 
 def test_killed_training_resumes_to_the_same_weights(export):
-    """A training that is killed several times resumes, and ends with the weights of an undisturbed training."""
+    """A training that is killed in an epoch and while it saves ends with the weights of an undisturbed training."""
     folder = export.parent
-    undisturbed = coarsefine("train", "small.json", *SLOW, "--output", "expected", "--json", cwd=folder)
+    undisturbed = coarsefine("train", "small.json", *RECIPE, "--output", "expected", "--json", cwd=folder)
     assert undisturbed.returncode == 0, undisturbed.stderr
-    checkpoint = folder / "out" / "unfinished.checkpoint"
-    rng, kills = np.random.default_rng(0), 0
-    while kills < KILLS:
-        process = start(folder, *SLOW)
-        for _ in range(1 + int(rng.integers(2))):
-            before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-            wait_until(
-                lambda before=before, process=process: is_newer(checkpoint, before) or process.poll() is not None
-            )
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(float(rng.uniform(0, 0.7)))  # at any moment, even while a checkpoint is written
-        assert process.poll() is None, "the training ended before it was killed"
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    last = coarsefine("train", "small.json", *SLOW, "--output", "out", "--json", cwd=folder)
+    for moment in ("epoch 6", "checkpoint 2 is written", "checkpoint 2 is in place"):
+        kill(folder, moment)
+    last = coarsefine("train", "small.json", *RECIPE, "--output", "out", "--json", cwd=folder)
     assert last.returncode == 0, last.stderr
+    assert "final 5/8" not in last.stderr, "the epochs before the last checkpoint are not trained again"
     expected, resumed = (np.load(folder / name / "model.npz") for name in ("expected", "out"))
     for name in expected.files:
         assert expected[name].tobytes() == resumed[name].tobytes(), name
     assert (folder / "expected" / "curves.csv").read_bytes() == (folder / "out" / "curves.csv").read_bytes()
     accuracies = [json.loads(result.stdout)["test_accuracies"] for result in (undisturbed, last)]
     assert accuracies[0] == accuracies[1]
-    assert not checkpoint.exists()
+    assert not list((folder / "out").glob("unfinished.checkpoint*"))
 
 
 def test_stopped_training_prints_the_command_to_resume(export):
     """SIGTERM ends the training after an epoch with exit code 130, and prints the command that resumes it."""
-    process = start(export.parent, *SLOW)
-    wait_until((export.parent / "out" / "unfinished.checkpoint").exists)
+    process = start_pausing(export.parent)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=240)
-    assert process.returncode == 130
+    process.send_signal(signal.SIGCONT)
+    code, stderr = end_of(process)
+    assert code == 130
+    assert "final 3/8" in stderr
+    assert "final 4/8" not in stderr
     assert "To resume from the last checkpoint: " in stderr
     assert "train small.json --output out" in stderr
     other = coarsefine("train", "small.json", "--output", "out", cwd=export.parent)
@@ -215,7 +246,7 @@ def test_invalid_recipe_is_refused(export, cli, options, message):
 def test_unusable_folder_is_refused_before_training(export):
     """An output folder that cannot be created, or that holds other files, is refused before training."""
     (export.parent / "out").write_text("a file", "utf-8")
-    result = coarsefine("train", "small.json", *SLOW, "--output", "out", cwd=export.parent)
+    result = coarsefine("train", "small.json", *RECIPE, "--output", "out", cwd=export.parent)
     assert result.returncode == 5
     assert "out cannot be written" in result.stderr
     assert "final " not in result.stderr
@@ -229,9 +260,8 @@ def test_unusable_folder_is_refused_before_training(export):
 
 def test_second_training_in_a_folder_is_refused(export):
     """While a process trains in a folder, another process is refused and changes nothing."""
-    first = start(export.parent, *SLOW)
-    wait_until((export.parent / "out" / "unfinished.checkpoint").exists)
-    second = coarsefine("train", "small.json", *SLOW, "--output", "out", cwd=export.parent)
+    first = start_pausing(export.parent)
+    second = coarsefine("train", "small.json", *RECIPE, "--output", "out", cwd=export.parent)
     assert second.returncode == 2
     assert "Another process trains in" in second.stderr
     first.kill()
@@ -255,30 +285,19 @@ def test_missing_files_of_a_finished_training_are_written(export):
 
 def test_damaged_checkpoint_restarts_the_training(export):
     """If the checkpoint is damaged, the training starts from the first epoch and says so."""
-    process = start(export.parent, *SLOW)
+    kill(export.parent, "epoch 6")
     checkpoint = export.parent / "out" / "unfinished.checkpoint"
-    wait_until(checkpoint.exists)
-    process.kill()
-    process.communicate()
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
-    process = start(export.parent, *SLOW)
-    wait_until(lambda: is_complete(checkpoint))
-    process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=240)
-    assert "is damaged: the final training starts over" in stderr
-
-
-def is_complete(path):
-    """Return whether a checkpoint is complete."""
-    with suppress(ValueError):
-        return read_checksummed(path) is not None
-    return False
+    result = coarsefine("train", "small.json", *RECIPE, "--output", "out", cwd=export.parent)
+    assert result.returncode == 0
+    assert "is damaged: the final training starts over" in result.stderr
+    assert "final 1/8" in result.stderr
 
 
 def test_invalid_storage_is_refused_before_training(export):
     """A --storage that is not a SQLite file ends the command before anything is trained."""
     (export.parent / "bad.db").write_bytes(b"no database at all" * 100)
-    result = coarsefine("train", "small.json", *SLOW, "--storage", "bad.db", cwd=export.parent)
+    result = coarsefine("train", "small.json", *RECIPE, "--storage", "bad.db", cwd=export.parent)
     assert result.returncode == 5
     assert not (export.parent / "trained").exists()
 
