@@ -1,0 +1,104 @@
+"""Make `.venv`, or bring it up to date with the locks.
+
+The locks pin each package by its version and hashes. requirements.lock has what running needs; requirements-dev.lock
+has the same packages, and those of tests, types and documentation. scripts/lock writes both.
+
+Each step is recorded in `.venv` when it is complete. A step without its record starts again, so that an installation
+may be interrupted at any time.
+"""
+
+import argparse
+import fcntl
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from installation.failures import SetupError, explain
+from installation.progress import Progress
+from installation.records import DEVELOPMENT, RUNNING, Records
+from installation.tools import Tools
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+_FAILED, _INTERRUPTED = 1, 130
+
+
+def main() -> int:
+    """Install what is missing; return the exit code."""
+    parser = argparse.ArgumentParser("scripts/setup", description="Install what running Coarsefine needs into .venv.")
+    parser.add_argument("--dev", action="store_true", help="also what tests, types and documentation need")
+    dev = parser.parse_args().dev
+    records = Records.of(ROOT, VENV)
+    if is_complete(records, dev=dev):
+        return 0
+    try:
+        with Progress() as progress, locked(progress) as held:
+            if not is_complete(records, dev=dev):  # another installation, which was waited for, may have completed it
+                install(records, Tools(VENV, ROOT / DEVELOPMENT, progress, held), progress, dev=dev)
+    except KeyboardInterrupt:
+        print("Interrupted. The next start installs again.", file=sys.stderr)
+        return _INTERRUPTED
+    except (SetupError, OSError) as error:
+        cause = error if isinstance(error, SetupError) else explain("scripts/setup", str(error), VENV)
+        print(f"Coarsefine is not installed. {cause}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def is_complete(records: Records, *, dev: bool) -> bool:
+    """Return whether everything is installed, and its Python still works."""
+    steps = [records.running, records.checkout, *([records.development] if dev else [])]
+    return (VENV / "bin" / "python").exists() and all(step.is_complete for step in steps)
+
+
+@contextmanager
+def locked(progress: Progress) -> Iterator[int]:
+    """Wait until no other process installs into `.venv`; give the descriptor of the locked file."""
+    with (ROOT / ".venv.lock").open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.step("Waiting for another installation into .venv")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) -> None:
+    """Install what is not complete.
+
+    Packages are only added to an environment. If one of its locks has changed since, a new environment takes its place.
+    """
+    running, development, checkout = records.running, records.development, records.checkout
+    python = VENV / "bin" / "python"
+    if not (running.is_complete and python.exists()) or (dev and development.is_there and not development.is_complete):
+        progress.step(f"Making .venv with Python {platform.python_version()}")
+        tools.make_environment(sys.executable)
+    needed = [running, development] if dev else [running]
+    packages_missing = not all(step.is_complete for step in needed)
+    if packages_missing:
+        if dev:
+            development.begin()
+        tools.install("--require-hashes", "-r", str(ROOT / (DEVELOPMENT if dev else RUNNING)))
+        for step in needed:
+            step.complete()
+    if not checkout.is_complete:
+        progress.step("Installing the checkout")
+        tools.install("--no-deps", "--no-build-isolation", "-e", str(ROOT))
+        checkout.complete()
+    tools.remove_own_uv()
+    if packages_missing:
+        progress.say(f"Installed in {time.monotonic() - progress.began:.1f} s: {contents()}.")
+
+
+def contents() -> str:
+    """Return the number of packages in `.venv`, and the space that its files take."""
+    packages = sum(1 for _ in VENV.glob("lib/python*/site-packages/*.dist-info"))
+    blocks = {found.st_ino: found.st_blocks for found in map(Path.lstat, VENV.rglob("*"))}
+    return f"{packages} packages and {sum(blocks.values()) * 512 / 1e6:.0f} MB in .venv"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

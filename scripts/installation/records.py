@@ -1,0 +1,56 @@
+"""What is complete in an environment: each step of the installation leaves a record of what it was made from."""
+
+import json
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNNING, DEVELOPMENT = "requirements.lock", "requirements-dev.lock"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of one step, which is complete if the record holds what the step would be made from now."""
+
+    path: Path
+    made_from: str
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the step has begun."""
+        return self.path.exists()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the step is complete."""
+        return self.is_there and self.path.read_text("utf-8") == self.made_from
+
+    def begin(self) -> None:
+        """Record that the step has begun: until `complete` is called, it is not complete."""
+        self.path.write_text("", "utf-8")
+
+    def complete(self) -> None:
+        """Record that the step is complete."""
+        self.path.write_text(self.made_from, "utf-8")
+
+
+@dataclass(frozen=True)
+class Records:
+    """The steps: what running needs, what development needs on top, and the checkout itself."""
+
+    running: Record
+    development: Record
+    checkout: Record
+
+    @classmethod
+    def of(cls, root: Path, venv: Path) -> "Records":
+        """Return the records in `venv` for the checkout `root` in its present state, and for this Python's version."""
+        place = f"{root}\nPython {sys.version_info.major}.{sys.version_info.minor}\n"
+        project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+        how_installed = [project["build-system"], project["project"], project.get("tool", {}).get("hatch")]
+        return cls(
+            Record(venv / "installed-to-run", place + (root / RUNNING).read_text("utf-8")),
+            Record(venv / "installed-to-develop", (root / DEVELOPMENT).read_text("utf-8")),
+            Record(venv / "installed-checkout", json.dumps(how_installed)),
+        )

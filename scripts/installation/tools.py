@@ -1,0 +1,91 @@
+"""Call uv or pip: uv installs in seconds, since it downloads packages side by side; where it cannot, pip does."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from installation.failures import Cause, SetupError, explain
+from installation.output import PipOutput, UvOutput
+from installation.progress import Progress
+
+_NOT_FOR_CHILDREN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+Watch = Callable[[str], None]
+
+
+class Tools:
+    """The programs that fill an environment."""
+
+    def __init__(self, venv: Path, lock_with_uv: Path, progress: Progress, held: int) -> None:
+        """Give each program the open file `held`: its lock is held until the last program ends."""
+        self._venv, self._python = venv, venv / "bin" / "python"
+        self._own_uv = venv / "uv"
+        self._lock_with_uv = lock_with_uv
+        self._progress = progress
+        self._held = held
+
+    def make_environment(self, python: str) -> None:
+        """Make an environment with pip and nothing else in place of what is there."""
+        self._call("python -m venv", [python, "-m", "venv", "--clear", str(self._venv)])
+
+    def install(self, *arguments: str) -> None:
+        """Install what the arguments name, which uv and pip share."""
+        if self._uv is None or not self._installed_with_uv(self._uv, arguments):
+            self._progress.step("Installing with pip, which takes a minute or two")
+            self._pip(["--no-compile", *arguments], PipOutput(self._progress))
+
+    def remove_own_uv(self) -> None:
+        """Remove the uv that was installed for this installation alone."""
+        shutil.rmtree(self._own_uv, ignore_errors=True)
+
+    def _installed_with_uv(self, uv: str, arguments: Sequence[str]) -> bool:
+        command = [uv, "pip", "install", "--python", str(self._python), *arguments]
+        try:
+            self._call("uv", command, UvOutput(self._progress))
+        except SetupError as error:
+            if error.cause in {Cause.NO_ROOM, Cause.WRONG_HASH}:
+                raise
+            self._progress.say(f"uv did not install the packages, so pip tries. {error}")
+            return False
+        return True
+
+    @cached_property
+    def _uv(self) -> str | None:
+        """The environment's uv, else one on PATH, else one that pip installs now, else None."""
+        return shutil.which("uv", path=self._venv / "bin") or shutil.which("uv") or self._download_uv()
+
+    def _download_uv(self) -> str | None:
+        self._progress.step("Downloading uv, which installs the packages")
+        entry = re.search(r"^uv==(?:.*\\\n)*.*\n", self._lock_with_uv.read_text("utf-8"), re.MULTILINE)
+        lock = self._venv / "uv.lock"
+        lock.write_text(entry.group() if entry else "", "utf-8")
+        try:
+            self._pip(["--target", str(self._own_uv), "--require-hashes", "-r", str(lock)])
+        except SetupError as error:  # if there is no uv for this machine, pip does without
+            if error.cause is not Cause.OTHER:
+                raise
+        return shutil.which("uv", path=self._own_uv / "bin")
+
+    def _pip(self, arguments: Sequence[str], watch: Watch = lambda _: None) -> None:
+        pip = [str(self._python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        self._call("pip", [*pip, *arguments], watch)
+
+    def _call(self, program: str, command: Sequence[str], watch: Watch = lambda _: None) -> None:
+        """Run a program, and give `watch` each line of its output; raise `SetupError` if the program fails."""
+        environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
+        lines = []
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            pass_fds=(self._held,), encoding="utf-8", errors="replace",
+        ) as process:  # fmt: skip
+            for line in process.stdout or ():
+                lines.append(line)
+                watch(line.strip())
+        with suppress(OSError), (self._venv / "setup.log").open("a", encoding="utf-8") as log:
+            log.writelines(lines)  # an installation can do without
+        if process.returncode:
+            raise explain(program, "".join(lines), self._venv)

@@ -1,0 +1,234 @@
+"""scripts/setup installs from the locks: for running, for development on top, once, and with a reason if it cannot."""
+
+import fcntl
+import hashlib
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_wheels
+from scripted import SCRIPTS
+from tiny_wheels import write_wheel
+from wanted import want
+
+from installation.progress import Progress
+
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "tiny_wheels"
+backend-path = ["."]
+
+[project]
+name = "checkout"
+version = "1"
+"""
+SUMMARY = re.compile(r"^Installed in \d+\.\d s: (\d+) packages and \d+ MB in \.venv\.$", re.MULTILINE)
+WAITING = "Waiting for another installation into .venv ...\n"
+
+
+class Checkout:
+    """A checkout that needs the package `one` to run, and `two` on top for development; the index has both."""
+
+    def __init__(self, folder, programs):
+        self.folder = folder / "checkout"
+        self.index = folder / "index"
+        self.index.mkdir()
+        shutil.copytree(SCRIPTS / "installation", self.folder / "scripts/installation")
+        shutil.copy(SCRIPTS / "setup", self.folder / "scripts")
+        shutil.copy(tiny_wheels.__file__, self.folder)
+        self.write("pyproject.toml", PROJECT)
+        entries = [f"{name}==1 --hash=sha256:{hash_of(write_wheel(self.index, name))}\n" for name in ("one", "two")]
+        self.write("requirements.lock", entries[0])
+        self.write("requirements-dev.lock", "".join(entries))
+        others = ("PIP_", "UV_", "PYTHON")
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(others)} | {
+            "PATH": f"{programs}:{os.defpath}",
+            "PYTHON": sys.executable,
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.index),
+            "PIP_RETRIES": "1",
+            "UV_NO_CONFIG": "1",
+            "UV_OFFLINE": "1",
+            "UV_FIND_LINKS": str(self.index),
+            "UV_CACHE_DIR": str(folder / "cache"),
+            "UV_HTTP_RETRIES": "0",
+        }
+
+    def write(self, name, text):
+        """Write a file of the checkout."""
+        (self.folder / name).write_text(text, "utf-8")
+
+    @property
+    def packages(self):
+        """The folder of the installed packages."""
+        return self.folder / ".venv/lib" / "python{}.{}".format(*sys.version_info[:2]) / "site-packages"
+
+    def start(self, *arguments, **environment):
+        """Start scripts/setup in another folder."""
+        return subprocess.Popen(
+            [self.folder / "scripts/setup", *arguments], cwd=self.index, env=self.environment | environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def set_up(self, *arguments, code=0, **environment):
+        """Run scripts/setup; check its exit code and that it prints nothing to stdout; return its stderr."""
+        process = self.start(*arguments, **environment)
+        stdout, stderr = process.communicate(timeout=240)
+        assert (process.returncode, stdout) == (code, ""), stderr
+        return stderr
+
+    def installed(self):
+        """Return the names of the installed packages, less those that Python's venv module installs."""
+        names = {path.name.partition("-")[0] for path in self.packages.glob("*.dist-info")}
+        return names - {"pip", "setuptools"}
+
+
+def hash_of(file):
+    """Return a file's SHA-256."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory):
+    """Return a folder that has uv and nothing else."""
+    found = shutil.which("uv", path=Path(sys.executable).parent) or shutil.which("uv")
+    if found is None:
+        want("uv is not installed: scripts/setup --dev installs it")
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "uv").symlink_to(found)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path, uv):
+    """Return a checkout in which nothing is installed, on a machine with uv."""
+    return Checkout(tmp_path, uv)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory, uv):
+    """Return a checkout in which what running needs is installed."""
+    checkout = Checkout(tmp_path_factory.mktemp("ready"), uv)
+    checkout.set_up()
+    return checkout
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_development_is_installed_on_top_of_running(tmp_path, tool, request):
+    """The first call installs what running needs, `--dev` adds the rest, and further calls do nothing."""
+    checkout = Checkout(tmp_path, request.getfixturevalue("uv") if tool == "uv" else tmp_path / "none")
+    said = checkout.set_up()
+    assert checkout.installed() == {"one", "checkout"}
+    assert f"packages, with {tool} ..." in said or f"Installing with {tool}" in said
+    assert int(SUMMARY.search(said).group(1)) == len(list(checkout.packages.glob("*.dist-info")))
+    before = (checkout.packages / "one.py").stat().st_ino
+    assert SUMMARY.search(checkout.set_up("--dev"))
+    assert checkout.installed() == {"one", "two", "checkout"}
+    assert (checkout.packages / "one.py").stat().st_ino == before, "it was not installed again"
+    assert checkout.set_up() == checkout.set_up("--dev") == ""
+
+
+def test_new_environment(checkout):
+    """Development includes running. If a lock changes or the checkout moves, a new environment replaces the old one."""
+    checkout.set_up("--dev")
+    assert checkout.set_up() == ""
+    (checkout.packages / "stray.py").touch()
+    checkout.write("requirements-dev.lock", (checkout.folder / "requirements-dev.lock").read_text() + "# changed\n")
+    assert checkout.set_up() == "", "what running needs is still installed"
+    assert checkout.set_up("--dev").startswith("Making .venv with Python 3.")
+    assert checkout.installed() == {"one", "two", "checkout"}
+    assert not (checkout.packages / "stray.py").exists()
+    checkout.folder = checkout.folder.rename(checkout.folder.with_name("moved"))
+    assert checkout.set_up().startswith("Making .venv with Python 3.")
+
+
+def test_changed_project_is_installed_again(ready):
+    """If the part of pyproject.toml that says how the checkout is installed changes, it is installed again, alone."""
+    ready.write("pyproject.toml", f"{PROJECT}\n[tool.ruff]\nline-length = 120\n")
+    assert ready.set_up() == ""
+    ready.write("pyproject.toml", f"{PROJECT}\ndescription = 'another'\n")
+    assert ready.set_up() == "Installing the checkout ...\n"
+    ready.write("pyproject.toml", PROJECT)
+
+
+def test_two_at_once(checkout):
+    """Two installations into one checkout wait for each other and say so; the second finds everything installed."""
+    with (checkout.folder / ".venv.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes = [checkout.start(), checkout.start()]
+        assert [process.stderr.readline() for process in processes] == [WAITING, WAITING]
+    outputs = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert sorted(bool(SUMMARY.search(output)) for output in outputs) == [False, True]
+    assert checkout.installed() == {"one", "checkout"}
+
+
+def test_interrupted_installation_starts_again(checkout):
+    """After a kill, the next call waits for what is still at work, and installs everything."""
+    process = checkout.start()
+    assert process.stderr.readline().startswith("Making .venv with Python 3.")
+    process.kill()
+    process.communicate(timeout=240)
+    assert SUMMARY.search(checkout.set_up())
+    assert checkout.installed() == {"one", "checkout"}
+
+
+def test_failed_development_leaves_running_installed(ready):
+    """If packages cannot be installed, a sentence gives the reason and the remedy; what was installed still works."""
+    ready.set_up()
+    write_wheel(ready.index, "two", "changed = True")
+    assert "A downloaded package has another hash than the lock" in ready.set_up("--dev", code=1)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        index = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
+        (ready.index / "two-1-py3-none-any.whl").unlink()
+        reach = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": index, "UV_OFFLINE": "0", "UV_DEFAULT_INDEX": index}
+        said = ready.set_up("--dev", code=1, **reach)
+    assert said.splitlines()[-1].startswith("Coarsefine is not installed. The packages could not be downloaded.")
+    assert ready.set_up() == ""
+    write_wheel(ready.index, "two")
+    ready.set_up("--dev")
+    assert ready.installed() == {"one", "two", "checkout"}
+
+
+def test_python_is_too_old(checkout):
+    """A Python that is too old or missing is named, with the remedy."""
+    old = checkout.index / "old"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2"\n', "utf-8")
+    old.chmod(0o755)
+    for python, found in ((old, "Python 3.9.2"), ("no-python", "missing")):
+        said = checkout.set_up(code=2, PYTHON=str(python))
+        assert said.startswith(f"Coarsefine needs Python 3.11 or later; '{python}' is {found}. Install one,")
+
+
+class Screen(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self):
+        """Return True."""
+        return True
+
+
+def test_live_line(monkeypatch):
+    """On a terminal one line shows the step, what it works on and the seconds; messages stay, and the line goes."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    screen = Screen()
+    with Progress(screen) as progress:
+        progress.step("Downloading 3 packages")
+        progress.detail("one 3.0MiB, two 20.1MiB")
+        while not re.search(r"\x1b\[2KDownloading 3 packages · one 3\.0MiB, two 20\.1MiB · \d+ s$", screen.getvalue()):
+            time.sleep(0.01)
+        progress.say("A message")
+    assert "\x1b[2KA message\n" in screen.getvalue()
+    assert screen.getvalue().endswith("\r\x1b[2K")
