@@ -81,12 +81,12 @@ def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) ->
     if packages_missing:
         if dev:
             development.begin()
-        tools.install("--require-hashes", "-r", str(ROOT / (DEVELOPMENT if dev else RUNNING)))
+        tools.install_packages(ROOT / (DEVELOPMENT if dev else RUNNING))
         for step in needed:
             step.complete()
     if not checkout.is_complete:
         progress.step("Installing the checkout")
-        tools.install("--no-deps", "--no-build-isolation", "-e", str(ROOT))
+        tools.install_checkout(ROOT)
         checkout.complete()
     tools.remove_own_uv()
     if packages_missing:

@@ -32,20 +32,26 @@ class Tools:
         """Make an environment with pip and nothing else in place of what is there."""
         self._call("python -m venv", [python, "-m", "venv", "--clear", str(self._venv)])
 
-    def install(self, *arguments: str) -> None:
-        """Install what the arguments name, which uv and pip share."""
-        if self._uv is None or not self._installed_with_uv(self._uv, arguments):
-            self._progress.step("Installing with pip, which takes a minute or two")
+    def install_packages(self, lock: Path) -> None:
+        """Install the packages of a lock; those that are there already stay as they are."""
+        arguments = ["--require-hashes", "-r", str(lock)]
+        if self._uv is None or not self._installed_with_uv(arguments, UvOutput(self._progress)):
+            self._progress.step("Downloading packages, with pip")
             self._pip(["--no-compile", *arguments], PipOutput(self._progress))
+
+    def install_checkout(self, root: Path) -> None:
+        """Install the checkout, so that changes to its files take effect at once."""
+        arguments = ["--no-deps", "--no-build-isolation", "-e", str(root)]
+        if self._uv is None or not self._installed_with_uv(arguments):
+            self._pip(arguments)
 
     def remove_own_uv(self) -> None:
         """Remove the uv that was installed for this installation alone."""
         shutil.rmtree(self._own_uv, ignore_errors=True)
 
-    def _installed_with_uv(self, uv: str, arguments: Sequence[str]) -> bool:
-        command = [uv, "pip", "install", "--python", str(self._python), *arguments]
+    def _installed_with_uv(self, arguments: Sequence[str], watch: Watch = lambda _: None) -> bool:
         try:
-            self._call("uv", command, UvOutput(self._progress))
+            self._call("uv", [str(self._uv), "pip", "install", "--python", str(self._python), *arguments], watch)
         except SetupError as error:
             if error.cause in {Cause.NO_ROOM, Cause.WRONG_HASH}:
                 raise
@@ -60,15 +66,16 @@ class Tools:
 
     def _download_uv(self) -> str | None:
         self._progress.step("Downloading uv, which installs the packages")
-        entry = re.search(r"^uv==(?:.*\\\n)*.*\n", self._lock_with_uv.read_text("utf-8"), re.MULTILINE)
-        lock = self._venv / "uv.lock"
-        lock.write_text(entry.group() if entry else "", "utf-8")
+        self._own_uv.mkdir(exist_ok=True)
+        entry = self._own_uv / "uv.lock"
+        found = re.search(r"^uv==(?:.*\\\n)*.*\n", self._lock_with_uv.read_text("utf-8"), re.MULTILINE)
+        entry.write_text(found.group() if found else "", "utf-8")
         try:
-            self._pip(["--target", str(self._own_uv), "--require-hashes", "-r", str(lock)])
-        except SetupError as error:  # if there is no uv for this machine, pip does without
+            self._pip(["--upgrade", "--target", str(self._own_uv), "--require-hashes", "-r", str(entry)])
+        except SetupError as error:
             if error.cause is not Cause.OTHER:
                 raise
-        return shutil.which("uv", path=self._own_uv / "bin")
+        return shutil.which("uv", path=self._own_uv / "bin")  # None if there is no uv for this machine
 
     def _pip(self, arguments: Sequence[str], watch: Watch = lambda _: None) -> None:
         pip = [str(self._python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
@@ -78,13 +85,16 @@ class Tools:
         """Run a program, and give `watch` each line of its output; raise `SetupError` if the program fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
         lines = []
-        with subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=(self._held,), encoding="utf-8", errors="replace",
-        ) as process:  # fmt: skip
-            for line in process.stdout or ():
-                lines.append(line)
-                watch(line.strip())
+        try:
+            with subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=(self._held,), encoding="utf-8", errors="replace",
+            ) as process:  # fmt: skip
+                for line in process.stdout or ():
+                    lines.append(line)
+                    watch(line.strip())
+        except OSError as error:  # it cannot be started
+            raise explain(program, str(error), self._venv) from error
         with suppress(OSError), (self._venv / "setup.log").open("a", encoding="utf-8") as log:
             log.writelines(lines)  # an installation can do without
         if process.returncode:
