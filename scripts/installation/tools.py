@@ -55,7 +55,7 @@ class Tools:
         except SetupError as error:
             if error.cause in {Cause.NO_ROOM, Cause.WRONG_HASH}:
                 raise
-            self._progress.say(f"uv did not install the packages, so pip tries. {error}")
+            self._progress.say(f"{error.reason} uv gave up, so pip tries.")
             return False
         return True
 
