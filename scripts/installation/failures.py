@@ -18,7 +18,7 @@ class Cause(Enum):
 _SIGNS = {
     Cause.NO_ROOM: r"No space left on device|Disk quota exceeded|os error 28|Errno 28",
     Cause.WRONG_HASH: r"Hash mismatch|DO NOT MATCH THE HASHES",
-    Cause.NO_VENV: r"ensurepip is not available|No module named '?(venv|ensurepip)",
+    Cause.NO_VENV: r"ensurepip is not\s+available|No module named '?(venv|ensurepip)",
     Cause.NO_NETWORK: r"error sending request|dns error|name resolution|establish a new connection|timed out|"
     r"Network is unreachable|Connection (refused|reset|aborted|broken)|ProxyError|SSLError|Failed to fetch|"
     r"Failed to download",

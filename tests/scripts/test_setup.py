@@ -203,7 +203,7 @@ def test_failed_development_leaves_running_installed(ready):
 def test_python_is_too_old(checkout):
     """A Python that is too old or missing is named, with the remedy."""
     old = checkout.index / "old"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2"\n', "utf-8")
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2\nand more"\n', "utf-8")
     old.chmod(0o755)
     for python, found in ((old, "Python 3.9.2"), ("no-python", "missing")):
         said = checkout.set_up(code=2, PYTHON=str(python))
