@@ -18,11 +18,12 @@ from pathlib import Path
 
 from installation.failures import SetupError, explain
 from installation.progress import Progress
-from installation.records import DEVELOPMENT, RUNNING, Records
+from installation.records import DEVELOPMENT, RUNNING, Record, Records
 from installation.tools import Tools
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
 _FAILED, _INTERRUPTED = 1, 130
 
 
@@ -51,7 +52,7 @@ def main() -> int:
 def is_complete(records: Records, *, dev: bool) -> bool:
     """Return whether everything is installed, and its Python still works."""
     steps = [records.running, records.checkout, *([records.development] if dev else [])]
-    return (VENV / "bin" / "python").exists() and all(step.is_complete for step in steps)
+    return PYTHON.exists() and all(step.is_complete for step in steps)
 
 
 @contextmanager
@@ -72,18 +73,14 @@ def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) ->
     Packages are only added to an environment. If one of its locks has changed since, a new environment takes its place.
     """
     running, development, checkout = records.running, records.development, records.checkout
-    python = VENV / "bin" / "python"
-    if not (running.is_complete and python.exists()) or (dev and development.is_there and not development.is_complete):
+    works = running.is_complete and PYTHON.exists()
+    if not works or (dev and development.is_there and not development.is_complete):
         progress.step(f"Making .venv with Python {platform.python_version()}")
         tools.make_environment(sys.executable)
     needed = [running, development] if dev else [running]
     packages_missing = not all(step.is_complete for step in needed)
     if packages_missing:
-        if dev:
-            development.begin()
-        tools.install_packages(ROOT / (DEVELOPMENT if dev else RUNNING))
-        for step in needed:
-            step.complete()
+        install_packages(tools, ROOT / (DEVELOPMENT if dev else RUNNING), needed)
     if not checkout.is_complete:
         progress.step("Installing the checkout")
         tools.install_checkout(ROOT)
@@ -91,6 +88,20 @@ def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) ->
     tools.remove_own_uv()
     if packages_missing:
         progress.say(f"Installed in {time.monotonic() - progress.began:.1f} s: {contents()}.")
+
+
+def install_packages(tools: Tools, lock: Path, steps: list[Record]) -> None:
+    """Install the packages of a lock, which completes the steps."""
+    last = steps[-1]
+    last.begin()
+    try:
+        tools.install_packages(lock)
+    except SetupError as error:
+        if error.cause.is_before_installation:
+            last.forget()
+        raise
+    for step in steps:
+        step.complete()
 
 
 def contents() -> str:

@@ -10,15 +10,22 @@ class Cause(Enum):
 
     NO_ROOM = auto()
     WRONG_HASH = auto()
+    NOT_TRUSTED = auto()
     NO_NETWORK = auto()
     NO_VENV = auto()
     OTHER = auto()
+
+    @property
+    def is_before_installation(self) -> bool:
+        """Whether nothing was changed: pip and uv download all packages before they install one."""
+        return self in {Cause.WRONG_HASH, Cause.NOT_TRUSTED, Cause.NO_NETWORK}
 
 
 _SIGNS = {
     Cause.NO_ROOM: r"No space left on device|Disk quota exceeded|os error 28|Errno 28",
     Cause.WRONG_HASH: r"Hash mismatch|DO NOT MATCH THE HASHES",
     Cause.NO_VENV: r"ensurepip is not\s+available|No module named '?(venv|ensurepip)",
+    Cause.NOT_TRUSTED: r"CERTIFICATE_VERIFY_FAILED|invalid peer certificate",
     Cause.NO_NETWORK: r"error sending request|dns error|name resolution|establish a new connection|timed out|"
     r"Network is unreachable|Connection (refused|reset|aborted|broken)|ProxyError|SSLError|Failed to fetch|"
     r"Failed to download",
@@ -35,6 +42,10 @@ _TEXTS = {
     Cause.NO_VENV: (
         "This Python has no venv module, or only a part of it.",
         "Install it (Debian, Ubuntu: `apt install python3-venv`), or name another Python in PYTHON.",
+    ),
+    Cause.NOT_TRUSTED: (
+        "The certificate of the package index is not trusted; a proxy may have replaced it.",
+        "Name the file of the certificates to trust in PIP_CERT and SSL_CERT_FILE.",
     ),
     Cause.NO_NETWORK: (
         "The packages could not be downloaded.",

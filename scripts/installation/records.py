@@ -30,6 +30,10 @@ class Record:
         """Record that the step has begun: until `complete` is called, it is not complete."""
         self.path.write_text("", "utf-8")
 
+    def forget(self) -> None:
+        """Record that the step has not begun."""
+        self.path.unlink(missing_ok=True)
+
     def complete(self) -> None:
         """Record that the step is complete."""
         self.path.write_text(self.made_from, "utf-8")
