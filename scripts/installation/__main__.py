@@ -38,7 +38,8 @@ def main() -> int:
     try:
         with Progress() as progress, locked(progress) as held:
             if not is_complete(records, dev=dev):  # another installation, which was waited for, may have completed it
-                install(records, Tools(VENV, ROOT / DEVELOPMENT, progress, held), progress, dev=dev)
+                tools = Tools(VENV, ROOT / DEVELOPMENT, progress, held, keep_uv=dev)
+                install(records, tools, progress, dev=dev)
     except KeyboardInterrupt:
         print("Interrupted. The next start installs again.", file=sys.stderr)
         return _INTERRUPTED

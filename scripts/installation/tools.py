@@ -17,14 +17,22 @@ _NOT_FOR_CHILDREN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 Watch = Callable[[str], None]
 
 
+def _ignore(_line: str) -> None:
+    """Watch no output."""
+
+
 class Tools:
     """The programs that fill an environment."""
 
-    def __init__(self, venv: Path, lock_with_uv: Path, progress: Progress, held: int) -> None:
-        """Give each program the open file `held`: its lock is held until the last program ends."""
+    def __init__(self, venv: Path, lock_with_uv: Path, progress: Progress, held: int, *, keep_uv: bool) -> None:
+        """Give each program the open file `held`: its lock is held until the last program ends.
+
+        If uv has to be downloaded from its entry in `lock_with_uv`, `keep_uv` says whether it stays.
+        """
         self._venv, self._python = venv, venv / "bin" / "python"
         self._own_uv = venv / "uv"
         self._lock_with_uv = lock_with_uv
+        self._keep_uv = keep_uv
         self._progress = progress
         self._held = held
 
@@ -46,10 +54,10 @@ class Tools:
             self._pip(arguments)
 
     def remove_own_uv(self) -> None:
-        """Remove the uv that was installed for this installation alone."""
+        """Remove what was downloaded for this installation alone."""
         shutil.rmtree(self._own_uv, ignore_errors=True)
 
-    def _installed_with_uv(self, arguments: Sequence[str], watch: Watch = lambda _: None) -> bool:
+    def _installed_with_uv(self, arguments: Sequence[str], watch: Watch = _ignore) -> bool:
         try:
             self._call("uv", [str(self._uv), "pip", "install", "--python", str(self._python), *arguments], watch)
         except SetupError as error:
@@ -70,18 +78,19 @@ class Tools:
         entry = self._own_uv / "uv.lock"
         found = re.search(r"^uv==(?:.*\\\n)*.*\n", self._lock_with_uv.read_text("utf-8"), re.MULTILINE)
         entry.write_text(found.group() if found else "", "utf-8")
+        place = [] if self._keep_uv else ["--upgrade", "--target", str(self._own_uv)]
         try:
-            self._pip(["--upgrade", "--target", str(self._own_uv), "--require-hashes", "-r", str(entry)])
-        except SetupError as error:
+            self._pip([*place, "--require-hashes", "-r", str(entry)])
+        except SetupError as error:  # there may be no uv for this machine
             if error.cause is not Cause.OTHER:
                 raise
-        return shutil.which("uv", path=self._own_uv / "bin")  # None if there is no uv for this machine
+        return shutil.which("uv", path=(self._venv if self._keep_uv else self._own_uv) / "bin")
 
-    def _pip(self, arguments: Sequence[str], watch: Watch = lambda _: None) -> None:
+    def _pip(self, arguments: Sequence[str], watch: Watch = _ignore) -> None:
         pip = [str(self._python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         self._call("pip", [*pip, *arguments], watch)
 
-    def _call(self, program: str, command: Sequence[str], watch: Watch = lambda _: None) -> None:
+    def _call(self, program: str, command: Sequence[str], watch: Watch = _ignore) -> None:
         """Run a program, and give `watch` each line of its output; raise `SetupError` if the program fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
         lines = []
