@@ -63,7 +63,8 @@ class Tools:
         except SetupError as error:
             if error.cause in {Cause.NO_ROOM, Cause.WRONG_HASH}:
                 raise
-            self._progress.say(f"{error.reason} uv gave up, so pip tries.")
+            self._progress.say(f"uv gave up, so pip tries. The reason: {error.reason}")
+            self._uv = None
             return False
         return True
 
