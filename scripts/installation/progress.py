@@ -51,7 +51,7 @@ class Progress:
     def _draw_until_ended(self) -> None:
         while not self._ended.wait(_SECONDS_BETWEEN_DRAWINGS):
             if self._step:
-                text = " · ".join(filter(None, (self._step, self._detail, f"{time.monotonic() - self.began:.0f} s")))
+                text = " · ".join(filter(None, (self._step, f"{time.monotonic() - self.began:.0f} s", self._detail)))
                 self._write(_ERASE_LINE + text[: shutil.get_terminal_size().columns - 1])
 
     def _write(self, text: str) -> None:

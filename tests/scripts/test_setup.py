@@ -227,7 +227,7 @@ def test_live_line(monkeypatch):
     with Progress(screen) as progress:
         progress.step("Downloading 3 packages")
         progress.detail("one 3.0MiB, two 20.1MiB")
-        while not re.search(r"\x1b\[2KDownloading 3 packages · one 3\.0MiB, two 20\.1MiB · \d+ s$", screen.getvalue()):
+        while not re.search(r"\x1b\[2KDownloading 3 packages · \d+ s · one 3\.0MiB, two 20\.1MiB$", screen.getvalue()):
             time.sleep(0.01)
         progress.say("A message")
     assert "\x1b[2KA message\n" in screen.getvalue()
