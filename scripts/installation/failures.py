@@ -51,7 +51,7 @@ _TEXTS = {
         "The packages could not be downloaded.",
         "Check the connection, and HTTPS_PROXY if there is a proxy.",
     ),
-    Cause.OTHER: ("{program} failed: {last}", "All that it printed is in {venv}/setup.log."),
+    Cause.OTHER: ("{program} failed (“{last}”).", "All that it printed is in {venv}/setup.log."),
 }
 
 
@@ -67,6 +67,6 @@ class SetupError(Exception):
 def explain(program: str, output: str, venv: Path) -> SetupError:
     """Return the error for a program that failed while it worked on the environment `venv`, from its output."""
     cause = next((cause for cause, signs in _SIGNS.items() if re.search(signs, output, re.IGNORECASE)), Cause.OTHER)
-    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it printed nothing.")
+    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
     reason, remedy = (text.format(program=program, last=last, venv=venv) for text in _TEXTS[cause])
     return SetupError(cause, reason, remedy)

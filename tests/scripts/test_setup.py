@@ -18,6 +18,7 @@ from scripted import SCRIPTS
 from tiny_wheels import write_wheel
 from wanted import want
 
+from installation.failures import explain
 from installation.progress import Progress
 
 PROJECT = """
@@ -208,6 +209,28 @@ def test_python_is_too_old(checkout):
     for python, found in ((old, "Python 3.9.2"), ("no-python", "missing")):
         said = checkout.set_up(code=2, PYTHON=str(python))
         assert said.startswith(f"Coarsefine needs Python 3.11 or later; '{python}' is {found}. Install one,")
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("because ensurepip is not\navailable.  On Debian/Ubuntu systems", "This Python has no venv module"),
+        ("/usr/bin/python3: No module named venv\n", "This Python has no venv module"),
+        (
+            "  cause: failed to copy file: No space left on device (os error 28)\n",
+            "No space is left on the disk of .venv",
+        ),
+        ("  cause: invalid peer certificate: UnknownIssuer\n", "The certificate of the package index is not trusted"),
+        ("  cause: error sending request for url\n  cause: dns error\n", "The packages could not be downloaded."),
+        ("one line\nand the last\n\n", "uv failed (“and the last”). All that it printed is in .venv/setup.log."),
+        ("", "uv failed (“it printed nothing”)."),
+    ],
+)
+def test_reasons(output, reason):
+    """What Python, uv and pip print when they fail is explained in a sentence; other output is quoted."""
+    error = str(explain("uv", output, Path(".venv")))
+    assert error.startswith(reason)
+    assert error.endswith(" Then run the command again.")
 
 
 class Screen(io.StringIO):
