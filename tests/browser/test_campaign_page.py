@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from browser_campaigns import MARKUP, serving
 from commands import coarsefine
 from playwright.sync_api import expect
@@ -11,6 +10,7 @@ PLOTS = ("#map", "#best-so-far", "#losses")
 POINTS = """() => document.querySelector("#map").data
     .filter((trace) => ["completed", "pruned", "diverged"].includes(trace.name))
     .reduce((sum, trace) => sum + trace.x.length, 0)"""
+PHONE = {"width": 360, "height": 780, "is_mobile": True, "has_touch": True}
 CURVES = "() => document.querySelector('#losses').data.length / 2"  # training and validation
 RANGE = "() => document.querySelector('#map').layout.xaxis.range"
 
@@ -42,11 +42,33 @@ def status_of(folder, campaign):
     return json.loads(coarsefine("status", campaign, "--json", cwd=folder).stdout)
 
 
-def test_page_shows_every_trial_and_stage(visit, folder):
-    """The map shows every trial, each stage has a box and a card, and the counts equal those of `coarsefine status`."""
+def take(page, folder, name):
+    """Write a screenshot of the window into a folder."""
+    page.screenshot(path=folder / f"{name}.png")
+    assert (folder / f"{name}.png").stat().st_size > 20_000
+
+
+def run_suggestions(page, folder):
+    """Run the commands that the page suggests."""
+    page.wait_for_selector(".command code")
+    for command in page.locator(".command code").all_inner_texts():
+        assert coarsefine(*command.split()[1:], cwd=folder).returncode == 0, command
+
+
+def check_width(page):
+    """Check that nothing is wider than the phone."""
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [360, 360]
+
+
+def test_page_shows_every_trial_and_stage(visit, folder, pictures):
+    """The map shows every trial, each stage has a box and a card, and the counts equal those of `coarsefine status`.
+
+    The suggested commands run. A campaign with two parameters offers no choice of axes.
+    """
     status = status_of(folder, "small")
-    page = visit("/campaigns/small")
+    page = visit("/campaigns/small", height=1330)
     wait_for_plots(page)
+    take(page, pictures, "campaign-light")
     stages = status["stages"]
     assert page.evaluate(POINTS) == sum(stage["trials"] for stage in stages)
     assert stages[0]["diverged"] > 0
@@ -59,15 +81,8 @@ def test_page_shows_every_trial_and_stage(visit, folder):
     expect(page.locator("#state")).to_have_text("done")
     expect(page.locator("#facts")).to_contain_text(f"{100 * status['final']['test_accuracy']:.2f}")
     assert page.evaluate(CURVES) == sum(len(stage["best"]) for stage in stages)
-
-
-def test_suggested_commands_run(visit, folder):
-    """The commands that the page suggests for a campaign run without an error."""
-    for campaign in ("small", "blown"):
-        page = visit(f"/campaigns/{campaign}")
-        page.wait_for_selector(".command code")
-        for command in page.locator(".command code").all_inner_texts():
-            assert coarsefine(*command.split()[1:], cwd=folder).returncode == 0, command
+    expect(page.locator("#axes")).to_be_hidden()
+    run_suggestions(page, folder)
 
 
 def test_page_follows_workers_without_reloading(visit, folder):
@@ -162,20 +177,22 @@ def test_click_on_a_point_selects_its_trial(visit):
     wait_for(page, CURVES, before)
 
 
-@pytest.mark.parametrize("path", ["/campaigns/small", "/campaigns/planted", "/campaigns/blown", "/campaigns"])
-def test_phone_needs_no_horizontal_scrolling(visit, path):
+def test_phone_needs_no_horizontal_scrolling(visit, pictures):
     """At a width of 360 pixels, nothing is wider than the page."""
-    page = visit(path, width=360, height=780, is_mobile=True, has_touch=True)
-    page.wait_for_selector(".card a")
-    if path != "/campaigns":
+    for campaign, picture in (("small", "campaign-phone"), ("wide", "campaign-wide-phone")):
+        page = visit(f"/campaigns/{campaign}", **PHONE, device_scale_factor=2)
         wait_for_plots(page)
-    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [360, 360]
+        if campaign == "small":
+            check_width(page)
+        page.locator("#map-title").evaluate("title => title.scrollIntoView()")
+        take(page, pictures, picture)
 
 
-def test_theme_follows_the_system_or_the_button(visit):
+def test_theme_follows_the_system_or_the_button(visit, pictures):
     """The page and its figures follow the system's theme; the button changes it, and a reload keeps the choice."""
-    page = visit("/campaigns/small", color_scheme="dark")
+    page = visit("/campaigns/small", height=1330, color_scheme="dark")
     wait_for_plots(page)
+    take(page, pictures, "campaign-dark")
     background = "() => getComputedStyle(document.body).backgroundColor"
     font = "() => document.querySelector('#map').layout.font.color"
     dark = page.evaluate(background), page.evaluate(font)
@@ -202,11 +219,12 @@ def test_finalists_are_listed_with_their_means(visit, folder):
     assert page.evaluate(POINTS) == 15
 
 
-def test_axes_of_the_map_can_be_chosen(visit, folder):
+def test_axes_of_the_map_can_be_chosen(visit, folder, pictures):
     """If more than two parameters were searched, the user chooses the map's axes; text and tables show all of them."""
     status = status_of(folder, "wide")
-    page = visit("/campaigns/wide")
+    page = visit("/campaigns/wide", height=1330)
     wait_for_plots(page)
+    take(page, pictures, "campaign-wide")
     titles = "() => ['xaxis', 'yaxis'].map((axis) => document.querySelector('#map').layout[axis].title.text)"
     assert page.evaluate(titles) == ["η, learning rate", "ρ, momentum"]
     total = page.evaluate(POINTS)
@@ -227,55 +245,34 @@ def test_axes_of_the_map_can_be_chosen(visit, folder):
     wait_for(page, titles, ["hidden units", "batch, images of a step"])
 
 
-def test_two_parameters_offer_no_choice_of_axes(visit):
-    """If only η and λ were searched, the page offers no choice of axes."""
-    page = visit("/campaigns/small")
-    wait_for_plots(page)
-    expect(page.locator("#axes")).to_be_hidden()
-
-
 def test_planted_markup_stays_text(visit):
-    """Markup in attributes, reasons and study names is shown as text and has no effect."""
-    page = visit("/campaigns/planted")
+    """Markup in attributes, reasons and study names is shown as text and has no effect, even on a phone."""
+    page = visit("/campaigns/planted", **PHONE)
     wait_for_plots(page)
+    check_width(page)
     expect(page.locator("#summary")).to_contain_text(MARKUP)
     expect(page.locator("#problems")).to_contain_text(MARKUP.replace("/", "|"))
     expect(page.locator("#trials")).to_contain_text(f"ended {MARKUP}")
     assert page.evaluate("[window.planted, document.querySelectorAll('img[src=x]').length]") == [None, 0]
 
 
-def test_diverged_campaign_suggests_a_remedy(visit):
-    """If no trial completed, the page suggests a remedy and shows no empty plot."""
-    page = visit("/campaigns/blown")
+def test_diverged_campaign_suggests_a_remedy(visit, folder):
+    """If no trial completed, the page suggests a remedy and commands that run, and shows no empty plot."""
+    page = visit("/campaigns/blown", **PHONE)
     expect(page.get_by_role("alert")).to_contain_text("Lower the upper bound of eta")
     expect(page.locator("#winner")).to_contain_text("there is no winner")
     expect(page.locator("#best-so-far + .empty")).to_be_visible()
     expect(page.locator("#losses + .empty")).to_be_visible()
+    check_width(page)
+    run_suggestions(page, folder)
 
 
 def test_all_campaigns_are_listed(visit):
     """The list shows each campaign with its state and links to its page, which links back."""
-    page = visit("/")
+    page = visit("/", **PHONE)
     expect(page.locator("#campaigns h2")).to_have_text(["small", "fresh", "blown", "planted", "confirmed", "wide"])
+    check_width(page)
     page.get_by_role("link", name="blown").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("blown")
     page.get_by_role("link", name="Coarsefine").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
-
-
-def test_screenshots_are_taken(visit, pictures):
-    """Screenshots show both themes on a desktop, and the map on a phone."""
-    phone = {"width": 360, "height": 780, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
-    for name, options in {
-        "campaign-light": {"height": 1330},
-        "campaign-dark": {"height": 1330, "color_scheme": "dark"},
-        "campaign-phone": phone,
-        "campaign-wide": {"height": 1330},
-        "campaign-wide-phone": phone,
-    }.items():
-        page = visit(f"/campaigns/{'wide' if 'wide' in name else 'small'}", **options)
-        wait_for_plots(page)
-        if options is phone:
-            page.locator("#map-title").evaluate("title => title.scrollIntoView()")
-        page.screenshot(path=pictures / f"{name}.png")
-        assert (pictures / f"{name}.png").stat().st_size > 20_000
