@@ -20,7 +20,7 @@ from coarsefine.search.training.identity import arithmetic_name
 from coarsefine.search.training.images import VARIABLE
 from reproduction.evidence import images_of
 from reproduction.findings import Outcomes, find
-from reproduction.jobs import PARTS, measure_all
+from reproduction.jobs import PARTS, measure_all, processes
 from reproduction.page import write_page
 from reproduction.pictures import ALL_STEPS, draw_all, draw_steps
 from reproduction.plan import PRESET, Plan
@@ -53,10 +53,11 @@ def _reproduce(options: argparse.Namespace) -> None:
     conditions = _conditions(plan, images.description)
     if "report" not in options.part:
         steps_before(output / _REPORT, conditions)  # refused now rather than after an hour
-    for part in options.part:
-        measured = measure_all(plan, part, options.jobs, _say)
-        seconds = sum(outcome["seconds"] for outcomes in measured.values() for outcome in outcomes)
-        _WRITERS[part](output, plan, measured, {**conditions, "core_minutes": round(seconds / 60, 1)})
+    with processes(options.jobs) as workers:
+        for part in options.part:
+            measured = measure_all(plan, part, workers, _say)
+            seconds = sum(outcome["seconds"] for outcomes in measured.values() for outcome in outcomes)
+            _WRITERS[part](output, plan, measured, {**conditions, "core_minutes": round(seconds / 60, 1)})
 
 
 def _write_report(output: Path, _: Plan, measured: Outcomes, conditions: Mapping[str, Any]) -> None:

@@ -3,9 +3,10 @@
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context
@@ -55,40 +56,53 @@ PARTS: dict[str, tuple[_Measures, ...]] = {
 """The measurements of each part, in order."""
 
 
-def measure_all(plan: Plan, part: str, cores: int, say: Say) -> dict[str, list[dict[str, Any]]]:
-    """Return a part's outcomes of each kind, in the order of the seeds; measure the missing ones on `cores` cores."""
-    create_storage(
-        locate(plan.storage)
-    ).close()  # by one process: several processes that create one SQLite file collide
-    return {kind: kept for measures in PARTS[part] for kind, kept in _measure(plan, measures, cores, say).items()}
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Processes that measure: `cores` at most. They start when they are needed, and all parts use the same."""
+
+    cores: int
+    pool: ProcessPoolExecutor
 
 
-def _measure(plan: Plan, measures: _Measures, cores: int, say: Say) -> dict[str, list[dict[str, Any]]]:
-    jobs = [Job(kind, seed, measure) for kind, measure in measures.items() for seed in plan.seeds]
-    missing = [job for job in jobs if not job.file(plan).exists()]
-    say(f"{len(jobs) - len(missing)} of {len(jobs)} pieces are there; {len(missing)} are measured, {cores} at once.")
-    if missing:
-        _measure_missing(plan, missing, cores, say)
-    kept = {job: json.loads(job.file(plan).read_text("utf-8")) for job in jobs}
-    return {kind: [outcome for job, outcome in kept.items() if job.kind == kind] for kind in measures}
-
-
-def _measure_missing(plan: Plan, jobs: Sequence[Job], cores: int, say: Say) -> None:
-    with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn"), initializer=_leave_interrupts) as pool:
-        futures = {pool.submit(take, plan, job): job for job in jobs}
+@contextmanager
+def processes(cores: int) -> Iterator[Processes]:
+    """Provide processes that measure; after an error they are terminated, so that the command ends at once."""
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_interrupts) as pool:
         try:
-            for ended, future in enumerate(as_completed(futures), 1):
-                future.result()
-                say(f"{ended} of {len(jobs)}: {futures[future].kind}, seed {futures[future].seed}")
-        except BrokenProcessPool as error:
-            message = (
-                f"A process that measures was killed. What is done is kept in {plan.folder}: the same command goes on."
-            )
-            raise WorkersFailed(message) from error
+            yield Processes(cores, pool)
         except BaseException:
             for child in active_children():  # campaigns and trainings resume from their last checkpoint
                 child.terminate()
             raise
+
+
+def measure_all(plan: Plan, part: str, workers: Processes, say: Say) -> dict[str, list[dict[str, Any]]]:
+    """Return a part's outcomes of each kind, in the order of the seeds; measure the missing ones."""
+    create_storage(
+        locate(plan.storage)
+    ).close()  # by one process: several processes that create one SQLite file collide
+    return {kind: kept for measures in PARTS[part] for kind, kept in _measure(plan, measures, workers, say).items()}
+
+
+def _measure(plan: Plan, measures: _Measures, workers: Processes, say: Say) -> dict[str, list[dict[str, Any]]]:
+    jobs = [Job(kind, seed, measure) for kind, measure in measures.items() for seed in plan.seeds]
+    missing = [job for job in jobs if not job.file(plan).exists()]
+    at_once = f"{len(missing)} are measured, {workers.cores} at once."
+    say(f"{len(jobs) - len(missing)} of {len(jobs)} pieces are there; {at_once}")
+    _measure_missing(plan, missing, workers.pool, say)
+    kept = {job: json.loads(job.file(plan).read_text("utf-8")) for job in jobs}
+    return {kind: [outcome for job, outcome in kept.items() if job.kind == kind] for kind in measures}
+
+
+def _measure_missing(plan: Plan, jobs: Sequence[Job], pool: ProcessPoolExecutor, say: Say) -> None:
+    try:
+        futures = {pool.submit(take, plan, job): job for job in jobs}
+        for ended, future in enumerate(as_completed(futures), 1):
+            future.result()
+            say(f"{ended} of {len(jobs)}: {futures[future].kind}, seed {futures[future].seed}")
+    except BrokenProcessPool as error:
+        kept = f"What is done is kept in {plan.folder}: the same command goes on."
+        raise WorkersFailed(f"A process that measures was killed. {kept}") from error
 
 
 def _leave_interrupts() -> None:

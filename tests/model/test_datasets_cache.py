@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import keep_noise
 import numpy as np
 import psutil
 import pytest
-from keep_noise import KEY, content, noise
+from keep_noise import KEY, content, keep, keep_until_size, keep_until_used, keep_without_room, noise
+from processes import Forked
 
 from coarsefine.model import Hyperparameters, Training, TrainingSettings, evaluate
 from coarsefine.model.datasets import Dataset, Selection, cache_folder, load_cifar10, load_digits, reopen
@@ -414,21 +414,9 @@ def test_header_that_claims_to_be_huge(load, few: Dataset, path: Path, messages:
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Return a function that starts a process, which caches images as soon as it reads a line."""
-    running: list[subprocess.Popen[str]] = []
-
-    def started(**options: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, keep_noise.__file__, str(folder)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
-        running.append(process)
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    yield started
-    for process in running:
-        process.kill()
-        process.communicate()
+def start(folder: Path) -> Callable[..., Forked]:
+    """Return a function that starts a process, which caches images: it calls a function of `keep_noise`."""
+    return lambda function=keep, *arguments: Forked(function, folder, *arguments, cwd=folder.parent)
 
 
 @pytest.fixture(scope="module")
@@ -436,49 +424,27 @@ def expected() -> str:
     return content(noise())
 
 
-def size_of_unfinished_file(folder: Path) -> int:
-    """Return the size of the file that is being written, -1 if there is none."""
-    try:
-        return max((path.stat().st_size for path in folder.glob("*.data-new-*")), default=-1)
-    except OSError:  # the file was renamed between glob and stat
-        return -1
-
-
-def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bool:
-    """Send SIGKILL as soon as `reached` returns True; return whether the process was still running."""
-    process.stdin.write("\n")
-    process.stdin.flush()
-    while process.poll() is None and not reached():
-        time.sleep(0.0002)
-    process.kill()
-    process.communicate()
-    return process.returncode < 0
-
-
-@pytest.mark.parametrize("least", [0, 1, 1_000_000, 12_000_000, 24_000_000])
-def test_killed_while_the_file_is_written(start, folder: Path, expected: str, least: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, 1_000_000, 12_000_000, 24_000_000])
+def test_killed_while_the_file_is_written(start, folder: Path, expected: str, size: int) -> None:
     """A process that is killed at any stage of the write leaves no partial file; the next one tidies up."""
-    path = folder / f"{KEY}.data"
-    while not kill_when(start(), lambda: size_of_unfinished_file(folder) >= least):
-        path.unlink()  # the process renamed the file before it was killed: try again
-    if path.exists():
-        assert content(open_mapped(path)) == expected
+    killed = start(keep_until_size, size)
+    assert killed.wait(240) == -signal.SIGXFSZ
+    (unfinished,) = folder.iterdir()
+    assert unfinished.match("*.data-new-*")
+    assert unfinished.stat().st_size == size
     assert finish(start()) == [f"got {expected} mapped"]
     assert names(folder) == [f"{KEY}.data"]
 
 
 def test_killed_at_any_time(start, folder: Path, expected: str) -> None:
     """A process that is killed at a random time leaves a complete file or none."""
-    undisturbed = start()
-    began = time.monotonic()
-    finish(undisturbed)
-    path, seconds = folder / f"{KEY}.data", time.monotonic() - began
+    path, began = folder / f"{KEY}.data", time.process_time()
+    cached(lambda: KEY, noise, folder, print)
+    seconds = time.process_time() - began  # of the processor, so that other work does not change what is interrupted
     killed = 0
-    for share in np.random.default_rng(0).uniform(size=60):  # not every kill arrives in time on a busy machine
+    for share in np.random.default_rng(0).uniform(size=60):
         path.unlink(missing_ok=True)
-        process = start()
-        deadline = time.monotonic() + share * seconds
-        killed += kill_when(process, lambda deadline=deadline: time.monotonic() >= deadline)
+        killed += start(keep_until_used, share * seconds).wait(240) == -signal.SIGPROF
         if path.exists():
             assert content(open_mapped(path)) == expected
         if killed == 4:
@@ -488,18 +454,15 @@ def test_killed_at_any_time(start, folder: Path, expected: str) -> None:
     assert names(folder) == [f"{KEY}.data"]
 
 
-def finish(process: subprocess.Popen[str]) -> list[str]:
-    output, _ = process.communicate("\n", timeout=240)
-    assert process.returncode == 0
+def finish(process: Forked) -> list[str]:
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
     return output.splitlines()
 
 
 def test_concurrent_processes_share_one_file(start, folder: Path, expected: str) -> None:
     """Processes that start at once with an empty cache load the same images and leave one file."""
     processes = [start() for _ in range(4)]
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
     assert [finish(process) for process in processes] == [[f"got {expected} mapped"]] * 4
     assert names(folder) == [f"{KEY}.data"]
 
@@ -526,8 +489,7 @@ def test_file_of_another_process_is_mapped(few: Dataset, folder: Path, messages:
 @pytest.mark.parametrize("size", [0, 100, 5000, 10_000_000, 24_600_000])
 def test_file_size_limit(start, folder: Path, expected: str, size: int) -> None:
     """If the file cannot grow, the images stay in memory, a message says so, and no partial file is left."""
-    process = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
-    message, got = finish(process)
+    message, got = finish(start(keep_without_room, size))
     assert message.startswith(f"said {folder} cannot keep the images of noise (File too large): ")
     assert message.endswith("Make room there, or name another folder in COARSEFINE_CACHE.")
     assert got == f"got {expected} in memory"

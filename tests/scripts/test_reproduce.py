@@ -205,7 +205,7 @@ def test_lost_measurement_is_restored(folder):
 
 def test_quick_form_uses_the_given_images(tmp_path, cifar10_archive):
     """On CIFAR-10, a quick campaign uses half of the report's training images."""
-    quick = Plan(tmp_path, cifar10_archive, quick=True, digits=False, seeds=(1, 2), trainings=2)
+    quick = Plan(tmp_path, cifar10_archive, quick=True, digits=False, seeds=(1, 2), trainings=1)
     outcome = whole(quick, 1, kind=FIXED)
     assert images_of(quick).description.startswith("CIFAR-10, 10,000/1,000/10,000 images")
     assert [stage["completed"] for stage in outcome["status"]["stages"]] == [4, 4, 4]

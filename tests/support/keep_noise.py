@@ -1,7 +1,8 @@
-"""Cache images of noise in a folder, as a process of its own; print its messages and the digest of the images."""
+"""Cache images of noise in a folder, as a process of its own, which may run out of room or be killed."""
 
 import hashlib
-import sys
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,32 @@ def content(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-if __name__ == "__main__":
-    print("ready", flush=True)  # noqa: T201 - the test waits for it
-    sys.stdin.readline()
-    got = cached(lambda: KEY, noise, Path(sys.argv[1]), lambda sentence: print("said", sentence))  # noqa: T201
-    print("got", content(got), "mapped" if got.mapped_file else "in memory")  # noqa: T201
+def keep(folder: Path) -> None:
+    """Cache the images; print the messages and the digest of the images."""
+    said: list[str] = []
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    got = cached(lambda: KEY, noise, folder, said.append)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # stdout is a file, too
+    for sentence in said:
+        print("said", sentence)  # noqa: T201
+    print("got", content(got), "mapped" if got.mapped_file else "in memory", flush=True)  # noqa: T201
+
+
+def keep_without_room(folder: Path, size: int) -> None:
+    """Cache the images where no file can grow beyond a size in bytes."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    keep(folder)
+
+
+def keep_until_size(folder: Path, size: int) -> None:
+    """Cache the images, and be killed by the system when a file has this size in bytes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
+    keep_without_room(folder, size)
+
+
+def keep_until_used(folder: Path, seconds: float) -> None:
+    """Cache the images, and be killed by the system after this many seconds of processor time."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends a process that has no handler
+    keep(folder)
