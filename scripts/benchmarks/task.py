@@ -95,6 +95,14 @@ def load_paper(source: Path) -> Arrays:
     return Arrays.of(load_cifar10(source, Selection()))
 
 
+def paper_task(folder: Path, source: Path, images: int) -> Task:
+    """Return a training on images of the preset `paper`; save its arrays unless another section has."""
+    arrays = folder / "arrays"
+    if not arrays.exists():
+        load_paper(source).save(arrays)
+    return Task(str(arrays), images)
+
+
 def write_synthetic(folder: Path, seed: int = 0) -> Path:
     """Write synthetic images as the batches that `paper` reads, in the official binary format; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)

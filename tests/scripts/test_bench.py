@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import pytest
 from scripted import run_script
 
+from benchmarks import task
 from benchmarks.__main__ import main
 from benchmarks.sections import speed
-from benchmarks.task import synthetic_arrays
 
 # The benchmark pins its processes to one core, on which a busy machine gives them little time.
 pytestmark = pytest.mark.timeout(900)
@@ -148,7 +148,7 @@ def test_broken_peer_fails_the_benchmark(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(speed, "ENTRIES", {name: speed.ENTRIES[name] for name in ("ours", "torch")})
-    monkeypatch.setattr(speed, "load_paper", lambda _: synthetic_arrays(200))
+    monkeypatch.setattr(task, "load_paper", lambda _: task.synthetic_arrays(200))
     monkeypatch.chdir(tmp_path)
     assert main(["--smallest", "--only", "speed", "--data", "."]) == 1
     assert "NOT VALID: PyTorch, one trial failed: RuntimeError: no such core" in capsys.readouterr().out

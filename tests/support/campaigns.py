@@ -23,7 +23,7 @@ _HALVING = {
     "name": "small",
     "seed": 5,
     "data": {"dataset": "digits"},
-    "model": {"hidden": 50, "batch": 20, "epochs": 12},
+    "model": {"hidden": 20, "batch": 50, "epochs": 12},
     "stage": [
         {
             "name": "coarse", "trials": 12, "eta": [0.001, 1.0], "lambda": [1e-6, 0.01],
@@ -37,7 +37,7 @@ _WIDE = {
     "name": "small",
     "seed": 7,
     "data": {"dataset": "digits"},
-    "model": {"lambda": 1e-4, "epochs": 6, "mirror": True},
+    "model": {"lambda": 1e-4, "epochs": 4, "mirror": True},
     "stage": [
         {
             "name": "coarse", "trials": 16, "eta": [0.01, 1.0], "rho": {"uniform": [0.5, 0.95]},

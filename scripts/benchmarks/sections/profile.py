@@ -3,7 +3,7 @@
 from benchmarks.findings import Finding, Plan, Row
 from benchmarks.measure import Spread
 from benchmarks.processes import Group
-from benchmarks.task import Task, load_paper
+from benchmarks.task import paper_task
 
 _WIDTH = 16
 
@@ -11,8 +11,7 @@ _WIDTH = 16
 def measure_profile(plan: Plan) -> Finding:
     """Train epochs of a stack with a clock around each part."""
     plan.say("Profiling the training of a stack ...")
-    load_paper(plan.source).save(plan.folder / "arrays")
-    task = Task(str(plan.folder / "arrays"), plan.images)
+    task = paper_task(plan.folder, plan.source, plan.images)
     with Group([plan.core], contender="profile", task=task.as_dict(), width=_WIDTH) as group:
         rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
     rows = [Row(part, _spread(rounds, part), "of an epoch", note=_speed(rounds, part)) for part in rounds[0]["shares"]]

@@ -16,7 +16,7 @@ from benchmarks import campaigns
 from benchmarks.findings import Finding, Plan, Row, Target
 from benchmarks.measure import Answers, Spread, best_peak, in_turn, ratio, seconds_per_unit
 from benchmarks.processes import ContenderError, Group
-from benchmarks.task import Task, load_paper
+from benchmarks.task import Task, paper_task
 
 _TOLERANCE = 0.05
 """Largest relative difference of a loss from ours: other random draws move it by 1 or 2 %, less work by far more."""
@@ -58,8 +58,7 @@ _MINE = ("ours", "ours, all cores", "stage")
 
 def measure_speed(plan: Plan) -> Finding:
     """Start all contenders, tune, warm up, compare losses, then time alternating rounds."""
-    load_paper(plan.source).save(plan.folder / "arrays")
-    task = Task(str(plan.folder / "arrays"), plan.images)
+    task = paper_task(plan.folder, plan.source, plan.images)
     with ExitStack() as stack:
         groups, absent, failed = _start(plan, task, stack)
         peak = stack.enter_context(Group([plan.core], contender="peak", size=plan.peak_size))

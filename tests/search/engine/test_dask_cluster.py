@@ -43,10 +43,16 @@ def cluster_in(folder):
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    """Start a cluster that trains several campaigns; return its address."""
-    with cluster_in(tmp_path_factory.mktemp("cluster")) as (address, _):
-        yield address
+def cluster(tmp_path_factory):
+    """Start a cluster that trains several campaigns; return its address and its workers' processes."""
+    with cluster_in(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+def engine(cluster):
+    """Return the address of the cluster."""
+    return cluster[0]
 
 
 def test_cluster_trains_the_same_values(engine, folder, address, expected):
@@ -54,17 +60,6 @@ def test_cluster_trains_the_same_values(engine, folder, address, expected):
     answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(address) == expected
-
-
-def test_killed_cluster_process_loses_nothing(tmp_path_factory, folder, expected):
-    """If a process of the cluster is killed while it trains, the others take over its slots."""
-    with cluster_in(tmp_path_factory.mktemp("cluster")) as (engine, workers):
-        process = start(folder, "--engine", engine)
-        wait_until(lambda: epochs_recorded(folder) > 4)
-        workers[0].kill()  # the nanny: its worker process ends with it
-        code, stderr = end_of(process)
-    assert code == 0, stderr
-    assert table(folder / "studies.db") == expected
 
 
 def test_interrupted_run_stops_its_workers_on_the_cluster(engine, folder, expected):
@@ -76,6 +71,17 @@ def test_interrupted_run_stops_its_workers_on_the_cluster(engine, folder, expect
     assert code == 130, stderr
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=folder)
     assert answer.returncode == 0, answer.stderr
+    assert table(folder / "studies.db") == expected
+
+
+def test_killed_cluster_process_loses_nothing(cluster, folder, expected):
+    """If a process of the cluster is killed while it trains, the others take over its slots."""
+    engine, workers = cluster  # this is the last test of the cluster, because it leaves one worker
+    process = start(folder, "--engine", engine)
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    workers[0].kill()  # the nanny: its worker process ends with it
+    code, stderr = end_of(process)
+    assert code == 0, stderr
     assert table(folder / "studies.db") == expected
 
 

@@ -75,9 +75,10 @@ def test_run_continues_without_a_cache(small, small_file, tmp_path):
 @pytest.mark.usefixtures("cache")
 def test_real_images_are_mapped_as_they_were_read(cifar10_archive, messages):
     """The official images from the cache equal those from the archive, bit for bit."""
-    memory = read_images(CIFAR10, cifar10_archive)
+    one_batch = Data(dataset="cifar10", train=["data_batch_1"])
+    memory = read_images(one_batch, cifar10_archive)
     for _ in range(2):
-        mapped = load_images(CIFAR10, cifar10_archive, messages.append)
+        mapped = load_images(one_batch, cifar10_archive, messages.append)
         assert (mapped.digest, mapped.description) == (memory.digest, memory.description)
         for part in ("train", "validation", "test"):
             for array in ("x", "y"):
