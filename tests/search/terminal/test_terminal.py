@@ -16,7 +16,7 @@ from coarsefine.search.results.observer import listed
 from coarsefine.search.terminal.console import duration
 
 ONE_BY_ONE = {"coarse": {"stack": 1}, "fine": {"stack": 1}}
-LONG = {"model": {"epochs": 20, "batch": 10}, "stage": ONE_BY_ONE}
+LONG = {"model": {"epochs": 14, "batch": 10}, "stage": ONE_BY_ONE}
 HEADER = re.compile(r"^ small  (waiting for workers|\d+ workers?|\d+:\d\d since)")
 
 
@@ -65,7 +65,7 @@ def test_live_view_shows_every_stage(folder, in_terminal, columns, workers):
 
     At the end the view is erased, and the result is on stdout.
     """
-    write_campaign(folder, **LONG, final={"epochs": 200})
+    write_campaign(folder, **LONG, final={"epochs": 100})
     terminal = in_terminal(folder, "run", "small.toml", "--workers", workers, "--json", columns=columns)
     views = views_of(terminal)
     code, stdout = terminal.finish()
@@ -73,11 +73,11 @@ def test_live_view_shows_every_stage(folder, in_terminal, columns, workers):
     during_fine = next(view for view in views if re.match(r" ▶ fine +[1-5]/6 ", row(view, "fine")))
     assert re.search(r"✓ coarse +9/9 .*\d\d\.\d\d %  0\.\d+ +\d\.\d\de-0\d.* \d+:\d\d$", row(during_fine, "coarse"))
     assert re.search(r" \d+:\d\d left$", row(during_fine, "fine"))
-    assert row(during_fine, "final training").split()[:4] == ["·", "final", "training", "0/200"]
+    assert row(during_fine, "final training").split()[:4] == ["·", "final", "training", "0/100"]
     for line in (
         r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d left",
         r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
-        r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 20 epochs(, the best at \d\d\.\d\d %)?)?",
+        r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 14 epochs(, the best at \d\d\.\d\d %)?)?",
         r" rate  [\d,.]+ trials/min, [\d,]+ epochs/min",
         r" last  fine +\d  η .*",
         r" In the browser: coarsefine serve   Ctrl-C stops; the same command resumes\.",
@@ -85,7 +85,7 @@ def test_live_view_shows_every_stage(folder, in_terminal, columns, workers):
         assert any(re.fullmatch(line, shown) for shown in during_fine), "\n".join([line, *during_fine])
     assert ("η 0.01 to 1, λ 1e-06 to 0.01" in row(during_fine, "coarse")) == (columns == 200)
     assert any(
-        re.search(r"▶ final training +[1-9]\d*/200 .*\d\d\.\d\d %", row(view, "final training")) for view in views
+        re.search(r"▶ final training +[1-9]\d*/100 .*\d\d\.\d\d %", row(view, "final training")) for view in views
     )
     assert terminal.text == ""
     assert not terminal.screen.cursor.hidden
@@ -265,7 +265,7 @@ def test_verbose_prints_claims_and_records(tmp_path, workers):
 
 def test_verbose_prints_resumed_trials(tmp_path):
     """`--verbose` adds the trials that resume after an epoch that another process recorded."""
-    folder = write_campaign(tmp_path, **LONG)
+    folder = write_campaign(tmp_path, model={"epochs": 6}, stage=ONE_BY_ONE)
     checks = iter(range(5))
     with pytest.raises(Interrupted):
         run(Campaign.load(folder / "small.toml"), folder / "studies.db", stop=lambda: next(checks, None) is None)
