@@ -29,31 +29,56 @@ def address(folder):
         yield address
 
 
+@pytest.fixture(scope="module")
+def window(browser):
+    """Return a function that returns the window with some options, the same for all tests: opening one is slow."""
+    opened = {}
+
+    def window_with(**options):
+        key = frozenset(options.items())
+        if key not in opened:
+            context = browser.new_context(**options)
+            context.set_default_timeout(TIMEOUT)
+            opened[key] = context.new_page()
+        return opened[key]
+
+    yield window_with
+    for page in opened.values():
+        page.context.close()
+
+
 @pytest.fixture
-def visit(browser, address):
-    """Return a function that opens a path of the server in a new browser context.
+def visit(window, address):
+    """Return a function that opens a path of the server in a window in which nothing is stored.
 
     After the test, the console must hold no error or warning (a violation of the content security policy logs one).
     There must be no uncaught exception and no request to another server. A test adds the exceptions that it
     expects to `visit.allowed`.
     """
-    messages, requests, contexts = [], [], []
+    messages, requests, visited = [], [], set()
+    watched = {
+        "console": lambda message: message.type in {"error", "warning"} and messages.append(message.text),
+        "pageerror": lambda error: messages.append(str(error)),
+        "request": lambda request: requests.append(request.url),
+    }
 
     def open_page(path, *, width=1280, height=900, at=address, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        context.set_default_timeout(TIMEOUT)
-        context.on("console", lambda message: message.type in {"error", "warning"} and messages.append(message.text))
-        context.on("weberror", lambda error: messages.append(str(error.error)))
-        context.on("request", lambda request: requests.append(request.url))
-        page = context.new_page()
+        page = window(**options)
+        if page not in visited:
+            visited.add(page)
+            for event, record in watched.items():
+                page.on(event, record)
+        page.set_viewport_size({"width": width, "height": height})
         page.goto(at + path)
         return page
 
     open_page.allowed = []
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in visited:
+        for event, record in watched.items():
+            page.remove_listener(event, record)
+        page.evaluate("localStorage.clear()")
+        page.goto("about:blank")
     own = (f"{address}/", "data:", "blob:", *open_page.allowed)
     assert [text for text in messages if not any(part in text for part in open_page.allowed)] == []
     assert [url for url in requests if not url.startswith(own)] == []

@@ -1,8 +1,5 @@
 """Provide campaigns that were searched in seconds, each in another state, and a server for them."""
 
-import re
-import subprocess
-import sys
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +8,7 @@ import optuna
 import pytest
 from campaigns import campaign_toml
 from optuna.trial import TrialState, create_trial
+from serving import serving as serving_storage
 
 from coarsefine import Campaign, run
 from coarsefine.search.errors import Interrupted, NothingCompleted
@@ -56,13 +54,5 @@ def _plant(url):
 @contextmanager
 def serving(folder, port=0):
     """Serve a folder's studies; yield the address."""
-    command = [sys.executable, "-m", "coarsefine", "serve", "--port", str(port)]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            output = process.stderr.readline()
-            found = re.search(r"http://\S+[^/\s]", output)
-            assert found, output
-            yield found[0]
-        finally:
-            process.terminate()
-            process.communicate(timeout=120)
+    with serving_storage(folder / "studies.db", port) as client:
+        yield str(client.base_url).rstrip("/")

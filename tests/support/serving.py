@@ -17,9 +17,9 @@ TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - the server lives for secon
 
 
 @contextmanager
-def serving(storage, **policy):
+def serving(storage, port=0, **policy):
     """Serve a storage; yield a client for it, with the application as its attribute `app`."""
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", port)
     port = listener.getsockname()[1]
     app = Application(locate(storage), AccessPolicy(host_headers(["127.0.0.1", "localhost"], port), **policy))
     server = Server(app)
