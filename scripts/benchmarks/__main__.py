@@ -118,7 +118,7 @@ def _images(text: str) -> int:
 _SMALLEST: dict[str, Any] = {
     **_QUICK,
     "images": 200,
-    "repetitions": 2,
+    "repetitions": 1,
     "stage_trials": 2,
     "digits_trials": 3,
     "digits_epochs": 1,

@@ -427,7 +427,10 @@ DRAWN = "[...document.querySelectorAll('[data-plot]')].map((place) => place.quer
 
 @pytest.mark.parametrize(("campaign", "figures", "scheme"), [("small", 12, "dark"), ("paper", 15, "light")])
 def test_report_opens_from_disk_with_every_plot(visit, request, campaign, figures, scheme):
-    """In either theme, a browser draws every figure of a report on disk without a request or a message."""
+    """In either theme, a browser draws every figure of a report on disk without a request or a message.
+
+    Each figure has a label and a caption, and each table a caption and column headings.
+    """
     path = request.getfixturevalue(f"{campaign}_page").path
     page = visit(path, color_scheme=scheme, viewport={"width": 1200, "height": 800})
     drawn = page.evaluate(DRAWN)
@@ -438,6 +441,14 @@ def test_report_opens_from_disk_with_every_plot(visit, request, campaign, figure
     assert (brightness(background) > brightness(color)) == (scheme == "light")
     ticks = page.evaluate("getComputedStyle(document.querySelector('.xtick text')).fill")
     assert (brightness(ticks) < 128) == (scheme == "light")
+    unnamed = page.evaluate("""[...document.querySelectorAll('figure')].filter((figure) =>
+        !figure.querySelector('[role=img][aria-label]') || !figure.querySelector('figcaption').textContent.trim())""")
+    assert unnamed == []
+    unlabelled = page.evaluate("""[...document.querySelectorAll('table')].filter((table) =>
+        !table.querySelector('thead th[scope=col]') || !(table.caption || table.closest('figure')))""")
+    assert unlabelled == []
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.evaluate("document.querySelectorAll('h1').length") == 1
 
 
 def brightness(colour):
@@ -458,20 +469,6 @@ def test_report_fits_a_phone_and_paper(visit, small_folder):
     assert brightness(page.evaluate("window.ticks")) < 128
     assert page.evaluate("window.width") == 660
     assert page.evaluate("document.querySelector('#trials .main-svg').getBoundingClientRect().width") <= 390
-
-
-@pytest.mark.usefixtures("small_page")
-def test_figures_and_tables_are_accessible(visit, small_folder):
-    """Each figure has a label and a caption, and each table a caption and column headings."""
-    page = visit(small_folder / "small.html")
-    unnamed = page.evaluate("""[...document.querySelectorAll('figure')].filter((figure) =>
-        !figure.querySelector('[role=img][aria-label]') || !figure.querySelector('figcaption').textContent.trim())""")
-    assert unnamed == []
-    unlabelled = page.evaluate("""[...document.querySelectorAll('table')].filter((table) =>
-        !table.querySelector('thead th[scope=col]') || !(table.caption || table.closest('figure')))""")
-    assert unlabelled == []
-    assert page.evaluate("document.documentElement.lang") == "en"
-    assert page.evaluate("document.querySelectorAll('h1').length") == 1
 
 
 def test_planted_script_does_not_run(visit, small_copy, tmp_path):
