@@ -18,7 +18,7 @@ from coarsefine import Campaign, Interrupted, run
 CHECKPOINTED = {
     "small": {
         "model": {"epochs": 60, "batch": 10},
-        "stage": {"coarse": {"trials": 4, "stack": 2}, "fine": {"trials": 2}},
+        "stage": {"coarse": {"trials": 4, "stack": 2}, "fine": None},
     },
     "halving": {
         "model": {"hidden": 10, "epochs": 80, "batch": 10},
