@@ -1,6 +1,7 @@
 """Errors of the model and its data. Each message names the thing, the value seen and the remedy.
 
 ModelError           exit code 1
+├── ExtensionError   exit code 2: a name that no installed package brings, or that cannot be used
 └── DataError        exit code 4: images or networks that are missing, damaged or of another kind
     └── CacheError   a damaged file of the cache, which is made again; never leaves coarsefine.model.datasets
 """
@@ -10,6 +11,20 @@ class ModelError(Exception):
     """Any error of `coarsefine.model`."""
 
     exit_code = 1
+
+
+class ExtensionError(ModelError, ValueError):
+    """No installed package brings what a name asks for, or what it brings cannot be used.
+
+    It is a `ValueError`, so that a field of a campaign file can refuse a name with it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason[0].upper()}{reason[1:]}.")
+        self.reason = reason
+        """The message for the end of a sentence: without the capital and the full stop."""
 
 
 class DataError(ModelError):

@@ -1,11 +1,15 @@
 """The inputs of a training besides its images.
 
 `Hyperparameters` belong to one trial. `TrainingSettings` are common to all trials of a stack, because trials can share
-matrix products only if they see the same mini-batches.
+matrix products only if they see the same mini-batches. A field that a search may vary is annotated with a
+`NetworkSetting`, from which campaign files, tables, charts and reports follow. A new one needs such a field, and its
+use in the equations.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from coarsefine.model.network_setting import NetworkSetting, Simplest
 
 Order = Literal["shuffled", "fixed"]
 Precision = Literal["float32", "float64"]
@@ -15,16 +19,38 @@ Precision = Literal["float32", "float64"]
 class Hyperparameters:
     """Hyperparameters of one trial, and the seed of its initial weights."""
 
-    eta: float
-    """Learning rate η of the first epoch, applied to the mean gradient of a mini-batch."""
-    lam: float
-    """Weight λ of the L2 penalty λ(‖W1‖² + ‖W2‖²)."""
+    eta: Annotated[
+        float,
+        NetworkSetting(
+            symbol="η", title="η, learning rate", noun="the learning rate η",
+            help="Learning rate η of the first epoch, applied to the mean gradient of a mini-batch.",
+            above=0, may_widen=True, simplest=Simplest(3, "the smallest η"),
+        ),
+    ]  # fmt: skip
+    lam: Annotated[
+        float,
+        NetworkSetting(
+            name="lambda", symbol="λ", title="λ, L2 weight", noun="the L2 weight λ",
+            help="Weight λ of the L2 penalty λ(‖W1‖² + ‖W2‖²).",
+            least=0, may_widen=True, spans_decades=True, simplest=Simplest(2, "the largest λ", highest=True),
+        ),
+    ]  # fmt: skip
     seed: int
     """Seed of the initial weights."""
-    rho: float = 0.9
-    """Momentum coefficient ρ of equation (5)."""
-    decay: float = 0.95
-    """Factor on η after each epoch."""
+    rho: Annotated[
+        float,
+        NetworkSetting(
+            symbol="ρ", title="ρ, momentum", noun="the momentum ρ", help="Momentum coefficient ρ of equation (5).",
+            least=0, below=1,
+        ),
+    ] = 0.9  # fmt: skip
+    decay: Annotated[
+        float,
+        NetworkSetting(
+            symbol="decay", title="decay of η, each epoch", noun="the decay of η",
+            help="Factor on η after each epoch.", above=0, most=1,
+        ),
+    ] = 0.95  # fmt: skip
 
     def learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 1: η·decayᵉ⁻¹."""
@@ -35,10 +61,21 @@ class Hyperparameters:
 class TrainingSettings:
     """Settings common to all trials of a stack."""
 
-    hidden: int = 50
-    """Hidden units m."""
-    batch: int = 100
-    """Images in a mini-batch. The last one of an epoch is smaller if the images do not divide evenly."""
+    hidden: Annotated[
+        int,
+        NetworkSetting(
+            symbol="hidden", title="hidden units", noun="the number of hidden units", help="Hidden units m.", least=1,
+            most=100_000, simplest=Simplest(1, "the fewest hidden units"),
+        ),
+    ] = 50  # fmt: skip
+    batch: Annotated[
+        int,
+        NetworkSetting(
+            symbol="batch", title="batch, images of a step", noun="the size of the mini-batches",
+            help="Images in a mini-batch. The last one of an epoch is smaller if the images do not divide evenly.",
+            least=1,
+        ),
+    ] = 100  # fmt: skip
     epochs: int = 10
     order: Order = "shuffled"
     """Whether each epoch draws new mini-batches, or cuts the data in its stored order, as the paper does."""

@@ -74,9 +74,9 @@ def search(data: Path | None, trials: int, seed: int, pruner: str) -> Outcome:
             "seed": seed,
             "stage": stages,
             "confirm": None,
-            "model": preset.network.model_copy(update={"epochs": _EPOCHS, "mirror": False}),
-            "data": preset.images.model_copy(update={"train": ["data_batch_1"], "held_out": 0}),
-            "final": preset.final_settings.model_copy(update={"epochs": 1}),
+            "model": preset.network.model.model_copy(update={"epochs": _EPOCHS, "mirror": False}),
+            "data": preset.network.data.model_copy(update={"train": ["data_batch_1"], "held_out": 0}),
+            "final": preset.network.final.model_copy(update={"epochs": 1}),
         }
     )
     with tempfile.TemporaryDirectory() as folder:

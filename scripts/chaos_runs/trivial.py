@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos_runs.places import Place
 from coarsefine.search.campaign.dimension import LogUniform
-from coarsefine.search.campaign.halving import NO_HALVING
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.optuna_storage import Storage
@@ -90,7 +90,7 @@ def worker_of(storage: Storage, study: int, trials: int, objective: Trivial, sta
     return Worker(
         storage=storage, study_id=study, objective=objective,
         groups=SlotGroups.of(_planned(trials), objective.kind, lambda _: stack, workers),
-        halving=NO_HALVING, checkpoints=Checkpoints(Path(gettempdir()) / "never written"),
+        pruning=Pruning.of("none", {}, objective.epochs), checkpoints=Checkpoints(Path(gettempdir()) / "never written"),
     )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def _conditions(plan: Plan, images: str) -> dict[str, Any]:
         "trainings": plan.trainings,
         "longer": {"epochs": plan.longer.epochs, "decay": plan.longer.decay},
         "images": images,
-        "held_out": plan.campaign(PRESET, 1).images.held_out,
+        "held_out": plan.campaign(PRESET, 1).network.data.held_out,
         "machine": f"{machine['processor']}, {machine['cores']} cores ({arithmetic_name()})",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }

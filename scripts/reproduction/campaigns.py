@@ -35,7 +35,7 @@ def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
     all_images = final_settings_for(winner, on_validation=True)
     longer = final_settings_for(winner, on_validation=True, epochs=plan.longer.epochs, decay=plan.longer.decay)
     steps = {
-        "narrowed": _train(plan, export_trial(studies, highest(status)), campaign.final_settings),
+        "narrowed": _train(plan, export_trial(studies, highest(status)), campaign.network.final),
         "confirmed": status.final,
         "all-images": _train(plan, winner, all_images),
         "longer": _train(plan, winner, longer),

@@ -8,7 +8,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from coarsefine import Campaign
-from coarsefine.model import Evaluation, Hyperparameters, Training, evaluate
+from coarsefine.model import Evaluation, Training, evaluate
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.hyperparameters import Order
 from coarsefine.search.network.recorded_checks import check_gradients, study_momentum
@@ -100,7 +100,7 @@ def settings(plan: Plan, seed: int, variation: str) -> dict[str, Any]:
 
 def _train(plan: Plan, group: Sequence[Named], way: Variation, seed: int, data: Dataset) -> list[dict[str, Any]]:
     model = plan.model
-    trials = [Hyperparameters(n.eta, n.lam, seed, model.rho, model.decay) for n in group]
+    trials = [model.hyperparameters({"eta": n.eta, "lambda": n.lam}, seed) for n in group]
     epochs = plan.epochs(group[0].epochs)
     chosen = replace(model.training_settings(epochs, seed), order=way.order)
     training = Training.start(trials, chosen, data)

@@ -82,11 +82,11 @@ class Plan:
         """Return the images: the report's, or half of them in the quick form."""
         if self.digits:
             return Data(dataset="digits")
-        return Data(dataset="cifar10", train=["data_batch_1"]) if self.quick else Campaign.load("paper").images
+        return Data(dataset="cifar10", train=["data_batch_1"]) if self.quick else Campaign.load("paper").network.data
 
     def data_of(self, campaign: Campaign) -> Data:
         """Return the same images, with those that a preset holds out of training."""
-        return self.data if self.digits else self.data.model_copy(update={"held_out": campaign.images.held_out})
+        return self.data if self.digits else self.data.model_copy(update={"held_out": campaign.network.data.held_out})
 
     @property
     def repetitions(self) -> int:
@@ -96,7 +96,7 @@ class Plan:
     @property
     def model(self) -> Model:
         """Return the report's network and training."""
-        return self._shorter(Campaign.load("paper").network)
+        return self._shorter(Campaign.load("paper").network.model)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,13 +117,13 @@ class Plan:
         return self._sized(_KINDS[kind](), f"{kind}-{seed}", seed)
 
     def _sized(self, campaign: Campaign, name: str, seed: int) -> Campaign:
-        final = {"epochs": self.epochs(campaign.final_settings.epochs), "seeds": self.trainings}
+        final = {"epochs": self.epochs(campaign.network.final.epochs), "seeds": self.trainings}
         changes: dict[str, Any] = {
             "name": name,
             "seed": seed,
             "data": self.data_of(campaign),
-            "model": self._shorter(campaign.network),
-            "final": campaign.final_settings.model_copy(update=final),
+            "model": self._shorter(campaign.network.model),
+            "final": campaign.network.final.model_copy(update=final),
         }
         if self.quick:
             changes["stage"] = [self._quick(stage) for stage in campaign.stage]
@@ -135,7 +135,8 @@ class Plan:
 
     @staticmethod
     def _quick(stage: Stage) -> Stage:
-        return stage.model_copy(update={"trials": _QUICK_TRIALS, "rungs": [1] if stage.rungs else None})
+        rungs = [1] if stage.pruner_name == "halving" else None
+        return stage.model_copy(update={"trials": _QUICK_TRIALS, "rungs": rungs})
 
 
 def _fixed() -> Campaign:
@@ -157,7 +158,7 @@ def _narrowed() -> Campaign:
 def _preset() -> Campaign:
     """Return the recommended search, without mirrored images: its page was measured before `mirror` existed."""
     preset = Campaign.load("cifar10")
-    return preset.model_copy(update={"model": preset.network.model_copy(update={"mirror": False})})
+    return preset.model_copy(update={"model": preset.network.model.model_copy(update={"mirror": False})})
 
 
 def _hidden() -> Campaign:

@@ -139,7 +139,7 @@ def _steps(found: Steps, conditions: Mapping[str, Any]) -> str:
 
 
 def _winners(found: Steps) -> str:
-    usual = Campaign.load("cifar10").network.hidden
+    usual = Campaign.load("cifar10").network.model.fixed["hidden"]
     rows = [
         (
             LABELS[kind].short.replace("\n", " "),

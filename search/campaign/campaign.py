@@ -2,19 +2,33 @@
 
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import ValidationError
 
 from coarsefine.model import TrainingSettings
-from coarsefine.search.campaign.halving import NO_HALVING, Halving
+from coarsefine.model.errors import ExtensionError
+from coarsefine.model.extensions import Group, load, package_of
+from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
+from coarsefine.search.campaign.network_settings import OTHERS, SETTINGS, resolved
 from coarsefine.search.campaign.presets import preset_names, preset_text
+from coarsefine.search.campaign.pruning import PRUNERS, Pruning
+from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.schema import AnyStage, CampaignSchema, Confirm, Data, FinalSettings, Model, Stage
-from coarsefine.search.campaign.space import Space
+from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
+
+
+class NetworkSections(NamedTuple):
+    """The sections that every campaign of the network has, and no campaign of an objective."""
+
+    data: Data
+    model: Model
+    final: FinalSettings
 
 
 class Campaign(CampaignSchema):
@@ -38,47 +52,64 @@ class Campaign(CampaignSchema):
             raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
 
     @classmethod
-    def from_stored(cls, config: Any) -> Self:
-        """Read what `as_stored` returned from a study, ignoring keys that only a later version knows.
+    def from_stored(cls, config: Any, *, extra: Literal["forbid", "ignore"] = "ignore") -> Self:
+        """Read what `as_stored` returned from a study.
+
+        `extra` says what to do with keys that only a later version knows, or a package that is not installed. The
+        packages of samplers and pruners may be missing until it runs.
 
         Raises `pydantic.ValidationError` for anything that is not a campaign.
         """
-        return cls.model_validate(config, extra="ignore")
+        return cls.model_validate(config, extra=extra, context=STORED)
 
     def as_stored(self) -> dict[str, Any]:
         """Return what studies store and a resumed campaign must equal: all fields that can change a result."""
         config: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude={"description"}))
         for stage in config["stage"]:
             del stage["stack"]
+        for section in [*config["stage"], config["model"] or {}]:
+            for name in OTHERS:  # which packages are installed is not a part of the campaign
+                if section.get(name) is None:
+                    section.pop(name, None)
         return config
 
     @property
-    def network(self) -> Model:
-        """Return the network and its training; only for a campaign without an objective."""
-        assert self.model is not None, "the campaign has an objective"  # noqa: S101
-        return self.model
-
-    @property
-    def images(self) -> Data:
-        """Return the selection of the network's images; only for a campaign without an objective."""
-        assert self.data is not None, "the campaign has an objective"  # noqa: S101
-        return self.data
-
-    @property
-    def final_settings(self) -> FinalSettings:
-        """Return the settings of the network's final training; only for a campaign without an objective."""
-        assert self.final is not None, "the campaign has an objective"  # noqa: S101
-        return self.final
+    def network(self) -> NetworkSections:
+        """Return the sections about the network; only for a campaign without an objective."""
+        data, model, final = self.data, self.model, self.final
+        assert data and model and final, "the campaign has an objective"  # noqa: S101, PT018 - one reason for all
+        return NetworkSections(data, model, final)
 
     @property
     def metric(self) -> Metric:
         """Return the metric of the trials' values."""
         return ACCURACY if self.objective is None else VALUE
 
+    def packages(self) -> dict[str, str]:
+        """Return the other packages that bring what it names, with their versions.
+
+        Raises `ExtensionError` if one of them is missing, or if what it brings cannot be used.
+        """
+        named: list[tuple[Group[Any], str]] = [(SAMPLERS, stage.sampler) for stage in self.stage]
+        named += [(PRUNERS, stage.pruner_name) for stage in self.stage]
+        if self.model is not None:
+            used = {*self.stage[0].own_ranges, *self.model.fixed}
+            named += [(SETTINGS, name) for name in OTHERS if name in used]
+        for group, name in named:
+            load(group, name)
+        return dict(sorted(filter(None, (package_of(group, name) for group, name in named))))
+
     def largest_batches(self) -> list[tuple[str, int]]:
         """Return the largest possible mini-batches, each with the section that sets it."""
         ranges = {f"stage '{s.name}':": s.own_ranges["batch"] for s in self.stage if "batch" in s.own_ranges}
-        return [(where, int(r.at(1.0))) for where, r in ranges.items()] or [("[model]", self.network.batch)]
+        fixed = self.network.model.fixed["batch"]
+        return [(where, int(r.at(1.0))) for where, r in ranges.items()] or [("[model]", int(fixed))]
+
+    def check_points(self, points: Iterable[Point]) -> None:
+        """Raise `CampaignError` if a setting of another package gives, at one of the points, a value that cannot be."""
+        if self.model is not None:
+            for point in points:
+                resolved({**self.model.fixed, **point})
 
     # The stages.
 
@@ -112,17 +143,24 @@ class Campaign(CampaignSchema):
         """Return the number of epochs of a trial that trains to its end."""
         return stage.epochs or self.usual_epochs
 
-    def halving(self, stage: AnyStage) -> Halving:
-        """Return the epochs after which a stage prunes, and by which factor."""
-        if isinstance(stage, Confirm) or stage.pruner == "none":
-            return NO_HALVING
-        if stage.rungs is not None:
-            return Halving(tuple(stage.rungs), stage.factor)
-        return Halving.default(self.epochs_of(stage), stage.factor)
+    def pruning(self, stage: AnyStage) -> Pruning:
+        """Return how a stage prunes its trials.
+
+        Raises `ExtensionError` or `CampaignError` if its pruner is of another package and cannot be used.
+        """
+        epochs = self.epochs_of(stage)
+        if isinstance(stage, Confirm):
+            return Pruning.of("none", {}, epochs)
+        try:
+            return stage.pruning(epochs)
+        except ExtensionError:
+            raise
+        except ValueError as error:
+            raise CampaignError(f"Stage '{stage.name}' cannot prune: {error}.") from error
 
     def training_settings(self, stage: AnyStage) -> TrainingSettings:
         """Return the settings that the network's trials of a stage share."""
-        return self.network.training_settings(self.epochs_of(stage), self.seed)
+        return self.network.model.training_settings(self.epochs_of(stage), self.seed)
 
 
 def _read(source: str) -> tuple[str, str]:

@@ -4,17 +4,26 @@ import re
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationInfo
 
+from coarsefine.model.extensions import load
+from coarsefine.model.network_setting import NetworkSetting
 from coarsefine.search.campaign.dimension import Dimension, as_json
-from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
-from coarsefine.search.campaign.ranges import read_network_range, read_range
+from coarsefine.search.campaign.json_form import STRICT
+from coarsefine.search.campaign.network_settings import NAMES, NETWORK_SETTINGS, OTHERS
+from coarsefine.search.campaign.pruning import PRUNERS, pruner
+from coarsefine.search.campaign.ranges import read_network_range, read_network_value, read_range
+from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.space import Space
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LARGEST_STACK = 1024
+STORED = "stored"
+"""The context in which pydantic reads a campaign from a study."""
+PRUNER_OPTIONS = {name: load(PRUNERS, name).model_fields for name in PRUNERS.built_in}
+"""The options of Coarsefine's own pruners, which are keys of a stage."""
 
 
 def _check_name(value: Any) -> str:
@@ -55,12 +64,47 @@ def _read_parameter(name: str, written: Any) -> Dimension:
         raise ValueError(f"{name} = {written!r}: {error}") from error
 
 
-def _range_of(name: str) -> Any:
-    return PlainValidator(partial(read_network_range, name))
+def _check_sampler(value: Any, info: ValidationInfo) -> str:
+    if type(value) is not str:
+        raise ValueError('a sampler is a name, such as "sobol"')
+    if not is_stored(info):
+        load(SAMPLERS, value)
+    return value
 
 
-def _limits_of(name: str) -> Any:
-    setting = NETWORK_SETTINGS[name]
+def _check_pruner(value: Any, info: ValidationInfo) -> Any:
+    chosen = PrunerTable.model_validate({"name": value} if isinstance(value, str) else value)
+    if not is_stored(info):
+        pruner(chosen.name, chosen.options)
+    return value if isinstance(value, str) else chosen
+
+
+def _pruner_as_json(written: "str | PrunerTable") -> str | dict[str, Any]:
+    return written if isinstance(written, str) else written.model_dump()
+
+
+class PrunerTable(BaseModel):
+    """A pruner with its options, such as { name = "halving", factor = 3 }."""
+
+    model_config = ConfigDict(STRICT, extra="allow")
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options that are given."""
+        return self.model_extra or {}
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Return whether a campaign is read from a study, to be looked at.
+
+    The packages that it needs may be missing then; they are asked for when it runs.
+    """
+    return info.context == STORED
+
+
+def _limits_of(setting: NetworkSetting) -> Any:
     return Field(gt=setting.above, ge=setting.least, lt=setting.below, le=setting.most)
 
 
@@ -73,17 +117,45 @@ Timeout = Annotated[float, Field(gt=0, le=30 * 86400)]
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 BatchName = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
+Sampler = Annotated[str, PlainValidator(_check_sampler)]
+Pruner = Annotated[str | PrunerTable, PlainValidator(_check_pruner), PlainSerializer(_pruner_as_json)]
+"""The options of Coarsefine's own pruners may also be keys of the stage."""
+Decay = Annotated[float, _limits_of(NETWORK_SETTINGS["decay"])]
 
-EtaRange = Annotated[Dimension, _range_of("eta"), PlainSerializer(as_json)]
-LamRange = Annotated[Dimension, _range_of("lambda"), PlainSerializer(as_json)]
-RhoRange = Annotated[Dimension, _range_of("rho"), PlainSerializer(as_json)]
-DecayRange = Annotated[Dimension, _range_of("decay"), PlainSerializer(as_json)]
-HiddenRange = Annotated[Dimension, _range_of("hidden"), PlainSerializer(as_json)]
-BatchRange = Annotated[Dimension, _range_of("batch"), PlainSerializer(as_json)]
 
-Eta = Annotated[float, _limits_of("eta")]
-Lam = Annotated[float, _limits_of("lambda")]
-Rho = Annotated[float, _limits_of("rho")]
-Decay = Annotated[float, _limits_of("decay")]
-Hidden = Annotated[int, _limits_of("hidden")]
-BatchSize = Annotated[int, _limits_of("batch")]
+# Fields that follow from declarations, for `pydantic.create_model`.
+
+
+def given_fields() -> dict[str, Any]:
+    """Return fields for the values that train a network: of Coarsefine's own settings, all of them required."""
+    return {name: (_value_of(setting), ...) for name, setting in NETWORK_SETTINGS.items()}
+
+
+def value_fields() -> dict[str, Any]:
+    """Return fields for the values that a campaign may give."""
+    own = {
+        name: (_value_of(setting) if setting.default is not None else _value_of(setting) | None, setting.default)
+        for name, setting in NETWORK_SETTINGS.items()
+    }
+    others = {name: (Annotated[Any, PlainValidator(partial(read_network_value, name))], None) for name in OTHERS}
+    return {**own, **others}
+
+
+def range_fields() -> dict[str, Any]:
+    """Return fields for the ranges that a stage may give."""
+    return {name: (_range_of(name) | None, None) for name in NAMES}
+
+
+def pruner_fields() -> dict[str, Any]:
+    """Return fields for the options of Coarsefine's own pruners."""
+    return {
+        name: (option.annotation, option) for options in PRUNER_OPTIONS.values() for name, option in options.items()
+    }
+
+
+def _value_of(setting: NetworkSetting) -> Any:
+    return Annotated[setting.kind, _limits_of(setting), Field(description=setting.help)]
+
+
+def _range_of(name: str) -> Any:
+    return Annotated[Dimension, PlainValidator(partial(read_network_range, name)), PlainSerializer(as_json)]

@@ -3,25 +3,23 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from coarsefine.search.campaign.dimension import Value
-from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
+from coarsefine.search.campaign.network_settings import NAMES, setting
 from coarsefine.search.campaign.space import Point, Space
-
-_SPANNING_DECADES = {name for name, setting in NETWORK_SETTINGS.items() if setting.spans_decades}
 
 
 def symbol(name: str) -> str:
     """Return the symbol of a hyperparameter; its name if it has none."""
-    return NETWORK_SETTINGS[name].symbol if name in NETWORK_SETTINGS else name
+    return setting(name).symbol if name in NAMES else name
 
 
 def title(name: str) -> str:
     """Return the full name of a hyperparameter, as on an axis."""
-    return NETWORK_SETTINGS[name].title if name in NETWORK_SETTINGS else name
+    return setting(name).title if name in NAMES else name
 
 
 def nouns(names: Iterable[str]) -> str:
     """Return the names of hyperparameters as part of a sentence."""
-    return join_words([NETWORK_SETTINGS[name].noun if name in NETWORK_SETTINGS else name for name in names])
+    return join_words([setting(name).noun if name in NAMES else name for name in names])
 
 
 def join_words(parts: Sequence[str]) -> str:
@@ -33,7 +31,7 @@ def quantity(name: str, value: Value) -> str:
     """Return the value of a hyperparameter as text."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.2e}" if name in _SPANNING_DECADES else f"{value:.4g}"
+    return f"{value:.2e}" if _spans_decades(name) else f"{value:.4g}"
 
 
 def quantities(point: Point) -> list[str]:
@@ -69,4 +67,8 @@ def space_kinds(space: Space) -> str:
 def _width(name: str, value: Value) -> int:
     if not isinstance(value, float):
         return 5
-    return 8 if name in _SPANNING_DECADES else 9
+    return 8 if _spans_decades(name) else 9
+
+
+def _spans_decades(name: str) -> bool:
+    return name in NAMES and setting(name).spans_decades

@@ -1,58 +1,111 @@
-"""The settings of the built-in network that a search may vary: their names, symbols and possible values."""
+"""The settings of the network that a search may vary, by the names that campaign files and points use.
 
-from dataclasses import dataclass
+Coarsefine's own are declared by the fields of `Hyperparameters` and `TrainingSettings`. Another package can bring
+a setting from whose value the value of one of these follows, such as a half-life that sets the decay.
+"""
 
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any
 
-@dataclass(frozen=True, slots=True)
-class NetworkSetting:
-    """One setting. Its bounds are None where there is no limit."""
+from pydantic import BaseModel
 
-    symbol: str
-    title: str
-    """Full name, as on an axis."""
-    noun: str
-    """Name in a sentence."""
-    allowed: str
-    """The possible values in words."""
-    above: float | None = None
-    """Every value is greater than this."""
-    least: float | None = None
-    below: float | None = None
-    """Every value is less than this."""
-    most: float | None = None
-    whole: bool = False
-    """Whether its values are whole numbers."""
-    may_widen: bool = False
-    """Whether a stage may search beyond the user's bounds; others are impossible or costly beyond them."""
-    spans_decades: bool = False
-    """Whether its values are written in powers of ten."""
+from coarsefine.model.extensions import Group, described, known, load
+from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
+from coarsefine.model.network_setting import NetworkSetting, settings_of
+from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.errors import CampaignError
 
-    def allows(self, value: float) -> bool:
-        """Return whether a value is possible."""
-        return (
-            (self.above is None or value > self.above)
-            and (self.least is None or value >= self.least)
-            and (self.below is None or value < self.below)
-            and (self.most is None or value <= self.most)
-        )
+_OF_TRIAL, _OF_STACK = settings_of(Hyperparameters), settings_of(TrainingSettings)
+_UNSEARCHED = [field.name for field in fields(TrainingSettings) if field.name not in _OF_STACK]
+NETWORK_SETTINGS: Mapping[str, NetworkSetting] = MappingProxyType(_OF_TRIAL | _OF_STACK)
+"""Coarsefine's own settings, in the order of the points: those of a trial before those that a stack shares."""
 
 
-NETWORK_SETTINGS = {
-    "eta": NetworkSetting("η", "η, learning rate", "the learning rate η", "above 0", above=0, may_widen=True),
-    "lambda": NetworkSetting(
-        "λ", "λ, L2 weight", "the L2 weight λ", "0 or above", least=0, may_widen=True, spans_decades=True
-    ),
-    "rho": NetworkSetting("ρ", "ρ, momentum", "the momentum ρ", "0 or above, and below 1", least=0, below=1),
-    "decay": NetworkSetting(
-        "decay", "decay of η, each epoch", "the decay of η", "above 0, and at most 1", above=0, most=1
-    ),
-    "hidden": NetworkSetting(
-        "hidden", "hidden units", "the number of hidden units", "1 to 100000", least=1, most=100_000, whole=True
-    ),
-    "batch": NetworkSetting(
-        "batch", "batch, images of a step", "the size of the mini-batches", "1 or above", least=1, whole=True
-    ),
-}
-"""The settings, by the names that campaign files and points use."""
+def _check(found: Any) -> NetworkSetting:
+    if not isinstance(found, NetworkSetting):
+        raise TypeError("is not a NetworkSetting")
+    if found.sets not in _OF_TRIAL:
+        raise ValueError(f"sets '{found.sets}', which is none of a trial's settings ({', '.join(_OF_TRIAL)})")
+    if not callable(found.value):
+        raise TypeError("has no function `value`")
+    return found
 
-NEVER_WIDENED = frozenset(name for name, setting in NETWORK_SETTINGS.items() if not setting.may_widen)
+
+SETTINGS = Group("coarsefine.network_settings", "network setting", {}, _check)
+"""The settings of other packages."""
+
+
+KEYS = frozenset({
+    "name", "trials", "space", "narrow", "parent", "carry", "sampler", "epochs", "stack", "pruner", "rungs", "factor",
+    "order", "precision", "mirror",
+})  # fmt: skip
+"""The other keys of `[[stage]]` and `[model]`, which no setting can have as its name."""
+
+
+def _is_key(name: str) -> bool:
+    """Return whether a setting can have this name."""
+    free = name not in KEYS and name not in NETWORK_SETTINGS
+    return free and name.isidentifier() and not name.startswith(("_", "model_")) and not hasattr(BaseModel, name)
+
+
+OTHERS = tuple(name for name in known(SETTINGS) if _is_key(name))
+"""The names of the settings of other packages. Their packages are not imported before a campaign names one."""
+NAMES = (*NETWORK_SETTINGS, *OTHERS)
+"""The names of all settings, in the order of the points."""
+
+
+def setting(name: str) -> NetworkSetting:
+    """Return a setting by its name; raise `ExtensionError` if there is none, or if its package cannot be used."""
+    return NETWORK_SETTINGS.get(name) or load(SETTINGS, name)
+
+
+def never_widened(names: Iterable[str]) -> set[str]:
+    """Return the settings among these that no stage may search beyond the user's bounds."""
+    return {name for name in names if not setting(name).may_widen}
+
+
+def resolved(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the values of Coarsefine's own settings, given a value for some settings.
+
+    A setting of another package takes the place of the one that it sets. Raises `CampaignError` if it gives a value
+    that is not possible.
+    """
+    own = {name: value for name, value in values.items() if name in NETWORK_SETTINGS}
+    return own | dict(_derived(name, values) for name in values if name not in NETWORK_SETTINGS)
+
+
+def _derived(name: str, values: Mapping[str, Value]) -> tuple[str, float]:
+    """Return the setting that another package's setting sets, with its value."""
+    source, given = f"{described(SETTINGS, name)} with the value {values[name]}", setting(name)
+    others = MappingProxyType({other: value for other, value in values.items() if other not in {name, given.sets}})
+    assert given.value is not None, "the group has checked it"  # noqa: S101
+    try:
+        found = float(given.value(values[name], others))
+    except Exception as error:  # another package's function may raise anything
+        raise CampaignError(f"The {source} failed: {type(error).__name__}: {error}.") from error
+    target = NETWORK_SETTINGS[given.sets]
+    if not (math.isfinite(found) and target.allows(found)):
+        raise CampaignError(f"The {source} sets {given.sets} to {found}, which must be {target.allowed}.")
+    return given.sets, found
+
+
+def hyperparameters_of(values: Mapping[str, Value], seed: int) -> Hyperparameters:
+    """Return what belongs to one trial; settings without a value have their default."""
+    return Hyperparameters(seed=seed, **_fields(_OF_TRIAL, resolved(values)))
+
+
+def stack_fields(values: Mapping[str, Value]) -> dict[str, Any]:
+    """Return the fields of `TrainingSettings` that have a value here."""
+    return _fields(_OF_STACK, values)
+
+
+def training_settings_of(values: Mapping[str, Any]) -> TrainingSettings:
+    """Return what the trials of a stack share, given a value for each of its fields."""
+    return TrainingSettings(**stack_fields(values), **{name: values[name] for name in _UNSEARCHED})
+
+
+def _fields(settings: Mapping[str, NetworkSetting], values: Mapping[str, Value]) -> dict[str, Any]:
+    return {one.field: one.kind(values[name]) for name, one in settings.items() if name in values}

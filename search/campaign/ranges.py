@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Interval, from_json
-from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
+from coarsefine.search.campaign.network_settings import setting as network_setting
 
 _FORMS = (
     "a range is two numbers, [low, high] (log-uniform), or { uniform = [low, high] }, "
@@ -16,14 +16,14 @@ _LARGEST_INTEGER = 2**53
 
 def read_network_range(name: str, written: Any) -> Dimension:
     """Return the range that a campaign file gives for a network setting; raise `ValueError` if it is not one."""
-    dimension, setting = read_range(written), NETWORK_SETTINGS[name]
+    dimension, setting = read_range(written), network_setting(name)
     values = dimension.options if isinstance(dimension, Choice) else (dimension.low, dimension.high)
-    if setting.whole and not all(type(value) is int for value in values):
+    if setting.kind is int and not all(type(value) is int for value in values):
         raise ValueError(
             f"{name} is a whole number: write {{ integer = [low, high], step = 1 }}, {{ integer = [low, high], "
             "log = true } or { choice = [...] } of whole numbers"
         )
-    if not setting.whole and (isinstance(dimension, Integer) or not all(type(v) in {int, float} for v in values)):
+    if setting.kind is float and (isinstance(dimension, Integer) or not all(type(v) in {int, float} for v in values)):
         raise ValueError(
             f"{name} is a real number: write [low, high], {{ uniform = [low, high] }} or {{ choice = [...] }}"
         )
@@ -31,6 +31,15 @@ def read_network_range(name: str, written: Any) -> Dimension:
     if outside:
         raise ValueError(f"{name} = {outside[0]} makes no sense: it must be {setting.allowed}")
     return dimension
+
+
+def read_network_value(name: str, written: Any) -> Any:
+    """Return the value that a campaign file gives for another package's setting; raise `ValueError` if it is none."""
+    setting = network_setting(name)
+    if type(written) not in {int, setting.kind} or not setting.allows(written):
+        kind = "a whole number" if setting.kind is int else "a number"
+        raise ValueError(f"must be {kind}, {setting.allowed}")
+    return setting.kind(written)
 
 
 def read_range(written: Any) -> Dimension:

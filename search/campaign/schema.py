@@ -3,20 +3,25 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, create_model, model_validator
 
-from coarsefine.model.hyperparameters import Order, Precision, TrainingSettings
+from coarsefine.model.hyperparameters import Hyperparameters, Order, Precision, TrainingSettings
 from coarsefine.search.campaign import fields
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.json_form import STRICT
-from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
-from coarsefine.search.campaign.space import Sampler
+from coarsefine.search.campaign.network_settings import (
+    NAMES,
+    NETWORK_SETTINGS,
+    hyperparameters_of,
+    setting,
+    training_settings_of,
+)
+from coarsefine.search.campaign.pruning import Pruning
 
 if TYPE_CHECKING:
     from coarsefine.model.datasets import Selection
 
 CONFIRM = "confirm"
-_HALF = 2.0
 
 
 class Section(BaseModel):
@@ -48,29 +53,33 @@ class Data(Section):
         return Selection(tuple(self.train), self.validation, self.validation_images, self.test, self.held_out)
 
 
-class Model(Section):
+if TYPE_CHECKING:
+    _Values = Section
+else:
+    _Values = create_model("_Values", __base__=Section, **fields.value_fields())
+
+
+class Model(_Values):
     """`[model]`: the network and its training; the value of every setting that no stage searches."""
 
-    eta: fields.Eta | None = None
-    lam: Annotated[fields.Lam | None, Field(alias="lambda")] = None
-    hidden: fields.Hidden = 50
-    batch: fields.BatchSize = 100
     epochs: fields.Epochs = 10
-    rho: fields.Rho = 0.9
-    decay: fields.Decay = 0.95
     order: Order = "shuffled"
     precision: Precision = "float32"
     mirror: bool = False
 
-    def training_settings(self, epochs: int, order_seed: int) -> TrainingSettings:
-        """Return the settings that all trials of a stack share."""
-        return TrainingSettings(self.hidden, self.batch, epochs, self.order, order_seed, self.precision, self.mirror)
-
     @property
     def fixed(self) -> dict[str, Value]:
         """Return the values it gives of the settings that can be searched."""
-        given = self.model_dump(by_alias=True, include={*NETWORK_SETTINGS, "lam"}, exclude_none=True)
-        return {name: given[name] for name in NETWORK_SETTINGS if name in given}
+        given = {name: getattr(self, name) for name in NAMES}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def hyperparameters(self, values: Mapping[str, Value], seed: int) -> Hyperparameters:
+        """Return what belongs to a trial with these values of some settings, and the model's of the others."""
+        return hyperparameters_of({**self.fixed, **values}, seed)
+
+    def training_settings(self, epochs: int, order_seed: int) -> TrainingSettings:
+        """Return the settings that all trials of a stack share."""
+        return training_settings_of({**self.model_dump(), "epochs": epochs, "order_seed": order_seed})
 
 
 class Narrow(Section):
@@ -86,30 +95,40 @@ class Narrow(Section):
     """Whether a range may leave the user's bounds if winners press against them."""
 
 
-class Stage(Section):
-    """`[[stage]]`: one study, with ranges of its own or ranges narrowed from its parent.
-
-    The network's settings are fields of their own (`eta`, `lambda` …); the parameters of an objective are its `space`.
-    """
-
+class _NamedStage(Section):
     name: fields.Name
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
-    eta: fields.EtaRange | None = None
-    lam: Annotated[fields.LamRange | None, Field(alias="lambda")] = None
-    rho: fields.RhoRange | None = None
-    decay: fields.DecayRange | None = None
-    hidden: fields.HiddenRange | None = None
-    batch: fields.BatchRange | None = None
+
+
+if TYPE_CHECKING:
+    _Ranges = _NamedStage
+else:
+    _Ranges = create_model("_Ranges", __base__=_NamedStage, **fields.range_fields())
+
+
+class _PlannedStage(_Ranges):
     space: fields.Ranges | None = None
     narrow: Narrow | None = None
     parent: str | None = None
     carry: Annotated[int, Field(ge=0)] = 0
-    sampler: Sampler = "random"
+    sampler: fields.Sampler = "random"
     epochs: fields.Epochs | None = None
     stack: fields.Stack = "auto"
-    pruner: Literal["none", "halving"] = "none"
-    rungs: list[Annotated[int, Field(ge=1)]] | None = None
-    factor: Annotated[float, Field(gt=1, le=100)] = _HALF
+    pruner: fields.Pruner = "none"
+
+
+if TYPE_CHECKING:
+    _Options = _PlannedStage
+else:
+    _Options = create_model("_Options", __base__=_PlannedStage, **fields.pruner_fields())
+
+
+class Stage(_Options):
+    """`[[stage]]`: one study, with ranges of its own or ranges narrowed from its parent.
+
+    The network's settings are fields of their own (`eta`, `lambda` …); the parameters of an objective are its `space`.
+    So are the options of Coarsefine's own pruners.
+    """
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> Self:
@@ -117,10 +136,10 @@ class Stage(Section):
             raise ValueError("give either ranges, such as eta = [0.001, 0.3], or [stage.narrow]")
         if self.space is not None and self._network_ranges:
             raise ValueError("give ranges of the network's settings, or the space of an objective, not both")
-        if self.pruner == "none" and (self.rungs is not None or self.factor != _HALF):
-            raise ValueError('rungs and factor need pruner = "halving": add that, or remove them')
-        if self.rungs is not None and (not self.rungs or self.rungs != sorted(set(self.rungs))):
-            raise ValueError(f"rungs = {self.rungs} must be epochs in rising order, at least one")
+        for name, options in fields.PRUNER_OPTIONS.items():
+            own = fields.PRUNER_OPTIONS.get(self.pruner, {}) if isinstance(self.pruner, str) else {}
+            if any(getattr(self, option) != options[option].default for option in options if option not in own):
+                raise ValueError(f'{" and ".join(options)} need pruner = "{name}": add that, or remove them')
         if self.carry > self.trials:
             raise ValueError(f"carry = {self.carry} is more than its {self.trials} trials")
         return self
@@ -131,9 +150,21 @@ class Stage(Section):
         return self._network_ranges if self.space is None else self.space
 
     @property
+    def pruner_name(self) -> str:
+        """Return the name of its pruner."""
+        return self.pruner if isinstance(self.pruner, str) else self.pruner.name
+
+    def pruning(self, epochs: int) -> Pruning:
+        """Return how it prunes, with this number of epochs; raise `ValueError` if it cannot."""
+        if isinstance(self.pruner, str):
+            options = {option: getattr(self, option) for option in fields.PRUNER_OPTIONS.get(self.pruner, {})}
+            return Pruning.of(self.pruner, options, epochs)
+        return Pruning.of(self.pruner.name, self.pruner.options, epochs)
+
+    @property
     def _network_ranges(self) -> dict[str, Dimension]:
-        own = (self.eta, self.lam, self.rho, self.decay, self.hidden, self.batch)
-        return {name: dimension for name, dimension in zip(NETWORK_SETTINGS, own, strict=True) if dimension is not None}
+        own = {name: getattr(self, name) for name in NAMES}
+        return {name: dimension for name, dimension in own.items() if dimension is not None}
 
 
 class Confirm(Section):
@@ -192,7 +223,7 @@ class CampaignSchema(Section):
         return given | {name: {} for name in ("model", "final") if given.get(name) is None}
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         if self.objective is None:
             self._check_network()
         else:
@@ -201,7 +232,8 @@ class CampaignSchema(Section):
             raise ValueError(f"a stage is named '{CONFIRM}', which is the name of [confirm]: give it another name")
         for index, stage in enumerate(self.stage):
             self._check_place(index, stage, [s.name for s in self.stage[:index]])
-            self._check_rungs(stage)
+            if not fields.is_stored(info) or stage.pruner_name in fields.PRUNER_OPTIONS:
+                self._check_pruner(stage)
         self._check_sources()
         return self
 
@@ -241,27 +273,40 @@ class CampaignSchema(Section):
         if index == 0 and (stage.narrow or stage.carry):
             raise ValueError(f"stage '{stage.name}' is the first: it has no parent to narrow or carry from")
 
-    def _check_rungs(self, stage: Stage) -> None:
+    def _check_pruner(self, stage: Stage) -> None:
         last = stage.epochs or self.usual_epochs
-        if stage.rungs is not None and stage.rungs[-1] >= last:
-            raise ValueError(f"stage '{stage.name}': rungs = {stage.rungs} must lie before its last epoch, {last}")
-        if self.objective is not None and stage.pruner == "halving" and last == 1:
+        if self.objective is not None and stage.pruner_name != "none" and last == 1:
             raise ValueError(
-                f"stage '{stage.name}': halving needs more than one epoch: give `epochs`, the number of reports that "
-                "the objective makes"
+                f"stage '{stage.name}': {stage.pruner_name} needs more than one epoch: give `epochs`, the number of "
+                "reports that the objective makes"
             )
+        try:
+            stage.pruning(last)
+        except ValueError as error:
+            raise ValueError(f"stage '{stage.name}': {error}") from error
 
     def _check_sources(self) -> None:
-        """Check that every setting has a value or a range in the first stage."""
+        """Check that every setting has one value or range, and that the first stage has a range of each."""
         searched = self.stage[0].own_ranges
-        for name in ("eta", "lambda"):
-            if self.model is not None and name not in searched and name not in self.model.fixed:
-                raise ValueError(
-                    f"{name} is neither searched nor fixed: give its range in the first stage, or its value in [model]"
-                )
+        if self.model is not None:
+            self._check_settings([*searched, *(name for name in self.model.fixed if name not in searched)])
         for stage in self.stage[1:]:
             if new := [name for name in stage.own_ranges if name not in searched]:
                 raise ValueError(
                     f"stage '{stage.name}' searches {', '.join(new)}, and the first stage does not: give a range "
                     f"there, too{', or leave it to [model]' * (self.model is not None)}"
+                )
+
+    def _check_settings(self, names: list[str]) -> None:
+        """Check the settings that have a range or a value; those of other packages set others."""
+        set_by: dict[str, str] = {}
+        for name in names:
+            if (target := setting(name).sets) and (other := set_by.setdefault(target, name)) != name:
+                raise ValueError(f"{other} and {name} both set {target}: remove one")
+            if target in self.stage[0].own_ranges:
+                raise ValueError(f"{name} sets {target}, which is searched: remove one")
+        for name, own in NETWORK_SETTINGS.items():
+            if own.default is None and name not in names and name not in set_by:
+                raise ValueError(
+                    f"{name} is neither searched nor fixed: give its range in the first stage, or its value in [model]"
                 )

@@ -1,16 +1,11 @@
-"""Spaces, one dimension for each searched hyperparameter, and points drawn from them. Pure functions."""
+"""Spaces, one dimension for each searched hyperparameter, and their points. Pure functions."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Self, TypeVar
 
 from coarsefine.search.campaign.dimension import Dimension, Interval, Value, as_json, from_json
 
-Sampler = Literal["random", "sobol"]
 _T = TypeVar("_T", bound=Value | Dimension)
 
 
@@ -78,17 +73,3 @@ class Space(_FrozenMapping[Dimension]):
     def from_dict(cls, forms: Mapping[str, Any]) -> Self:
         """Read what `as_dict` returned; raise `ValueError` for a form that is not a range."""
         return cls.of({name: from_json(form) for name, form in forms.items()})
-
-
-def draw(space: Space, sampler: Sampler, n: int, seed: np.random.SeedSequence) -> list[Point]:
-    """Draw n points. The first k of them do not depend on n."""
-    rng = np.random.default_rng(seed)
-    unit = rng.random((n, len(space))) if sampler == "random" else _sobol(n, len(space), rng)
-    return [space.point(shares) for shares in unit.tolist()]
-
-
-def _sobol(n: int, d: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    from scipy.stats import qmc  # noqa: PLC0415 - slow to import, rarely needed
-
-    # Sobol points are balanced in powers of two: draw the next power and keep the first n.
-    return qmc.Sobol(d=d, scramble=True, rng=rng).random_base2(math.ceil(math.log2(n)) if n > 1 else 0)[:n]

@@ -5,6 +5,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from coarsefine.model.errors import ExtensionError
+
 
 def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
     """Return the first error as a sentence, and the number of further errors."""
@@ -32,7 +34,8 @@ def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:
 
 def _reason(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
+        error = detail["ctx"]["error"]
+        return error.reason if isinstance(error, ExtensionError) else str(error)
     reasons = {
         "int_type": "must be a whole number",
         "int_from_float": "must be a whole number",

@@ -18,11 +18,15 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
 from coarsefine.search.campaign.json_form import JsonForm, PointField
+from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Point, Space
 
 CONFIDENCE = 0.95
-_SIMPLICITY = {"hidden": (-1, "the fewest hidden units"), "lambda": (1, "the largest λ"), "eta": (-1, "the smallest η")}
-"""What makes a network simpler, in order of importance: the sign to sort a setting by, and the rule in words."""
+_SIMPLEST = sorted(
+    ((name, setting.simplest) for name, setting in NETWORK_SETTINGS.items() if setting.simplest),
+    key=lambda pair: pair[1].rank,
+)
+"""What makes a network simpler, by setting, in order of importance."""
 _BOOTSTRAP_SAMPLES = 10_000
 Values = tuple[float | None, ...]
 """A finalist's values by seed; None if the trial failed or has not ended."""
@@ -157,11 +161,11 @@ def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, 
 
 def _simplicity_of(point: Point) -> list[float]:
     """Return the sort key of a point; among points of one space, a higher key is a simpler network."""
-    return [sign * float(point[name]) for name, (sign, _) in _SIMPLICITY.items() if name in point]
+    return [(1 if rule.highest else -1) * float(point[name]) for name, rule in _SIMPLEST if name in point]
 
 
 def _rule(point: Point) -> str:
-    order = [words for name, (_, words) in _SIMPLICITY.items() if name in point]
+    order = [rule.words for name, rule in _SIMPLEST if name in point]
     return f"that of {', then of '.join(order)}, as the simplest" if order else "that of the best mean"
 
 

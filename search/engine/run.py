@@ -134,7 +134,7 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
     _require_winner(campaign, studies)
     images = loop.workload
     assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
-    settings, renewed = campaign.final_settings, time.monotonic()
+    settings, renewed = campaign.network.final, time.monotonic()
 
     def on_epoch(epoch: int, accuracy: float | None) -> None:
         nonlocal renewed

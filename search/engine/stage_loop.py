@@ -172,7 +172,7 @@ class StageLoop:
             study_id=study.id,
             objective=objective,
             groups=self._groups(stage, study, objective),
-            halving=self.campaign.halving(stage),
+            pruning=self.campaign.pruning(stage),
             checkpoints=self._checkpoints(study),
             stop=self.stop,
             on_claimed=partial(observer.on_claimed, study.name),

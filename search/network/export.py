@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.network_settings import resolved
 from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Verdict
@@ -182,7 +183,8 @@ def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str,
     settings = campaign.training_settings(stage)
     # A finalist's seed also draws its mini-batches: see `NetworkObjective.own_order`.
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
-    return {**asdict(settings), **campaign.network.fixed, **point_of(trial), "order_seed": order_seed}
+    values = resolved({**campaign.network.model.fixed, **point_of(trial)})
+    return {**asdict(settings), **values, "order_seed": order_seed}
 
 
 def _ancestor(study: Study) -> dict[str, Any]:

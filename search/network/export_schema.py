@@ -1,16 +1,17 @@
 """The schema of an export's file, which is validated when the file is read. `export` writes and reads exports."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, create_model, model_validator
 
 from coarsefine.model import Hyperparameters, TrainingSettings
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
 from coarsefine.model.hyperparameters import Order, Precision
 from coarsefine.search.campaign.dimension import Value
-from coarsefine.search.campaign.fields import BatchSize, Decay, Epochs, Eta, Hidden, Lam, Name, Rho
+from coarsefine.search.campaign.fields import Epochs, Name, given_fields
 from coarsefine.search.campaign.json_form import STRICT, SpaceField
+from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS, hyperparameters_of, training_settings_of
 from coarsefine.search.campaign.schema import Data, FinalSettings
 from coarsefine.search.campaign.winner import Verdict
 
@@ -49,20 +50,25 @@ class ExportedTrial(_Part):
     """The machine's arithmetic, which determines rounding (`coarsefine.search.training.identity`)."""
 
 
-class TrialSettings(_Part):
+if TYPE_CHECKING:
+    _Values = _Part
+else:
+    _Values = create_model("_Values", __base__=_Part, **given_fields())
+
+
+class TrialSettings(_Values):
     """All settings of the trial's training, searched or fixed."""
 
-    eta: Eta
-    lam: Annotated[Lam, Field(alias="lambda")]
-    rho: Rho
-    decay: Decay
-    hidden: Hidden
-    batch: BatchSize
     epochs: Epochs
     order: Order
     order_seed: Number
     precision: Precision
     mirror: bool
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Return the values of the settings that can be searched."""
+        return {name: getattr(self, name) for name in NETWORK_SETTINGS}
 
 
 class Ancestor(_Part):
@@ -123,14 +129,14 @@ class Export(_Part):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        trial, settings = self.trial, self.settings.model_dump(by_alias=True)
+        trial, settings = self.trial, self.settings.values
         if len(trial.values) > self.settings.epochs:
             raise ValueError(f"the trial has {len(trial.values)} values, of {self.settings.epochs} epochs")
         if trial.study != f"{self.campaign.name}/{trial.stage}":
             raise ValueError(f"its study is {trial.study}, which is not stage '{trial.stage}' of {self.campaign.name}")
-        for name, value in trial.params.items():
-            if settings.get(name) != value:
-                raise ValueError(f"its parameter {name} is {value!r}, but it was trained with {settings.get(name)!r}")
+        for name, value in trial.params.items():  # a setting of another package is not itself what trains a network
+            if name in settings and settings[name] != value:
+                raise ValueError(f"its parameter {name} is {value!r}, but it was trained with {settings[name]!r}")
         for finalist in self.evidence.finalists if self.evidence else ():
             for accuracy in (finalist.value, *finalist.values):
                 if accuracy is not None and not 0 <= accuracy <= 1:
@@ -139,10 +145,9 @@ class Export(_Part):
 
     def hyperparameters(self, seed: int, decay: float | None = None) -> Hyperparameters:
         """Return the trial's hyperparameters with another seed and, if given, another decay."""
-        own = self.settings
-        return Hyperparameters(own.eta, own.lam, seed, own.rho, own.decay if decay is None else decay)
+        changed = {} if decay is None else {"decay": decay}
+        return hyperparameters_of({**self.settings.values, **changed}, seed)
 
     def training_settings(self, epochs: int) -> TrainingSettings:
         """Return the trial's training settings with another number of epochs."""
-        own = self.settings
-        return TrainingSettings(own.hidden, own.batch, epochs, own.order, own.order_seed, own.precision, own.mirror)
+        return training_settings_of({**self.settings.model_dump(), "epochs": epochs})

@@ -79,7 +79,8 @@ class FinalTraining:
     @property
     def decay(self) -> float:
         """Return the factor on η after each epoch: the final settings' or else the trial's."""
-        return self.export.settings.decay if self.settings.decay is None else self.settings.decay
+        own = float(self.export.settings.values["decay"])
+        return own if self.settings.decay is None else self.settings.decay
 
     @property
     def _inputs(self) -> dict[str, Any]:

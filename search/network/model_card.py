@@ -6,10 +6,13 @@ from jinja2 import Environment, StrictUndefined
 
 from coarsefine.model import Network
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.accuracy import Accuracy
+from coarsefine.search.campaign.metric import Accuracy
 from coarsefine.search.campaign.winner import Estimate
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.results.final_result import FinalResult
+
+_NAMED = {"eta", "lambda", "rho", "decay", "hidden", "batch"}
+"""The settings that the text names; it lists the others."""
 
 
 def card_of(export: Export, final: FinalResult, network: Network) -> str:
@@ -23,7 +26,10 @@ def card_of(export: Export, final: FinalResult, network: Network) -> str:
     }  # fmt: skip
     text = (files("coarsefine.search.network") / "model_card.md.j2").read_text("utf-8")
     test = Accuracy(final.test_accuracy, final.images[2])
-    return environment.from_string(text).render(export=export, final=final, network=network, test=test)
+    further = {name: value for name, value in export.settings.values.items() if name not in _NAMED}
+    return environment.from_string(text).render(
+        export=export, final=final, network=network, test=test, further=further
+    )  # fmt: skip
 
 
 def _points(share: float) -> str:

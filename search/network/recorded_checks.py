@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from threadpoolctl import threadpool_limits
 
-from coarsefine.model import Hyperparameters, Report, gradcheck, train
+from coarsefine.model import Report, gradcheck, train
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.campaign.schema import Data, Model
@@ -87,9 +87,10 @@ def check_gradients(model: Model, data: Dataset, *, images: int, sample: int, se
     A tensor's relative error is None if every sampled coordinate lay at a kink.
     """
     part = Part(data.train.x[:images], data.train.y[:images])
-    checks = gradcheck.check_gradients(part, len(data.classes), model.hidden, lam=_LAMBDA, sample=sample, seed=seed)
+    hidden = int(model.fixed["hidden"])
+    checks = gradcheck.check_gradients(part, len(data.classes), hidden, lam=_LAMBDA, sample=sample, seed=seed)
     tensors = [{**asdict(c), "relative_error": c.relative_error if c.checked else None} for c in checks]
-    chosen = {"dataset": data.name, "images": len(part.y), "hidden": model.hidden, "lambda": _LAMBDA, "seed": seed}
+    chosen = {"dataset": data.name, "images": len(part.y), "hidden": hidden, "lambda": _LAMBDA, "seed": seed}
     return {**chosen, "sample": sample, "tensors": tensors}
 
 
@@ -100,7 +101,7 @@ def study_momentum(
 
     Accuracies are fractions of the validation images. `on_epoch` is called with the number of each finished epoch.
     """
-    trials = [Hyperparameters(eta, 0.0, seed, rho, model.decay) for rho in _RHOS]
+    trials = [model.hyperparameters({"eta": eta, "lambda": 0.0, "rho": rho}, seed) for rho in _RHOS]
     histories: list[list[Report]] = [[] for _ in trials]
     with threadpool_limits(1):
         for reports in train(trials, model.training_settings(epochs, seed), data):
@@ -109,9 +110,7 @@ def study_momentum(
             on_epoch(reports[0].epoch)
     return {
         "dataset": data.name,
-        "hidden": model.hidden,
-        "batch": model.batch,
-        "decay": model.decay,
+        **{name: model.fixed[name] for name in ("hidden", "batch", "decay")},
         "eta": eta,
         "lambda": 0.0,
         "epochs": epochs,

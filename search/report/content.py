@@ -9,8 +9,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.model.datasets import Counts
-from coarsefine.search.campaign.accuracy import Accuracy, expected_highest
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.metric import Accuracy, expected_highest
 from coarsefine.search.campaign.schema import Stage
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import training_spans

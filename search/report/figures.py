@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from coarsefine.search import charts
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.accuracy import Accuracy
+from coarsefine.search.campaign.metric import Accuracy
 from coarsefine.search.report.content import Content, StageContent
 from coarsefine.search.report.formatting import number, percent, with_error
 from coarsefine.search.results.status import Trial

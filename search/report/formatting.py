@@ -1,7 +1,7 @@
 """How a report writes numbers."""
 
-from coarsefine.search.campaign.accuracy import Accuracy
 from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.metric import Accuracy
 from coarsefine.search.campaign.winner import Estimate
 
 _NARROW = "\u202f"

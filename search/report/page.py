@@ -14,7 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.accuracy import Accuracy
+from coarsefine.search.campaign.metric import Accuracy
 from coarsefine.search.report import formatting
 from coarsefine.search.report.commands import commands_for
 from coarsefine.search.report.content import Content

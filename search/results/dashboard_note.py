@@ -19,8 +19,8 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
 
     `parent_id` is the id of the parent's study.
     """
-    halving = campaign.halving(stage)
-    rungs = f", halving after epochs {', '.join(map(str, halving.rungs))}" if halving.rungs else ""
+    rungs = campaign.pruning(stage).rungs
+    pruned = f", {stage.pruner_name} after epochs {', '.join(map(str, rungs))}" if rungs else ""
     space = Space.from_dict(attrs["space"])
     rows = {
         "Ranges": f"{labels.space_text(space)}, {labels.space_kinds(space)}; {attrs['ranges']}",
@@ -31,7 +31,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         if attrs.get("pressed")
         else None,
         "Carried": _carried(attrs["carried"]),
-        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{rungs}",
+        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{pruned}",
         "Data": attrs["data"]["description"] if "data" in attrs else None,
         "Objective": attrs["objective"]["name"] if "objective" in attrs else None,
     }

@@ -7,8 +7,10 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
+from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage
+from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study, in_order_of_end, point_of
 from coarsefine.search.results.time_left import epochs_left, recorded_rate, seconds_left
 from coarsefine.search.storage.optuna_storage import Storage
@@ -37,10 +39,10 @@ class StageProgress:
     ) -> None:
         self.campaign, self.stage_name, self.study_name, self.space = campaign, stage.name, study.name, study.space
         self.is_confirm = study.is_confirm
-        self._storage, self._id, self._halving = storage, study.id, campaign.halving(stage)
+        self._storage, self._id, self._pruning = storage, study.id, campaign.pruning(stage)
         self.epochs = campaign.epochs_of(stage)
         """Epochs of a trial that trains to its end."""
-        self.planned = self._halving.epochs_of(len(study.trials), self.epochs)
+        self.planned = self._pruning.epochs_of(len(study.trials))
         """Epochs of all trials together, if none fails."""
         self.epochs_per_trial = self.planned / len(study.trials)
         self._finished = {trial.number: trial for trial in finished_trials(before.trials if before else ())}
@@ -60,7 +62,7 @@ class StageProgress:
             new = tuple(trial for trial in found if trial.number not in self._finished)
             self._finished.update({trial.number: trial for trial in new})
         trained = progress.epochs + sum(trial.epochs for trial in self._finished.values())
-        left = epochs_left(self._halving, self.epochs, progress.trials, trained, self._finished.values())
+        left = epochs_left(self._pruning, progress.trials, trained, self._finished.values())
         return StageSnapshot(progress, new, trained, left)
 
     def _first_unfinished(self) -> int:
@@ -76,7 +78,10 @@ def stage_seconds_left(study: Study, campaign: Campaign, stage: AnyStage, traini
     """
     trials, finished = study.trials, finished_trials(study.trials)
     trained = sum(len(trial.intermediate_values) for trial in trials)
-    left = epochs_left(campaign.halving(stage), campaign.epochs_of(stage), len(trials), trained, finished)
+    try:
+        left = epochs_left(campaign.pruning(stage), len(trials), trained, finished)
+    except (ExtensionError, CampaignError):  # of a pruner that is not installed here, where nothing trains
+        return 0.0 if len(finished) == len(trials) else None
     return seconds_left(left, recorded_rate(trials, training, now))
 
 

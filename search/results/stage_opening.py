@@ -11,9 +11,10 @@ from optuna.trial import FrozenTrial
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import around
 from coarsefine.search.campaign.narrowing import describe, narrow
-from coarsefine.search.campaign.network_settings import NEVER_WIDENED
+from coarsefine.search.campaign.network_settings import never_widened
+from coarsefine.search.campaign.sampling import draw
 from coarsefine.search.campaign.schema import AnyStage, Stage
-from coarsefine.search.campaign.space import Point, Space, draw
+from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, choose_finalists
 from coarsefine.search.errors import NothingCompleted
 from coarsefine.search.results.dashboard_note import confirm_note, stage_note
@@ -91,7 +92,7 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
     if stage.narrow is None or parent is None:
         return bounds, {"ranges": "given by the campaign"}
     best = _best_of(parent, stage.narrow.top, stage)
-    fixed = NEVER_WIDENED if campaign.objective is None else frozenset()
+    fixed = never_widened(bounds) if campaign.objective is None else set()
     narrowed = narrow([point_of(trial) for trial in best], stage.narrow, bounds, fixed)
     return narrowed.space, {
         "ranges": "narrowed from the parent's best trials",
@@ -114,6 +115,7 @@ def _draw_slots(
     # Optuna rejects a trial whose parameters lie outside the ranges of its study.
     inside = [trial for trial in best if space.contains(point_of(trial))]
     points[: len(inside)] = [point_of(trial) for trial in inside]
+    campaign.check_points(points)
     slots = [Slot(number, point, _seed(campaign, index, number)) for number, point in enumerate(points)]
     return slots, [{"number": number, "from": trial.number} for number, trial in enumerate(inside)]
 

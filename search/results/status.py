@@ -147,7 +147,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
 
     Raises `CampaignError` if the studies do not hold a campaign.
     """
-    campaign = campaign_of(studies, Campaign.from_stored)
+    campaign = campaign_of(studies, extra="ignore")
     stages = tuple(_stage(storage, f"{name}/{stage.name}", campaign, stage, studies) for stage in campaign.stages)
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)

@@ -1,15 +1,16 @@
 """A stage's study as it is read back from the storage, and the campaign that its studies hold."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from coarsefine.model.datasets import Counts
+from coarsefine.model.extensions import missing_packages
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
@@ -142,15 +143,17 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
     return name, studies
 
 
-def campaign_of(studies: Mapping[str, Study], read: Callable[[Any], Campaign] = Campaign.model_validate) -> Campaign:
-    """Return the campaign that studies store, at least one, read by a method of `Campaign`.
+def campaign_of(studies: Mapping[str, Study], *, extra: Literal["forbid", "ignore"] = "forbid") -> Campaign:
+    """Return the campaign that studies store, at least one; `extra` is that of `Campaign.from_stored`.
 
-    Raises `CampaignError` if another version of Coarsefine stored it that this one cannot read.
+    Raises `CampaignError` if this version of Coarsefine cannot read it, or if a package is missing that it needs.
     """
     study = next(iter(studies.values()))
     try:
-        return read(study.attrs["config"])
+        return Campaign.from_stored(study.attrs["config"], extra=extra)
     except ValidationError as error:
+        if lacking := missing_packages(study.attrs.get("versions", {})):
+            raise CampaignError(f"{study.name} needs {' and '.join(lacking)}: install what is missing.") from error
         raise CampaignError(
             f"{study.name} was started by another version of Coarsefine: {sentence(error, Campaign)} Use that version, "
             "or start again under another name or --storage."

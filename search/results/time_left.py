@@ -11,7 +11,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from coarsefine.search.campaign.halving import Halving
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.results.study import in_order_of_end
 from coarsefine.search.storage.slots import FinishedTrial
 
@@ -23,17 +23,17 @@ _RECENT = 50
 """The number of finished trials in a recorded rate: before them, other workers may have taken part."""
 
 
-def epochs_left(halving: Halving, epochs: int, trials: int, trained: int, finished: Collection[FinishedTrial]) -> int:
+def epochs_left(pruning: Pruning, trials: int, trained: int, finished: Collection[FinishedTrial]) -> int:
     """Return how many epochs a stage still trains, provided that no further trial fails.
 
-    `epochs` are those of a trial that trains to its end, `trained` those of all trials together.
+    `trained` are the epochs that all trials together have trained.
     """
     if len(finished) == trials:
         return 0
     failed = [trial for trial in finished if trial.state is TrialState.FAIL]
-    # In a stage that halves, another trial goes on in place of a failed one.
-    dropped = 0 if halving.rungs else sum(epochs - trial.epochs for trial in failed)
-    return max(halving.epochs_of(trials, epochs) - trained - dropped, 0)
+    # In a stage that prunes, another trial goes on in place of a failed one.
+    dropped = 0 if pruning.rungs else sum(pruning.epochs - trial.epochs for trial in failed)
+    return max(pruning.epochs_of(trials) - trained - dropped, 0)
 
 
 def seconds_left(epochs: int, rate: float | None) -> float | None:

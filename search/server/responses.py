@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search import charts
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
 from coarsefine.search.results.status import StageStatus
 from coarsefine.search.results.study import Study, campaign_of, point_of, value_of, values_by_epoch
@@ -32,7 +31,7 @@ def to_json(answer: JsonForm) -> bytes:
 def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
     """Return a campaign as `coarsefine status --json` prints it, with what a page needs in addition."""
     studies = list(snapshot.studies.values())
-    plan = campaign_of(snapshot.studies, Campaign.from_stored)
+    plan = campaign_of(snapshot.studies, extra="ignore")
     attrs, images = studies[0].attrs, studies[0].images
     stages = zip(snapshot.status.stages, plan.stages, strict=True)
     return _extend(

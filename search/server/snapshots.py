@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
-from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.progress import stage_seconds_left
@@ -153,7 +152,7 @@ class _Slots:
 
 
 def _seconds_left(status: Status, studies: Mapping[str, Study]) -> dict[str, float | None]:
-    campaign = campaign_of(studies, Campaign.from_stored)
+    campaign = campaign_of(studies, extra="ignore")
     now = datetime.now()  # noqa: DTZ005 - Optuna's times are local and without a zone
     return {
         reached.study: stage_seconds_left(studies[reached.study], campaign, stage, reached.running, now)

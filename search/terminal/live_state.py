@@ -79,7 +79,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
         done=finished,
         total=status.trials,
         share=finished / status.trials,
-        left=0 if done else campaign.halving(stage).epochs_of(status.trials, campaign.epochs_of(stage)),
+        left=0 if done else campaign.pruning(stage).epochs_of(status.trials),
         best=_as_finished(status.best[0], campaign.epochs_of(stage)) if status.best else None,
         value=status.best[0].value if status.best else None,
         seconds=took,

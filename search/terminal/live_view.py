@@ -97,7 +97,7 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
         """Show the final training as what is in training."""
         self._proceed(campaign, status)
         self._rate = Rate()
-        self.on_final_epoch(0, campaign.final_settings.epochs, None)
+        self.on_final_epoch(0, campaign.network.final.epochs, None)
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Show how far the final training has come."""

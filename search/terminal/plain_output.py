@@ -68,8 +68,9 @@ class PlainOutput(MessagePrinter):
         """Print which trial is trained to the end."""
         assert status.winner is not None, "the winner is to be trained"  # noqa: S101
         winner = f"trial {status.winner.number} of {status.winner.study}"
-        seeds = f", {campaign.final_settings.seeds} seeds" if campaign.final_settings.seeds > 1 else ""
-        self.on_message(f"Final training of the winner, {winner}, {campaign.final_settings.epochs} epochs{seeds}.")
+        final = campaign.network.final
+        seeds = f", {final.seeds} seeds" if final.seeds > 1 else ""
+        self.on_message(f"Final training of the winner, {winner}, {final.epochs} epochs{seeds}.")
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Print an epoch of the final training; ten are printed in all."""

@@ -20,8 +20,11 @@ from coarsefine.search.training.user_code.function import Function
 
 
 def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
-    """Return the study attributes that identify a campaign and what it trains."""
-    known = {"config": campaign.as_stored(), "versions": versions()}
+    """Return the study attributes that identify a campaign and what it trains.
+
+    Raises `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
+    """
+    known = {"config": campaign.as_stored(), "versions": versions() | campaign.packages()}
     if isinstance(workload, Function):
         return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
     return {**known, "data": images_attr(workload), "images": workload.counts._asdict()}

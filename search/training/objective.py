@@ -5,10 +5,11 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from coarsefine.model import Hyperparameters, Training, TrainingSettings
+from coarsefine.model import Training, TrainingSettings
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.training import fitting_width
 from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.network_settings import hyperparameters_of, stack_fields
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import State
 
@@ -94,7 +95,7 @@ class NetworkObjective:
     """Trains slots as stacks of the built-in network."""
 
     settings: TrainingSettings
-    """The training settings of all slots; a slot's point may replace its hidden units and mini-batch."""
+    """The training settings of all slots; a slot's point may replace some."""
     fixed: Mapping[str, Value]
     """The hyperparameters that are not searched."""
     data: Dataset
@@ -114,18 +115,12 @@ class NetworkObjective:
         """Return the training settings that slots of one stack share: the network's shape and the mini-batches."""
         return replace(
             self.settings,
-            hidden=int(slot.point.get("hidden", self.settings.hidden)),
-            batch=int(slot.point.get("batch", self.settings.batch)),
             order_seed=slot.seed if self.own_order else self.settings.order_seed,
+            **stack_fields(slot.point),
         )
 
     def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> NetworkStack:
         """Return slots as a stack before their first epoch, or after `epoch` epochs, from their states."""
         numbers = [slot.number for slot in slots]
-        trials = [_hyperparameters({**self.fixed, **slot.point}, slot.seed) for slot in slots]
+        trials = [hyperparameters_of({**self.fixed, **slot.point}, slot.seed) for slot in slots]
         return NetworkStack.resume(trials, self.kind(slots[0]), self.data, numbers, epoch, states)
-
-
-def _hyperparameters(setting: Mapping[str, Value], seed: int) -> Hyperparameters:
-    eta, lam, rho, decay = (float(setting[name]) for name in ("eta", "lambda", "rho", "decay"))
-    return Hyperparameters(eta, lam, seed, rho, decay)

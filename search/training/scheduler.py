@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from coarsefine.search.campaign.halving import Halving, cohort_of, survivors
+from coarsefine.search.campaign.pruning import Pruning, cohort_of
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import Stack
 
@@ -74,7 +74,7 @@ class Scheduler:
     """Holds a worker's stacks and chooses the one that trains next. It neither trains nor records."""
 
     groups: SlotGroups
-    halving: Halving
+    pruning: Pruning
     started: list[Stack] = field(default_factory=list)
     """Stacks of the last claim that have not reached their next rung or last epoch."""
     parked: list[Stack] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Scheduler:
 
     def add(self, stack: Stack) -> None:
         """Take in a stack of newly claimed slots, which may have been resumed at a rung."""
-        (self.parked if stack.epoch in self.halving.rungs else self.started).append(stack)
+        (self.parked if stack.epoch in self.pruning.rungs else self.started).append(stack)
 
     def next_started(self) -> Stack | None:
         """Return the started stack with the fewest epochs, joined with those it caught up with; None without any."""
@@ -131,11 +131,8 @@ class Scheduler:
         self.survived.append(stack)
         losers: dict[int, str] = {}
         for cohort in cohorts:
-            kept = self.halving.survivor_count(len(cohort), stack.epoch)
-            reason = f"pruned after epoch {stack.epoch}: not among the {kept} best of {len(cohort)}"
-            lost = set(cohort) - survivors({number: values[number] for number in cohort}, kept)
-            losers |= dict.fromkeys(lost & set(stack.numbers), reason)
-        return losers
+            losers |= self.pruning.losers(cohort, stack.epoch, values)
+        return {number: reason for number, reason in losers.items() if number in stack.numbers}
 
     def drop(self, numbers: set[int]) -> None:
         """Take slots out of their stacks, and forget stacks without slots."""

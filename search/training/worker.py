@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
-from coarsefine.search.campaign.halving import Halving
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record, Slot
@@ -39,7 +39,7 @@ class Worker:
     objective: Objective
     groups: SlotGroups
     """All slots of the study."""
-    halving: Halving
+    pruning: Pruning
     checkpoints: Checkpoints
     stop: Callable[[], bool] = lambda: False
     """Called after each epoch: whether to release the slots and leave."""
@@ -53,7 +53,7 @@ class Worker:
     recorder: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.groups, self.halving)
+        self.scheduler = Scheduler(self.groups, self.pruning)
         self.recorder = Recorder(self.storage, self.checkpoints, self.scheduler, self.on_recorded)
 
     def work(self) -> None:
@@ -155,7 +155,7 @@ class Worker:
 
     def _train(self, stack: Stack) -> None:
         """Train a stack to its next rung or its last epoch, or until it can join another stack of the same claim."""
-        stop = self.halving.next_stop(stack.epoch, self.objective.epochs)
+        stop = self.pruning.next_stop(stack.epoch)
         until = min(stop, self.scheduler.next_meeting(stack))
         while stack.numbers and stack.epoch < until:
             for report in stack.advance():

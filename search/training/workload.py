@@ -32,7 +32,7 @@ def load_workload(
         function = load_function(campaign.objective)
         _check_stacks(campaign, function)
         return function
-    images = load_images(campaign.images, source, say, mapped_file)
+    images = load_images(campaign.network.data, source, say, mapped_file)
     _check_batches(campaign, images)
     return images
 
@@ -67,5 +67,5 @@ def objective_of(
         return UserObjective(workload, CallOptions(epochs, timeout, stop, observer.on_detail, observer.on_warning))
     # In the confirmation a slot's seed draws the mini-batches, too; the finalists of one seed train together.
     return NetworkObjective(
-        campaign.training_settings(stage), campaign.network.fixed, workload, isinstance(stage, Confirm)
+        campaign.training_settings(stage), campaign.network.model.fixed, workload, isinstance(stage, Confirm)
     )

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from coarsefine._shadowing import import_unshadowed
 
 if TYPE_CHECKING:
+    from coarsefine.model.network_setting import NetworkSetting
     from coarsefine.search.campaign.campaign import Campaign
+    from coarsefine.search.campaign.pruning import Pruner, Rung
+    from coarsefine.search.campaign.sampling import Sampler
     from coarsefine.search.engine.run import run
     from coarsefine.search.engine.stage_loop import join
     from coarsefine.search.errors import (
@@ -32,23 +35,31 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "Campaign": "campaign.campaign",
-    "Observer": "results.observer",
-    "Status": "results.status",
-    "batched": "training.user_code.function",
-    "join": "engine.stage_loop",
-    "read_export": "network.export",
-    "run": "engine.run",
-    "train": "network.train",
+    "Campaign": "search.campaign.campaign",
+    "NetworkSetting": "model.network_setting",
+    "Observer": "search.results.observer",
+    "Pruner": "search.campaign.pruning",
+    "Rung": "search.campaign.pruning",
+    "Sampler": "search.campaign.sampling",
+    "Status": "search.results.status",
+    "batched": "search.training.user_code.function",
+    "join": "search.engine.stage_loop",
+    "read_export": "search.network.export",
+    "run": "search.engine.run",
+    "train": "search.network.train",
 }
-"""The module of `coarsefine.search` that defines each public name; the errors are in `errors`."""
+"""The module that defines each public name; the errors of a search are in `search.errors`."""
 
 __all__ = [
     "Campaign",
     "CampaignError",
     "Interrupted",
+    "NetworkSetting",
     "NothingCompleted",
     "Observer",
+    "Pruner",
+    "Rung",
+    "Sampler",
     "SearchError",
     "Status",
     "StorageError",
@@ -71,7 +82,7 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("coarsefine")
     elif name in __all__:
-        value = getattr(import_module(f"coarsefine.search.{_HOMES.get(name, 'errors')}"), name)
+        value = getattr(import_module(f"coarsefine.{_HOMES.get(name, 'search.errors')}"), name)
     else:
         raise AttributeError(f"module 'coarsefine' has no attribute {name!r}")
     globals()[name] = value
@@ -83,4 +94,4 @@ def __dir__() -> list[str]:
     return __all__
 
 
-import_unshadowed((*(f"coarsefine.search.{home}" for home in _HOMES.values()), "distributed"))
+import_unshadowed((*(f"coarsefine.{home}" for home in _HOMES.values()), "distributed"))

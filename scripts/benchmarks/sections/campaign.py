@@ -26,7 +26,7 @@ def measure_campaign(plan: Plan) -> Finding:
         peaks = [peak.ask("round") for _ in range(_PEAKS)]
         seconds, epochs = _run(plan, source)
         peaks += [peak.ask("round") for _ in range(_PEAKS)]
-    flops = epochs * epoch_flops(_images(source), Campaign.load(source).network.hidden)
+    flops = epochs * epoch_flops(_images(source), int(Campaign.load(source).network.model.fixed["hidden"]))
     share = flops / 1e9 / seconds / best_peak(peaks)[1].median
     note = f"{epochs:,} epochs of trials; its final training, storage, reading the data and imports included"
     rows = [
@@ -49,7 +49,7 @@ def _fair(plan: Plan) -> str:
 
 
 def _images(source: str) -> int:
-    return len(Campaign.load(source).images.train) * 10_000
+    return len(Campaign.load(source).network.data.train) * 10_000
 
 
 def _run(plan: Plan, source: str) -> tuple[float, int]:
@@ -66,7 +66,7 @@ def _run(plan: Plan, source: str) -> tuple[float, int]:
     campaign = Campaign.load(source)
     assert campaign.final is not None, "a network's campaign has one"  # noqa: S101
     final = (
-        campaign.final.seeds * campaign.final.epochs + campaign.network.epochs
+        campaign.final.seeds * campaign.final.epochs + campaign.network.model.epochs
     )  # the winner's trial is reproduced first
     return seconds, recorded_epochs(storage) + final
 

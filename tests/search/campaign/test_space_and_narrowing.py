@@ -11,8 +11,9 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform, around
 from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.presets import preset_names
+from coarsefine.search.campaign.sampling import draw
 from coarsefine.search.campaign.schema import Narrow
-from coarsefine.search.campaign.space import Point, Space, draw
+from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.study_writer import distribution_of
 
 bounds = Space.of({"eta": LogUniform(1e-3, 0.3), "lambda": LogUniform(1e-7, 0.1)})

@@ -17,7 +17,7 @@ from paper_campaign import make_paper
 from scipy.stats import binomtest
 
 from coarsefine import Campaign, Interrupted, UsageError, run
-from coarsefine.search.campaign.accuracy import Accuracy, expected_highest
+from coarsefine.search.campaign.metric import Accuracy, expected_highest
 from coarsefine.search.cli import main
 from coarsefine.search.report import write_report
 from coarsefine.search.report.commands import as_toml

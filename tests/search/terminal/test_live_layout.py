@@ -14,7 +14,7 @@ from stages import open_stage, running
 from stored import table
 
 from coarsefine import Campaign, run
-from coarsefine.search.campaign.halving import NO_HALVING, Halving
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.results.progress import StageProgress, best_of
 from coarsefine.search.results.status import read_status
@@ -125,12 +125,16 @@ def test_rate_is_never_negative():
 
 
 @pytest.mark.parametrize(
-    ("halving", "trials", "epochs"),
-    [(NO_HALVING, 50, 500), (Halving((1, 4), 2.0), 50, 50 + 3 * 25 + 6 * 13), (Halving((2,), 4.0), 1, 10)],
+    ("pruner", "options", "trials", "epochs"),
+    [
+        ("none", {}, 50, 500),
+        ("halving", {"rungs": [1, 4]}, 50, 50 + 3 * 25 + 6 * 13),
+        ("halving", {"rungs": [2], "factor": 4.0}, 1, 10),
+    ],
 )
-def test_planned_epochs_follow_from_the_rungs(halving, trials, epochs):
+def test_planned_epochs_follow_from_the_rungs(pruner, options, trials, epochs):
     """The epochs of a stage follow from its rungs, and each cohort keeps its own share."""
-    assert halving.epochs_of(trials, 10) == epochs
+    assert Pruning.of(pruner, options, 10).epochs_of(trials) == epochs
 
 
 def test_halving_trains_the_planned_epochs(tmp_path):
@@ -141,7 +145,7 @@ def test_halving_trains_the_planned_epochs(tmp_path):
     assert not any(state is TrialState.FAIL for state, *_ in rows.values())
     for stage in campaign.stage:
         trained = sum(len(row[3]) for (study, _), row in rows.items() if study == campaign.study_name(stage))
-        assert trained == campaign.halving(stage).epochs_of(stage.trials, campaign.epochs_of(stage))
+        assert trained == campaign.pruning(stage).epochs_of(stage.trials)
 
 
 def test_snapshot_covers_all_workers(opened, small):

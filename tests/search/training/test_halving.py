@@ -7,58 +7,11 @@ from collections import Counter
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.trial import TrialState
 from processes import finish, kill_repeatedly, start_pausing
 from stored import counted, table
 
 from coarsefine import Campaign, Interrupted, run
-from coarsefine.search.campaign.halving import NO_HALVING, Halving, cohort_of, survivors
-
-values = st.dictionaries(st.integers(0, 100), st.floats(0, 1) | st.just(float("-inf")), min_size=1)
-
-
-@given(values, st.integers(1, 50))
-def test_survivors_are_the_best(values, kept):
-    """No pruned trial is better than a survivor, and as many survive as the rule allows."""
-    on = survivors(values, kept)
-    assert len(on) == min(kept, len(values))
-    rank = {number: (-value, number) for number, value in values.items()}
-    assert all(rank[a] < rank[b] for a in on for b in values.keys() - on)
-
-
-@given(st.integers(1, 2000))
-def test_cohorts_divide_a_stage(trials):
-    """Each slot is in one cohort; cohorts are ordered, of nearly equal size, and hold at most 64 slots."""
-    cohorts = sorted({cohort_of(number, trials) for number in range(trials)}, key=lambda c: c.start)
-    assert [number for cohort in cohorts for number in cohort] == list(range(trials))
-    assert all(cohort_of(number, trials) == cohort for cohort in cohorts for number in cohort)
-    sizes = [len(cohort) for cohort in cohorts]
-    assert max(sizes) <= 64
-    assert max(sizes) - min(sizes) <= 1
-
-
-@given(st.integers(1, 500), st.floats(1.1, 5))
-def test_default_rungs_lie_before_the_last_epoch(epochs, factor):
-    """The default rungs rise and lie before the last epoch; the stops lead from one to the next."""
-    halving = Halving.default(epochs, factor)
-    assert list(halving.rungs) == sorted(set(halving.rungs))
-    assert all(1 <= rung < epochs for rung in halving.rungs)
-    stops = [0]
-    while stops[-1] < epochs:
-        stops.append(halving.next_stop(stops[-1], epochs))
-    assert stops == [0, *halving.rungs, epochs]
-
-
-def test_rungs_and_survivors_of_ten_epochs():
-    """Ten epochs have rungs after 1 and 4; of 50 trials 25 and 13 survive; without rungs none is pruned."""
-    halving = Halving.default(10, 2.0)
-    assert halving.rungs == (1, 4)
-    assert [halving.survivor_count(50, rung) for rung in halving.rungs] == [25, 13]
-    assert Halving.default(1, 2.0).rungs == ()
-    assert Halving((1,), 2.0).survivor_count(1, 1) == 1
-    assert NO_HALVING.next_stop(0, 10) == 10
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coarsefine.search.campaign.halving import Halving
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.scheduler import Scheduler, SlotGroups
@@ -62,7 +62,7 @@ class Stack:
 def scheduler():
     """Return a scheduler of eight slots of two kinds, with stacks of four and a rung after two epochs."""
     groups = SlotGroups.of(slots_of([0, 1] * 4), kind_of, lambda _: 4, 1)
-    return Scheduler(groups, Halving((2,), 2.0))
+    return Scheduler(groups, Pruning.of("halving", {"rungs": [2]}, 9))
 
 
 def test_stack_that_is_behind_trains_until_it_can_join_another(scheduler):

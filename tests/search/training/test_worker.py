@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from stages import open_stage, planned, states
 
-from coarsefine.search.campaign.halving import NO_HALVING, Halving
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.storage.lease_owner import Owner, is_gone
@@ -78,10 +78,12 @@ class ToyObjective:
 def make_worker(tmp_path):
     """Return a function that makes a worker; the workers of a test share their checkpoints, as on one machine."""
 
-    def make(storage, study, objective, trials, halving=NO_HALVING, stop=lambda: False):
+    def make(storage, study, objective, trials, rungs=(), stop=lambda: False):
+        pruner, options = ("halving", {"rungs": [*rungs]}) if rungs else ("none", {})
         return Worker(
             storage=storage, study_id=study, objective=objective,
-            groups=SlotGroups.of(planned(trials), objective.kind, lambda _: 10, 1), halving=halving,
+            groups=SlotGroups.of(planned(trials), objective.kind, lambda _: 10, 1),
+            pruning=Pruning.of(pruner, options, objective.epochs),
             checkpoints=Checkpoints(tmp_path / "unfinished"), stop=stop,
         )  # fmt: skip
 
@@ -137,7 +139,7 @@ def test_slot_lost_at_a_rung_is_dropped(opened, make_worker, held):
             lose(mine, worker, stolen[0])
 
     objective = ToyObjective(3, during_epoch)
-    worker = make_worker(mine, study, objective, trials, Halving((1,), 2.0))
+    worker = make_worker(mine, study, objective, trials, rungs=(1,))
     worker.work()
     assert stolen
     found = states(mine, study)
@@ -146,14 +148,14 @@ def test_slot_lost_at_a_rung_is_dropped(opened, make_worker, held):
 
 
 @pytest.mark.parametrize("epoch", range(1, 6))
-@pytest.mark.parametrize("halving", [NO_HALVING, Halving((2, 4), 2.0)], ids=["plain", "halving"])
-def test_interrupted_slots_resume_after_their_last_epoch(opened, make_worker, epoch, halving):
+@pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["plain", "halving"])
+def test_interrupted_slots_resume_after_their_last_epoch(opened, make_worker, epoch, rungs):
     """A worker that stops after any epoch and resumes trains no epoch twice and records the same values."""
     epochs = 6
 
     def run(storage, study, asked_to_stop):
         objective = ToyObjective(epochs, lambda stack: trained.extend((n, stack.epoch) for n in stack.numbers))
-        make_worker(storage, study, objective, 25, halving, lambda: asked_to_stop(objective)).work()
+        make_worker(storage, study, objective, 25, rungs, lambda: asked_to_stop(objective)).work()
         return objective
 
     trained = []
@@ -271,7 +273,7 @@ def test_suspects_of_a_halving_stage_train_to_the_end(opened, make_worker):
         trained.append((stack.epoch, sorted(stack.numbers)))
         assert {held[number] for number in stack.numbers} == in_training
 
-    worker = make_worker(storage, study, ToyObjective(4, during_epoch), 12, Halving((2,), 2.0))
+    worker = make_worker(storage, study, ToyObjective(4, during_epoch), 12, rungs=(2,))
     worker.work()
     first = [numbers for epoch, numbers in trained if epoch == 1]
     assert first[:3] == [[0], [1], [2]]

@@ -1,0 +1,135 @@
+"""Find what can be added by name: data sets, samplers, pruners and network settings.
+
+Each kind is a `Group`. What Coarsefine brings itself is in the group's table, in the form of an entry point,
+"module:object". Other packages register theirs as entry points of the group's name in their `pyproject.toml`:
+
+    [project.entry-points."coarsefine.samplers"]
+    halton = "my_package.halton:sample"
+
+Nothing is imported before it is asked for, and entry points are read only for a name that the table does not have.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from coarsefine.model.errors import ExtensionError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Group(Generic[T]):
+    """One kind of extension."""
+
+    name: str
+    """The name of the entry points' group, such as `coarsefine.samplers`."""
+    noun: str
+    """What messages call one of them, such as "sampler"."""
+    built_in: Mapping[str, str]
+    """Where Coarsefine's own are, "module:object" by name. Other packages cannot replace them."""
+    check: Callable[[Any], T]
+    """Return what an entry point names, as one of this kind. Raise `TypeError` or `ValueError` if it is none,
+    with the reason in words that follow the object's name: "takes no argument `rng`"."""
+    loaded: dict[str, T] = field(default_factory=dict)
+    """Those that `load` has imported."""
+
+
+def known(group: Group[Any]) -> "dict[str, EntryPoint]":
+    """Return what is installed of a kind, by name, Coarsefine's own first; nothing is imported.
+
+    A name that several packages bring is the first one's; `load` refuses it.
+    """
+    found = {name: _built_in(group, name) for name in group.built_in}
+    for entry in _installed(group):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+def load(group: Group[T], name: str) -> T:
+    """Import one of a kind by its name.
+
+    Raises `ExtensionError` if there is none of that name, if two packages bring it, if it cannot be imported, and if
+    it is not of this kind.
+    """
+    if name not in group.loaded:
+        group.loaded[name] = _imported(group, _entry(group, name))
+    return group.loaded[name]
+
+
+def package_of(group: Group[Any], name: str) -> tuple[str, str] | None:
+    """Return the name and the version of the other package that brings this one; None for one of Coarsefine's own.
+
+    Raises `ExtensionError` if there is none of that name, or if two packages bring it.
+    """
+    dist = None if name in group.built_in else _entry(group, name).dist
+    return None if dist is None else (dist.name, dist.version)
+
+
+def described(group: Group[Any], name: str) -> str:
+    """Return how messages name one that exists: "sampler 'halton' of my-package 1.0"."""
+    return f"{group.noun} '{name}' of {_source(_entry(group, name))}"
+
+
+def missing_packages(versions: Mapping[str, str]) -> list[str]:
+    """Return those of these packages that are not installed here in any version, each as "name version"."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415 - slow to import, rarely needed
+
+    missing = []
+    for name, version in versions.items():
+        try:
+            distribution(name)
+        except (PackageNotFoundError, ValueError):
+            missing.append(f"{name} {version}")
+    return missing
+
+
+def _imported(group: Group[T], entry: "EntryPoint") -> T:
+    source = f"{group.noun} '{entry.name}' of {_source(entry)} ({entry.value})"
+    try:
+        found = entry.load()
+    except (Exception, SystemExit) as error:  # the code of another package may raise anything
+        reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+        raise ExtensionError(
+            f"{source} cannot be imported ({reason}): correct or remove that package, or name another {group.noun}"
+        ) from error
+    try:
+        return group.check(found)
+    except (TypeError, ValueError) as error:
+        raise ExtensionError(f"{source} {error}: correct it, or name another {group.noun}") from error
+
+
+def _entry(group: Group[Any], name: str) -> "EntryPoint":
+    if name in group.built_in:
+        return _built_in(group, name)
+    found = [entry for entry in _installed(group) if entry.name == name]
+    if not found:
+        raise ExtensionError(f"there is no {group.noun} '{name}' (known: {_listed(group)})")
+    if len(found) > 1:
+        packages = " and ".join(_source(entry) for entry in found)
+        raise ExtensionError(f"{packages} both bring a {group.noun} '{name}': remove one of them")
+    return found[0]
+
+
+def _installed(group: Group[Any]) -> "list[EntryPoint]":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, rarely needed
+
+    return sorted(entry_points(group=group.name), key=lambda entry: (entry.name, _source(entry)))
+
+
+def _built_in(group: Group[Any], name: str) -> "EntryPoint":
+    from importlib.metadata import EntryPoint  # noqa: PLC0415 - slow to import
+
+    return EntryPoint(name, group.built_in[name], group.name)
+
+
+def _listed(group: Group[Any]) -> str:
+    """Return the names that are known, those of other packages with the package."""
+    return ", ".join(name if e.dist is None else f"{name} of {_source(e)}" for name, e in known(group).items())
+
+
+def _source(entry: "EntryPoint") -> str:
+    return "Coarsefine" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"

@@ -1,0 +1,271 @@
+"""Test the network's settings: declared once, added by a patch of one file, and brought by another package."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from campaigns import campaign_toml, write_campaign
+from commands import coarsefine, coarsefine_process
+from packages import EXAMPLES, environment_with, install, install_example
+from stored import table
+
+from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
+from coarsefine.search.campaign.network_settings import (
+    KEYS,
+    NAMES,
+    NETWORK_SETTINGS,
+    SETTINGS,
+    hyperparameters_of,
+    training_settings_of,
+)
+from coarsefine.search.campaign.schema import Model, Stage
+
+PACKAGE = Path(__file__).parents[3] / "src" / "coarsefine"
+LOAD_ALL = """
+import json, sys
+from pathlib import Path
+from coarsefine import Campaign, run
+from coarsefine.model.errors import ModelError
+from coarsefine.search.errors import SearchError
+found = {}
+for path in sorted(Path.cwd().glob("*.toml")):
+    try:
+        found[path.stem] = run(Campaign.load(path), path.with_suffix(".db")).state
+    except (SearchError, ModelError) as error:
+        found[path.stem] = str(error).removeprefix(f"{path}: ")
+print(json.dumps(found))
+"""
+"""Runs each campaign of a folder, and prints its state or error."""
+
+
+def test_settings_are_in_the_order_of_the_points():
+    """The order of the names decides which numbers of a draw a setting gets; studies rely on it."""
+    assert list(NETWORK_SETTINGS) == ["eta", "lambda", "rho", "decay", "hidden", "batch"]
+
+
+def test_possible_values_follow_from_the_bounds():
+    """The words for the possible values and the check agree with the bounds."""
+    words = {name: setting.allowed for name, setting in NETWORK_SETTINGS.items()}
+    assert words == {
+        "eta": "above 0", "lambda": "0 or above", "rho": "0 or above, and below 1", "decay": "above 0, and at most 1",
+        "hidden": "1 to 100000", "batch": "1 or above",
+    }  # fmt: skip
+    assert [NETWORK_SETTINGS["rho"].allows(value) for value in (-0.1, 0, 0.99, 1)] == [False, True, True, False]
+    assert [NETWORK_SETTINGS["decay"].allows(value) for value in (0, 0.1, 1, 1.1)] == [False, True, True, False]
+
+
+def test_values_become_the_inputs_of_a_training():
+    """Each value goes into its field with the field's type; what has no value has the field's default."""
+    assert hyperparameters_of({"eta": 1, "lambda": 0, "batch": 7}, 5) == Hyperparameters(1.0, 0.0, 5)
+    common = {"epochs": 3, "order": "fixed", "order_seed": 2, "precision": "float64", "mirror": True}
+    expected = TrainingSettings(batch=7, epochs=3, order="fixed", order_seed=2, precision="float64", mirror=True)
+    assert training_settings_of({**common, "eta": 1.0, "batch": 7}) == expected
+
+
+def test_other_keys_are_known():
+    """A setting of another package cannot have the name of a key that stages or the network's section have."""
+    assert {*Stage.model_fields, *Model.model_fields} - {*NAMES} == KEYS
+
+
+def _insert(path, line, section="[[stage]]"):
+    """Insert a line at the beginning of the first section of this name."""
+    path.write_text(path.read_text("utf-8").replace(section, f"{section}\n{line}", 1), "utf-8")
+
+
+# A setting that is added to Coarsefine.
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory):
+    """Return a copy of Coarsefine to which the documentation's example was added."""
+    folder = tmp_path_factory.mktemp("patched")
+    shutil.copytree(PACKAGE, folder / "coarsefine", ignore=shutil.ignore_patterns("__pycache__"))
+    name, *hunk = (EXAMPLES / "warmup.patch").read_text("utf-8").splitlines()[1:]
+    path = folder / "coarsefine" / name.removeprefix("+++ b/")
+    before, after = ("\n".join(line[1:] for line in hunk[1:] if line[:1] != sign) for sign in "+-")
+    text = path.read_text("utf-8")
+    assert text.count(before) == 1, "docs/examples/warmup.patch does not fit: make it again"
+    path.write_text(text.replace(before, after), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def warmed(patched, tmp_path_factory):
+    """Search the added setting with two worker processes; return the folder and the environment."""
+    folder = write_campaign(tmp_path_factory.mktemp("warmed"), model={"epochs": 4}, stage={"coarse": {"stack": 2}})
+    _insert(folder / "small.toml", "warmup = { integer = [0, 3], step = 1 }")
+    environment = {"PYTHONPATH": str(patched)}
+    answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    return folder, environment
+
+
+def test_added_setting_is_searched(warmed):
+    """A setting of one declaration and its formula is drawn, trained, exported, carded, reported and shown."""
+    folder, environment = warmed
+
+    def answered(*command):
+        answer = coarsefine_process(*command, cwd=folder, env=environment)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    record = json.loads(answered("status", "small", "--json"))
+    assert record["stages"][0]["space"]["warmup"] == {"integer": [0, 3], "step": 1}
+    assert list(record["winner"]["params"]) == ["eta", "lambda", "warmup"]
+    assert record["final"]["reproduction"]["exact"]
+    points = [params for _, params, *_ in table(folder / "studies.db").values()]
+    assert {point["warmup"] for point in points} == {0, 1, 2, 3}
+    winner = record["winner"]["params"]["warmup"]
+    assert f"warm-up = {winner}" in answered("best", "small")
+    answered("export", "small", "--output", "export.json")
+    assert json.loads((folder / "export.json").read_text("utf-8"))["settings"]["warmup"] == winner
+    assert f"Further settings: warm-up = {winner}." in next(folder.glob("trained/*/MODEL_CARD.md")).read_text("utf-8")
+    answered("report", "small", "--output", "report.html")
+    assert "the L2 weight λ and the length of the warm-up of a two-layer network" in (folder / "report.html").read_text(
+        "utf-8"
+    )
+
+
+def test_added_setting_is_checked(patched, tmp_path):
+    """The bounds of the declaration hold for ranges and values, and the key is listed with the others."""
+    lines = {
+        "range": ("warmup = { integer = [0, 1001], step = 1 }",),
+        "kind": ("warmup = [1, 5]",),
+        "value": ("warmup = -1", "[model]"),
+        "key": ("warmupp = 1", "[model]"),
+    }
+    for name, line in lines.items():
+        (tmp_path / f"{name}.toml").write_text(campaign_toml(), "utf-8")
+        _insert(tmp_path / f"{name}.toml", *line)
+    found = loaded_by({"PYTHONPATH": str(patched)}, tmp_path)
+    assert "warmup = 1001 makes no sense: it must be 0 to 1000" in found["range"]
+    assert "warmup is a whole number: write { integer = [low, high], step = 1 }" in found["kind"]
+    assert found["value"] == "model, warmup = -1: must be greater than or equal to 0."
+    assert "(known: eta, lambda, rho, decay, warmup, hidden, batch, epochs," in found["key"]
+
+
+def test_default_of_an_added_setting_changes_no_bit(patched, tmp_path):
+    """A campaign that does not name the added setting records the same values as before."""
+    for environment in ({"PYTHONPATH": str(patched)}, environment_with()):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        answer = coarsefine_process("run", "small.toml", cwd=write_campaign(folder), env=environment)
+        assert answer.returncode == 0, answer.stderr
+    assert table(tmp_path / "0" / "studies.db") == table(tmp_path / "1" / "studies.db")
+
+
+# Settings of other packages.
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Install the example of the documentation."""
+    return install_example(tmp_path_factory.mktemp("site"), "half_life")
+
+
+@pytest.fixture(scope="module")
+def ran(site, tmp_path_factory):
+    """Run the example's campaign with two worker processes; return the folder."""
+    folder = tmp_path_factory.mktemp("half_life")
+    shutil.copy(EXAMPLES / "half_life" / "half_life.toml", folder)
+    answer = coarsefine_process("run", "half_life.toml", "--workers", 2, cwd=folder, env=environment_with(site))
+    assert answer.returncode == 0, answer.stderr
+    assert re.search(r"Winner: trial .*, η = [\d.]+, T½ = [\d.]+, validation", answer.stdout)
+    return folder
+
+
+def loaded_by(environment, folder):
+    """Run each campaign of a folder in one process; return the state or error of each."""
+    command = [sys.executable, "-c", LOAD_ALL]
+    environment = {**os.environ, **environment}
+    answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)
+
+
+def test_setting_of_another_package_sets_another(ran, site, tmp_path):
+    """The decay of each trial follows from its half-life: the values are those of a campaign that gives the decay."""
+    rows = table(ran / "studies.db")
+    shutil.copy(ran / "half_life.toml", tmp_path)
+    answer = coarsefine_process("run", "half_life.toml", "--workers", 1, cwd=tmp_path, env=environment_with(site))
+    assert answer.returncode == 0, answer.stderr
+    assert table(tmp_path / "studies.db") == rows
+    answer = coarsefine_process("export", "half-life", "--output", "export.json", cwd=ran, env=environment_with(site))
+    assert answer.returncode == 0, answer.stderr
+    export = json.loads((ran / "export.json").read_text("utf-8"))
+    assert export["settings"]["decay"] == 0.5 ** (1 / export["trial"]["params"]["half_life"])
+    assert export["versions"]["coarsefine-half-life"] == "1.0"
+
+
+def test_export_trains_without_the_package(ran, site):
+    """An export holds the decay, so that it is trained to the same bits where the package is missing."""
+    answer = coarsefine_process("export", "half-life", "--output", "winner.json", cwd=ran, env=environment_with(site))
+    assert answer.returncode == 0, answer.stderr
+    answer = coarsefine_process("train", "winner.json", "--output", "again", cwd=ran, env=environment_with())
+    assert answer.returncode == 0, answer.stderr
+    assert "reproduced to the bit" in answer.stdout + answer.stderr
+
+
+def test_campaign_needs_the_package(ran):
+    """Where the package is missing, status and best show the trials; other commands say what is missing."""
+    for command in ("status", "best"):
+        answer = coarsefine(command, "half-life", cwd=ran)
+        assert answer.returncode == 0, answer.stderr
+        assert "half_life" in answer.stdout
+    answer = coarsefine("report", "half-life", cwd=ran)
+    assert answer.returncode == 2
+    assert answer.stderr == "half-life/coarse needs coarsefine-half-life 1.0: install what is missing.\n"
+    answer = coarsefine("run", "half_life.toml", cwd=ran)
+    assert answer.returncode == 2
+    assert "unknown key 'half_life' in stage 1: remove it, or correct its spelling (known: name, " in answer.stderr
+
+
+def test_settings_of_other_packages_are_checked(site, tmp_path):
+    """What another package brings, and the values that it sets, are refused with a sentence each."""
+    made = "from coarsefine import NetworkSetting\ndef a(sets, value=lambda own, others: own):\n"
+    made += "    return NetworkSetting(symbol='s', title='t', noun='n', help='h', least=0, sets=sets, value=value)\n"
+    made += "number, batch, fails = 3, a('batch'), a('rho', lambda own, others: 1 / 0)\n"
+    made += "negative, other = a('rho', lambda own, others: -own), a('decay')\n"
+    made += "scaled = a('eta', lambda own, others: own * others['batch'])\n"
+    names = ("number", "batch_", "fails", "negative", "scaled", "other", "epochs", "eta", "model_x")
+    entries = {SETTINGS.name: {name: f"made:{name.rstrip('_')}" for name in names}}
+    install(tmp_path / "site", "made-settings", entries, made=made)
+    folder = tmp_path / "campaigns"
+    folder.mkdir()
+    for name, line in {
+        "number": "number = [1, 2]",
+        "batch": "batch_ = [1, 2]",
+        "fails": "fails = [0.1, 0.2]",
+        "negative": "negative = [0.1, 0.2]",
+        "scaled": "scaled = [0.001, 0.002]",  # with eta, which it sets
+        "outside": "other = { uniform = [-1, 2] }",
+        "searched": "other = [0.1, 0.2]\ndecay = [0.1, 0.2]",
+        "twice": "other = [0.1, 0.2]\nhalf_life = [1, 2]",
+    }.items():
+        (folder / f"{name}.toml").write_text(campaign_toml(), "utf-8")
+        _insert(folder / f"{name}.toml", line)
+    text = campaign_toml(stage={"coarse": {"eta": None, "trials": 4}, "fine": {"trials": 3}}, model={"epochs": 1})
+    (folder / "good.toml").write_text(text, "utf-8")
+    _insert(folder / "good.toml", "scaled = [0.001, 0.002]")
+    found = loaded_by(environment_with(tmp_path / "site", site), folder)
+    named = "of made-settings 1.0"
+    expected = {
+        "number": f"stage 1, number = [1, 2]: network setting 'number' {named} (made:number) is not a NetworkSetting:",
+        "batch": f"network setting 'batch_' {named} (made:batch) sets 'batch', which is none of a trial's settings",
+        "fails": f"The network setting 'fails' {named} with the value 0.1",
+        "negative": f"The network setting 'negative' {named} with the value 0.1",
+        "scaled": "scaled sets eta, which is searched: remove one.",
+        "outside": "other = -1.0 makes no sense: it must be 0 or above",
+        "searched": "other sets decay, which is searched: remove one.",
+        "twice": "half_life and other both set decay: remove one.",
+        "good": "done",
+    }
+    assert found.keys() == expected.keys()
+    for name, words in expected.items():
+        assert words in found[name]
+    assert found["fails"].endswith(" failed: ZeroDivisionError: division by zero.")
+    assert re.search(r" sets rho to -0\.1\d*, which must be 0 or above, and below 1\.$", found["negative"])
