@@ -20,6 +20,7 @@ _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LARGEST_STACK = 1024
+_BROUGHT = "A network setting of another package."
 STORED = "stored"
 """The context in which pydantic reads a campaign from a study."""
 PRUNER_OPTIONS = {name: load(PRUNERS, name).model_fields for name in PRUNERS.built_in}
@@ -65,14 +66,16 @@ def _read_parameter(name: str, written: Any) -> Dimension:
 
 
 def _check_sampler(value: Any, info: ValidationInfo) -> str:
-    if type(value) is not str:
-        raise ValueError('a sampler is a name, such as "sobol"')
+    if not isinstance(value, str):
+        raise ValueError('a sampler is a name, such as "sobol"')  # noqa: TRY004 - pydantic reports no other error
     if not is_stored(info):
         load(SAMPLERS, value)
     return value
 
 
 def _check_pruner(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str | dict | PrunerTable):
+        raise ValueError('a pruner is a name, or a table with a name, { name = "halving", factor = 3 }')  # noqa: TRY004
     chosen = PrunerTable.model_validate({"name": value} if isinstance(value, str) else value)
     if not is_stored(info):
         pruner(chosen.name, chosen.options)
@@ -128,22 +131,25 @@ Decay = Annotated[float, _limits_of(NETWORK_SETTINGS["decay"])]
 
 def given_fields() -> dict[str, Any]:
     """Return fields for the values that train a network: of Coarsefine's own settings, all of them required."""
-    return {name: (_value_of(setting), ...) for name, setting in NETWORK_SETTINGS.items()}
+    return {name: (_described(_value_of(setting), setting.help), ...) for name, setting in NETWORK_SETTINGS.items()}
 
 
 def value_fields() -> dict[str, Any]:
     """Return fields for the values that a campaign may give."""
-    own = {
-        name: (_value_of(setting) if setting.default is not None else _value_of(setting) | None, setting.default)
-        for name, setting in NETWORK_SETTINGS.items()
-    }
-    others = {name: (Annotated[Any, PlainValidator(partial(read_network_value, name))], None) for name in OTHERS}
-    return {**own, **others}
+    fields: dict[str, Any] = {}
+    for name, setting in NETWORK_SETTINGS.items():
+        value = _value_of(setting) | None if setting.default is None else _value_of(setting)
+        fields[name] = (_described(value, setting.help), setting.default)
+    for name in OTHERS:
+        value = Annotated[Any, PlainValidator(partial(read_network_value, name))]
+        fields[name] = (_described(value, _BROUGHT), None)
+    return fields
 
 
 def range_fields() -> dict[str, Any]:
     """Return fields for the ranges that a stage may give."""
-    return {name: (_range_of(name) | None, None) for name in NAMES}
+    own = {name: f"Range of {setting.noun}." for name, setting in NETWORK_SETTINGS.items()}
+    return {name: (_described(_range_of(name) | None, own.get(name, _BROUGHT)), None) for name in NAMES}
 
 
 def pruner_fields() -> dict[str, Any]:
@@ -154,8 +160,12 @@ def pruner_fields() -> dict[str, Any]:
 
 
 def _value_of(setting: NetworkSetting) -> Any:
-    return Annotated[setting.kind, _limits_of(setting), Field(description=setting.help)]
+    return Annotated[setting.kind, _limits_of(setting)]
 
 
 def _range_of(name: str) -> Any:
     return Annotated[Dimension, PlainValidator(partial(read_network_range, name)), PlainSerializer(as_json)]
+
+
+def _described(kind: Any, text: str) -> Any:
+    return Annotated[kind, Field(description=text)]

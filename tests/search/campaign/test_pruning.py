@@ -152,7 +152,7 @@ OPTIONS = {
     ),
     "bounds": ('{ name = "near_best", margin = -1 }', "pruner: margin = -1: must be greater than or equal to 0."),
     "no name": ("{ margin = 0.1 }", "'name' is missing in stage 1, pruner: add it."),
-    "number": ("3", "pruner"),
+    "number": ("3", "stage 1, pruner = 3: a pruner is a name, or a table with a name, { name"),
     "own": ('{ name = "halving", factor = 0.5 }', "pruner: factor = 0.5: must be greater than 1."),
     "rungs": ('{ name = "halving", rungs = [3] }', "stage 'coarse': rungs = [3] must lie before its last epoch, 3."),
     "both": (
