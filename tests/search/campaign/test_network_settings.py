@@ -201,11 +201,12 @@ def test_setting_of_another_package_sets_another(ran, site, tmp_path):
     assert export["versions"]["coarsefine-half-life"] == "1.0"
 
 
-def test_export_trains_without_the_package(ran, site):
+def test_export_trains_without_the_package(ran, site, tmp_path):
     """An export holds the decay, so that it is trained to the same bits where the package is missing."""
-    answer = coarsefine_process("export", "half-life", "--output", "winner.json", cwd=ran, env=environment_with(site))
+    path = tmp_path / "winner.json"
+    answer = coarsefine_process("export", "half-life", "--output", path, cwd=ran, env=environment_with(site))
     assert answer.returncode == 0, answer.stderr
-    answer = coarsefine_process("train", "winner.json", "--output", "again", cwd=ran, env=environment_with())
+    answer = coarsefine_process("train", "winner.json", cwd=tmp_path, env=environment_with())
     assert answer.returncode == 0, answer.stderr
     assert "reproduced to the bit" in answer.stdout + answer.stderr
 
