@@ -184,7 +184,7 @@ def test_table_is_another_form_of_keys(tmp_path):
     campaign = Campaign.load(path)
     assert campaign.pruning(campaign.stage[0]).rungs == (2, 5)
     assert campaign.as_stored()["stage"][0]["pruner"] == {"name": "halving", "rungs": [2, 5]}
-    assert Campaign.from_stored(campaign.as_stored()) == campaign
+    assert Campaign.from_stored(campaign.as_stored()).as_stored() == campaign.as_stored()
 
 
 _RULE = "    def rungs_of(self, epochs): return "
