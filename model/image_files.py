@@ -17,11 +17,23 @@ _MODES = {"L": {"L", "1"}, "RGB": {"RGB", "P"}}
 def read_image_files(paths: Sequence[Path], network: Network) -> npt.NDArray[np.float32]:
     """Return image files as normalised inputs (n, d) of a network, in the order of channels, rows and columns.
 
-    Raises `DataError` for a file that is not an image, or whose size or colours differ from the training images.
+    The pixels of a file are divided by 255, to 0…1. Raises `DataError` for a file that is not an image, or whose size
+    or colours differ from the training images, and for a network that was not trained on pixels of 0…1.
     """
+    _check_takes_images(network)
     rows = [_pixels(path, network.shape) for path in paths]
     x = np.array(rows, np.float32).reshape(len(rows), -1) / np.float32(255)
     return np.asarray(x - network.mean.astype(np.float32))
+
+
+def _check_takes_images(network: Network) -> None:
+    if len(network.shape) == 1:
+        raise DataError(f"The network takes {network.shape[0]} numbers, not images: leave the files out, use --split.")
+    if network.mean.min() < 0 or network.mean.max() > 1:
+        raise DataError(
+            "The network was trained on numbers outside 0…1, to which the pixels of files do not compare: search with "
+            "pixels and their scale, or use --split instead of files."
+        )
 
 
 def _pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

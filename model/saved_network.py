@@ -1,6 +1,5 @@
 """Trained networks, and how they are saved: plain arrays in one `.npz` file, nothing pickled."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,15 +11,12 @@ from coarsefine.model.atomic_files import atomic_file
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
 from coarsefine.model.network import Parameters, forward
+from coarsefine.model.npz_files import read_npz
 from coarsefine.model.products import Floats
 
 _CHUNK = 1000
 """Number of images classified at once."""
 _TYPES = {np.dtype("float32"), np.dtype("float64")}
-_UNREADABLE = (
-    OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile,
-)  # fmt: skip
-"""Errors of NumPy and zipfile for other files; `RuntimeError` for an encrypted one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Network:
     """Mean (d,) of the scaled training images."""
     scale: float
     shape: tuple[int, ...]
-    """Shape of one image; its product is d."""
+    """Shape of one image, or (d,) if it was no image; its product is d."""
     classes: tuple[str, ...]
 
     @classmethod
@@ -66,21 +62,19 @@ class Network:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raise `DataError` for any other file. No code in the file is executed."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
+            arrays = read_npz(path)
             theta = Parameters(*(arrays[name] for name in Parameters._fields))
             shape, classes = tuple(map(int, arrays["shape"])), tuple(map(str, arrays["classes"]))
             network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes)
             network._check()
-        except _UNREADABLE as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise DataError(f"{path} is not a network saved by Coarsefine ({reason}): train it again.") from error
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise DataError(f"{path} is not a network saved by Coarsefine ({error}): train it again.") from error
         return network
 
     def _check(self) -> None:
         """Raise `ValueError` unless the arrays form a network."""
-        if not self.shape[1:] or min(self.shape) < 1 or self.shape[:-2] not in {(), (1,), (3,)}:
-            raise ValueError(f"images of {self.shape} are neither grey nor RGB")
+        if not self.shape or min(self.shape) < 1 or self.shape[:-2] not in {(), (1,), (3,)}:
+            raise ValueError(f"images of {self.shape} are neither grey nor RGB, nor features (d,)")
         S, m, d = self.theta.W1.shape
         C, pixels = len(self.classes), int(np.prod(self.shape))
         arrays = {**self.theta._asdict(), "mean": self.mean}

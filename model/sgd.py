@@ -43,13 +43,6 @@ class Batch:
         blocks = (x[chosen, at : at + _COLUMNS] for at in range(0, x.shape[1], _COLUMNS))
         return cls([block.astype(dtype, copy=False) for block in blocks], y[chosen])
 
-    def mirrored(self, which: npt.NDArray[np.bool_], width: int) -> Self:
-        """Mirror the images marked by `which` (b,) left to right, in place; a row of pixels has this width."""
-        for block in self.x:
-            rows = block.reshape(len(block), -1, width)  # a view, since a block contains whole rows
-            rows[which] = rows[which][:, :, ::-1]
-        return self
-
 
 @dataclass(frozen=True, slots=True)
 class Rates:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
@@ -158,8 +159,11 @@ class Training:
         mirrored = mirrored_images(len(part.y), self.settings, self.epoch)
         for start in range(0, len(images), self.settings.batch):
             chosen = images[start : start + self.settings.batch]
-            batch = Batch.gather(part.x, part.y, chosen, self.settings.precision)
-            yield batch.mirrored(mirrored[chosen], self.data.shape[-1]) if self.settings.mirror else batch
+            x, y = part.x, part.y
+            if self.settings.mirror:  # whole images, since a block of a batch need not contain whole rows
+                x, y = mirror(x[chosen], mirrored[chosen], self.data.shape), y[chosen]
+                chosen = np.arange(len(chosen))
+            yield Batch.gather(x, y, chosen, self.settings.precision)
 
     def _rates(self) -> Rates:
         return Rates(
@@ -189,6 +193,18 @@ def mirrored_images(n: int, settings: TrainingSettings, epoch: int) -> np.ndarra
         return np.zeros(n, np.bool_)
     # A random stream of its own, so that mirroring does not change the order of the images.
     return np.random.default_rng([settings.order_seed, epoch, 1]).random(n) < _HALF
+
+
+def mirror(x: Floats, which: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> Floats:
+    """Mirror the images of x (b, d) marked by `which` (b,) left to right, in place, and return x.
+
+    `shape` is that of one image, with rows of pixels along its last axis. Raises `ValueError` if it is no image's.
+    """
+    if len(shape) == 1:
+        raise ValueError(f"{shape[0]} features have no left and right")
+    rows = x.reshape(len(x), -1, shape[-1])
+    rows[which] = rows[which][:, :, ::-1]
+    return x
 
 
 def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:

@@ -17,7 +17,7 @@ from typing import Any
 import platformdirs
 
 from coarsefine.model.atomic_files import remove_leftovers, temporary_file
-from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
+from coarsefine.model.datasets.mapped import VERSION, content_sha256, open_mapped, write_mapped
 from coarsefine.model.datasets.split import NORMALISATION, Dataset, MappedFile
 from coarsefine.model.errors import CacheError
 
@@ -30,22 +30,34 @@ def cache_folder() -> Path:
     return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("coarsefine")).absolute()
 
 
-def key_of(name: str, **made_from: Any) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file; raise `OSError` if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(name: str, /, **made_from: Any) -> str:
     """Return the name under which a dataset is kept: a hash of everything its numbers depend on, this code included."""
     everything = {"form": VERSION, "normalisation": NORMALISATION, "order": sys.byteorder, **made_from}
     return f"{name}-{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()}"
 
 
 def cached(
-    key: Callable[[], str], make: Callable[[], Dataset], folder: Path, say: Callable[[str], None] = lambda _: None
+    key: Callable[[], str],
+    make: Callable[[], Dataset],
+    folder: Path | None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Dataset:
     """Return the dataset that the folder keeps under the key, mapped and checked; make and keep it if there is none.
 
-    `key` is called again after `make`: a dataset whose source changed meanwhile is not kept. If the folder cannot keep
-    the dataset, `say` reports it, and the dataset is returned in memory.
+    Without a folder, the dataset is made and stays in memory. `key` returns what `key_of` makes of the source. It is
+    called again after `make`: a dataset whose source changed meanwhile is not kept. If the folder cannot keep the
+    dataset, `say` reports it, and the dataset is returned in memory.
 
     Raises what `key` and `make` raise.
     """
+    if folder is None:
+        return make()
     asked = key()
     path = folder / f"{asked}.data"
     try:
@@ -63,6 +75,19 @@ def cached(
     except (OSError, CacheError) as error:
         say(_not_kept(folder, dataset, error))
         return dataset
+
+
+def share(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Dataset:
+    """Return a dataset of this process's memory, mapped from a file of the folder that other processes can map.
+
+    If the folder cannot keep it, `say` reports it, and the dataset is returned as it is.
+    """
+    if dataset.mapped_file is not None:
+        return dataset
+    described = {"name": dataset.name, "classes": dataset.classes, "scale": dataset.scale, "shape": dataset.shape}
+    origin = {"digest": dataset.digest, "description": dataset.description}
+    key = key_of("memory", content=content_sha256(dataset), counts=dataset.counts, **described, **origin)
+    return cached(lambda: key, lambda: dataset, folder, say)
 
 
 def reopen(file: MappedFile) -> Dataset | None:

@@ -8,7 +8,7 @@ import io
 import pickletools
 from collections.abc import Iterator
 from itertools import pairwise, takewhile
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ import numpy.typing as npt
 from coarsefine.model.datasets.split import Images
 from coarsefine.model.errors import DataError
 
-BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+BatchName = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+BATCHES: tuple[BatchName, ...] = get_args(BatchName)
 IMAGES = 10_000
 """Number of images in every official batch."""
 _PIXELS = 3072

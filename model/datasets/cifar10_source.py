@@ -4,7 +4,6 @@ Only the batches that are asked for are read, so a partial copy that has them is
 and nothing is unpickled.
 """
 
-import hashlib
 import lzma
 import tarfile
 import zlib
@@ -13,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from coarsefine.model.datasets.cache import cache_folder
+from coarsefine.model.datasets.cache import cache_folder, sha256_of
 from coarsefine.model.datasets.cifar10_files import BATCHES, read_batch
 from coarsefine.model.datasets.split import Images
 from coarsefine.model.errors import DataError
 
-_REMEDY = "Give the archive, or the folder of the unpacked files, with --data PATH or in COARSEFINE_DATA."
+VARIABLE = "COARSEFINE_DATA"
+"""The environment variable with the default of `--data`."""
+_REMEDY = f"Give the archive, or the folder of the unpacked files, with --data PATH or in {VARIABLE}."
 _FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-mat", "cifar-10-batches-py")
 _SUFFIXES = (".bin", ".mat", "")
 _LARGEST_FILE = 64 * 2**20
@@ -61,10 +62,10 @@ def fingerprint(source: Path, names: tuple[str, ...]) -> list[list[str]]:
     """Return name and SHA-256 of each file that `read_batches` would read; raise `DataError` if one is missing."""
     with _as_data_errors(source):
         if source.is_dir():
-            return [[path.name, _sha256(path)] for path in _paths_in_folder(source, names).values()]
+            return [[path.name, sha256_of(path)] for path in _paths_in_folder(source, names).values()]
         _check_kind(source)
         with tarfile.open(source):  # hash only archives: any other file may be of any length
-            return [["", _sha256(source)]]
+            return [["", sha256_of(source)]]
 
 
 def _check_kind(source: Path) -> None:
@@ -145,7 +146,7 @@ def fetch(archive: Archive, say: Callable[[str], None]) -> Path:
     cache = cache_folder()
     kept = cache / archive.name
     with _as_data_errors(kept):
-        if kept.is_file() and _sha256(kept) == archive.sha256:
+        if kept.is_file() and sha256_of(kept) == archive.sha256:
             return kept
     say(f"Downloading {archive.url} to {cache}.")
     pooch.get_logger().setLevel("CRITICAL")  # errors are reported below
@@ -160,8 +161,3 @@ def fetch(archive: Archive, say: Callable[[str], None]) -> Path:
         reason = error if isinstance(error, OSError) else "its SHA-256 is not the official one"
         raise DataError(f"{archive.url} could not be downloaded ({reason}). {_REMEDY}") from error
     return kept
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,7 +30,8 @@ VERSION = 1
 """Version of this format. Increase it when files of the old format must not be read as new ones."""
 _MAGIC = b"Coarsefine data\n"
 _PREFIX = struct.Struct("<16sII32s")
-_LONGEST_HEADER = 2**16
+_LONGEST_HEADER = 2**20
+"""Bytes: room for the names of a thousand classes."""
 _TOO_MANY = 2**32
 _MOST_AXES = 4
 _PAGE = 4096
@@ -75,15 +76,20 @@ class _Header:
         return list(accumulate(map(_whole_pages, lengths), initial=start))
 
 
-def write_mapped(path: Path, dataset: Dataset) -> None:
-    """Write a new file and flush it to the disk; raise `OSError` if that fails."""
+def content_sha256(dataset: Dataset) -> str:
+    """Return the SHA-256 of a dataset's arrays as they are written."""
     content = hashlib.sha256()
     for piece in _pieces(dataset):
         content.update(piece)
+    return content.hexdigest()
+
+
+def write_mapped(path: Path, dataset: Dataset) -> None:
+    """Write a new file and flush it to the disk; raise `OSError` if that fails."""
     header = _Header(
         name=dataset.name, classes=list(dataset.classes), shape=list(dataset.shape), scale=float(dataset.scale),
         digest=dataset.digest, description=dataset.description, images=list(dataset.counts),
-        content=content.hexdigest(),
+        content=content_sha256(dataset),
     )  # fmt: skip
     text = json.dumps(asdict(header)).encode()
     with path.open("xb") as file:

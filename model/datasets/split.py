@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +16,17 @@ NORMALISATION = 1
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images as they were read: pixels (n, d) and labels (n,), both uint8."""
+    """Images as they were read: pixels (n, d), uint8 or float32, and labels (n,), whole numbers."""
 
-    pixels: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    labels: npt.NDArray[np.integer[Any]]
 
     @classmethod
     def join(cls, parts: Sequence["Images"]) -> "Images":
         """Return all images of several parts, in order."""
         return cls(np.concatenate([p.pixels for p in parts]), np.concatenate([p.labels for p in parts]))
 
-    def __getitem__(self, places: slice) -> "Images":
+    def __getitem__(self, places: slice | npt.NDArray[np.int64]) -> "Images":
         return Images(self.pixels[places], self.labels[places])
 
 
@@ -62,7 +62,7 @@ class Dataset:
     name: str
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    """Shape of one image: rows and columns, or channels, rows and columns; its product is d."""
+    """Shape of one image: (rows, columns), or (channels, rows, columns); (d,) if it is no image. Its product is d."""
     train: Part
     validation: Part
     test: Part
@@ -72,8 +72,49 @@ class Dataset:
     digest: str
     """SHA-256 of the raw pixels and labels of the three parts; it does not depend on the format they were read from."""
     description: str
+    """Name, counts, and how the parts were chosen, in words."""
     mapped_file: MappedFile | None = None
     """The file that the arrays are mapped from; None if they are in this process's memory."""
+
+    @classmethod
+    def from_arrays(  # noqa: PLR0913 - three parts of two arrays each
+        cls,
+        x_train: npt.ArrayLike,
+        y_train: npt.ArrayLike,
+        *,
+        x_validation: npt.ArrayLike | None = None,
+        y_validation: npt.ArrayLike | None = None,
+        x_test: npt.ArrayLike | None = None,
+        y_test: npt.ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        scale: float | None = None,
+        name: str = "arrays",
+    ) -> "Dataset":
+        """Return images from arrays in memory, normalised as x/scale less the mean of the training images.
+
+        Each `x_…` has the shape (n, rows, columns) for grey images, (n, channels, rows, columns) with one or three
+        channels for grey or RGB images, or (n, d) for other features; each `y_…` has the shape (n,). `x_…` are uint8,
+        or floats, which are rounded to float32. `scale` is 255 for uint8 and 1 for floats unless it is given: a network
+        that should classify image files needs pixels that `scale` divides to 0…1. Floats beyond ±10 need a `scale`,
+        because the usual learning rates belong to inputs of about this size.
+
+        Labels are whole numbers from 0, the places of their classes in `classes`, or they are the classes' names.
+        Without `classes`, numbers are named by themselves, and names are sorted.
+
+        If the validation or the test images are not given, 15 % of each class of `x_train` become that part, drawn with
+        a fixed seed: equal arrays give equal parts. The remaining images stay in the drawn order.
+
+        `name` is what messages and reports call the images. The digest depends on everything but the name.
+
+        Raises `DataError` for arrays of other types or shapes, numbers that are not finite, unequal lengths, labels out
+        of range, a class without a training image, and parts that would be empty.
+        """
+        from coarsefine.model.datasets.from_arrays import Given, dataset_of  # noqa: PLC0415 - which imports this module
+
+        validation = Given.of("x_validation", x_validation, "y_validation", y_validation)
+        test = Given.of("x_test", x_test, "y_test", y_test)
+        train = Given("x_train", x_train, "y_train", y_train)
+        return dataset_of(train, validation, test, classes=classes, scale=scale, name=name)
 
     @property
     def counts(self) -> Counts:
@@ -99,11 +140,12 @@ class Raw:
     test: Images
 
 
-def normalise(raw: Raw, chosen: dict[str, Any]) -> Dataset:
+def normalise(raw: Raw, chosen: dict[str, Any], identity: Mapping[str, Any] | None = None) -> Dataset:
     """Return the dataset with pixels scaled to 0…1, less the mean of the training images.
 
     They are not divided by their standard deviation, because the paper's learning rates belong to inputs scaled like
-    this. `chosen` describes how the parts were chosen; it enters the digest and the description.
+    this. `chosen` describes how the parts were chosen; it enters the digest and the description. What else the digest
+    should depend on is in `identity`, in JSON form; it may replace the name.
     """
     mean = (raw.train.pixels.mean(axis=0, dtype=np.float64) / raw.scale).astype(np.float32)
     sizes = "/".join(f"{len(part.labels):,}" for part in (raw.train, raw.validation, raw.test))
@@ -116,7 +158,7 @@ def normalise(raw: Raw, chosen: dict[str, Any]) -> Dataset:
         test=_normalised(raw.test, raw.scale, mean),
         mean=mean,
         scale=raw.scale,
-        digest=_digest(raw, chosen),
+        digest=_digest(raw, {"name": raw.name, "shape": raw.shape, "chosen": chosen, **(identity or {})}),
         description=f"{raw.name}, {sizes} images for training, validation, test ({_words(chosen)})",
     )
 
@@ -128,8 +170,7 @@ def _normalised(images: Images, scale: float, mean: npt.NDArray[np.float32]) -> 
     return Part(x, images.labels.astype(np.int64))
 
 
-def _digest(raw: Raw, chosen: dict[str, Any]) -> str:
-    header = {"name": raw.name, "shape": raw.shape, "chosen": chosen}
+def _digest(raw: Raw, header: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for part in (raw.train, raw.validation, raw.test):
         digest.update(part.labels.tobytes())

@@ -14,10 +14,10 @@ from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.processes import cores
+from coarsefine.model.datasets.cifar10_source import VARIABLE
 from coarsefine.model.errors import ModelError
 from coarsefine.search.errors import SearchError, UsageError
 from coarsefine.search.training.identity import arithmetic_name
-from coarsefine.search.training.images import VARIABLE
 from reproduction.evidence import images_of
 from reproduction.findings import Outcomes, find
 from reproduction.jobs import PARTS, measure_all, processes
@@ -153,7 +153,7 @@ def _conditions(plan: Plan, images: str) -> dict[str, Any]:
         "trainings": plan.trainings,
         "longer": {"epochs": plan.longer.epochs, "decay": plan.longer.decay},
         "images": images,
-        "held_out": plan.campaign(PRESET, 1).network.data.held_out,
+        "held_out": plan.campaign(PRESET, 1).network.data.options["held_out"],
         "machine": f"{machine['processor']}, {machine['cores']} cores ({arithmetic_name()})",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }

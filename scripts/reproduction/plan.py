@@ -86,7 +86,10 @@ class Plan:
 
     def data_of(self, campaign: Campaign) -> Data:
         """Return the same images, with those that a preset holds out of training."""
-        return self.data if self.digits else self.data.model_copy(update={"held_out": campaign.network.data.held_out})
+        if self.digits:
+            return self.data
+        held_out = campaign.network.data.options["held_out"]
+        return Data.model_validate({**self.data.model_dump(), "held_out": held_out})
 
     @property
     def repetitions(self) -> int:

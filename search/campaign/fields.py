@@ -118,7 +118,6 @@ Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Timeout = Annotated[float, Field(gt=0, le=30 * 86400)]
 """Seconds: up to 30 days."""
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
-BatchName = Literal["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
 Sampler = Annotated[str, PlainValidator(_check_sampler)]
 Pruner = Annotated[str | PrunerTable, PlainValidator(_check_pruner), PlainSerializer(_pruner_as_json)]

@@ -1,12 +1,16 @@
 """What a campaign file may contain. Each section refuses impossible values in one sentence."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationInfo, create_model, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, create_model, model_serializer, model_validator
 
+from coarsefine.model.datasets.kinds import DATASETS, NAME_KEY, PATH_KEY, DatasetKind
+from coarsefine.model.errors import ExtensionError
+from coarsefine.model.extensions import load
 from coarsefine.model.hyperparameters import Hyperparameters, Order, Precision, TrainingSettings
 from coarsefine.search.campaign import fields
+from coarsefine.search.campaign.data_options import STORED, read_options
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.network_settings import (
@@ -18,9 +22,6 @@ from coarsefine.search.campaign.network_settings import (
 )
 from coarsefine.search.campaign.pruning import Pruning
 
-if TYPE_CHECKING:
-    from coarsefine.model.datasets import Selection
-
 CONFIRM = "confirm"
 
 
@@ -31,26 +32,45 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """`[data]`: the images. Only `cifar10` uses the names of batches."""
+    """`[data]`: the dataset, by the name of its kind, and the options that this kind declares.
 
-    dataset: Literal["digits", "cifar10"]
-    train: list[fields.BatchName] = ["data_batch_1", "data_batch_3"]
-    validation: fields.BatchName = "data_batch_2"
-    validation_images: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    test: fields.BatchName = "test_batch"
-    held_out: Annotated[int, Field(ge=0)] = 0
+    In a file, in JSON and as arguments, the options stand beside `dataset`, not in a section of their own.
+    """
 
-    @model_validator(mode="after")
-    def _check_held_out(self) -> Self:
-        if self.held_out and self.dataset == "digits":
-            raise ValueError('held_out needs dataset = "cifar10": the digits have a fixed split')
-        return self
+    dataset: str
+    options: Mapping[str, Any] = {}
+    """All options in their JSON form, with defaults."""
 
-    def selection(self) -> "Selection":
-        """Return the selection of CIFAR-10 batches."""
-        from coarsefine.model.datasets import Selection  # noqa: PLC0415 - datasets are slow to import
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_options(cls, given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, dict) or not isinstance(name := given.get(NAME_KEY), str):
+            return given
+        options = {key: value for key, value in given.items() if key != NAME_KEY}
+        return {NAME_KEY: name, "options": read_options(name, options, stored=info.context == STORED)}
 
-        return Selection(tuple(self.train), self.validation, self.validation_images, self.test, self.held_out)
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {NAME_KEY: self.dataset, **self.options}
+
+    @property
+    def title(self) -> str:
+        """Return what the images are in words, for pages and reports."""
+        kind = self._installed_kind()
+        return str(self.options.get("name") or (kind.title if kind else self.dataset))
+
+    @property
+    def example_source(self) -> str:
+        """Return an example of the `--data` that this dataset needs; empty if it needs none."""
+        kind = self._installed_kind()
+        return kind.source if kind is not None and not self.options.get(PATH_KEY) else ""
+
+    def _installed_kind(self) -> DatasetKind | None:
+        """Return the dataset's kind, or None: a campaign can be looked at where its dataset is not installed."""
+        try:
+            return load(DATASETS, self.dataset)
+        except ExtensionError:
+            return None
 
 
 if TYPE_CHECKING:

@@ -20,8 +20,10 @@ def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:
     where = _place(parents)
     match detail["type"]:
         case "extra_forbidden":
-            known = _known(schema, parents)
-            return f"unknown key '{last}'{where and ' in ' + where}: remove it, or correct its spelling ({known})."
+            known = detail.get("ctx", {}).get("known") or _known(schema, parents)
+            return (
+                f"unknown key '{last}'{where and ' in ' + where}: remove it, or correct its spelling (known: {known})."
+            )
         case "missing":
             return f"'{last}' is missing{where and ' in ' + where}: add it."
         case _ if not detail["loc"]:
@@ -62,7 +64,7 @@ def _known(schema: type[BaseModel], parents: Any) -> str:
             annotation = section.model_fields[part].annotation  # `Model`, `Model | None` or `list[Model]`
             section = next((arg for arg in get_args(annotation) if hasattr(arg, "model_fields")), annotation)
     names = [field.alias or name for name, field in section.model_fields.items()]
-    return f"known: {', '.join(names)}"
+    return ", ".join(names)
 
 
 def _shown(value: Any) -> str:

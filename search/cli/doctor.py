@@ -7,14 +7,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from threadpoolctl import threadpool_info
 
-from coarsefine.model.datasets import cache_folder
-from coarsefine.model.errors import DataError
+from coarsefine.model.datasets import DATASETS, cache_folder
+from coarsefine.model.datasets.cifar10_source import VARIABLE
+from coarsefine.model.errors import ModelError
+from coarsefine.model.extensions import known, load, package_of
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import campaign_names
@@ -22,7 +25,7 @@ from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import open_storage, server_version, storage_exists
 from coarsefine.search.training import checkpoints
-from coarsefine.search.training.images import VARIABLE, read_images
+from coarsefine.search.training.images import read_images
 
 _WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
 
@@ -52,7 +55,8 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
         _space(storage.folder),
         _attempt("storage", lambda: _campaigns(storage)),
         _attempt("digits", lambda: read_images(Data(dataset="digits"), None).description),
-        _cifar10(data),
+        *_given_images(data),
+        *(_attempt(name, partial(_other_dataset, name)) for name in known(DATASETS) if name not in DATASETS.built_in),
         _cache(cache_folder()),
     ]
 
@@ -85,6 +89,19 @@ def _campaigns(location: Location) -> str:
         return f"{location} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
 
 
+def _given_images(data: Path | None) -> list[Finding]:
+    """Check what `--data` names: arrays if it is a .npz file, otherwise CIFAR-10."""
+    if data is None or data.suffix != ".npz":
+        return [_cifar10(data)]
+    return [_cifar10(None), _attempt("arrays", lambda: read_images(Data(dataset="arrays"), data).description)]
+
+
+def _other_dataset(name: str) -> str:
+    title = load(DATASETS, name).title
+    package, version = package_of(DATASETS, name) or ("", "")
+    return f"{title}, of {package} {version}"
+
+
 def _cifar10(data: Path | None) -> Finding:
     if data is None and not os.environ.get(VARIABLE):
         found = f"no --data and no {VARIABLE}: a campaign on it will look in its cache, then download 170 MB"
@@ -114,7 +131,7 @@ def _contents(folder: Path) -> str:
 def _attempt(check: str, find: Callable[[], str]) -> Finding:
     try:
         return Finding(check, "ok", find())
-    except (SearchError, DataError) as error:
+    except (SearchError, ModelError) as error:
         return Finding(check, "unfit", str(error), error.exit_code)
 
 

@@ -1,7 +1,7 @@
 """The Typer application, and the options that commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -23,7 +23,10 @@ Storage = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="Archive of CIFAR-10, or folder with its files. Default: COARSEFINE_DATA."),
+    typer.Option(
+        metavar="PATH",
+        help="Archive of CIFAR-10 or folder with its files (default: COARSEFINE_DATA), or .npz file of own arrays.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Verbosity = Annotated[
@@ -41,7 +44,12 @@ CampaignName = Annotated[
     ),
 ]
 Dataset = Annotated[
-    Literal["digits", "cifar10"] | None, typer.Option(help="Images to use. Default: the campaign's, or digits.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Dataset to use: digits, cifar10, arrays, or one that another package brings. Default: the campaign's, or "
+        "digits.",
+    ),
 ]
 RecordWith = Annotated[
     str | None,

@@ -25,6 +25,7 @@ from coarsefine.search.results.study import Study, find_studies, refuse_empty, r
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.training.identity import refuse_other
+from coarsefine.search.training.images import Source
 from coarsefine.search.training.workload import load_workload
 
 
@@ -32,7 +33,7 @@ def run(
     campaign: Campaign,
     storage: str | Path | Location = "studies.db",
     *,
-    data: Path | None = None,
+    data: Source | None = None,
     workers: int = 1,
     engine: str | None = None,
     observer: Observer | None = None,
@@ -42,11 +43,11 @@ def run(
 
     A campaign ends with its final training, or with its last stage if its objective is a user's function.
 
-    `storage` is a SQLite file, or the URL of a SQLite or PostgreSQL database. `data` is the archive or folder of the
-    images, for campaigns whose data set is not built in. With `workers=1` this process trains; with more, as many
-    worker processes train, on this machine or on the Dask cluster at `engine`, `dask://HOST:PORT`. Worker processes
-    import the calling script, so it needs the usual `if __name__ == "__main__":`. `stop` is called after every epoch;
-    once it returns true, slots are released and `Interrupted` is raised.
+    `storage` is a SQLite file, or the URL of a SQLite or PostgreSQL database. `data` is the file or folder of the
+    images, for datasets that are read from one, or a `Dataset` for `dataset = "arrays"`. With `workers=1` this process
+    trains; with more, as many worker processes train, on this machine or on the Dask cluster at `engine`,
+    `dask://HOST:PORT`. Worker processes import the calling script, so it needs the usual `if __name__ == "__main__":`.
+    `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `DataError` (4) and `StorageError` (5); the numbers are the exit
     codes of the command line. Nothing is created before campaign, data and storage have been checked.
@@ -80,15 +81,22 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     return status if status is not None and status.state == "done" else None
 
 
-def _pool(loop: StageLoop, data: Path | None, workers: int, engine: str | None) -> AbstractContextManager[Pool | None]:
+def _pool(
+    loop: StageLoop, data: Source | None, workers: int, engine: str | None
+) -> AbstractContextManager[Pool | None]:
     """Return the worker processes of a run, or None if this process trains."""
     if workers == 1 and engine is None:
         return nullcontext()
+    mapped_file = loop.workload.mapped_file if isinstance(loop.workload, Dataset) else None
+    if isinstance(data, Path):
+        data = data.absolute()
+    elif mapped_file is not None and engine is None:  # workers map the file instead of receiving all images
+        data = None
     task = Task(
         campaign=loop.campaign,
         storage=loop.storage.location,
-        data=data.absolute() if data else None,
-        mapped_file=loop.workload.mapped_file if isinstance(loop.workload, Dataset) else None,
+        data=data,
+        mapped_file=mapped_file,
         workers=workers,
         logs=loop.storage.location.output_folder("logs") / loop.campaign.name,
         details=loop.observer.wants_detail,

@@ -28,6 +28,7 @@ from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoints
 from coarsefine.search.training.identity import fingerprint, refuse_other
+from coarsefine.search.training.images import Source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.worker import Worker
@@ -200,14 +201,14 @@ def join(
     campaign: Campaign,
     storage: str | Path | Location,
     *,
-    data: Path | None = None,
+    data: Source | None = None,
     workers: int = 2,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train a campaign's stages together with other processes; return when the last stage has ended.
 
-    `data` is the archive or folder of the images. `workers` is the expected number of processes. `stop` is called
+    `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `stop` is called
     after every epoch; once it returns true, slots are released and `Interrupted` is raised.
 
     Raises the same errors as `coarsefine.run`.

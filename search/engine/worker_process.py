@@ -26,6 +26,7 @@ from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.training.images import Source
 from coarsefine.search.training.workload import load_workload
 
 
@@ -35,7 +36,8 @@ class Task:
 
     campaign: Campaign
     storage: Location
-    data: Path | None
+    data: Source | None
+    """A `Dataset` is pickled with its images, unless it is mapped and all workers are on this machine."""
     mapped_file: MappedFile | None
     """The file of normalised images that all processes of this machine map."""
     workers: int

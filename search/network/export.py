@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.network_settings import resolved
 from coarsefine.search.campaign.schema import CONFIRM
 from coarsefine.search.campaign.validation_errors import sentence
@@ -65,7 +66,7 @@ def read_export(path: Path) -> Export:
     if type(version) is int and version > SCHEMA_VERSION:
         raise UsageError(f"{path} has schema version {version}, and this Coarsefine reads {SCHEMA_VERSION}: update it.")
     try:
-        export = Export.model_validate_json(json.dumps(payload))
+        export = Export.model_validate_json(json.dumps(payload), context=STORED)
     except ValidationError as error:
         raise UsageError(
             f"{path} is not an export as Coarsefine writes it: {sentence(error, Export)} {_EXPORT_AGAIN}"
@@ -175,7 +176,7 @@ def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> 
         "versions": study.attrs["versions"],
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
     }  # fmt: skip
-    return Export.model_validate_json(json.dumps({**payload, "digest": _digest(payload)}))
+    return Export.model_validate_json(json.dumps({**payload, "digest": _digest(payload)}), context=STORED)
 
 
 def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
+
+from pydantic import ValidationError
 
 from threadpoolctl import threadpool_limits
 
@@ -16,6 +18,7 @@ from coarsefine.model import Report, gradcheck, train
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.campaign.schema import Data, Model
+from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.study import Study, campaign_of, read_studies
 from coarsefine.search.storage.database import storage_errors
@@ -43,13 +46,16 @@ class Subject:
     study: Study | None = None
 
     @classmethod
-    def find(cls, dataset: Literal["digits", "cifar10"] | None, campaign: str | None, storage: str | Path) -> Self:
+    def find(cls, dataset: str | None, campaign: str | None, storage: str | Path) -> Self:
         """Return a campaign's images and network as stored, or a dataset and the default network.
 
-        Raises `UsageError` if both are named, or if the storage does not hold the campaign.
+        Raises `UsageError` if both are named, or if there is no such dataset, or no such campaign in the storage.
         """
         if campaign is None:
-            return cls(Data(dataset=dataset or "digits"))
+            try:
+                return cls(Data(dataset=dataset or "digits"))
+            except ValidationError as error:
+                raise UsageError(f"--dataset {dataset} cannot be used: {sentence(error, Data)}") from error
         if dataset is not None:
             raise UsageError(f"The campaign '{campaign}' has its own images: leave out --dataset {dataset}.")
         location = locate(storage)

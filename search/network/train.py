@@ -20,7 +20,7 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
-from coarsefine.search.training.images import load_images
+from coarsefine.search.training.images import Source, load_images
 
 
 class Trained(NamedTuple):
@@ -36,7 +36,7 @@ def train(
     final_settings: FinalSettings | None = None,
     storage: str | Path | Location = "studies.db",
     *,
-    data: Path | None = None,
+    data: Source | None = None,
     output: Path | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,

@@ -24,7 +24,7 @@ def commands_for(content: Content) -> dict[str, str | None]:
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
     where = _storage_option(content.location)
-    data = " --data cifar-10-binary.tar.gz" if campaign.data and campaign.data.dataset == "cifar10" else ""
+    data = f" --data {shlex.quote(example)}" if campaign.data and (example := campaign.data.example_source) else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
     check, momentum = _options(content.gradient_check, _GRADIENT_CHECK), _options(content.momentum, _MOMENTUM)
     return {

@@ -20,7 +20,6 @@ from coarsefine.search.report.commands import commands_for
 from coarsefine.search.report.content import Content
 from coarsefine.search.report.figures import Figure
 
-_DATASETS = {"digits": "8×8 handwritten digits", "cifar10": "CIFAR-10"}
 _FOLDER = files("coarsefine.search.report") / "templates"
 
 
@@ -36,7 +35,7 @@ def render(content: Content, figures: Sequence[Figure]) -> str:
     return _environment().get_template(page).render(
         content=content,
         status=_shareable_status(content),
-        dataset=_DATASETS[content.campaign.data.dataset] if content.campaign.data else "",
+        dataset=content.campaign.data.title if content.campaign.data else "",
         figures={section: [f for f in figures if f.section == section] for section in sections},
         commands=commands_for(content),
         accuracy=Accuracy,

@@ -1,39 +1,72 @@
-"""A campaign's images, loaded from the user's files, a download or the cache."""
+"""A campaign's images, loaded from the user's files, a download, the cache, or given as a `Dataset` in memory."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from coarsefine.model.datasets import Dataset, MappedFile, cache_folder, load_cifar10, load_digits, reopen
-from coarsefine.search.campaign.schema import Data
-from coarsefine.search.errors import UsageError
+from pydantic import ValidationError
 
-VARIABLE = "COARSEFINE_DATA"
+from coarsefine.model.datasets import DATASETS, Dataset, MappedFile, cache_folder, reopen, share
+from coarsefine.model.datasets.from_arrays import NAME
+from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
+from coarsefine.model.errors import ExtensionError
+from coarsefine.model.extensions import load
+from coarsefine.search.campaign.data_options import parse_options
+from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.validation_errors import sentence
+from coarsefine.search.errors import CampaignError, UsageError
+
+Source = Path | Dataset
+"""Where images come from: a file or folder, or memory."""
 
 
 def load_images(
-    wanted: Data, source: Path | None, say: Callable[[str], None], mapped_file: MappedFile | None = None
+    wanted: Data, source: Source | None, say: Callable[[str], None], mapped_file: MappedFile | None = None
 ) -> Dataset:
-    """Return a campaign's data set; CIFAR-10 comes from `source`, else from `COARSEFINE_DATA`, else from a download.
+    """Return a campaign's dataset.
+
+    It is read from `source`, else from the `path` of `[data]`, else from what the dataset's environment variable names,
+    else from where the dataset finds it. A `Dataset` as the source is the dataset, if `[data]` names "arrays".
 
     The normalised images are written to the cache folder and mapped from there, so that all processes share one copy.
     A worker process passes its parent's `Dataset.mapped_file`: it maps that file without reading the source, if the
     file still exists.
 
-    Raises `coarsefine.model.errors.DataError`, or `UsageError` if `source` is given for a built-in data set.
+    Raises `coarsefine.model.errors.DataError`, `CampaignError` if the dataset is not installed or does not take the
+    options of `[data]`, and `UsageError` for a `source` that the dataset does not use.
     """
-    return (reopen(mapped_file) if mapped_file is not None else None) or read_images(
-        wanted, source, say, cache_folder()
-    )
+    if mapped_file is not None and (mapped := reopen(mapped_file)) is not None:
+        return mapped
+    if isinstance(source, Dataset):
+        if wanted.dataset != NAME:
+            raise UsageError(
+                f'A Dataset is given as data: it needs dataset = "{NAME}" in [data], not "{wanted.dataset}".'
+            )
+        return share(source, cache_folder(), say)
+    return read_images(wanted, source, say, cache_folder())
 
 
 def read_images(
     wanted: Data, source: Path | None, say: Callable[[str], None] = lambda _: None, cache: Path | None = None
 ) -> Dataset:
-    """Return a campaign's data set; without `cache`, the cache folder is not used. Raises what `load_images` raises."""
-    if wanted.dataset == "digits":
-        if source is not None:
-            raise UsageError(f"The digits come with scikit-learn: --data {source} is not used. Leave it out.")
-        return load_digits(cache=cache, say=say)
-    default = os.environ.get(VARIABLE)
-    return load_cifar10(source or (Path(default) if default else None), wanted.selection(), say=say, cache=cache)
+    """Return a campaign's dataset; without `cache`, the cache folder is not used. Raises what `load_images` raises."""
+    try:
+        kind = load(DATASETS, wanted.dataset)
+        options = parse_options(kind, wanted.options)
+    except ExtensionError as error:
+        raise CampaignError(f"The images cannot be loaded: {str(error).rstrip('.')}.") from error
+    except ValidationError as error:
+        raise CampaignError(f"[data] does not fit the dataset '{wanted.dataset}': {sentence(error, Data)}") from error
+    if source is not None and not kind.source:
+        raise UsageError(f"The dataset '{wanted.dataset}' reads no file: --data {source} is not used. Leave it out.")
+    found = kind.load(options, source or _default_source(kind, wanted), say, cache)
+    if not isinstance(found, Dataset):
+        raise CampaignError(
+            f"The dataset '{wanted.dataset}' returned {type(found).__name__}, not a coarsefine.Dataset."
+        )
+    return found
+
+
+def _default_source(kind: DatasetKind, wanted: Data) -> Path | None:
+    named = wanted.options.get(PATH_KEY) or (os.environ.get(kind.variable) if kind.variable else None)
+    return Path(named) if named else None

@@ -1,14 +1,13 @@
 """What a campaign trains: the network on its images, or a user's function; and the objective that trains its slots."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from coarsefine.model.datasets import Dataset, MappedFile
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.schema import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.training.images import load_images
+from coarsefine.search.training.images import Source, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
 from coarsefine.search.training.user_code.function import Function, load_function
 from coarsefine.search.training.user_code.function_call import CallOptions
@@ -20,7 +19,7 @@ _TIMEOUT = 86400.0
 
 
 def load_workload(
-    campaign: Campaign, source: Path | None, say: Callable[[str], None], mapped_file: MappedFile | None = None
+    campaign: Campaign, source: Source | None, say: Callable[[str], None], mapped_file: MappedFile | None = None
 ) -> Workload:
     """Return a campaign's images, as `load_images` does, or its function.
 
@@ -28,12 +27,18 @@ def load_workload(
     """
     if campaign.objective is not None:
         if source is not None:
-            raise UsageError(f"objective = '{campaign.objective}' has its own data: leave --data {source} out.")
+            given = "the Dataset" if isinstance(source, Dataset) else f"--data {source}"
+            raise UsageError(f"objective = '{campaign.objective}' has its own data: leave {given} out.")
         function = load_function(campaign.objective)
         _check_stacks(campaign, function)
         return function
     images = load_images(campaign.network.data, source, say, mapped_file)
     _check_batches(campaign, images)
+    if campaign.network.mirror and len(images.shape) == 1:
+        raise CampaignError(
+            f"[model] mirror = true needs images with rows of pixels, and {images.name} has {images.shape[0]} features "
+            "without a left and a right: leave mirror out."
+        )
     return images
 
 

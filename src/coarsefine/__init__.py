@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from coarsefine._shadowing import import_unshadowed
 
 if TYPE_CHECKING:
+    from coarsefine.model.datasets import Dataset, DatasetKind
+    from coarsefine.model.errors import DataError
     from coarsefine.model.network_setting import NetworkSetting
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.campaign.pruning import Pruner, Rung
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Campaign": "search.campaign.campaign",
+    "DataError": "model.errors",
+    "Dataset": "model.datasets",
+    "DatasetKind": "model.datasets",
     "NetworkSetting": "model.network_setting",
     "Observer": "search.results.observer",
     "Pruner": "search.campaign.pruning",
@@ -53,6 +58,9 @@ _HOMES = {
 __all__ = [
     "Campaign",
     "CampaignError",
+    "DataError",
+    "Dataset",
+    "DatasetKind",
     "Interrupted",
     "NetworkSetting",
     "NothingCompleted",

@@ -216,7 +216,7 @@ def test_changed_archive_is_read_again(batch: Path, loaded, tmp_path: Path) -> N
 
 def test_each_selection_has_a_file(batch: Path, loaded, folder: Path) -> None:
     """Fewer validation images of the same files are another dataset in another file."""
-    fewer = dataclasses.replace(SMALL, validation_images=99)
+    fewer = Selection(train=SMALL.train, validation=SMALL.validation, validation_images=99)
     assert [len(loaded(batch).validation.y), len(load_cifar10(batch, fewer, cache=folder).validation.y)] == [100, 99]
     assert len(loaded(batch).validation.y) == 100
     assert len(names(folder)) == 2

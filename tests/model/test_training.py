@@ -5,10 +5,9 @@ import pytest
 from oracle import Oracle
 
 from coarsefine.model import Evaluation, Hyperparameters, Training, TrainingSettings, evaluate, train
-from coarsefine.model.datasets import load_digits
+from coarsefine.model.datasets import Dataset, load_digits
 from coarsefine.model.network import Parameters
-from coarsefine.model.sgd import Batch
-from coarsefine.model.training import image_order, mirrored_images
+from coarsefine.model.training import image_order, mirror, mirrored_images
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def train_oracle(trial, settings, data):
         order = image_order(len(data.train.y), settings, epoch)
         images = data.train.x.copy()
         for image in np.flatnonzero(mirrored_images(len(images), settings, epoch)):
-            images[image] = np.fliplr(images[image].reshape(data.shape)).ravel()
+            images[image] = images[image].reshape(data.shape)[..., ::-1].ravel()
         losses = []
         for first in range(0, len(order), settings.batch):
             chosen = order[first : first + settings.batch]
@@ -49,13 +48,13 @@ def train_oracle(trial, settings, data):
 
 
 @pytest.mark.parametrize(
-    ("precision", "tolerance", "mirror"),
+    ("precision", "tolerance", "mirrored"),
     [("float64", 1e-11, False), ("float32", 2e-3, False), ("float64", 1e-11, True)],
     ids=["float64", "float32", "mirrored"],
 )
-def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirror):
+def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirrored):
     """Every trial of a stack ends with the weights and losses of the paper's equations, trained alone."""
-    settings = TrainingSettings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirror)
+    settings = TrainingSettings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirrored)
     trials = stack_of(4)
     training = Training.start(trials, settings, digits)
     history = [training.run_epoch() for _ in range(settings.epochs)]
@@ -148,26 +147,45 @@ def test_order_is_shuffled_each_epoch_or_fixed():
     assert np.array_equal(image_order(5, TrainingSettings(order="fixed"), 2), [0, 1, 2, 3, 4])
 
 
-def test_images_of_three_colours_in_several_blocks_are_mirrored():
-    """Mirroring reverses the rows of every colour of the chosen images, and keeps their labels."""
-    x = np.arange(3 * 3 * 32 * 32, dtype=np.float32).reshape(3, -1)
-    chosen, which = np.array([2, 0]), np.array([True, False])
-    batch = Batch.gather(x, np.array([5, 6, 7]), chosen, np.float32).mirrored(which, 32)
-    assert len(batch.x) > 1
-    expected = np.stack([x[2].reshape(3, 32, 32)[:, :, ::-1].ravel(), x[0]])
-    np.testing.assert_array_equal(np.concatenate(batch.x, axis=1), expected)
-    assert batch.y.tolist() == [7, 5]
+@pytest.mark.parametrize("shape", [(8, 8), (5, 7), (28, 28), (1, 28, 28), (3, 17, 23), (3, 32, 32)])
+def test_images_of_any_shape_are_mirrored(shape):
+    """Mirroring reverses the rows of every colour of the chosen images and leaves the others, for any width."""
+    images = np.arange(3 * np.prod(shape), dtype=np.float32).reshape(3, *shape)
+    found = mirror(images.reshape(3, -1).copy(), np.array([True, False, True]), shape)
+    expected = np.stack([images[0][..., ::-1], images[1], images[2][..., ::-1]])
+    np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+
+
+def test_features_are_not_mirrored():
+    """An array of features without rows of pixels is refused."""
+    with pytest.raises(ValueError, match="6 features have no left and right"):
+        mirror(np.zeros((2, 6), np.float32), np.array([True, False]), (6,))
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (3, 17, 23)], ids=["grey", "colour"])
+def test_mirrored_images_train_as_the_plain_network(shape):
+    """Rows of pixels may cross the blocks of a mini-batch: the weights are those of the paper's equations."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (90, *shape), dtype=np.uint8), np.arange(90) % 3
+    data = Dataset.from_arrays(images, labels)
+    settings = TrainingSettings(hidden=8, batch=20, epochs=3, precision="float64", mirror=True)
+    trial = Hyperparameters(0.01, 1e-3, 5)
+    training = Training.start([trial], settings, data)
+    losses = [training.run_epoch()[0].train_loss for _ in range(settings.epochs)]
+    oracle, expected, _ = train_oracle(trial, settings, data)
+    np.testing.assert_allclose(losses, expected, rtol=1e-11)
+    np.testing.assert_allclose(training.theta.W1[0], oracle.theta[0], rtol=1e-9, atol=1e-11)
 
 
 def test_half_of_the_images_are_mirrored_in_each_epoch():
     """The choice of mirrored images depends on seed and epoch alone, and does not change their order."""
-    mirror = TrainingSettings(order_seed=3, mirror=True)
-    first, second = mirrored_images(1000, mirror, 1), mirrored_images(1000, mirror, 2)
+    mirroring = TrainingSettings(order_seed=3, mirror=True)
+    first, second = mirrored_images(1000, mirroring, 1), mirrored_images(1000, mirroring, 2)
     assert 400 < first.sum() < 600
     assert 400 < (first != second).sum() < 600
     assert np.array_equal(first, mirrored_images(1000, TrainingSettings(order_seed=3, mirror=True), 1))
     assert not mirrored_images(1000, TrainingSettings(order_seed=3), 1).any()
-    assert np.array_equal(image_order(1000, mirror, 1), image_order(1000, TrainingSettings(order_seed=3), 1))
+    assert np.array_equal(image_order(1000, mirroring, 1), image_order(1000, TrainingSettings(order_seed=3), 1))
 
 
 def test_evaluation_is_the_closed_form_for_zero_weights(digits):

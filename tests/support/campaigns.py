@@ -7,6 +7,7 @@ import tomlkit
 from pydantic import BaseModel
 
 from coarsefine import Campaign
+from coarsefine.search.campaign.schema import Data
 
 _SMALL = {
     "name": "small",
@@ -95,10 +96,14 @@ def _change(table, changes, section):
             del table[key]
         elif key == "stage":
             _change_stages(table["stage"], value, inner)
-        elif isinstance(value, dict) and (inner or section is None) and isinstance(table.get(key, {}), dict):
+        elif isinstance(value, dict) and _is_section(key, inner, section) and isinstance(table.get(key, {}), dict):
             _change(table.setdefault(key, {}), value, inner)
         else:
             table[key] = value
+
+
+def _is_section(key, inner, section):
+    return inner is not None or section is None or key == "data"
 
 
 def _change_stages(stages, changes, section):
@@ -111,7 +116,9 @@ def _change_stages(stages, changes, section):
 
 
 def _section_in(annotation):
-    """Return the section that a field holds, alone, in a list or in a union; None for a plain value."""
+    """Return the section that a field holds, alone, in a list or in a union; None for a plain value, and for [data]."""
+    if annotation is Data:  # whose keys depend on the dataset
+        return None
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_section_in, get_args(annotation))), None)

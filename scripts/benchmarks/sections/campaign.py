@@ -49,7 +49,7 @@ def _fair(plan: Plan) -> str:
 
 
 def _images(source: str) -> int:
-    return len(Campaign.load(source).network.data.train) * 10_000
+    return len(Campaign.load(source).network.data.options["train"]) * 10_000
 
 
 def _run(plan: Plan, source: str) -> tuple[float, int]:

@@ -136,9 +136,7 @@ def test_paper_preset_is_the_papers_campaign():
     model = campaign.model
     assert (model.hidden, model.batch, model.epochs, model.rho, model.decay) == (50, 100, 10, 0.9, 0.95)
     assert campaign.final.epochs == 30
-    data = campaign.data
-    assert (data.train, data.validation, data.validation_images) == (
-        ["data_batch_1", "data_batch_3"],
-        "data_batch_2",
-        1000,
-    )
+    assert campaign.data.options == {
+        "train": ["data_batch_1", "data_batch_3"], "validation": "data_batch_2", "validation_images": 1000,
+        "test": "test_batch", "held_out": 0,
+    }  # fmt: skip

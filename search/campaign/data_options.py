@@ -1,0 +1,51 @@
+"""The options of a dataset in a campaign's `[data]`, checked as the dataset's kind declares them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from coarsefine.model.datasets.kinds import DATASETS, NAME_KEY, DatasetKind
+from coarsefine.model.errors import ExtensionError
+from coarsefine.model.extensions import load
+
+STORED = "stored"
+"""Context of a validation that reads what a study or an export stores, rather than what a user wrote."""
+
+
+def read_options(name: str, given: Mapping[str, Any], *, stored: bool = False) -> Mapping[str, Any]:
+    """Return the options of a dataset in their JSON form, with defaults; raise `ValidationError` if they are wrong.
+
+    Stored options were right when their campaign started. They are returned as they are if the dataset is not installed
+    here or takes other options now, so that its campaigns can still be looked at.
+    """
+    try:
+        kind = load(DATASETS, name)
+        if not stored and (unknown := next((key for key in given if key not in kind.keys), None)) is not None:
+            raise _refusal(unknown, given[unknown], "extra_forbidden", known=", ".join(kind.keys))
+        options = parse_options(kind, {key: value for key, value in given.items() if key in kind.keys})
+    except ExtensionError as error:
+        if not stored:
+            raise _refusal(NAME_KEY, name, "value_error", error=str(error).rstrip(".")) from error
+        return given
+    except ValidationError:
+        if not stored:
+            raise
+        return given
+    return options.model_dump(mode="json", by_alias=True) if options is not None else {}
+
+
+def parse_options(kind: DatasetKind, given: Mapping[str, Any]) -> BaseModel | None:
+    """Return options in JSON form as the kind's own class; raise `ValidationError` if they are wrong."""
+    # As JSON, whose lists may become tuples and whose texts dates, in strict models as well.
+    return kind.options.model_validate_json(json.dumps(given, default=str)) if kind.options is not None else None
+
+
+def _refusal(key: str, value: Any, kind: str, **context: str) -> ValidationError:
+    """Return the error for one key of the section, in the form of pydantic's own."""
+    detail = InitErrorDetails(
+        type=PydanticCustomError(kind, "{error}", {"error": "", **context}), loc=(key,), input=value
+    )
+    return ValidationError.from_exception_data("data", [detail])

@@ -1,0 +1,277 @@
+"""Test a user's own arrays: they are searched, exported, trained on and classified like the built-in images."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from campaigns import campaign_toml, write_campaign
+from commands import coarsefine
+from PIL import Image
+from stored import table
+
+from coarsefine import Campaign, CampaignError, DataError, Dataset, Interrupted, UsageError, read_export, run, train
+from coarsefine.model import Hyperparameters, Network, Training, TrainingSettings
+from coarsefine.model.image_files import read_image_files
+from coarsefine.search.campaign.schema import Data
+from coarsefine.search.engine.worker_process import Task
+from coarsefine.search.training.images import load_images
+
+GREY, COLOUR = (28, 28), (3, 17, 23)
+IMAGES = 240
+CLASSES = ("left", "middle", "right")
+
+
+def arrays_of(shape, seed=0):
+    """Return images (n, *shape), uint8, with a bright stripe that shows the class, and their labels."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 120, (IMAGES, *shape), dtype=np.uint8), np.arange(IMAGES) % 3
+    for image, label in zip(x, y, strict=True):
+        image[..., 2 + 5 * label : 6 + 5 * label] += 100
+    return x, y
+
+
+def write_arrays(folder, shape, **changes):
+    """Write images and labels as mydata.npz, and a campaign on them as small.toml."""
+    x, y = arrays_of(shape)
+    np.savez(folder / "mydata.npz", x=x, y=y, classes=np.array(CLASSES))
+    return write_campaign(folder, data={"dataset": "arrays", "path": "mydata.npz"}, **changes)
+
+
+@pytest.fixture(scope="module", params=[GREY, COLOUR], ids=["grey", "colour"])
+def finished(request, tmp_path_factory):
+    """Run a campaign on grey or on colour images, mirrored, by the command line; return its folder and the shape."""
+    folder = write_arrays(tmp_path_factory.mktemp("own"), request.param, model={"mirror": True})
+    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    return folder, request.param
+
+
+def final_of(folder):
+    """Return the folder of the final training, and its result."""
+    (trained,) = folder.glob("trained/*")
+    return trained, json.loads((trained / "final.json").read_text("utf-8"))
+
+
+def test_own_arrays_are_searched_and_trained(finished):
+    """All trials complete, and the network of the winner recognises the test images."""
+    folder, _ = finished
+    status = json.loads(coarsefine("status", "small", "--json", cwd=folder).stdout)
+    assert [stage["completed"] for stage in status["stages"]] == [9, 6]
+    assert status["final"]["test_accuracy"] > 0.8
+    assert status["final"]["reproduction"]["exact"]
+
+
+def test_export_trains_again_with_the_same_arrays_alone(finished, tmp_path):
+    """An export trains in another folder with the file by --data; other arrays are refused."""
+    folder, shape = finished
+    assert coarsefine("export", "small", "--output", tmp_path / "winner.json", cwd=folder).returncode == 0
+    assert json.loads((tmp_path / "winner.json").read_text("utf-8"))["data"]["selection"] == {
+        "dataset": "arrays", "path": "mydata.npz", "name": None, "scale": None
+    }  # fmt: skip
+    (tmp_path / "moved.npz").write_bytes((folder / "mydata.npz").read_bytes())
+    answer = coarsefine("train", "winner.json", "--data", "moved.npz", "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["test_accuracies"] == final_of(folder)[1]["test_accuracies"]
+    x, y = arrays_of(shape, seed=1)
+    np.savez(tmp_path / "moved.npz", x=x, y=y, classes=np.array(CLASSES))
+    refused = coarsefine("train", "winner.json", "--data", "moved.npz", "--output", "other", cwd=tmp_path)
+    assert (refused.returncode, "The export was made with other images" in refused.stderr) == (4, True)
+
+
+def test_image_files_and_split_are_classified(finished):
+    """Image files of the same pixels get the probabilities of the arrays; the split has the recorded accuracy."""
+    folder, shape = finished
+    trained, final = final_of(folder)
+    x, _ = arrays_of(shape)
+    for place in range(6):
+        pixels = x[place] if shape == GREY else x[place].transpose(1, 2, 0)
+        Image.fromarray(pixels).save(folder / f"{place}.png")
+    answer = coarsefine("predict", trained, *(f"{place}.png" for place in range(6)), "--json", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    network = Network.load(trained / "model.npz")
+    expected = network.probabilities(x[:6].reshape(6, -1).astype(np.float32) / 255 - network.mean)
+    found = np.array([image["probabilities"] for image in json.loads(answer.stdout)["images"]])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert json.loads(answer.stdout)["classes"] == list(CLASSES)
+    split = json.loads(coarsefine("predict", trained, "--split", "test", "--json", cwd=folder).stdout)
+    assert split["accuracy"] == final["test_accuracies"][0]
+    assert split["images"][0]["label"] in CLASSES
+
+
+def test_image_files_of_another_kind_are_refused(finished):
+    """A file of another size or with other colours is refused with what the network takes."""
+    folder, shape = finished
+    trained, _ = final_of(folder)
+    wanted = "28 × 28, 8-bit grey" if shape == GREY else "23 × 17, 8-bit RGB"
+    for name, mode, size in (
+        ("other.png", "RGB" if shape == GREY else "L", shape[:-3:-1]),
+        ("large.png", "L", (40, 40)),
+    ):
+        Image.new(mode, size).save(folder / name)
+        answer = coarsefine("predict", trained, name, cwd=folder)
+        assert (answer.returncode, f"the network takes {wanted}" in answer.stderr) == (4, True)
+
+
+def test_card_and_report_describe_the_arrays(finished):
+    """Model card and report say what was trained on, and the report how to repeat it."""
+    folder, shape = finished
+    card = (final_of(folder)[0] / "MODEL_CARD.md").read_text("utf-8")
+    pixels, numbers = np.prod(shape), "×".join(map(str, shape))
+    assert "# small: a two-layer network for images from arrays" in card
+    assert f"**Network**: {pixels} pixels" in card
+    assert f"The network takes images of {numbers} numbers, scaled by 1/255" in card
+    assert "arrays, 168/36/36 images for training, validation, test (split off validation+test, split seed 0)" in card
+    assert coarsefine("report", "small", "--output", "report.html", cwd=folder).returncode == 0
+    page = (folder / "report.html").read_text("utf-8")
+    assert "that classifies images from arrays. It drew" in page
+    assert "coarsefine run small.toml</code>" in page or "coarsefine run small.toml\n" in page
+
+
+def test_checks_take_own_arrays(finished):
+    """The gradient check and the momentum study run on a file of arrays, and on a campaign's."""
+    folder, _ = finished
+    for arguments in (("--dataset", "arrays", "--data", "mydata.npz"), ("--campaign", "small")):
+        answer = coarsefine("gradcheck", *arguments, "--json", cwd=folder)
+        assert answer.returncode == 0, answer.stderr
+        assert max(json.loads(answer.stdout).values()) < 1e-6
+        answer = coarsefine("momentum", *arguments, "--epochs", 3, "--json", cwd=folder)
+        assert answer.returncode == 0, answer.stderr
+        assert json.loads(answer.stdout)["dataset"] == "arrays"
+
+
+def test_workers_and_memory_give_the_same_bits(finished, tmp_path):
+    """Two worker processes, and a Dataset in memory with one or two workers, record the same trials."""
+    folder, shape = finished
+    expected = table(folder / "studies.db")
+    (tmp_path / "mydata.npz").write_bytes((folder / "mydata.npz").read_bytes())
+    (tmp_path / "small.toml").write_text((folder / "small.toml").read_text("utf-8"), "utf-8")
+    answer = coarsefine("run", "small.toml", "--workers", 2, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert table(tmp_path / "studies.db") == expected
+    x, y = arrays_of(shape)
+    data = Dataset.from_arrays(x, y, classes=CLASSES)
+    campaign = Campaign.load(folder / "small.toml").model_copy(update={"data": Data(dataset="arrays")})
+    for workers in (1, 2):
+        run(campaign, tmp_path / f"{workers}.db", data=data, workers=workers)
+        assert table(tmp_path / f"{workers}.db") == expected
+
+
+@pytest.fixture
+def in_memory(tmp_path):
+    """Return the small campaign on arrays without a path, and its images."""
+    (tmp_path / "small.toml").write_text(campaign_toml(data={"dataset": "arrays"}), "utf-8")
+    return Campaign.load(tmp_path / "small.toml"), Dataset.from_arrays(*arrays_of((6, 18)))
+
+
+def test_dataset_in_memory_needs_no_cache(in_memory, tmp_path, monkeypatch):
+    """If the cache folder cannot be written, worker processes get the images themselves."""
+    campaign, data = in_memory
+    run(campaign, tmp_path / "expected.db", data=data)
+    (tmp_path / "taken").write_text("mine")
+    monkeypatch.setenv("COARSEFINE_CACHE", str(tmp_path / "taken"))
+    run(campaign, tmp_path / "studies.db", data=data, workers=2)
+    assert table(tmp_path / "studies.db") == table(tmp_path / "expected.db")
+
+
+def test_workers_map_a_dataset_in_memory(in_memory, monkeypatch, tmp_path):
+    """With a cache folder the images reach worker processes as a mapped file, and are not pickled for each."""
+    tasks = []
+    real = Task.__init__
+    monkeypatch.setattr(Task, "__init__", lambda self, **fields: (tasks.append(fields), real(self, **fields))[1])
+    run(in_memory[0], tmp_path / "studies.db", data=in_memory[1], workers=2)
+    (task,) = tasks
+    assert (task["data"], task["mapped_file"].path.exists()) == (None, True)
+
+
+def test_export_trains_on_a_dataset_in_memory(in_memory, tmp_path):
+    """`train` takes the Dataset as well, and refuses another."""
+    campaign, data = in_memory
+    status = run(campaign, tmp_path / "studies.db", data=data)
+    (trained,) = (tmp_path / "trained").iterdir()
+    export = read_export(trained / "export.json")
+    again = train(export, storage=tmp_path / "studies.db", data=data, output=tmp_path / "again").result
+    assert again.test_accuracies == status.final.test_accuracies
+    other = Dataset.from_arrays(*arrays_of((6, 18), seed=1))
+    with pytest.raises(DataError, match="The export was made with other images"):
+        train(export, storage=tmp_path / "studies.db", data=other, output=tmp_path / "other")
+
+
+def test_dataset_in_memory_needs_a_campaign_on_arrays(small, in_memory, tmp_path):
+    """A Dataset for a campaign on other images, or on a function, is refused; a campaign on arrays needs one."""
+    with pytest.raises(UsageError, match=r'it needs dataset = "arrays" in \[data\], not "digits"'):
+        run(small, tmp_path / "studies.db", data=in_memory[1])
+    with pytest.raises(DataError, match="needs its file"):
+        run(in_memory[0], tmp_path / "studies.db")
+    (tmp_path / "objective.toml").write_text(campaign_toml("objective"), "utf-8")
+    with pytest.raises(UsageError, match="has its own data: leave the Dataset out"):
+        run(Campaign.load(tmp_path / "objective.toml"), tmp_path / "studies.db", data=in_memory[1])
+    assert not (tmp_path / "studies.db").exists()
+
+
+def test_changed_arrays_are_refused(tmp_path, monkeypatch):
+    """A campaign that was stopped resumes on the same arrays, wherever they are, and is refused on others."""
+    monkeypatch.chdir(write_arrays(tmp_path, GREY))
+    campaign, asked = Campaign.load("small.toml"), iter(range(3))
+    with pytest.raises(Interrupted):
+        run(campaign, "studies.db", stop=lambda: next(asked, None) is None)
+    (tmp_path / "mydata.npz").rename(tmp_path / "same.npz")
+    np.savez("mydata.npz", **dict(zip("xy", arrays_of(GREY, seed=1), strict=True)), classes=np.array(CLASSES))
+    with pytest.raises(CampaignError, match=r"small/coarse was started with something else: data.digest was"):
+        run(campaign, "studies.db")
+    assert run(campaign, "studies.db", data=tmp_path / "same.npz").state == "done"
+
+
+def test_path_belongs_to_the_working_directory(tmp_path, monkeypatch):
+    """The path of [data] is relative to the working directory, as --data is, and --data has precedence."""
+    monkeypatch.chdir(write_arrays(tmp_path, (4, 18)))
+    wanted = Campaign.load("small.toml").images
+    found = load_images(wanted, None, print)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(DataError, match=r"There is no file mydata.npz: name the .npz file as path"):
+        load_images(wanted, None, print)
+    assert load_images(wanted, tmp_path / "mydata.npz", print).mapped_file == found.mapped_file
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Write a campaign on features that are no images; return its folder."""
+    rng = np.random.default_rng(0)
+    y = np.arange(IMAGES) % 3
+    np.savez(tmp_path / "mydata.npz", x=rng.standard_normal((IMAGES, 7)) + 2 * np.eye(3, 7)[y], y=y)
+    return write_campaign(tmp_path, data={"dataset": "arrays", "path": "mydata.npz"})
+
+
+def test_features_are_searched_and_classified(features):
+    """Features train as images do; the network classifies their parts, and no image files."""
+    answer = coarsefine("run", "small.toml", "--workers", 1, "--json", cwd=features)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["final"]["test_accuracy"] > 0.7
+    trained, final = final_of(features)
+    split = coarsefine("predict", trained, "--split", "test", "--json", cwd=features)
+    assert json.loads(split.stdout)["accuracy"] == final["test_accuracies"][0]
+    Image.new("L", (7, 1)).save(features / "one.png")
+    refused = coarsefine("predict", trained, "one.png", cwd=features)
+    assert (refused.returncode, "takes 7 numbers, not images" in refused.stderr) == (4, True)
+
+
+def test_features_are_not_mirrored(features):
+    """`mirror` for features is refused before anything is created."""
+    write_campaign(features, data={"dataset": "arrays", "path": "mydata.npz"}, model={"mirror": True})
+    answer = coarsefine("run", "small.toml", cwd=features)
+    assert answer.returncode == 2
+    assert "[model] mirror = true needs images with rows of pixels, and arrays has 7 features" in answer.stderr
+    assert not (features / "studies.db").exists()
+
+
+def test_files_do_not_compare_with_standardised_pixels(tmp_path):
+    """A network that was trained on numbers outside 0…1 refuses image files, whose pixels it does not know."""
+    x, y = arrays_of((6, 18))
+    data = Dataset.from_arrays((x - x.mean()) / x.std(), y)
+    theta = Training.start([Hyperparameters(0.1, 0, 0)], TrainingSettings(), data).theta
+    Image.new("L", (18, 6)).save(tmp_path / "one.png")
+    with pytest.raises(DataError, match="trained on numbers outside 0…1"):
+        read_image_files([tmp_path / "one.png"], Network.of(theta, data))
+    scaled = replace(data, mean=np.full(108, 0.5, np.float32))
+    assert read_image_files([tmp_path / "one.png"], Network.of(theta, scaled)).tolist() == [[-0.5] * 108]
