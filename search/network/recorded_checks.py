@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
-
 from threadpoolctl import threadpool_limits
 
 from coarsefine.model import Report, gradcheck, train
