@@ -53,12 +53,11 @@ class DatasetKind:
 
 
 def _check(found: Any) -> DatasetKind:
-    """Return what an entry point names if it is a kind; raise `ValueError` with the reason if it is none."""
+    """Return what an entry point names if it is a kind; raise `TypeError` or `ValueError` if it is none."""
     from pydantic import BaseModel  # noqa: PLC0415 - not needed to train a network
 
     if not isinstance(found, DatasetKind):
-        reason = f"is no coarsefine.DatasetKind, but of type {type(found).__name__}"
-        raise ValueError(reason)  # noqa: TRY004 - `Group.check` asks for it
+        raise TypeError(f"is no coarsefine.DatasetKind, but of type {type(found).__name__}")
     options = found.options
     if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
         raise ValueError(f"has options that are no pydantic model: {options!r}")

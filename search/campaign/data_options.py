@@ -15,26 +15,29 @@ STORED = "stored"
 """Context of a validation that reads what a study or an export stores, rather than what a user wrote."""
 
 
-def read_options(name: str, given: Mapping[str, Any], *, stored: bool = False) -> Mapping[str, Any]:
-    """Return the options of a dataset in their JSON form, with defaults; raise `ValidationError` if they are wrong.
+def checked_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a dataset in their JSON form, with defaults; raise `ValidationError` if they are wrong."""
+    try:
+        kind = load(DATASETS, name)
+    except ExtensionError as error:
+        raise _refusal(NAME_KEY, name, "value_error", error=error) from error
+    for key, value in given.items():
+        if key not in kind.keys:
+            raise _refusal(key, value, "extra_forbidden", known=", ".join(kind.keys))
+    return _completed(kind, given)
 
-    Stored options were right when their campaign started. They are returned as they are if the dataset is not installed
-    here or takes other options now, so that its campaigns can still be looked at.
+
+def stored_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return options that a study or an export stores, without those that only a later version of the dataset takes.
+
+    They were right when their campaign started. So that it can be looked at, they are returned as they are if the
+    dataset is not installed here, or takes other options now.
     """
     try:
         kind = load(DATASETS, name)
-        if not stored and (unknown := next((key for key in given if key not in kind.keys), None)) is not None:
-            raise _refusal(unknown, given[unknown], "extra_forbidden", known=", ".join(kind.keys))
-        options = parse_options(kind, {key: value for key, value in given.items() if key in kind.keys})
-    except ExtensionError as error:
-        if not stored:
-            raise _refusal(NAME_KEY, name, "value_error", error=str(error).rstrip(".")) from error
+        return _completed(kind, {key: value for key, value in given.items() if key in kind.keys})
+    except (ExtensionError, ValidationError):
         return given
-    except ValidationError:
-        if not stored:
-            raise
-        return given
-    return options.model_dump(mode="json", by_alias=True) if options is not None else {}
 
 
 def parse_options(kind: DatasetKind, given: Mapping[str, Any]) -> BaseModel | None:
@@ -43,9 +46,12 @@ def parse_options(kind: DatasetKind, given: Mapping[str, Any]) -> BaseModel | No
     return kind.options.model_validate_json(json.dumps(given, default=str)) if kind.options is not None else None
 
 
-def _refusal(key: str, value: Any, kind: str, **context: str) -> ValidationError:
+def _completed(kind: DatasetKind, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = parse_options(kind, given)
+    return options.model_dump(mode="json", by_alias=True) if options is not None else {}
+
+
+def _refusal(key: str, value: Any, kind: str, **context: Any) -> ValidationError:
     """Return the error for one key of the section, in the form of pydantic's own."""
-    detail = InitErrorDetails(
-        type=PydanticCustomError(kind, "{error}", {"error": "", **context}), loc=(key,), input=value
-    )
+    detail = InitErrorDetails(type=PydanticCustomError(kind, "refused", context), loc=(key,), input=value)
     return ValidationError.from_exception_data("data", [detail])

@@ -1,7 +1,9 @@
 """A campaign's images, loaded from the user's files, a download, the cache, or given as a `Dataset` in memory."""
 
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,12 +11,12 @@ from pydantic import ValidationError
 from coarsefine.model.datasets import DATASETS, Dataset, MappedFile, cache_folder, reopen, share
 from coarsefine.model.datasets.from_arrays import NAME
 from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
-from coarsefine.model.errors import ExtensionError
-from coarsefine.model.extensions import load
+from coarsefine.model.errors import DataError, ModelError
+from coarsefine.model.extensions import described, load
 from coarsefine.search.campaign.data_options import parse_options
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.campaign.validation_errors import sentence
-from coarsefine.search.errors import CampaignError, UsageError
+from coarsefine.search.errors import CampaignError, SearchError, UsageError
 
 Source = Path | Dataset
 """Where images come from: a file or folder, or memory."""
@@ -32,8 +34,8 @@ def load_images(
     A worker process passes its parent's `Dataset.mapped_file`: it maps that file without reading the source, if the
     file still exists.
 
-    Raises `coarsefine.model.errors.DataError`, `CampaignError` if the dataset is not installed or does not take the
-    options of `[data]`, and `UsageError` for a `source` that the dataset does not use.
+    Raises `coarsefine.model.errors.DataError`, `ExtensionError` if the dataset is not installed, `CampaignError` if it
+    does not take the options of `[data]`, and `UsageError` for a `source` that it does not use.
     """
     if mapped_file is not None and (mapped := reopen(mapped_file)) is not None:
         return mapped
@@ -50,21 +52,36 @@ def read_images(
     wanted: Data, source: Path | None, say: Callable[[str], None] = lambda _: None, cache: Path | None = None
 ) -> Dataset:
     """Return a campaign's dataset; without `cache`, the cache folder is not used. Raises what `load_images` raises."""
+    kind = load(DATASETS, wanted.dataset)
     try:
-        kind = load(DATASETS, wanted.dataset)
         options = parse_options(kind, wanted.options)
-    except ExtensionError as error:
-        raise CampaignError(f"The images cannot be loaded: {str(error).rstrip('.')}.") from error
     except ValidationError as error:
         raise CampaignError(f"[data] does not fit the dataset '{wanted.dataset}': {sentence(error, Data)}") from error
     if source is not None and not kind.source:
         raise UsageError(f"The dataset '{wanted.dataset}' reads no file: --data {source} is not used. Leave it out.")
-    found = kind.load(options, source or _default_source(kind, wanted), say, cache)
+    with _named_errors(wanted.dataset):
+        found = kind.load(options, source or _default_source(kind, wanted), say, cache)
     if not isinstance(found, Dataset):
-        raise CampaignError(
-            f"The dataset '{wanted.dataset}' returned {type(found).__name__}, not a coarsefine.Dataset."
-        )
+        returned = f"{described(DATASETS, wanted.dataset)} returned {type(found).__name__}"
+        raise DataError(f"The {returned}, not a coarsefine.Dataset: correct that package.")
     return found
+
+
+@contextmanager
+def _named_errors(dataset: str) -> Iterator[None]:
+    """Turn an error in the code of another package into a `DataError` that names the package and the line."""
+    try:
+        yield
+    except (ModelError, SearchError):
+        raise
+    except Exception as error:
+        if dataset in DATASETS.built_in:
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"The {described(DATASETS, dataset)} cannot be loaded: {type(error).__name__}: {error} ({place.filename}, "
+            f"line {place.lineno}). Correct that package."
+        ) from error
 
 
 def _default_source(kind: DatasetKind, wanted: Data) -> Path | None:

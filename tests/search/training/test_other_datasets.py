@@ -12,7 +12,7 @@ from commands import coarsefine_process
 from packages import install
 from stored import table
 
-from coarsefine import Campaign, CampaignError, UsageError, run
+from coarsefine import Campaign, CampaignError, DataError, UsageError, run
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.network.recorded_checks import Subject
@@ -100,7 +100,7 @@ def test_campaign_can_be_looked_at_without_the_package(ran):
     for command in (("run", "bars.toml"), ("gradcheck", "--campaign", "bars")):
         answer = coarsefine_process(*command, cwd=folder)
         assert answer.returncode == 2
-        assert "there is no dataset 'bars' (known: digits, cifar10, arrays)" in answer.stderr
+        assert "here is no dataset 'bars' (known: digits, cifar10, arrays)." in answer.stderr
 
 
 def test_known_datasets_are_listed_with_their_packages(site, monkeypatch):
@@ -146,12 +146,20 @@ def test_two_packages_with_one_name_are_named(installed):
     assert read_images(Data(dataset="digits"), None).name == "digits"
 
 
-def test_function_that_returns_no_dataset_is_named(installed):
-    """If a package's function returns something else, the error says what."""
-    text = KIND + "KIND = DatasetKind('nothing', lambda options, source, say, cache: 3)\n"
-    installed("no-images", {"coarsefine.datasets": {"no_images": "no_images:KIND"}}, no_images=text)
-    with pytest.raises(CampaignError, match=r"The dataset 'no_images' returned int, not a coarsefine\.Dataset"):
-        read_images(Data(dataset="no_images"), None)
+WRONG = {
+    "3": "returned int, not a coarsefine.Dataset",
+    "1 / 0": r"cannot be loaded: ZeroDivisionError: division by zero \(.*wrong_1\.py, line 2\)",
+}
+
+
+@pytest.mark.parametrize("expression", WRONG)
+def test_function_that_fails_is_named(installed, expression):
+    """If a package's function fails or returns something else, the error says where and what."""
+    name = f"wrong_{list(WRONG).index(expression)}"
+    text = f"{KIND}KIND = DatasetKind('nothing', lambda options, source, say, cache: {expression})\n"
+    installed("no-images", {"coarsefine.datasets": {name: f"{name}:KIND"}}, **{name: text})
+    with pytest.raises(DataError, match=rf"The dataset '{name}' of no-images 1\.0 {WRONG[expression]}"):
+        read_images(Data(dataset=name), None)
 
 
 def test_source_comes_from_option_path_or_variable(installed, monkeypatch):
