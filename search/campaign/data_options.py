@@ -11,9 +11,6 @@ from coarsefine.model.datasets.kinds import DATASETS, NAME_KEY, DatasetKind
 from coarsefine.model.errors import ExtensionError
 from coarsefine.model.extensions import load
 
-STORED = "stored"
-"""Context of a validation that reads what a study or an export stores, rather than what a user wrote."""
-
 
 def checked_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the options of a dataset in their JSON form, with defaults; raise `ValidationError` if they are wrong."""

@@ -1,7 +1,7 @@
 """What a campaign file may contain. Each section refuses impossible values in one sentence."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationInfo, create_model, model_serializer, model_validator
 
@@ -10,7 +10,7 @@ from coarsefine.model.errors import ExtensionError
 from coarsefine.model.extensions import load
 from coarsefine.model.hyperparameters import Hyperparameters, Order, Precision, TrainingSettings
 from coarsefine.search.campaign import fields
-from coarsefine.search.campaign.data_options import STORED, checked_options, stored_options
+from coarsefine.search.campaign.data_options import checked_options, stored_options
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.network_settings import (
@@ -47,7 +47,7 @@ class Data(Section):
         if not isinstance(given, dict) or not isinstance(name := given.get(NAME_KEY), str):
             return given
         options = {key: value for key, value in given.items() if key != NAME_KEY}
-        read = stored_options if info.context == STORED else checked_options
+        read = stored_options if fields.is_stored(info) else checked_options
         return {NAME_KEY: name, "options": read(name, options)}
 
     @model_serializer

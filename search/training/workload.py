@@ -34,7 +34,7 @@ def load_workload(
         return function
     images = load_images(campaign.network.data, source, say, mapped_file)
     _check_batches(campaign, images)
-    if campaign.network.mirror and len(images.shape) == 1:
+    if campaign.network.model.mirror and len(images.shape) == 1:
         raise CampaignError(
             f"[model] mirror = true needs images with rows of pixels, and {images.name} has {images.shape[0]} features "
             "without a left and a right: leave mirror out."

@@ -25,7 +25,7 @@ def test_stored_form_is_that_of_the_first_versions(preset):
     """The presets store `[data]` with the same text as before, so that their campaigns resume."""
     campaign = Campaign.load(preset)
     assert json.dumps(campaign.as_stored()["data"]) == STORED[preset]
-    assert json.dumps(campaign.images.model_dump(mode="json")) == STORED[preset]
+    assert json.dumps(campaign.network.data.model_dump(mode="json")) == STORED[preset]
     assert json.dumps(json.loads(campaign.model_dump_json(by_alias=True))["data"]) == STORED[preset]
 
 
@@ -103,7 +103,7 @@ def test_campaign_of_a_dataset_that_is_not_installed_is_read():
     ):
         stored = Campaign.from_stored({**config, "data": data})
         assert stored.as_stored()["data"] == data
-        assert stored.images.title in {"shapes", "8×8 handwritten digits"}
+        assert stored.network.data.title in {"shapes", "8×8 handwritten digits"}
         with pytest.raises(ValidationError):
             Campaign.model_validate({**config, "data": data})
 

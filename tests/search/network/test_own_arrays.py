@@ -225,7 +225,7 @@ def test_changed_arrays_are_refused(tmp_path, monkeypatch):
 def test_path_belongs_to_the_working_directory(tmp_path, monkeypatch):
     """The path of [data] is relative to the working directory, as --data is, and --data has precedence."""
     monkeypatch.chdir(write_arrays(tmp_path, (4, 18)))
-    wanted = Campaign.load("small.toml").images
+    wanted = Campaign.load("small.toml").network.data
     found = load_images(wanted, None, print)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")

@@ -131,7 +131,7 @@ def test_broken_package_is_named_once_it_is_asked_for(installed, tmp_path, case)
     text, message = BROKEN[case]
     module = f"broken_{case.replace(' ', '_')}"
     installed("broken-images", {"coarsefine.datasets": {module: f"{module}:KIND"}}, **{module: text})
-    assert Campaign.load("digits").images.title == "8×8 handwritten digits"
+    assert Campaign.load("digits").network.data.title == "8×8 handwritten digits"
     (tmp_path / "small.toml").write_text(campaign_toml(data={"dataset": module}), "utf-8")
     with pytest.raises(CampaignError, match=rf"'{module}' of broken-images 1\.0 \({module}:KIND\) .*{message}"):
         Campaign.load(tmp_path / "small.toml")
