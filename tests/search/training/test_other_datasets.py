@@ -1,15 +1,13 @@
 """Test datasets of other packages: found by their entry points, run by worker processes, and refused with a reason."""
 
 import json
-import os
 import shutil
-import tomllib
 from pathlib import Path
 
 import pytest
 from campaigns import campaign_toml
 from commands import coarsefine_process
-from packages import install
+from packages import EXAMPLES, environment_with, install, install_example
 from stored import table
 
 from coarsefine import Campaign, CampaignError, DataError, UsageError, run
@@ -19,25 +17,21 @@ from coarsefine.search.network.recorded_checks import Subject
 from coarsefine.search.storage.location import at_file
 from coarsefine.search.training.images import read_images
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "bars"
-SOURCE = str(Path(__file__).parents[3] / "src")
 KIND = "from coarsefine import DatasetKind\n"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Install the example of the documentation, with the entry points of its pyproject.toml; return the folder."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]
-    folder = tmp_path_factory.mktemp("site")
-    return install(folder, project["name"], project["entry-points"], bars=(EXAMPLE / "bars.py").read_text("utf-8"))
+    """Install the example of the documentation."""
+    return install_example(tmp_path_factory.mktemp("site"), "bars")
 
 
 @pytest.fixture(scope="module")
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder and the environment with the package."""
     folder = tmp_path_factory.mktemp("bars")
-    shutil.copy(EXAMPLE / "bars.toml", folder)
-    environment = {"PYTHONPATH": os.pathsep.join((str(site), SOURCE)), "COARSEFINE_CACHE": str(folder / "cache")}
+    shutil.copy(EXAMPLES / "bars" / "bars.toml", folder)
+    environment = {**environment_with(site), "COARSEFINE_CACHE": str(folder / "cache")}
     answer = coarsefine_process("run", "bars.toml", "--workers", 2, "--json", cwd=folder, env=environment)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count("Drawing 1,200 images of bars.") == 1
@@ -58,7 +52,7 @@ def test_dataset_of_another_package_runs(ran):
     assert [stage["completed"] for stage in record["stages"]] == [12, 8]
     assert record["final"]["test_accuracy"] > 0.8
     card = next(folder.glob("trained/*/MODEL_CARD.md")).read_text("utf-8")
-    assert card.startswith("\n# bars: a two-layer network for bars in noise\n")
+    assert card.startswith("# bars: a two-layer network for bars in noise\n")
     assert "Dataset: bars, 840/180/180 images" in card
     answer = coarsefine_process("predict", record["final"]["folder"], "--split", "test", cwd=folder, env=environment)
     assert "of 180 images are classified correctly" in answer.stdout
@@ -83,7 +77,7 @@ def test_options_of_another_package_are_checked(site, tmp_path, monkeypatch):
         ),
         ("size = 3", "data, size = 3: must be greater than or equal to 4."),
     ):
-        path.write_text((EXAMPLE / "bars.toml").read_text("utf-8").replace("noise = 0.4", line), "utf-8")
+        path.write_text((EXAMPLES / "bars" / "bars.toml").read_text("utf-8").replace("noise = 0.4", line), "utf-8")
         with pytest.raises(CampaignError) as error:
             Campaign.load(path)
         assert message in str(error.value)
