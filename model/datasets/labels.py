@@ -70,10 +70,8 @@ def _class_names(name: str, y: npt.NDArray[Any], classes: Sequence[str] | None) 
     else:
         names = tuple(map(str, range(min(int(y.max()), _MOST) + 1)))
     if not _FEWEST <= len(names) <= _MOST:
-        found = (
-            f"more than {_MOST:,} classes" if len(names) > _MOST else f"{len(names)} class{'es' * (len(names) != 1)}"
-        )
-        raise DataError(f"{name} has {found}: a network learns {_FEWEST} to {_MOST:,}.")
+        found = len(names) if len(names) < _FEWEST else f"more than {_MOST:,}"
+        raise DataError(f"The number of classes in {name} is {found}: it must be {_FEWEST} to {_MOST:,}.")
     for one in names:
         if not 1 <= len(one) <= _LONGEST or not one.isprintable() or names.count(one) > 1:
             raise DataError(f"The class {one!r} must be a name of its own of 1 to {_LONGEST} printable letters.")
