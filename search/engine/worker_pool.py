@@ -18,13 +18,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
+from coarsefine.model.datasets import DATASETS
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
 from coarsefine.search.errors import Interrupted, WorkersFailed
 from coarsefine.search.results.observer import Observer
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-_CONTEXT.set_forkserver_preload([work.__module__])
+_CONTEXT.set_forkserver_preload([work.__module__, *(name.partition(":")[0] for name in DATASETS.built_in.values())])
 _MOST_FAILED_STARTS = 3
 """Deaths in a row before a first claim, after which a worker is not restarted: it would die again."""
 _GRACE_SECONDS = 60
