@@ -1,0 +1,3 @@
+import coarsefine
+
+print(coarsefine.__version__)

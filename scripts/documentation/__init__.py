@@ -1,0 +1,1 @@
+"""The documentation site: its figures, its build, and the check of its links."""

@@ -1,0 +1,80 @@
+"""Build the documentation of docs/ and serve it on 127.0.0.1; with --check, check it instead."""
+
+import argparse
+import sys
+import tempfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from documentation.built_pages import problems_of_site
+from documentation.figures import draw_all, outdated
+from documentation.sources import problems_of_sources
+
+_ROOT = Path(__file__).resolve().parents[2]
+_DOCS = _ROOT / "docs"
+_FIGURES = _DOCS / "figures"
+
+
+def main() -> int:
+    """Do what the command line asks for, and return the exit code."""
+    wanted = parse()
+    if wanted.draw:
+        draw_all(_FIGURES)
+        print(f"Figures: {_FIGURES}")
+        return 0
+    if wanted.check:
+        with tempfile.TemporaryDirectory() as temporary:
+            return check(wanted.output or Path(temporary))
+    folder = wanted.output or _DOCS / "_build"
+    return build(folder) or serve(folder / "html", wanted.port)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/docs", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="build in a new folder, and check the figures, the links, and that nothing is loaded from elsewhere",
+    )
+    parser.add_argument("--draw", action="store_true", help="draw the figures of docs/figures again")
+    parser.add_argument("--port", type=int, default=8000, help="port to serve on; 0 selects a free port")
+    parser.add_argument("--output", type=Path, help="where to build; default: docs/_build")
+    return parser.parse_args()
+
+
+def build(folder: Path) -> int:
+    """Build the site in `html` of a folder, with warnings as errors; return Sphinx's exit code."""
+    from sphinx.cmd.build import build_main  # noqa: PLC0415 - --help and --draw do not need it
+
+    strict = ["-q", "--nitpicky", "--fail-on-warning", "--keep-going"]
+    return build_main([*strict, "-d", str(folder / "doctrees"), str(_DOCS), str(folder / "html")])
+
+
+def check(folder: Path) -> int:
+    """Build and check the site, print each problem, and return the exit code."""
+    if code := build(folder):
+        return code
+    site = folder / "html"
+    problems = [*outdated(_FIGURES), *problems_of_sources(_ROOT), *problems_of_site(site)]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{sum(1 for _ in site.rglob('*.html'))} pages, {len(problems)} problems")
+    return min(1, len(problems))
+
+
+def serve(site: Path, port: int) -> int:
+    """Serve the site on this machine until Ctrl-C."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"Documentation: http://127.0.0.1:{server.server_port}/\nPress Ctrl-C to stop.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The examples of the documentation run as they are printed there."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomlkit
+from commands import coarsefine, coarsefine_process
+from processes import end_of, signal_once, start_command, wait_until, workers_of
+from sklearn.datasets import load_digits
+from stored import counted, ended, table
+
+from coarsefine import Campaign
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS / "examples"
+CAMPAIGNS = sorted(EXAMPLES.glob("*.toml"))
+PRINTED = {
+    "search.py": r"\d+ 0\.9\d+ 0\.9\d+\n",
+    "in_python.py": r"Winner\(stage='\w+', .*\)\n",
+    "status.py": r"coarse 12 of 12 trials; .*\nfine 8 of 8 trials; .*\nseconds: .*\nas JSON: \['campaign', .*\]\n",
+    "observe.py": r"(.*\n)*(coarse \d+ COMPLETE 0\.\d+\n){12}(.*\n)*(fine \d+ COMPLETE 0\.\d+\n){8}(.*\n)*",
+    "stop.py": r"(Stopped .*\n)?done\n",
+    "join.py": r"",
+    "errors.py": r"campaign: .*\nusage: .*\nstorage: .*\nsearch: .*\n",
+    "version.py": r"\d+\.\d+.*\n",
+}
+"""What the scripts of the Python API print."""
+PRINTED_AFTER_A_CAMPAIGN = {
+    "optuna_studies.py": r"small/coarse None \{.*\} 0\.\d+\nsmall/fine small/coarse \{.*\} 0\.\d+\n",
+    "final_training.py": r"small/\w+ \d+ \{.*\}\nNone 0\.\d+ recorded with small/\w+\n",
+}
+"""What the scripts print that need the finished campaign `small` and its export."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Copy the examples into a folder."""
+    for path in EXAMPLES.rglob("*.*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def finished(folder):
+    """Run the small campaign in the folder, and export its winner."""
+    for command in (("run", "small.toml", "--workers", 1), ("export", "small")):
+        answer = coarsefine(*command, cwd=folder)
+        assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+def output_of(folder, script, *arguments):
+    """Run a script in a folder; return what it prints."""
+    command = [sys.executable, script, *map(str, arguments)]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def status_after(folder, campaign):
+    """Run a campaign with one worker; return its status."""
+    result = coarsefine_process("run", campaign, "--workers", 1, "--json", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("path", CAMPAIGNS, ids=lambda path: path.stem)
+def test_campaign_file_is_valid(path):
+    """Each campaign file can be read."""
+    assert Campaign.load(path).stages
+
+
+def test_commented_keys_are_valid(tmp_path):
+    """The campaign file that shows every key is valid with the keys that it comments out, too."""
+    text = (EXAMPLES / "mine.toml").read_text("utf-8")
+    (tmp_path / "mine.toml").write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE), "utf-8")
+    assert Campaign.load(tmp_path / "mine.toml").network.eta == 0.03
+
+
+def test_every_example_is_on_a_page():
+    """Each file in docs/examples is shown by a page, and each script is run by a test."""
+    shown = {
+        (page.parent / name).resolve()
+        for page in DOCS.rglob("*.md")
+        for name in re.findall(r"\{literalinclude\} (\S+)", page.read_text("utf-8"))
+    }
+    assert {path for path in EXAMPLES.rglob("*.*") if path not in shown} == set()
+    scripts = {path.name for path in (EXAMPLES / "python").iterdir()}
+    assert scripts == {*PRINTED, *PRINTED_AFTER_A_CAMPAIGN, "predict_numpy.py"}
+
+
+@pytest.mark.parametrize(("script", "printed"), PRINTED.items())
+def test_script_runs(folder, script, printed):
+    """A script of the Python API runs in a new folder, and prints what it should."""
+    assert re.fullmatch(printed, output_of(folder, script))
+
+
+@pytest.mark.parametrize(("script", "printed"), PRINTED_AFTER_A_CAMPAIGN.items())
+def test_script_runs_after_a_campaign(finished, script, printed):
+    """A script that uses a finished campaign runs, and prints what it should."""
+    assert re.fullmatch(printed, output_of(finished, script))
+
+
+def test_prediction_with_numpy_is_right(finished):
+    """The formula for predictions with NumPy alone recognises nearly all digits."""
+    (model,) = finished.glob("trained/*/model.npz")
+    found = np.array(re.findall(r"\d", output_of(finished, "predict_numpy.py", model)), dtype=int)
+    assert np.mean(found == load_digits().target) > 0.9
+
+
+def test_scikit_learn_example_finds_a_good_classifier(folder):
+    """The support vector machine runs through all stages, and its winner is confirmed on new seeds."""
+    status = status_after(folder, "digits_svm.toml")
+    assert status["state"] == "done"
+    counts = [(stage["name"], stage["completed"]) for stage in status["stages"]]
+    assert counts == [("coarse", 40), ("fine", 20), ("confirm", 20)]
+    assert status["winner"]["confirmed"]["mean"] > 0.97
+
+
+@pytest.mark.parametrize("campaign", ["digits_linear.toml", "diabetes_batch.toml"])
+def test_examples_that_report_epochs_run(folder, campaign):
+    """The objectives that report epochs run, and halving uses the values that they report."""
+    (stage,) = status_after(folder, campaign)["stages"]
+    assert (stage["completed"], stage["pruned"]) == (6, 18)
+
+
+def test_example_tidies_up(folder):
+    """The function that cleans up leaves the log files of completed trials, and none of pruned ones."""
+    (folder / "tidy.toml").write_text(
+        'name = "tidy"\nobjective = "tidy:train"\nepochs = 10\n'
+        '[[stage]]\nname = "only"\ntrials = 8\npruner = "halving"\nspace = { rate = [0.01, 1] }\n',
+        "utf-8",
+    )
+    logs = folder / "logs-of-trials"
+    logs.mkdir()
+    result = coarsefine_process("run", "tidy.toml", "--workers", 1, "--json", cwd=folder, env={"TMPDIR": str(logs)})
+    assert result.returncode == 0, result.stderr
+    (stage,) = json.loads(result.stdout)["stages"]
+    assert len(list(logs.glob("trial-*.log"))) == stage["completed"] == 2
+
+
+def test_killed_example_trains_each_trial_once(folder):
+    """A run whose workers and then itself are killed resumes, and trains the same trials as one worker."""
+    shorter = tomlkit.parse((EXAMPLES / "digits_svm.toml").read_text("utf-8"))
+    for stage, trials in zip(shorter["stage"], (16, 8), strict=True):
+        stage["trials"] = trials
+    shorter["confirm"] = {"top": 2, "seeds": 2}
+    (folder / "digits_svm.toml").write_text(tomlkit.dumps(shorter), "utf-8")
+    command = [sys.executable, "-m", "coarsefine", "run", "digits_svm.toml", "--workers", "2"]
+    process = start_command(*command, cwd=folder)
+    wait_until(lambda: ended(folder) > 2 and len(workers_of(process)) == 2)
+    for worker in workers_of(process):
+        worker.kill()
+    assert signal_once(process, signal.SIGKILL, lambda: ended(folder) > 8)
+    process.communicate()
+    wait_until(lambda: counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0)
+    process = start_command(*command, cwd=folder)
+    code, stderr = end_of(process)
+    assert code == 0, stderr
+    undisturbed = ("run", "digits_svm.toml", "--workers", 1, "--storage", "undisturbed.db")
+    assert coarsefine_process(*undisturbed, cwd=folder).returncode == 0
+    assert table(folder / "studies.db") == table(folder / "undisturbed.db")
+
+
+def test_readme_shows_the_same_objectives():
+    """The objectives of the README are those of the documentation."""
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    section = readme.partition("## Your own function\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", section, re.DOTALL)
+    files = {path.read_text("utf-8") for path in EXAMPLES.glob("*.*")}
+    assert blocks
+    assert [block for block in blocks if block not in files] == []
