@@ -16,6 +16,10 @@ language = "en"
 # Markdown. Anchors are those of code hosts, so that links work in the repository as well.
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
+# The description of pages that have none of their own.
+myst_html_meta = {
+    "description": "Coarsefine: hyperparameter optimization on Optuna, reproducible, coarse to fine, exactly once."
+}
 
 # Docstrings are written with single backticks for code.
 default_role = "code"

@@ -181,7 +181,7 @@ def _lines_of(path: Path) -> Iterator[_Line]:
     for text in path.read_text("utf-8").splitlines():
         if header := _HEADER.match(text):
             table = header[1]
-        elif entry := _ENTRY.match(text):
+        elif (entry := _ENTRY.match(text)) and entry[2] != "[":  # a list of several lines is no example
             yield _Line(table, entry[1], f"{entry[1]} = {entry[2]}")
             value = tomllib.loads(f"value = {entry[2]}")["value"]
             for key, inner in value.items() if isinstance(value, dict) else ():

@@ -7,5 +7,4 @@ images, digits = load_digits(return_X_y=True)
 
 def train(point, seed, report):
     x, x_valid, y, y_valid = train_test_split(images, digits, test_size=0.3, random_state=seed)
-    model = SVC(C=point["C"], gamma=point["gamma"], kernel=point["kernel"])
-    return model.fit(x, y).score(x_valid, y_valid)
+    return SVC(C=point["C"], gamma=point["gamma"]).fit(x, y).score(x_valid, y_valid)

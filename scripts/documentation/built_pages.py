@@ -13,7 +13,7 @@ _LOADED = {("link", "href"), ("image", "href"), ("use", "href"), ("image", "xlin
 """Attributes, besides `src` and `srcset` of any element, whose address a browser requests without a click."""
 _NAVIGATION = {"next", "prev", "index", "search", "contents", "author", "copyright", "canonical", "genindex"}
 """Kinds of `<link>` that a browser does not load."""
-_CSS_ADDRESS = re.compile(r"""(?:url\(\s*|@import\s+)["']?([^"')\s;]+)""")
+_CSS_ADDRESS = re.compile(r"""(?:@import\s+|url\(\s*)+["']?([^"')\s;]+)""")
 _INLINE = "data:"
 
 

@@ -21,7 +21,8 @@ def draw_figure(folder: Path) -> None:
     x = Axis(0, _EPOCHS, _BOX.left, _BOX.left + _BOX.width)
     y = Axis(0.2, 0.6, _BOX.top + _BOX.height, _BOX.top)
     bottom = _BOX.top + _BOX.height
-    parts = frame(_BOX, y, "{:.1f}", f"value after each epoch: {_TRIALS} trials, rungs after epochs 1 and 4")
+    rungs = " and ".join(map(str, _HALVING.rungs))
+    parts = frame(_BOX, y, "{:.1f}", f"value after each epoch: {_TRIALS} trials, rungs after epochs {rungs}")
     for rung in _HALVING.rungs:
         parts.append(line(x(rung), _BOX.top, x(rung), bottom, "reported"))
     for curve, end in sorted(zip(curves, last, strict=True), key=lambda pair: pair[1]):
