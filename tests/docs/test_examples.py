@@ -2,16 +2,17 @@
 
 import json
 import re
+import runpy
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import tomlkit
-from commands import coarsefine, coarsefine_process
-from processes import end_of, signal_once, start_command, wait_until, workers_of
+from commands import coarsefine
+from processes import PATIENCE, Forked, end_of, run_command, signal_once, wait_until, workers_of
 from stored import counted, ended, table
 
 from coarsefine import Campaign
@@ -58,17 +59,29 @@ def finished(folder):
 
 def output_of(folder, script, *arguments):
     """Run a script in a folder; return what it prints."""
-    command = [sys.executable, script, *map(str, arguments)]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
+    process = Forked(run_script, folder / script, *arguments, cwd=folder)
+    printed, stderr = process.communicate(PATIENCE)
+    assert process.returncode == 0, stderr
+    return printed
+
+
+def run_script(path, *arguments):
+    """Run a script as `python PATH` does."""
+    sys.argv = [str(path), *map(str, arguments)]
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def run_here(folder, campaign, *options):
+    """Run a campaign with one worker in this process, then forget the module that it imported from its folder."""
+    with patch.object(sys, "path", [*sys.path]), patch.dict(sys.modules):
+        result = coarsefine("run", campaign, "--workers", 1, *options, cwd=folder)
     assert result.returncode == 0, result.stderr
-    return result.stdout
+    return result
 
 
 def status_after(folder, campaign):
-    """Run a campaign with one worker; return its status."""
-    result = coarsefine_process("run", campaign, "--workers", 1, "--json", cwd=folder)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    """Run a campaign; return its status."""
+    return json.loads(run_here(folder, campaign, "--json").stdout)
 
 
 @pytest.mark.parametrize("path", CAMPAIGNS, ids=lambda path: path.stem)
@@ -137,32 +150,27 @@ def test_example_tidies_up(folder):
         '[[stage]]\nname = "only"\ntrials = 8\npruner = "halving"\nspace = { rate = [0.01, 1] }\n',
         "utf-8",
     )
-    logs = folder / "logs-of-trials"
-    logs.mkdir()
-    result = coarsefine_process("run", "tidy.toml", "--workers", 1, "--json", cwd=folder, env={"TMPDIR": str(logs)})
-    assert result.returncode == 0, result.stderr
-    (stage,) = json.loads(result.stdout)["stages"]
-    assert len(list(logs.glob("trial-*.log"))) == stage["completed"] == 2
+    (stage,) = status_after(folder, "tidy.toml")["stages"]
+    assert len(list(folder.glob("trial-*.log"))) == stage["completed"] == 2
 
 
 def test_killed_example_trains_each_trial_once(folder):
     """A run whose workers and then itself are killed resumes, and trains the same trials as one worker."""
     shorter = tomlkit.parse((EXAMPLES / "digits_svm.toml").read_text("utf-8"))
-    for stage, trials in zip(shorter["stage"], (16, 8), strict=True):
+    for stage, trials in zip(shorter["stage"], (12, 6), strict=True):
         stage["trials"] = trials
     shorter["confirm"] = {"top": 2, "seeds": 2}
     (folder / "digits_svm.toml").write_text(tomlkit.dumps(shorter), "utf-8")
-    command = [sys.executable, "-m", "coarsefine", "run", "digits_svm.toml", "--workers", "2"]
-    process = start_command(*command, cwd=folder)
+    command = (run_command, "run", "digits_svm.toml", "--workers", "2")
+    process = Forked(*command, cwd=folder)
     wait_until(lambda: ended(folder) > 2 and len(workers_of(process)) == 2)
     for worker in workers_of(process):
         worker.kill()
-    assert signal_once(process, signal.SIGKILL, lambda: ended(folder) > 8)
+    assert signal_once(process, signal.SIGKILL, lambda: ended(folder) > 6)
     process.communicate()
     wait_until(lambda: counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0)
-    process = start_command(*command, cwd=folder)
+    process = Forked(*command, cwd=folder)
     code, stderr = end_of(process)
     assert code == 0, stderr
-    undisturbed = ("run", "digits_svm.toml", "--workers", 1, "--storage", "undisturbed.db")
-    assert coarsefine_process(*undisturbed, cwd=folder).returncode == 0
+    run_here(folder, "digits_svm.toml", "--storage", "undisturbed.db")
     assert table(folder / "studies.db") == table(folder / "undisturbed.db")
