@@ -3,12 +3,12 @@
 import argparse
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from documentation.built_pages import problems_of_site
-from documentation.figures import draw_all, outdated
 from documentation.sources import problems_of_sources
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -20,9 +20,7 @@ def main() -> int:
     """Do what the command line asks for, and return the exit code."""
     wanted = parse()
     if wanted.draw:
-        draw_all(_FIGURES)
-        print(f"Figures: {_FIGURES}")
-        return 0
+        return draw()
     if wanted.check:
         with tempfile.TemporaryDirectory() as temporary:
             return check(wanted.output or Path(temporary))
@@ -44,17 +42,28 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(folder: Path) -> int:
+def draw() -> int:
+    """Draw the figures again, and return the exit code."""
+    from documentation.figures import draw_all  # noqa: PLC0415 - imports NumPy and Optuna
+
+    draw_all(_FIGURES)
+    print(f"Figures: {_FIGURES}")
+    return 0
+
+
+def build(folder: Path, *options: str) -> int:
     """Build the site in `html` of a folder, with warnings as errors; return Sphinx's exit code."""
     from sphinx.cmd.build import build_main  # noqa: PLC0415 - --help and --draw do not need it
 
-    strict = ["-q", "--nitpicky", "--fail-on-warning", "--keep-going"]
+    strict = ["-q", "--nitpicky", "--fail-on-warning", "--keep-going", *options]
     return build_main([*strict, "-d", str(folder / "doctrees"), str(_DOCS), str(folder / "html")])
 
 
 def check(folder: Path) -> int:
-    """Build and check the site, print each problem, and return the exit code."""
-    if code := build(folder):
+    """Build all pages and check them, print each problem, and return the exit code."""
+    from documentation.figures import outdated  # noqa: PLC0415 - imports NumPy and Optuna
+
+    if code := build(folder, "--fresh-env"):
         return code
     site = folder / "html"
     problems = [*outdated(_FIGURES), *problems_of_sources(_ROOT), *problems_of_site(site)]
@@ -65,14 +74,16 @@ def check(folder: Path) -> int:
 
 
 def serve(site: Path, port: int) -> int:
-    """Serve the site on this machine until Ctrl-C."""
+    """Serve the site on this machine until Ctrl-C; return the exit code."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except (OSError, OverflowError) as error:
+        print(f"Port {port} cannot be used ({error}): name another one, as in --port 0.", file=sys.stderr)
+        return 1
+    with server, suppress(KeyboardInterrupt):
         print(f"Documentation: http://127.0.0.1:{server.server_port}/\nPress Ctrl-C to stop.", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        server.serve_forever()
     return 0
 
 

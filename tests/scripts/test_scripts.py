@@ -1,10 +1,10 @@
-"""Every measuring script starts from any working directory."""
+"""Every script in Python starts from any working directory."""
 
 import pytest
 from scripted import SCRIPTS, run_script
 
 
-@pytest.mark.parametrize("name", ["bench", "chaos", "halving", "load", "reproduce", "selection"])
+@pytest.mark.parametrize("name", ["bench", "chaos", "docs", "halving", "load", "reproduce", "selection"])
 def test_help_works_from_any_folder(name, tmp_path):
     """A script prints its help even if the working directory has modules of the same names."""
     (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n", "utf-8")
