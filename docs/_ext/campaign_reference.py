@@ -1,4 +1,4 @@
-"""Directive `campaign-keys`: the keys of one table of the campaign file, from its pydantic model.
+"""Directives `campaign-keys` and `dataset-keys`: the keys of the campaign file's tables, from their pydantic models.
 
 A key's help is the description of its field, or the docstring below the field. Its example is the line of the first
 file in docs/examples that has it. A key without help is a warning, which fails the build.
@@ -9,7 +9,7 @@ import json
 import re
 import tomllib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
@@ -24,6 +24,8 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from coarsefine.model.datasets.kinds import DATASETS
+from coarsefine.model.extensions import load
 from coarsefine.search.campaign import schema
 from coarsefine.search.campaign.dimension import Choice, Integer, Interval
 from coarsefine.search.campaign.space import Space
@@ -41,14 +43,18 @@ class CampaignKeys(SphinxDirective):
     """Describe each key of a model, such as `Stage`, with its type, bounds, default, help and example."""
 
     required_arguments = 1
-    option_spec: ClassVar = {"table": directives.unchanged}
+    option_spec: ClassVar = {"table": directives.unchanged, "without": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
         """Return a definition list."""
         self.env.note_dependency(schema.__file__)
-        model, table = getattr(schema, self.arguments[0]), self.options.get("table", "")
-        entries = [self._entry(model, table, name, field) for name, field in model.model_fields.items()]
-        return self.parse_text_to_nodes("\n\n".join(entries))
+        model = getattr(schema, self.arguments[0])
+        fields = {name: field for name, field in model.model_fields.items() if name != self.options.get("without")}
+        return self.parse_text_to_nodes(self.described(model, fields, self.options.get("table", "")))
+
+    def described(self, model: type[BaseModel], fields: Mapping[str, FieldInfo], table: str) -> str:
+        """Return the Markdown of a definition list of fields."""
+        return "\n\n".join(self._entry(model, table, name, field) for name, field in fields.items())
 
     def _entry(self, model: type[BaseModel], table: str, name: str, field: FieldInfo) -> str:
         key = field.alias or name
@@ -62,9 +68,28 @@ class CampaignKeys(SphinxDirective):
         return f"[`{key}`]{{#key-{anchor}}}\n: [{facts}]{{.facts}}\n\n  {_sentence(text)}{shown}"
 
 
+class DatasetKeys(CampaignKeys):
+    """Describe the keys that each of Coarsefine's own datasets adds to `[data]`."""
+
+    required_arguments = 0
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each dataset that has options."""
+        text = "\n\n".join(self._sections())
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+    def _sections(self) -> Iterator[str]:
+        for name in DATASETS.built_in:
+            kind = load(DATASETS, name)
+            if kind.options is not None and not kind.options.__name__.startswith("_"):  # private: not for users
+                keys = self.described(kind.options, kind.options.model_fields, "data")
+                yield f'### `dataset = "{name}"`: {kind.title}\n\n{keys}'
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("campaign-keys", CampaignKeys)
+    app.add_directive("dataset-keys", DatasetKeys)
     return {"parallel_read_safe": True}
 
 
@@ -102,7 +127,7 @@ def _words(kind: Any) -> Iterator[str]:
             yield from _words(argument)
     elif get_origin(kind) is Literal:
         yield from (f"`{json.dumps(option)}`" for option in arguments)
-    elif get_origin(kind) is list:
+    elif get_origin(kind) in {list, tuple}:
         words = _any_of(_words(arguments[0]))
         yield f"list of {_PLURALS.get(words, words)}"
     elif kind in _WORDS:

@@ -14,7 +14,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: no
     """Return a link to the public name of an inner one; None if there is none."""
     target = str(node.get("reftarget", ""))
     name = target.rpartition(".")[2]
-    if node.get("refdomain") != "py" or not target.startswith("coarsefine.search.") or name not in coarsefine.__all__:
+    if node.get("refdomain") != "py" or not target.startswith("coarsefine.") or name not in coarsefine.__all__:
         return None
     domain = env.domains.python_domain
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", f"coarsefine.{name}", node, contents)

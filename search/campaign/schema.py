@@ -38,6 +38,7 @@ class Data(Section):
     """
 
     dataset: str
+    """Name of the dataset: `"digits"`, `"cifar10"`, `"arrays"`, or one of another package."""
     options: Mapping[str, Any] = {}
     """All options in their JSON form, with defaults."""
 
@@ -84,9 +85,13 @@ class Model(_Values):
     """`[model]`: the network and its training; the value of every setting that no stage searches."""
 
     epochs: fields.Epochs = 10
+    """Epochs of a trial, in stages that give no number of their own."""
     order: Order = "shuffled"
+    """Whether each epoch shuffles the images, or keeps the order of the data."""
     precision: Precision = "float32"
+    """Precision of weights and sums."""
     mirror: bool = False
+    """Whether each epoch mirrors a random half of the images, left to right."""
 
     @property
     def fixed(self) -> dict[str, Value]:
@@ -118,7 +123,9 @@ class Narrow(Section):
 
 class _NamedStage(Section):
     name: fields.Name
+    """Name of the stage; its study is `CAMPAIGN/STAGE`."""
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Number of trials, exactly."""
 
 
 if TYPE_CHECKING:
@@ -129,13 +136,21 @@ else:
 
 class _PlannedStage(_Ranges):
     space: fields.Ranges | None = None
+    """Range of each parameter of an objective."""
     narrow: Narrow | None = None
+    """Draw the ranges around the best trials of the parent, instead of giving them."""
     parent: str | None = None
+    """Stage to narrow and carry from; the previous stage by default."""
     carry: Annotated[int, Field(ge=0)] = 0
+    """Number of the parent's best points to repeat with new seeds, as the first trials."""
     sampler: fields.Sampler = "random"
+    """How points are drawn: `"random"`, independently; `"sobol"`, evenly spread; or by another package."""
     epochs: fields.Epochs | None = None
+    """Epochs of a trial; by default those of `[model]` or of the campaign."""
     stack: fields.Stack = "auto"
+    """Most trials that train together. `"auto"`: as many as fit the cache; 16 for an objective."""
     pruner: fields.Pruner = "none"
+    """Which trials end early: `"none"`; `"halving"`, by successive halving; or by another package."""
 
 
 if TYPE_CHECKING:
@@ -192,9 +207,13 @@ class Confirm(Section):
     """`[confirm]`: the last stage, which trains the best settings of all others again on new seeds."""
 
     top: Annotated[int, Field(ge=1, le=100)] = 6
+    """Number of settings to train again: the best of all stages."""
     seeds: Annotated[int, Field(ge=2, le=1000)] = 6
+    """Number of new seeds, the same for each setting."""
     near: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Leave out a setting this close to a better one: in decades, or as a share of a linear range."""
     epochs: fields.Epochs | None = None
+    """Epochs of a training; by default those of `[model]` or of the campaign."""
 
     @property
     def name(self) -> str:
@@ -215,25 +234,40 @@ class FinalSettings(Section):
     """`[final]`: the long training of the winner, once for each seed."""
 
     epochs: fields.Epochs = 30
+    """Epochs of the final training."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number of networks that train together: the winner's seed first, then others."""
     decay: fields.Decay | None = None
+    """Factor on η after each epoch; by default that of `[model]`, or the winner's if it was searched."""
     on_validation: bool = False
+    """Whether to train on the validation images, too."""
 
 
 class CampaignSchema(Section):
     """A campaign file as a whole, and the checks across its sections."""
 
     name: fields.Name
+    """Name of the campaign; its studies are `NAME/STAGE`."""
     description: str = ""
+    """A sentence for people, in `presets` and on the pages."""
     seed: fields.Seed = 0
+    """Seed from which all points, initial weights and mini-batches are drawn."""
     objective: fields.FunctionName | None = None
+    """A function of yours to search, `"package.module:function"`, instead of the network."""
     epochs: fields.Epochs | None = None
+    """How often a call of the objective reports; by default it only returns a value."""
     timeout: fields.Timeout | None = None
+    """Seconds that an objective may take to its next report; a day by default."""
     data: Data | None = None
+    """The images of the network."""
     model: Model | None = None
+    """The network and its training."""
     stage: Annotated[list[Stage], Field(min_length=1)]
+    """The stages, in order."""
     confirm: Confirm | None = None
+    """Train the best settings again before the winner is chosen."""
     final: FinalSettings | None = None
+    """The winner's final training."""
 
     @model_validator(mode="before")
     @classmethod

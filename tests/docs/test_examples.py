@@ -29,7 +29,9 @@ PRINTED = {
     "observe.py": r"(.*\n)*(coarse \d+ COMPLETE 0\.\d+\n){12}(.*\n)*(fine \d+ COMPLETE 0\.\d+\n){8}(.*\n)*",
     "stop.py": r"(Stopped .*\n)?done\n",
     "join.py": r"",
-    "errors.py": r"campaign: .*\nusage: .*\nstorage: .*\nsearch: .*\n",
+    "errors.py": r"campaign: .*\nusage: .*\nstorage: .*\ndata: .*\nsearch: .*\n",
+    "arrays.py": r"0\.\d+\n",
+    "extensions.py": r"\[\[0\.5, 0\.5, 0\.5\], \[.*\]\]\n\[0, 3, 2\]\n",
     "version.py": r"\d+\.\d+.*\n",
 }
 """What the scripts of the Python API print."""

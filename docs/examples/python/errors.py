@@ -3,6 +3,7 @@ from pathlib import Path
 from coarsefine import (
     Campaign,
     CampaignError,
+    DataError,
     NothingCompleted,
     SearchError,
     StorageError,
@@ -27,6 +28,11 @@ try:
     run(Campaign.load("small.toml"), "notes.db")
 except StorageError as error:
     print("storage:", error)
+
+try:
+    run(Campaign.load("paper"), data=Path("small.toml"))
+except DataError as error:
+    print("data:", error)
 
 hopeless = Campaign.load("small.toml").model_dump(by_alias=True) | {"name": "hopeless"}
 hopeless["stage"] = [{"name": "only", "trials": 2, "eta": [1e8, 1e9], "lambda": [1e-7, 0.1]}]

@@ -1,17 +1,18 @@
 """The values of made trials over the epochs, of which halving prunes the lower half at each rung."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from coarsefine.search.campaign.halving import Halving, survivors
+from coarsefine.search.campaign.pruning import Pruning
 from documentation.figures.drawing import TEXT, dot, line
 from reproduction.svg import Axis, Box, frame, text, write
 
 _BOX = Box(40, 30, 410, 210)
 _TRIALS, _EPOCHS = 16, 10
-_HALVING = Halving.default(_EPOCHS, 2.0)
+_HALVING = Pruning.of("halving", {}, _EPOCHS)
 
 
 def draw_figure(folder: Path) -> None:
@@ -49,11 +50,9 @@ def _curves() -> list[list[float]]:
 
 def _last_epochs(curves: Sequence[Sequence[float]]) -> list[int]:
     """Return the epoch after which each trial ends."""
-    last, continuing = [_EPOCHS] * _TRIALS, set(range(_TRIALS))
+    last = [_EPOCHS] * _TRIALS
     for rung in _HALVING.rungs:
-        values = {number: curves[number][rung] for number in continuing}
-        kept = survivors(values, _HALVING.survivor_count(_TRIALS, rung))
-        for number in continuing - kept:
+        values = {number: curves[number][rung] if last[number] == _EPOCHS else -math.inf for number in range(_TRIALS)}
+        for number in _HALVING.losers(range(_TRIALS), rung, values):
             last[number] = rung
-        continuing = kept
     return last

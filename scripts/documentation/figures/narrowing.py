@@ -8,8 +8,9 @@ import numpy as np
 
 from coarsefine.search.campaign.dimension import LogUniform
 from coarsefine.search.campaign.narrowing import narrow
+from coarsefine.search.campaign.sampling import draw
 from coarsefine.search.campaign.schema import Narrow
-from coarsefine.search.campaign.space import Point, Space, draw
+from coarsefine.search.campaign.space import Point, Space
 from documentation.figures.drawing import TEXT, dot, region
 from reproduction.svg import Axis, Box, text, write
 
