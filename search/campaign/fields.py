@@ -89,7 +89,7 @@ def _pruner_as_json(written: "str | PrunerTable") -> str | dict[str, Any]:
 class PrunerTable(BaseModel):
     """A pruner with its options, such as { name = "halving", factor = 3 }."""
 
-    model_config = ConfigDict(STRICT, extra="allow")
+    model_config = STRICT | ConfigDict(extra="allow")
 
     name: str
 

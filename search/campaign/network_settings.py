@@ -19,7 +19,8 @@ from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.errors import CampaignError
 
 _OF_TRIAL, _OF_STACK = settings_of(Hyperparameters), settings_of(TrainingSettings)
-_UNSEARCHED = [field.name for field in fields(TrainingSettings) if field.name not in _OF_STACK]
+_SEARCHED = {setting.field for setting in _OF_STACK.values()}
+_UNSEARCHED = [field.name for field in fields(TrainingSettings) if field.name not in _SEARCHED]
 NETWORK_SETTINGS: Mapping[str, NetworkSetting] = MappingProxyType(_OF_TRIAL | _OF_STACK)
 """Coarsefine's own settings, in the order of the points: those of a trial before those that a stack shares."""
 
@@ -36,8 +37,6 @@ def _check(found: Any) -> NetworkSetting:
 
 SETTINGS = Group("coarsefine.network_settings", "network setting", {}, _check)
 """The settings of other packages."""
-
-
 KEYS = frozenset({
     "name", "trials", "space", "narrow", "parent", "carry", "sampler", "epochs", "stack", "pruner", "rungs", "factor",
     "order", "precision", "mirror",
@@ -79,17 +78,23 @@ def resolved(values: Mapping[str, Value]) -> dict[str, Value]:
 
 def _derived(name: str, values: Mapping[str, Value]) -> tuple[str, float]:
     """Return the setting that another package's setting sets, with its value."""
-    source, given = f"{described(SETTINGS, name)} with the value {values[name]}", setting(name)
+    given = setting(name)
     others = MappingProxyType({other: value for other, value in values.items() if other not in {name, given.sets}})
     assert given.value is not None, "the group has checked it"  # noqa: S101
     try:
         found = float(given.value(values[name], others))
     except Exception as error:  # another package's function may raise anything
-        raise CampaignError(f"The {source} failed: {type(error).__name__}: {error}.") from error
+        raise CampaignError(f"{_with_value(name, values)} failed: {type(error).__name__}: {error}.") from error
     target = NETWORK_SETTINGS[given.sets]
     if not (math.isfinite(found) and target.allows(found)):
-        raise CampaignError(f"The {source} sets {given.sets} to {found}, which must be {target.allowed}.")
+        raise CampaignError(
+            f"{_with_value(name, values)} sets {given.sets} to {found}, which must be {target.allowed}."
+        )  # fmt: skip
     return given.sets, found
+
+
+def _with_value(name: str, values: Mapping[str, Value]) -> str:
+    return f"The {described(SETTINGS, name)} with the value {values[name]}"
 
 
 def hyperparameters_of(values: Mapping[str, Value], seed: int) -> Hyperparameters:
