@@ -140,8 +140,8 @@ class Pruning:
         rung = Rung(epoch, self.rungs.index(epoch), self.epochs, cohort)
         reached = {number: values[number] for number in cohort if values[number] > -math.inf}
         kept = self._survivors(rung, reached)
-        reason = f"pruned after epoch {epoch}: {self.pruner.reason(rung, len(kept))}"
-        return {number: reason for number in reached if number not in kept}
+        reason = _asked(self.source, lambda: str(self.pruner.reason(rung, len(kept))))
+        return {number: f"pruned after epoch {epoch}: {reason}" for number in reached if number not in kept}
 
     def epochs_of(self, trials: int) -> int:
         """Return the epochs that all trials of a stage train together if none of them fails."""
