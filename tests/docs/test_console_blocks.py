@@ -1,0 +1,139 @@
+"""The console blocks of README and docs print what is shown there.
+
+The blocks of a page are one session in an empty folder. Comments before a block say what is special about it:
+
+- `<!-- file: NAME -->`: the block is the content of a file, which the session's commands use. A file that the page
+  shows by `literalinclude` is such a file, too.
+- `<!-- not run: REASON -->`: the block is not run.
+- `<!-- numbers depend on the machine -->`: the words are compared, and of each number only that it is one.
+
+In what a command prints, a line `…` stands for any lines, and a final `…` for the rest of a line. Durations, sizes of
+processes and the session's folder, /home/you/coarsefine, are never compared.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n+)?^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+INCLUDE = "{literalinclude} "
+ANY_NUMBER = "depend on the machine"
+SERVING = "Press Ctrl-C to stop."
+HOME = "/home/you/coarsefine"
+VARIABLE = re.compile(rf"({HOME}|127\.0\.0\.1:\d+|\b[\d.]+ (?:s|ms|minutes|MB|MiB)\b)")
+NUMBER = r"[\d.,:e+−-]+"
+ESCAPED_NUMBER = r"(?:\\[-+.]|−)?\d(?:[\d,:e]|\\[-+.])*(?<![,:])"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page, and the comment before it."""
+
+    kind: str
+    mark: str
+    text: str
+
+
+@dataclass
+class Command:
+    """A line after a prompt, and the lines that it prints."""
+
+    line: str
+    output: list[str] = field(default_factory=list)
+
+
+def blocks_of(page):
+    """Return the fenced blocks of a page."""
+    found = FENCE.finditer(page.read_text("utf-8"))
+    return [Block(match["kind"], match["mark"] or "", match["text"]) for match in found]
+
+
+def commands_of(text):
+    """Return the commands of a console block."""
+    commands = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            commands.append(Command(line[2:]))
+        elif commands and commands[-1].line.endswith("\\") and not commands[-1].output:
+            commands[-1].line = commands[-1].line[:-1] + line
+        else:
+            commands[-1].output.append(line)
+    return commands
+
+
+def runs_commands(page):
+    return any(block.kind == "console" and not block.mark.startswith("not run") for block in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", filter(runs_commands, PAGES), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_print_what_the_page_shows(page, tmp_path):
+    """Each command of a page prints what the page shows, in one session from the top of the page to its end."""
+    for block in blocks_of(page):
+        if block.mark.startswith("file: "):
+            (tmp_path / block.mark.removeprefix("file: ")).write_text(block.text, "utf-8")
+        elif block.kind.startswith(INCLUDE):
+            shutil.copy(page.parent / block.kind.removeprefix(INCLUDE), tmp_path)
+        elif block.kind == "console" and not block.mark.startswith("not run"):
+            for command in commands_of(block.text):
+                printed = output_of(command, tmp_path)
+                expected = pattern_of(command.output, tmp_path, any_number=ANY_NUMBER in block.mark)
+                assert re.fullmatch(expected, printed), f"$ {command.line}\n{printed}\ndoes not match\n{expected}"
+
+
+@pytest.mark.parametrize("block", [b for b in blocks_of(ROOT / "README.md") if b.mark.startswith("file: ")])
+def test_files_of_the_readme_are_examples(block):
+    """The files shown in the README are those of the documentation."""
+    assert block.text == (ROOT / "docs/examples" / block.mark.removeprefix("file: ")).read_text("utf-8")
+
+
+def output_of(command, folder):
+    """Run a command in the session's folder; return what it prints. A server is stopped once it serves."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COARSEFINE_")}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+    line = command.line.partition(" #")[0].replace("scripts/", f"{ROOT}/scripts/").replace(".venv/bin/", "")
+    line = line.replace("coarsefine serve", "exec coarsefine serve --port 0")
+    with subprocess.Popen(
+        ["/bin/bash", "-c", line],
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        printed = ""
+        for printed_line in process.stdout:
+            printed += printed_line
+            if SERVING in printed_line:
+                process.send_signal(signal.SIGINT)
+    return printed
+
+
+def pattern_of(lines, folder, *, any_number):
+    """Return a regular expression for the output that a page shows."""
+    return "".join(line_pattern(line, folder, any_number=any_number) for line in lines)
+
+
+def line_pattern(line, folder, *, any_number):
+    if line.strip() == "…":
+        return r"(?:.*\n)*?"
+    line, cut = (line[:-1].rstrip(), ".*") if line.endswith("…") else (line, "")
+    parts = VARIABLE.split(line)
+    return "".join(map(partial(part_pattern, folder=folder, any_number=any_number), parts)) + cut + r"\s*?\n"
+
+
+def part_pattern(part, *, folder, any_number):
+    """Return a regular expression for a part of a line: one that always varies, or words and numbers."""
+    if part == HOME:
+        return re.escape(str(folder))
+    if VARIABLE.fullmatch(part):
+        return re.sub(r"\d+", r"\\d+", re.escape(part)) if "127.0.0.1" in part else rf"{NUMBER} \w+"
+    words = re.sub(r"(\\ )+|─+", lambda gap: r"\s+" if " " in gap[0] else "─+", re.escape(part))
+    return re.sub(ESCAPED_NUMBER, NUMBER, words) if any_number else words
