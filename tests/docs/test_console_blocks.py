@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,9 +31,13 @@ INCLUDE = "{literalinclude} "
 ANY_NUMBER = "depend on the machine"
 SERVING = "Press Ctrl-C to stop."
 HOME = "/home/you/coarsefine"
-VARIABLE = re.compile(rf"({HOME}|127\.0\.0\.1:\d+|\b[\d.]+ (?:s|ms|minutes|MB|MiB)\b)")
-NUMBER = r"[\d.,:e+−-]+"
-ESCAPED_NUMBER = r"(?:\\[-+.]|−)?\d(?:[\d,:e]|\\[-+.])*(?<![,:])"
+NUMBER = r"[-−+]?\d[\d.,]*(?:e[-+]\d+)?(?<![.,])"
+VARIABLE = {
+    r"127\.0\.0\.1:\d+": r"127\.0\.0\.1:\d+",
+    rf"{NUMBER} (?:s|ms|minutes|MB|MiB)\b": rf"{NUMBER} \w+",
+    "─+": "─+",
+}
+"""What may vary on any page: a free port, a duration or a size, the width of a table."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def runs_commands(page):
     return any(block.kind == "console" and not block.mark.startswith("not run") for block in blocks_of(page))
 
 
-@pytest.mark.parametrize("page", filter(runs_commands, PAGES), ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*filter(runs_commands, PAGES)], ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_print_what_the_page_shows(page, tmp_path):
     """Each command of a page prints what the page shows, in one session from the top of the page to its end."""
     for block in blocks_of(page):
@@ -118,22 +121,16 @@ def output_of(command, folder):
 
 def pattern_of(lines, folder, *, any_number):
     """Return a regular expression for the output that a page shows."""
-    return "".join(line_pattern(line, folder, any_number=any_number) for line in lines)
+    varying = VARIABLE | ({NUMBER: NUMBER} if any_number else {})
+    varying |= {re.escape(HOME): re.escape(str(folder))}
+    return "".join(r"(?:.*\n)*?" if line.strip() == "…" else line_pattern(line, varying) for line in lines)
 
 
-def line_pattern(line, folder, *, any_number):
-    if line.strip() == "…":
-        return r"(?:.*\n)*?"
-    line, cut = (line[:-1].rstrip(), ".*") if line.endswith("…") else (line, "")
-    parts = VARIABLE.split(line)
-    return "".join(map(partial(part_pattern, folder=folder, any_number=any_number), parts)) + cut + r"\s*?\n"
-
-
-def part_pattern(part, *, folder, any_number):
-    """Return a regular expression for a part of a line: one that always varies, or words and numbers."""
-    if part == HOME:
-        return re.escape(str(folder))
-    if VARIABLE.fullmatch(part):
-        return re.sub(r"\d+", r"\\d+", re.escape(part)) if "127.0.0.1" in part else rf"{NUMBER} \w+"
-    words = re.sub(r"(\\ )+|─+", lambda gap: r"\s+" if " " in gap[0] else "─+", re.escape(part))
-    return re.sub(ESCAPED_NUMBER, NUMBER, words) if any_number else words
+def line_pattern(line, varying):
+    """Return a regular expression for a line; `varying` maps patterns of what varies in it to what may stand there."""
+    line, cut = (line.removesuffix("…").rstrip(), ".*") if line.endswith("…") else (line, "")
+    pattern = ""
+    for part in re.split("(" + "|".join(varying) + r"|\s+|─+)", line):
+        known = (allowed for shown, allowed in varying.items() if re.fullmatch(shown, part))
+        pattern += next(known, r"\s+" if part.isspace() else re.escape(part))
+    return rf"{pattern}{cut}\s*?\n"
