@@ -7,8 +7,8 @@ The blocks of a page are one session in an empty folder. Comments before a block
 - `<!-- not run: REASON -->`: the block is not run.
 - `<!-- numbers depend on the machine -->`: the words are compared, and of each number only that it is one.
 
-In what a command prints, a line `…` stands for any lines, and a final `…` for the rest of a line. Durations, sizes of
-processes and the session's folder, /home/you/coarsefine, are never compared.
+In what a command prints, a line `…` stands for any lines, and `…` in a line for any text. Durations, sizes and ports are
+never compared. /home/you, or a folder in it, is the session's folder.
 """
 
 import os
@@ -30,7 +30,7 @@ FENCE = re.compile(
 INCLUDE = "{literalinclude} "
 ANY_NUMBER = "depend on the machine"
 SERVING = "Press Ctrl-C to stop."
-HOME = "/home/you/coarsefine"
+HOME = r"/home/you(?:/coarsefine)?"
 NUMBER = r"[-−+]?\d[\d.,]*(?:e[-+]\d+)?(?<![.,])"
 VARIABLE = {
     r"127\.0\.0\.1:\d+": r"127\.0\.0\.1:\d+",
@@ -122,15 +122,14 @@ def output_of(command, folder):
 def pattern_of(lines, folder, *, any_number):
     """Return a regular expression for the output that a page shows."""
     varying = VARIABLE | ({NUMBER: NUMBER} if any_number else {})
-    varying |= {re.escape(HOME): re.escape(str(folder))}
+    varying |= {HOME: re.escape(str(folder)), " ?…": ".*"}
     return "".join(r"(?:.*\n)*?" if line.strip() == "…" else line_pattern(line, varying) for line in lines)
 
 
 def line_pattern(line, varying):
     """Return a regular expression for a line; `varying` maps patterns of what varies in it to what may stand there."""
-    line, cut = (line.removesuffix("…").rstrip(), ".*") if line.endswith("…") else (line, "")
     pattern = ""
     for part in re.split("(" + "|".join(varying) + r"|\s+|─+)", line):
         known = (allowed for shown, allowed in varying.items() if re.fullmatch(shown, part))
         pattern += next(known, r"\s+" if part.isspace() else re.escape(part))
-    return rf"{pattern}{cut}\s*?\n"
+    return rf"{pattern}\s*?\n"
