@@ -25,7 +25,7 @@ class Metric:
 
     def number(self, value: float) -> str:
         """Return a value without its unit."""
-        return f"{100 * value:.2f}" if self.is_share else f"{value:.5g}"
+        return f"{100 * value:z.2f}" if self.is_share else f"{value:z.5g}"
 
     def difference(self, value: float) -> str:
         """Return a difference of values with its unit."""
@@ -42,7 +42,7 @@ class Metric:
         if decimals > _MOST_DECIMALS:
             return f"{estimate.mean:.4g} ± {half:.2g}"
         mean, half = round(estimate.mean, decimals), round(half, decimals)
-        return f"{mean:.{max(decimals, 0)}f} ± {half:.{max(decimals, 0)}f}"
+        return f"{mean:z.{max(decimals, 0)}f} ± {half:.{max(decimals, 0)}f}"
 
 
 ACCURACY = Metric("validation", is_share=True)

@@ -7,8 +7,8 @@ The blocks of a page are one session in an empty folder. Comments before a block
 - `<!-- not run: REASON -->`: the block is not run.
 - `<!-- numbers depend on the machine -->`: the words are compared, and of each number only that it is one.
 
-In what a command prints, a line `…` stands for any lines, and `…` in a line for any text. Durations, sizes and ports are
-never compared. /home/you, or a folder in it, is the session's folder.
+In what a command prints, a line `…` stands for any lines, and `…` in a line for any text. Durations, sizes and ports
+are never compared. /home/you, or a folder in it, is the folder of the session.
 """
 
 import os
