@@ -174,6 +174,16 @@ def test_dataset_in_memory_needs_no_cache(in_memory, tmp_path, monkeypatch):
     assert table(tmp_path / "studies.db") == table(tmp_path / "expected.db")
 
 
+def test_workers_read_the_file_without_a_cache(tmp_path):
+    """If the cache folder cannot be written, worker processes read the file, relative to the same working directory."""
+    write_arrays(tmp_path, (6, 18))
+    (tmp_path / "taken").write_text("mine")
+    for name, environment in (("expected.db", {}), ("studies.db", {"COARSEFINE_CACHE": str(tmp_path / "taken")})):
+        answer = coarsefine("run", "small.toml", "--workers", 2, "--storage", name, cwd=tmp_path, env=environment)
+        assert answer.returncode == 0, answer.stderr
+    assert table(tmp_path / "studies.db") == table(tmp_path / "expected.db")
+
+
 def test_workers_map_a_dataset_in_memory(in_memory, monkeypatch, tmp_path):
     """With a cache folder the images reach worker processes as a mapped file, and are not pickled for each."""
     tasks = []
