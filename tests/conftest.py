@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 from wanted import want
 
 SLOWEST = (
-    "test_bench.py", "test_campaign_page.py", "test_console_blocks.py", "test_pool.py", "test_chaos.py", "test_terminal.py",
-    "test_report.py", "test_dask_cluster.py", "test_reproduce.py", "test_examples.py", "test_lease_queue.py", "test_killed.py",
-    "test_postgresql_workers.py", "test_presets.py", "test_wheel.py", "test_settings.py", "test_load.py",
+    "test_bench.py", "test_campaign_page.py", "test_console_blocks.py", "test_pool.py", "test_chaos.py",
+    "test_terminal.py", "test_report.py", "test_dask_cluster.py", "test_reproduce.py", "test_examples.py",
+    "test_lease_queue.py", "test_killed.py", "test_postgresql_workers.py", "test_presets.py", "test_wheel.py",
+    "test_settings.py", "test_load.py",
 )  # fmt: skip
 """Files that run first, so that no worker still has a long file when the others have finished."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")

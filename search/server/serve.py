@@ -52,10 +52,13 @@ def serve(location: Location, options: ServeOptions, say: Callable[[str], None])
         hosts = host_headers(_own_hosts(options.host), port, options.allowed_hosts)
         app = Application(location, AccessPolicy(hosts, given or made, options.allow_write, f"coarsefine_{port}"))
         _log_to_stderr()
-        for line in _greeting(options, port, made):
-            say(line)
+
+        def greet() -> None:
+            for line in _greeting(options, port, made):
+                say(line)
+
         with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its shutdown
-            Server(app).run([listener])
+            Server(app, greet).run([listener])
 
 
 class Server(uvicorn.Server):
@@ -64,13 +67,19 @@ class Server(uvicorn.Server):
     It ends event streams before it shuts down, because uvicorn waits for open responses.
     """
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, on_started: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, ws="none",
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS, timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )  # fmt: skip
         super().__init__(config)
         self._app = app
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then call `on_started`. Who reads a greeting may press Ctrl-C at once: signals are handled by then."""
+        await super().startup(sockets)
+        self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down."""

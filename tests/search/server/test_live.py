@@ -128,6 +128,14 @@ def test_ctrl_c_ends_the_server_with_open_streams(searched):
         assert process.stderr.read() == ""
 
 
+def test_ctrl_c_right_after_the_greeting_ends_the_server(searched):
+    """Ctrl-C as soon as the greeting is there ends the server with exit code 0 and without a message."""
+    with command("--port", "0", cwd=searched) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
 def test_public_address_requires_a_new_token(searched):
     """On a public address, the server prints a new token once and requires it."""
     with command("--host", "0.0.0.0", "--port", "0", cwd=searched) as (_, stderr):  # noqa: S104
