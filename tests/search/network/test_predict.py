@@ -1,8 +1,8 @@
 """`coarsefine predict`: probabilities of image files and the accuracy of a split."""
 
 import json
-import re
-from pathlib import Path
+import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -106,15 +106,11 @@ def test_files_and_split_exclude_each_other(trained_folder, cli, arguments):
     assert (code, "one of the two" in err) == (2, True)
 
 
-def test_readme_loads_the_model_with_numpy_alone(trained_folder):
-    """The README's code loads the model with NumPy alone and computes the same probabilities."""
-    _, trained = trained_folder
-    blocks = re.findall(r"```python\n(.*?)```", Path("README.md").read_text("utf-8"), re.DOTALL)
-    text = next(block for block in blocks if 'np.load("model.npz")' in block)
-    assert len(text.strip().splitlines()) <= 6
-    data, found = load_digits(), {}
-    lines = text.replace('"model.npz"', json.dumps(str(trained / "model.npz")))
-    exec(compile(lines, "README", "exec"), {"pixels": np.round((data.test.x + data.mean) * 16)}, found)  # noqa: S102
-    expected = Network.load(trained / "model.npz").probabilities(data.test.x)
+def test_example_predicts_with_numpy_alone(trained_folder, monkeypatch):
+    """The documentation's code loads the model with NumPy alone and computes the same probabilities."""
+    model = trained_folder[1] / "model.npz"
+    monkeypatch.setattr(sys, "argv", ["predict_numpy.py", str(model)])
+    found = runpy.run_path("docs/examples/python/predict_numpy.py")
+    network = Network.load(model)
+    expected = network.probabilities((found["pixels"] / network.scale - network.mean).astype(np.float32))
     np.testing.assert_allclose(found["p"], expected, rtol=1e-4, atol=1e-6)
-    assert re.findall(r"import .*", text) == ["import numpy as np"]
