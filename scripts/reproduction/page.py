@@ -22,6 +22,7 @@ def _head(conditions: Mapping[str, Any]) -> str:
     seeds = conditions["seeds"]
     lines = [
         "# The report, reproduced; and what lies beyond it",
+        "After this page you can compare each number of the student report with ours, and see what further steps gain.",
         quick_warning(conditions),
         f"The report is *{the_report().source}*. This page, its pictures and [its numbers](results.json) were written "
         f"by `{conditions['command']}` from what it measured in {conditions['core_minutes']:.0f} minutes of a core.",

@@ -100,6 +100,7 @@ def _head(found: Steps, conditions: Mapping[str, Any]) -> str:
     seeds = conditions["seeds"]
     lines = [
         f"# The preset cifar10{', and hidden units searched, too' * (HIDDEN in found.tests)}",
+        "After this page you can judge what each step of the preset `cifar10` gains, and see which settings won.",
         quick_warning(conditions),
         "The steps that follow those of [the report's page](README.md), from which steps 0 to 4 are taken. The others, "
         f"this page, its picture and [its numbers](preset.json) are by `{conditions['command']}`, from "
