@@ -109,7 +109,7 @@ def test_script_runs(folder, script, printed):
 
 def test_script_trains_an_export(finished):
     """The script about exports and final trainings runs after a campaign."""
-    printed = r"small/\w+ \d+ \{.*\}\nNone 0\.\d+ recorded with small/\w+\n"
+    printed = r"small/\w+ \d+ \{.*\}\n0\.\d+ 0\.\d+ recorded with small/\w+\n"
     assert re.fullmatch(printed, output_of(finished, "final_training.py"))
 
 

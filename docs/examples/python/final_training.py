@@ -6,4 +6,4 @@ export = read_export(Path("exports/small.json"))  # written by `coarsefine expor
 print(export.trial.study, export.trial.number, dict(export.trial.params))
 
 result, study = train(export, output=Path("mine"))
-print(result.test, result.ensemble_accuracy, "recorded with", study)
+print(result.test_accuracy, result.ensemble_accuracy, "recorded with", study)
