@@ -36,15 +36,15 @@ def load_array_file(
     Raises `DataError` for a file that is missing or holds other arrays. Nothing in it is unpickled.
     """
     options = options or ArrayFile()
-    if not path.is_file():  # a pipe might have no end
-        raise DataError(f"There is no file {path}: name the .npz file as path in [data], or by --data.")
 
     def key() -> str:
         return key_of(NAME, file=sha256_of(path), name=options.name, scale=options.scale)
 
     try:
+        if not path.is_file():  # a pipe might have no end
+            raise DataError(f"There is no file {path}: name the .npz file as path in [data], or by --data.")
         return cached(key, partial(_read, path, options), cache, say)
-    except OSError as error:  # of the hash: the file is there and cannot be read
+    except OSError as error:  # the path is impossible, or the file is there and cannot be read
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 

@@ -1,6 +1,7 @@
 """Test `.npz` files as datasets: the same as from_arrays, and a DataError for any other file."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,26 @@ def test_file_that_was_cut_off_is_refused(path: Path) -> None:
         assert "cannot be read as a .npz file" in refusal(path)
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_file_is_refused(path: Path, save: Callable[..., None]) -> None:
+    """A file with any byte changed or its end missing is refused, or it still holds the same arrays."""
+    save(path, x=X[:30], y=Y[:30])
+    digest, content = load_array_file(path).digest, path.read_bytes()
+    rng = np.random.default_rng(0)
+    cut = [content[:size] for size in range(0, len(content), 97)]
+    changed = [bytearray(content) for _ in content[::2]]
+    for place, damaged in zip(range(0, len(content), 2), changed, strict=True):
+        damaged[place] ^= int(rng.integers(1, 256))
+    for damaged in (*cut, *changed):
+        path.write_bytes(damaged)
+        try:
+            found = load_array_file(path)
+        except DataError as error:
+            assert str(path) in str(error)  # noqa: PT017 - no error if the byte is, say, of a date
+        else:
+            assert found.digest == digest
+
+
 def test_single_array_is_refused(path: Path) -> None:
     """A `.npy` file, whose array has no name, is refused."""
     with path.open("wb") as file:
@@ -137,6 +158,14 @@ def test_missing_file_folder_and_pipe_are_refused(path: Path, tmp_path: Path) ->
     os.mkfifo(tmp_path / "pipe")
     for wrong in (path, tmp_path, tmp_path / "pipe"):
         assert "There is no file" in refusal(wrong)
+
+
+def test_impossible_path_is_refused(open_folder: Path, lock) -> None:
+    """A name that is too long, and a file in a folder without the right to enter it, are refused with the reason."""
+    assert "cannot be read: File name too long" in refusal(open_folder / ("long" * 99))
+    (open_folder / "locked").mkdir()
+    lock(open_folder / "locked")
+    assert "cannot be read: Permission denied" in refusal(open_folder / "locked" / "mine.npz")
 
 
 def test_unreadable_file_is_refused(open_folder: Path, lock) -> None:
