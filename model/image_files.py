@@ -12,28 +12,43 @@ from coarsefine.model.saved_network import Network
 
 _MODES = {"L": {"L", "1"}, "RGB": {"RGB", "P"}}
 """Pillow's modes of images that convert without loss to 8-bit grey (`L`) or RGB."""
+_WHITE = 255
+"""The largest number of a pixel of 8 bits."""
+_ROUNDING = 1e-3
 
 
 def read_image_files(paths: Sequence[Path], network: Network) -> npt.NDArray[np.float32]:
     """Return image files as normalised inputs (n, d) of a network, in the order of channels, rows and columns.
 
     The pixels of a file are divided by 255, to 0…1. Raises `DataError` for a file that is not an image, or whose size
-    or colours differ from the training images, and for a network that was not trained on pixels of 0…1.
+    or colours differ from the training images, and for a network that was trained on pixels of another range.
     """
     _check_takes_images(network)
     rows = [_pixels(path, network.shape) for path in paths]
-    x = np.array(rows, np.float32).reshape(len(rows), -1) / np.float32(255)
+    x = np.array(rows, np.float32).reshape(len(rows), -1) / np.float32(_WHITE)
     return np.asarray(x - network.mean.astype(np.float32))
 
 
 def _check_takes_images(network: Network) -> None:
     if len(network.shape) == 1:
         raise DataError(f"The network takes {network.shape[0]} numbers, not images: leave the files out, use --split.")
-    if network.mean.min() < 0 or network.mean.max() > 1:
+    if not _trained_on_pixels(network):
+        low, high = (round(limit, 3) + 0.0 for limit in network.limits or (network.mean.min(), network.mean.max()))
         raise DataError(
-            "The network was trained on numbers outside 0…1, to which the pixels of files do not compare: search with "
-            "pixels and their scale, or use --split instead of files."
+            f"The network was trained on numbers of {low:g} to {high:g}, and the pixels of files are divided by 255: "
+            "they cannot be compared. Search with uint8 pixels of 0 to 255 and without a scale, or with numbers of 0 "
+            "for black to 1 for white; or use --split instead of files."
         )
+
+
+def _trained_on_pixels(network: Network) -> bool:
+    """Return whether pixels that are divided by 255 are on the scale of the training images."""
+    if network.limits is None:  # earlier versions store no more
+        return bool(network.mean.min() >= 0 and network.mean.max() <= 1)
+    low, high = network.limits
+    # Without white among the images, only the scale says what is white; 0 and 1 are black and white, not 8 bits.
+    eight_bits = network.scale == _WHITE and high * _WHITE > 1 + _ROUNDING
+    return low >= -_ROUNDING and high <= 1 + _ROUNDING and (eight_bits or high >= 1 - _ROUNDING)
 
 
 def _pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -35,11 +35,14 @@ class Network:
     shape: tuple[int, ...]
     """Shape of one image, or (d,) if it was no image; its product is d."""
     classes: tuple[str, ...]
+    limits: tuple[float, float] | None = None
+    """Least and largest scaled number of the training images; None in a file of an earlier version."""
 
     @classmethod
     def of(cls, theta: Parameters, data: Dataset) -> Self:
         """Return the networks of a stack that was trained on these images."""
-        return cls(theta, data.mean, data.scale, data.shape, data.classes)
+        low, high = (data.train.x.min(axis=0) + data.mean).min(), (data.train.x.max(axis=0) + data.mean).max()
+        return cls(theta, data.mean, data.scale, data.shape, data.classes, (float(low), float(high)))
 
     def probabilities(self, x: Floats) -> npt.NDArray[np.float64]:
         """Return the ensemble's probabilities (n, C) of the classes for normalised images x (n, d)."""
@@ -52,10 +55,11 @@ class Network:
 
     def save(self, path: Path) -> None:
         """Write the file atomically; raise `OSError` where that fails."""
+        limits = {} if self.limits is None else {"limits": np.array(self.limits)}
         with atomic_file(path) as file:
             np.savez(
                 file, allow_pickle=False, **self.theta._asdict(), mean=self.mean, scale=np.array(self.scale),
-                shape=np.array(self.shape, np.int64), classes=np.array(self.classes),
+                shape=np.array(self.shape, np.int64), classes=np.array(self.classes), **limits,
             )  # fmt: skip
 
     @classmethod
@@ -65,7 +69,11 @@ class Network:
             arrays = read_npz(path)
             theta = Parameters(*(arrays[name] for name in Parameters._fields))
             shape, classes = tuple(map(int, arrays["shape"])), tuple(map(str, arrays["classes"]))
-            network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes)
+            limits = None
+            if "limits" in arrays:
+                low, high = map(float, arrays["limits"])
+                limits = low, high
+            network = cls(theta, arrays["mean"], float(arrays["scale"]), shape, classes, limits)
             network._check()
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise DataError(f"{path} is not a network saved by Coarsefine ({error}): train it again.") from error
@@ -86,3 +94,5 @@ class Network:
             raise ValueError("its arrays are of different precision")
         if d != len(self.mean) or not 0 < self.scale < np.inf or not S:
             raise ValueError(f"{S} networks for {d} pixels, a mean of {len(self.mean)}, a scale of {self.scale}")
+        if self.limits is not None and not -np.inf < self.limits[0] <= self.limits[1] < np.inf:
+            raise ValueError(f"its training images have numbers of {self.limits[0]} to {self.limits[1]}")

@@ -95,8 +95,8 @@ class Dataset:
         Each `x_…` has the shape (n, rows, columns) for grey images, (n, channels, rows, columns) with one or three
         channels for grey or RGB images, or (n, d) for other features; each `y_…` has the shape (n,). `x_…` are uint8,
         or floats, which are rounded to float32. `scale` is 255 for uint8 and 1 for floats unless it is given: a network
-        that should classify image files needs pixels that `scale` divides to 0…1. Floats beyond ±10 need a `scale`,
-        because the usual learning rates belong to inputs of about this size.
+        that should classify image files needs pixels that `scale` divides to 0 for black and 1 for white. Floats beyond
+        ±10 need a `scale`, because the usual learning rates belong to inputs of about this size.
 
         Labels are whole numbers from 0, the places of their classes in `classes`, or they are the classes' names.
         Without `classes`, numbers are named by themselves, and names are sorted.

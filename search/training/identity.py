@@ -13,10 +13,14 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from coarsefine.model.datasets import Dataset
+from coarsefine.model.datasets.kinds import PATH_KEY
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.training.user_code.function import Function
+
+_PATH = f"config.data.{PATH_KEY}"
+"""Where the images are. It is not compared, since the digest identifies the images."""
 
 
 def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
@@ -69,9 +73,10 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> No
 def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            yield from _differences(before.get(key), now.get(key), f"{where}.{key}")
+            if (place := f"{where}.{key}") != _PATH:
+                yield from _differences(before.get(key), now.get(key), place)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for place, pair in enumerate(zip(before, now, strict=True), 1):
-            yield from _differences(*pair, f"{where} {place}")
+        for number, pair in enumerate(zip(before, now, strict=True), 1):
+            yield from _differences(*pair, f"{where} {number}")
     elif before != now:
         yield f"{where} was {before!r}, now {now!r}"

@@ -96,6 +96,9 @@ def test_planted_pickle_is_never_executed(saved, tmp_path):
         ("W1", lambda a: a.astype(np.float64)),
         ("shape", lambda _: np.array([4, 4, 4])),
         ("shape", lambda a: a * np.inf),
+        ("limits", lambda a: a[:1]),
+        ("limits", lambda a: a * np.nan),
+        ("limits", lambda a: a[::-1]),
     ],
 )
 def test_networks_whose_arrays_do_not_fit_are_refused(saved, name, wrong):

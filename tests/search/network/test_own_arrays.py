@@ -232,6 +232,23 @@ def test_changed_arrays_are_refused(tmp_path, monkeypatch):
     assert run(campaign, "studies.db", data=tmp_path / "same.npz").state == "done"
 
 
+def test_moved_arrays_are_resumed(tmp_path, monkeypatch):
+    """A campaign that was stopped resumes with another `path` to the same arrays, or the same arrays in memory."""
+    monkeypatch.chdir(write_arrays(tmp_path, GREY))
+    campaign = Campaign.load("small.toml")
+    for storage in ("moved.db", "memory.db"):
+        asked = iter(range(3))
+        with pytest.raises(Interrupted):
+            run(campaign, storage, stop=lambda asked=asked: next(asked, None) is None)
+    np.savez_compressed("moved.npz", **np.load("mydata.npz"))
+    data = Dataset.from_arrays(*arrays_of(GREY), classes=CLASSES)
+    moved, memory = (campaign.model_copy(update={"data": Data(dataset="arrays", path=p)}) for p in ("moved.npz", None))
+    (tmp_path / "mydata.npz").unlink()
+    assert run(moved, "moved.db").state == "done"
+    assert run(memory, "memory.db", data=data).state == "done"
+    assert table(tmp_path / "moved.db") == table(tmp_path / "memory.db")
+
+
 def test_path_belongs_to_the_working_directory(tmp_path, monkeypatch):
     """The path of [data] is relative to the working directory, as --data is, and --data has precedence."""
     monkeypatch.chdir(write_arrays(tmp_path, (4, 18)))
@@ -275,13 +292,61 @@ def test_features_are_not_mirrored(features):
     assert not (features / "studies.db").exists()
 
 
-def test_files_do_not_compare_with_standardised_pixels(tmp_path):
-    """A network that was trained on numbers outside 0…1 refuses image files, whose pixels it does not know."""
-    x, y = arrays_of((6, 18))
-    data = Dataset.from_arrays((x - x.mean()) / x.std(), y)
+def trained_on(x, y, path, **options):
+    """Save an untrained network for images, and return it as it is read from its file."""
+    data = Dataset.from_arrays(x, y, **options)
     theta = Training.start([Hyperparameters(0.1, 0, 0)], TrainingSettings(), data).theta
+    Network.of(theta, data).save(path)
+    return Network.load(path)
+
+
+X, Y = arrays_of((6, 18))
+UNLIKE_FILES = {
+    "uint8 with a larger scale": (X, {"scale": 1000}, "numbers of 0 to 0.219"),
+    "uint8 with a smaller scale": (X, {"scale": 100}, "numbers of 0 to 2.19"),
+    "uint8 with a scale of 1": (X, {"scale": 1}, "numbers of 0 to 219"),
+    "uint8 of black and white as 0 and 1": (X // 128, {}, "numbers of 0 to 0.004"),
+    "floats below 0 whose mean is not": (X / 219 * 4 - 1, {}, "numbers of -1 to 3"),
+    "floats without white": (X / 438, {}, "numbers of 0 to 0.5"),
+    "floats with the scale of 8 bits": (X / 219, {"scale": 255}, "numbers of 0 to 0.004"),
+    "standardised": ((X - X.mean()) / X.std(), {}, "numbers of -"),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE_FILES)
+def test_network_of_other_numbers_takes_no_files(tmp_path, case):
+    """A network that was trained on another range than that of image files refuses them, with the range."""
+    x, options, message = UNLIKE_FILES[case]
+    Image.fromarray(X[0]).save(tmp_path / "one.png")
+    with pytest.raises(DataError, match=message):
+        read_image_files([tmp_path / "one.png"], trained_on(x, Y, tmp_path / "model.npz", **options))
+
+
+LIKE_FILES = {
+    "uint8": (X, {}),
+    "floats of 0 to 255": (X.astype(float), {"scale": 255}),
+    "floats of 0 to 1": (np.where(X > 218, 255, X) / 255, {}),
+    "17 levels, as the digits": (np.where(X > 218, 255, X) / 255 * 16, {"scale": 16}),
+    "17 levels, as uint8": (X // 13, {"scale": 16}),
+}
+
+
+@pytest.mark.parametrize("case", LIKE_FILES)
+def test_network_of_pixels_takes_files(tmp_path, case):
+    """A network that was trained on pixels, scaled to 0 for black and 1 for white, takes files of 8 bits."""
+    x, options = LIKE_FILES[case]
+    Image.fromarray(X[0]).save(tmp_path / "one.png")
+    network = trained_on(x, Y, tmp_path / "model.npz", **options)
+    found = read_image_files([tmp_path / "one.png"], network)
+    np.testing.assert_allclose(found, [X[0].reshape(-1) / 255 - network.mean], atol=1e-6)
+
+
+def test_network_of_an_earlier_version_takes_files(tmp_path):
+    """A network whose file does not say the range of its images takes files if their mean is one of pixels."""
     Image.new("L", (18, 6)).save(tmp_path / "one.png")
-    with pytest.raises(DataError, match="trained on numbers outside 0…1"):
-        read_image_files([tmp_path / "one.png"], Network.of(theta, data))
-    scaled = replace(data, mean=np.full(108, 0.5, np.float32))
-    assert read_image_files([tmp_path / "one.png"], Network.of(theta, scaled)).tolist() == [[-0.5] * 108]
+    network = replace(trained_on(X, Y, tmp_path / "model.npz"), limits=None)
+    network.save(tmp_path / "model.npz")
+    network = Network.load(tmp_path / "model.npz")
+    np.testing.assert_allclose(read_image_files([tmp_path / "one.png"], network), [-network.mean])
+    with pytest.raises(DataError, match=r"numbers of 0\.5 to 2"):
+        read_image_files([tmp_path / "one.png"], replace(network, mean=np.linspace(0.5, 2, 108, dtype=np.float32)))
