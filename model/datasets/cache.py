@@ -37,8 +37,12 @@ def sha256_of(path: Path) -> str:
 
 
 def key_of(name: str, /, **made_from: Any) -> str:
-    """Return the name under which a dataset is kept: a hash of everything its numbers depend on, this code included."""
-    everything = {"form": VERSION, "normalisation": NORMALISATION, "order": sys.byteorder, **made_from}
+    """Return the name under which `cached` keeps a dataset, which contains a hash of everything that it is made from.
+
+    `name` is that of the kind of dataset. `made_from` is in JSON form: the options, the hashes of files, a version of
+    the code. What Coarsefine adds, such as the version of its normalisation, enters the hash as well.
+    """
+    everything = {"form": VERSION, "normalisation": NORMALISATION, "order": sys.byteorder, "made from": made_from}
     return f"{name}-{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()}"
 
 

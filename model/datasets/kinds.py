@@ -25,20 +25,21 @@ class DatasetKind:
     """One kind of dataset. Its name in `[data]` is that of its entry point."""
 
     title: str
-    """What its images are, in words for pages and reports: "8×8 handwritten digits". If the options have a `name`
-    that the campaign sets, that is shown instead."""
+    """What its images are, in words for pages and reports: "8×8 handwritten digits". If the options have a `name`,
+    its value is shown instead, unless that is empty or None."""
     load: Callable[[Any, Path | None, Say, Path | None], Dataset]
     """`load(options, source, say, cache)` returns the dataset.
 
     `options` is what `[data]` holds, as an instance of the class `options`, or None without one. `source` is the file
     or folder to read: `--data`, else the option `path`, else what the environment variable names, else None.
     `say(sentence)` prints what takes long, such as a download. `cache` is a folder for normalised images, to pass to
-    `coarsefine.model.datasets.cached`; None if nothing may be written. The same options and source must always give
-    the same images in the same order. Raises `coarsefine.DataError` if the data cannot be used.
+    `coarsefine.cached`; None if nothing may be written. The same options and source must always give the same images in
+    the same order. Raises `coarsefine.DataError` if the data cannot be used.
     """
     options: "type[BaseModel] | None" = None
-    """A pydantic model of the other keys of `[data]`: their types, bounds, defaults and descriptions. They are stored
-    with a campaign, in their JSON form, and a campaign resumes only with the same."""
+    """A pydantic model of the other keys of `[data]`: their types, bounds, defaults and descriptions. No type is
+    converted. They are stored with a campaign, in their JSON form, and a campaign resumes only with the same; only
+    `path` may change."""
     source: str = ""
     """What `--data` names, as an example: "cifar-10-binary.tar.gz". Empty if the dataset is read from no file that a
     user names."""
@@ -57,10 +58,10 @@ def _check(found: Any) -> DatasetKind:
     from pydantic import BaseModel  # noqa: PLC0415 - not needed to train a network
 
     if not isinstance(found, DatasetKind):
-        raise TypeError(f"is no coarsefine.DatasetKind, but of type {type(found).__name__}")
+        raise TypeError(f"is not a coarsefine.DatasetKind, but of type {type(found).__name__}")
     options = found.options
     if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
-        raise ValueError(f"has options that are no pydantic model: {options!r}")
+        raise ValueError(f"has options that are not a pydantic model: {options!r}")
     if NAME_KEY in found.keys[1:]:
         raise ValueError(f"has an option '{NAME_KEY}', which is the key of its own name")
     if not isinstance(found.title, str) or not found.title or not callable(found.load):

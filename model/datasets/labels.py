@@ -22,7 +22,7 @@ def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:  # rows of different lengths, tensors on another device
-        raise DataError(f"{name} is no array: {error}.") from error
+        raise DataError(f"{name} is not an array: {error}.") from error
 
 
 def classes_and_labels(
@@ -30,7 +30,7 @@ def classes_and_labels(
 ) -> tuple[tuple[str, ...], dict[str, Labels]]:
     """Return the names of the classes, and the labels (n,) of each part as places among them.
 
-    Without `classes`, they are those of the part `train`. Raises `DataError` for labels that are no classes.
+    Without `classes`, they are those of the part `train`. Raises `DataError` for labels that are not a class.
     """
     arrays = {part: as_array(*named) for part, named in given.items()}
     for part, y in arrays.items():
@@ -91,7 +91,8 @@ def _numbered(name: str, y: npt.NDArray[Any], classes: tuple[str, ...]) -> Label
     if wrong.any():
         place = int(wrong.argmax())
         known = f"0 to {len(classes) - 1}" if y.dtype.kind != "U" else _listed(classes)
-        raise DataError(f"{name} has the label {y[place].item()!r} at {place}, which is no class (classes: {known}).")
+        label = f"{name} has the label {y[place].item()!r} at {place}"
+        raise DataError(f"{label}, which is not a class (classes: {known}).")
     return numbers
 
 

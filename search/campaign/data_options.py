@@ -39,8 +39,10 @@ def stored_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def parse_options(kind: DatasetKind, given: Mapping[str, Any]) -> BaseModel | None:
     """Return options in JSON form as the kind's own class; raise `ValidationError` if they are wrong."""
-    # As JSON, whose lists may become tuples and whose texts dates, in strict models as well.
-    return kind.options.model_validate_json(json.dumps(given, default=str)) if kind.options is not None else None
+    if kind.options is None:
+        return None
+    # As JSON, whose lists may become tuples and whose texts dates; other types are refused, whatever the model allows.
+    return kind.options.model_validate_json(json.dumps(given, default=str), strict=True)
 
 
 def _completed(kind: DatasetKind, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from coarsefine._shadowing import import_unshadowed
 
 if TYPE_CHECKING:
-    from coarsefine.model.datasets import Dataset, DatasetKind
+    from coarsefine.model.datasets import Dataset, DatasetKind, cached, key_of
     from coarsefine.model.errors import DataError
     from coarsefine.model.network_setting import NetworkSetting
     from coarsefine.search.campaign.campaign import Campaign
@@ -48,7 +48,9 @@ _HOMES = {
     "Sampler": "search.campaign.sampling",
     "Status": "search.results.status",
     "batched": "search.training.user_code.function",
+    "cached": "model.datasets",
     "join": "search.engine.stage_loop",
+    "key_of": "model.datasets",
     "read_export": "search.network.export",
     "run": "search.engine.run",
     "train": "search.network.train",
@@ -76,7 +78,9 @@ __all__ = [
     "WorkersFailed",
     "__version__",
     "batched",
+    "cached",
     "join",
+    "key_of",
     "read_export",
     "run",
     "train",

@@ -21,7 +21,7 @@ from keep_noise import KEY, content, keep, keep_until_size, keep_until_used, kee
 from processes import Forked
 
 from coarsefine.model import Hyperparameters, Training, TrainingSettings, evaluate
-from coarsefine.model.datasets import Dataset, Selection, cache_folder, load_cifar10, load_digits, reopen
+from coarsefine.model.datasets import Dataset, Selection, cache_folder, key_of, load_cifar10, load_digits, reopen
 from coarsefine.model.datasets.cache import cached
 from coarsefine.model.datasets.cifar10_source import Archive
 from coarsefine.model.datasets.mapped import VERSION, open_mapped, write_mapped
@@ -52,6 +52,12 @@ def messages() -> list[str]:
 def load(folder: Path, few: Dataset, messages: list[str]) -> Callable[..., Dataset]:
     """Return a function that loads the few images from the folder, and caches them there if they are missing."""
     return lambda into=folder: cached(lambda: KEY, lambda: few, into, messages.append)
+
+
+def test_options_of_any_name_give_another_key() -> None:
+    """An option enters the key beside what Coarsefine adds to it, also under the same name and with the same value."""
+    for option in ({"form": VERSION}, {"normalisation": NORMALISATION}, {"order": sys.byteorder}, {"size": 1}):
+        assert key_of("mine", **option) == key_of("mine", **option) != key_of("mine")
 
 
 def names(folder: Path) -> list[str]:

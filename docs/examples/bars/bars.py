@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, Field
 
-from coarsefine import Dataset, DatasetKind
-from coarsefine.model.datasets import cached, key_of
+from coarsefine import Dataset, DatasetKind, cached, key_of
 
 
 class Options(BaseModel):
@@ -25,7 +24,7 @@ def load(options: Options, _source: Path | None, say, cache: Path | None) -> Dat
         pixels, labels = draw(options)
         return Dataset.from_arrays(pixels, labels, classes=["horizontal", "vertical", "diagonal"], name="bars")
 
-    return cached(lambda: key_of("bars", version=1, **options.model_dump()), make, cache, say)
+    return cached(lambda: key_of("bars", version=1, options=options.model_dump()), make, cache, say)
 
 
 def draw(options: Options) -> tuple[np.ndarray, np.ndarray]:

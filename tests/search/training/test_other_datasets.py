@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 from campaigns import campaign_toml
 from commands import coarsefine_process
 from packages import EXAMPLES, environment_with, install, install_example
+from PIL import Image
 from stored import table
 
 from coarsefine import Campaign, CampaignError, DataError, UsageError, run
@@ -76,6 +78,8 @@ def test_options_of_another_package_are_checked(site, tmp_path, monkeypatch):
             "unknown key 'colour' in data: remove it, or correct its spelling (known: dataset, size, images, ",
         ),
         ("size = 3", "data, size = 3: must be greater than or equal to 4."),
+        ('size = "13"', "data, size = '13': must be a whole number."),
+        ("noise = true", "data, noise = True: must be a number."),
     ):
         path.write_text((EXAMPLES / "bars" / "bars.toml").read_text("utf-8").replace("noise = 0.4", line), "utf-8")
         with pytest.raises(CampaignError) as error:
@@ -107,8 +111,8 @@ def test_known_datasets_are_listed_with_their_packages(site, monkeypatch):
 BROKEN = {
     "import fails": ("from nowhere import images\n", "cannot be imported.*ModuleNotFoundError: No module"),
     "no such object": ("", r"cannot be imported.*AttributeError"),
-    "another object": ("KIND = 3\n", "is no coarsefine.DatasetKind, but of type int"),
-    "options": (KIND + "KIND = DatasetKind('x', print, dict)\n", "has options that are no pydantic model"),
+    "another object": ("KIND = 3\n", "is not a coarsefine.DatasetKind, but of type int"),
+    "options": (KIND + "KIND = DatasetKind('x', print, dict)\n", "has options that are not a pydantic model"),
     "no title": (KIND + "KIND = DatasetKind('', print)\n", "lacks a title in words or a function to load it"),
     "no function": (KIND + "KIND = DatasetKind('x', 'load')\n", "lacks a title in words or a function to load it"),
     "its own name": (
@@ -177,6 +181,23 @@ def test_source_comes_from_option_path_or_variable(installed, monkeypatch):
     assert sources == ["None", "by-variable", "by-path", "by-option"]
     with pytest.raises(UsageError, match=r"The dataset 'digits' reads no file: --data x is not used. Leave it out."):
         read_images(Data(dataset="digits"), Path("x"))
+
+
+def test_example_with_files_reads_them(installed, tmp_path, monkeypatch):
+    """The example that reads files gets them from `--data` or its variable, keeps them, and names a missing file."""
+    text = (EXAMPLES / "letters.py").read_text("utf-8")
+    installed("letters", {"coarsefine.datasets": {"letters": "letters:LETTERS"}}, letters=text)
+    with zipfile.ZipFile(tmp_path / "letters.zip", "w") as archive:
+        for number in range(40):
+            with archive.open(f"{'ab'[number % 2]}/{number}.png", "w") as file:
+                Image.new("L", (6, 7), number).save(file, "PNG")
+    wanted = Data(dataset="letters")
+    found = read_images(wanted, tmp_path / "letters.zip", cache=tmp_path / "cache")
+    assert (found.shape, found.classes, found.counts) == ((7, 6), ("a", "b"), (28, 6, 6))
+    monkeypatch.setenv("LETTERS_DATA", str(tmp_path / "letters.zip"))
+    assert read_images(wanted, None, cache=tmp_path / "cache").mapped_file == found.mapped_file
+    with pytest.raises(DataError, match="The letters need their zip file"):
+        read_images(wanted, tmp_path / "missing.zip")
 
 
 def test_doctor_checks_other_packages(site, tmp_path, monkeypatch):
