@@ -79,7 +79,7 @@ def test_options_of_another_package_are_checked(site, tmp_path, monkeypatch):
         ),
         ("size = 3", "data, size = 3: must be greater than or equal to 4."),
         ('size = "13"', "data, size = '13': must be a whole number."),
-        ("noise = true", "data, noise = True: must be a number."),
+        ("noise = true", "data, noise = True: must be a valid number."),
     ):
         path.write_text((EXAMPLES / "bars" / "bars.toml").read_text("utf-8").replace("noise = 0.4", line), "utf-8")
         with pytest.raises(CampaignError) as error:
