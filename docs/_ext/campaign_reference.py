@@ -50,22 +50,7 @@ class CampaignKeys(SphinxDirective):
         self.env.note_dependency(schema.__file__)
         model = getattr(schema, self.arguments[0])
         fields = {name: field for name, field in model.model_fields.items() if name != self.options.get("without")}
-        return self.parse_text_to_nodes(self.described(model, fields, self.options.get("table", "")))
-
-    def described(self, model: type[BaseModel], fields: Mapping[str, FieldInfo], table: str) -> str:
-        """Return the Markdown of a definition list of fields."""
-        return "\n\n".join(self._entry(model, table, name, field) for name, field in fields.items())
-
-    def _entry(self, model: type[BaseModel], table: str, name: str, field: FieldInfo) -> str:
-        key = field.alias or name
-        text = field.description or _docstring(model, name)
-        if not text:
-            _LOG.warning("%s.%s has no description or docstring", model.__name__, name, location=self.get_location())
-        facts = " · ".join(filter(None, (_type_of(field), _bounds_of(field), _default_of(field))))
-        example = example_of(table, key)
-        shown = f" Example: `{example}`" if example else ""
-        anchor = "-".join(filter(None, (table.replace(".", "-"), key)))
-        return f"[`{key}`]{{#key-{anchor}}}\n: [{facts}]{{.facts}}\n\n  {_sentence(text)}{shown}"
+        return self.parse_text_to_nodes(described(model, fields, self.options.get("table", "")))
 
 
 class DatasetKeys(CampaignKeys):
@@ -82,7 +67,7 @@ class DatasetKeys(CampaignKeys):
         for name in DATASETS.built_in:
             kind = load(DATASETS, name)
             if kind.options is not None and not kind.options.__name__.startswith("_"):  # private: not for users
-                keys = self.described(kind.options, kind.options.model_fields, "data")
+                keys = described(kind.options, kind.options.model_fields, "data")
                 yield f'### `dataset = "{name}"`: {kind.title}\n\n{keys}'
 
 
@@ -91,6 +76,23 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("campaign-keys", CampaignKeys)
     app.add_directive("dataset-keys", DatasetKeys)
     return {"parallel_read_safe": True}
+
+
+def described(model: type[BaseModel], fields: Mapping[str, FieldInfo], table: str) -> str:
+    """Return the Markdown of a definition list of fields."""
+    return "\n\n".join(_entry(model, table, name, field) for name, field in fields.items())
+
+
+def _entry(model: type[BaseModel], table: str, name: str, field: FieldInfo) -> str:
+    key = field.alias or name
+    text = field.description or _docstring(model, name)
+    if not text:
+        _LOG.warning("%s.%s has no description or docstring", model.__name__, name)
+    facts = " · ".join(filter(None, (_type_of(field), _bounds_of(field), _default_of(field))))
+    example = example_of(table, key)
+    shown = f" Example: `{example}`" if example else ""
+    anchor = "-".join(filter(None, (table.replace(".", "-"), key)))
+    return f"[`{key}`]{{#key-{anchor}}}\n: [{facts}]{{.facts}}\n\n  {_sentence(text)}{shown}"
 
 
 def _sentence(text: str) -> str:
