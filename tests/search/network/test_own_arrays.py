@@ -306,7 +306,7 @@ UNLIKE_FILES = {
     "uint8 with a smaller scale": (X, {"scale": 100}, "numbers of 0 to 2.19"),
     "uint8 with a scale of 1": (X, {"scale": 1}, "numbers of 0 to 219"),
     "uint8 of black and white as 0 and 1": (X // 128, {}, "numbers of 0 to 0.004"),
-    "floats below 0 whose mean is not": (X / 219 * 4 - 1, {}, "numbers of -1 to 3"),
+    "floats below 0 whose mean is not": (X / 219 * 3 - 0.5, {}, r"numbers of -0\.5 to 2\.5"),
     "floats without white": (X / 438, {}, "numbers of 0 to 0.5"),
     "floats with the scale of 8 bits": (X / 219, {"scale": 255}, "numbers of 0 to 0.004"),
     "standardised": ((X - X.mean()) / X.std(), {}, "numbers of -"),
