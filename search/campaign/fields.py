@@ -23,8 +23,9 @@ _LARGEST_STACK = 1024
 _BROUGHT = "A network setting of another package."
 STORED = "stored"
 """The context in which pydantic reads a campaign from a study."""
-PRUNER_OPTIONS = {name: load(PRUNERS, name).model_fields for name in PRUNERS.built_in}
-"""The options of Coarsefine's own pruners, which are keys of a stage."""
+HALVING = "halving"
+HALVING_OPTIONS = load(PRUNERS, HALVING).model_fields
+"""The options that are keys of a stage, too: campaigns from before `pruner` could be a table have them there."""
 
 
 def _check_name(value: Any) -> str:
@@ -121,7 +122,7 @@ Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
 Sampler = Annotated[str, PlainValidator(_check_sampler)]
 Pruner = Annotated[str | PrunerTable, PlainValidator(_check_pruner), PlainSerializer(_pruner_as_json)]
-"""The options of Coarsefine's own pruners may also be keys of the stage."""
+"""The options of halving may also be keys of the stage."""
 Decay = Annotated[float, _limits_of(NETWORK_SETTINGS["decay"])]
 
 
@@ -129,8 +130,14 @@ Decay = Annotated[float, _limits_of(NETWORK_SETTINGS["decay"])]
 
 
 def given_fields() -> dict[str, Any]:
-    """Return fields for the values that train a network: of Coarsefine's own settings, all of them required."""
-    return {name: (_described(_value_of(setting), setting.help), ...) for name, setting in NETWORK_SETTINGS.items()}
+    """Return fields for the values that train a network.
+
+    A setting that was added later is missing in files from before. Its default gives the bits of that time.
+    """
+    return {
+        name: (_described(_value_of(setting), setting.help), ... if setting.default is None else setting.default)
+        for name, setting in NETWORK_SETTINGS.items()
+    }
 
 
 def value_fields() -> dict[str, Any]:
@@ -151,11 +158,9 @@ def range_fields() -> dict[str, Any]:
     return {name: (_described(_range_of(name) | None, own.get(name, _BROUGHT)), None) for name in NAMES}
 
 
-def pruner_fields() -> dict[str, Any]:
-    """Return fields for the options of Coarsefine's own pruners."""
-    return {
-        name: (option.annotation, option) for options in PRUNER_OPTIONS.values() for name, option in options.items()
-    }
+def halving_fields() -> dict[str, Any]:
+    """Return fields for the options of halving. Other pruners have theirs in the table `pruner`."""
+    return {name: (option.annotation, option) for name, option in HALVING_OPTIONS.items()}
 
 
 def _value_of(setting: NetworkSetting) -> Any:

@@ -20,7 +20,7 @@ from coarsefine.search.campaign.network_settings import (
     setting,
     training_settings_of,
 )
-from coarsefine.search.campaign.pruning import Pruning
+from coarsefine.search.campaign.pruning import PRUNERS, Pruning
 
 CONFIRM = "confirm"
 
@@ -156,14 +156,14 @@ class _PlannedStage(_Ranges):
 if TYPE_CHECKING:
     _Options = _PlannedStage
 else:
-    _Options = create_model("_Options", __base__=_PlannedStage, **fields.pruner_fields())
+    _Options = create_model("_Options", __base__=_PlannedStage, **fields.halving_fields())
 
 
 class Stage(_Options):
     """`[[stage]]`: one study, with ranges of its own or ranges narrowed from its parent.
 
     The network's settings are fields of their own (`eta`, `lambda` …); the parameters of an objective are its `space`.
-    So are the options of Coarsefine's own pruners.
+    So are the options of halving; those of other pruners are in the table `pruner`.
     """
 
     @model_validator(mode="after")
@@ -172,13 +172,21 @@ class Stage(_Options):
             raise ValueError("give either ranges, such as eta = [0.001, 0.3], or [stage.narrow]")
         if self.space is not None and self._network_ranges:
             raise ValueError("give ranges of the network's settings, or the space of an objective, not both")
-        for name, options in fields.PRUNER_OPTIONS.items():
-            own = fields.PRUNER_OPTIONS.get(self.pruner, {}) if isinstance(self.pruner, str) else {}
-            if any(getattr(self, option) != options[option].default for option in options if option not in own):
-                raise ValueError(f'{" and ".join(options)} need pruner = "{name}": add that, or remove them')
+        self._check_halving_options()
         if self.carry > self.trials:
             raise ValueError(f"carry = {self.carry} is more than its {self.trials} trials")
         return self
+
+    def _check_halving_options(self) -> None:
+        """Refuse the options of halving as keys of the stage if its pruner is another one, or has a table."""
+        options = fields.HALVING_OPTIONS
+        given = [name for name, option in options.items() if getattr(self, name) != option.default]
+        if not given or self.pruner == fields.HALVING:
+            return
+        if self.pruner_name == fields.HALVING:
+            listed = " and ".join(given)
+            raise ValueError(f'{listed} stand beside the table of the pruner: put {listed} into it, or remove the table')
+        raise ValueError(f'{" and ".join(options)} need pruner = "{fields.HALVING}": add that, or remove them')
 
     @property
     def own_ranges(self) -> Mapping[str, Dimension]:
@@ -193,8 +201,8 @@ class Stage(_Options):
     def pruning(self, epochs: int) -> Pruning:
         """Return how it prunes, with this number of epochs; raise `ValueError` if it cannot."""
         if isinstance(self.pruner, str):
-            options = {option: getattr(self, option) for option in fields.PRUNER_OPTIONS.get(self.pruner, {})}
-            return Pruning.of(self.pruner, options, epochs)
+            names = fields.HALVING_OPTIONS if self.pruner == fields.HALVING else ()
+            return Pruning.of(self.pruner, {name: getattr(self, name) for name in names}, epochs)
         return Pruning.of(self.pruner.name, self.pruner.options, epochs)
 
     @property
@@ -287,7 +295,7 @@ class CampaignSchema(Section):
             raise ValueError(f"a stage is named '{CONFIRM}', which is the name of [confirm]: give it another name")
         for index, stage in enumerate(self.stage):
             self._check_place(index, stage, [s.name for s in self.stage[:index]])
-            if not fields.is_stored(info) or stage.pruner_name in fields.PRUNER_OPTIONS:
+            if not fields.is_stored(info) or stage.pruner_name in PRUNERS.built_in:
                 self._check_pruner(stage)
         self._check_sources()
         return self

@@ -159,6 +159,20 @@ def test_default_of_an_added_setting_changes_no_bit(patched, tmp_path):
     assert table(tmp_path / "0" / "studies.db") == table(tmp_path / "1" / "studies.db")
 
 
+def test_export_from_before_a_setting_was_added_is_read(patched, tmp_path):
+    """An export of a version without the setting trains with its default, to the same bits."""
+    folder = write_campaign(tmp_path)
+    for *command, environment in (
+        ("run", "small.toml", environment_with()),
+        ("export", "small", "--output", "before.json", environment_with()),
+        ("train", "before.json", {"PYTHONPATH": str(patched)}),
+    ):
+        answer = coarsefine_process(*command, cwd=folder, env=environment)
+        assert answer.returncode == 0, answer.stderr
+    assert "warmup" not in json.loads((folder / "before.json").read_text("utf-8"))["settings"]
+    assert "reproduced to the bit" in answer.stdout + answer.stderr
+
+
 # Settings of other packages.
 
 

@@ -1,7 +1,10 @@
 """Test pruners: which trials of a cohort continue, one of another package, and what is refused."""
 
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from campaigns import campaign_toml
@@ -13,6 +16,7 @@ from stored import table
 
 from coarsefine import Campaign, CampaignError, run
 from coarsefine.search.campaign.pruning import PRUNERS, Pruning, Rung, cohort_of, cohorts_of, pruner
+from coarsefine.search.campaign.schema import Stage
 
 
 @given(st.integers(1, 64), st.data(), st.integers(2, 9))
@@ -157,6 +161,10 @@ OPTIONS = {
     "rungs": ('{ name = "halving", rungs = [3] }', "stage 'coarse': rungs = [3] must lie before its last epoch, 3."),
     "both": (
         '{ name = "halving" }\nrungs = [1]',
+        "rungs stand beside the table of the pruner: put rungs into it, or remove the table.",
+    ),
+    "other": (
+        '{ name = "near_best" }\nrungs = [1]',
         'rungs and factor need pruner = "halving": add that, or remove them.',
     ),
 }
@@ -185,6 +193,20 @@ def test_table_is_another_form_of_keys(tmp_path):
     assert campaign.pruning(campaign.stage[0]).rungs == (2, 5)
     assert campaign.as_stored()["stage"][0]["pruner"] == {"name": "halving", "rungs": [2, 5]}
     assert Campaign.from_stored(campaign.as_stored()).as_stored() == campaign.as_stored()
+
+
+def test_options_of_an_added_pruner_are_no_keys_of_a_stage(site):
+    """The options of a pruner that is added to Coarsefine change no stored stage: only halving's are keys of it."""
+    script = (
+        "from coarsefine.search.campaign import pruning\n"
+        "pruning.PRUNERS.built_in['near_best'] = 'near_best:NearBest'\n"
+        "from coarsefine.search.campaign.schema import Stage\n"
+        "print(*Stage.model_fields)\n"
+    )
+    environment = {**os.environ, **environment_with(site)}
+    command = [sys.executable, "-c", script]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == list(Stage.model_fields)
 
 
 _RULE = "    def rungs_of(self, epochs): return "
