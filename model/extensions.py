@@ -1,4 +1,4 @@
-"""Find what can be added by name: data sets, samplers, pruners and network settings.
+"""Find what can be added by name: datasets, samplers, pruners and network settings.
 
 Each kind is a `Group`. What Coarsefine brings itself is in the group's table, in the form of an entry point,
 "module:object". Other packages register theirs as entry points of the group's name in their `pyproject.toml`:
@@ -6,7 +6,10 @@ Each kind is a `Group`. What Coarsefine brings itself is in the group's table, i
     [project.entry-points."coarsefine.samplers"]
     halton = "my_package.halton:sample"
 
-Nothing is imported before it is asked for, and entry points are read only for a name that the table does not have.
+Nothing is imported before it is asked for. Entry points are read to list names, as the schema of campaign files does for
+network settings, and to find a name that the table does not have.
+
+The code of other packages may raise anything: `call` runs it and names the package in the error.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,7 @@ class Group(Generic[T]):
     built_in: Mapping[str, str]
     """Where Coarsefine's own are, "module:object" by name. Other packages cannot replace them."""
     check: Callable[[Any], T]
-    """Return what an entry point names, as one of this kind. Raise `TypeError` or `ValueError` if it is none,
+    """Return what an entry point names, as one of this kind. Raise `TypeError` or `ValueError` if it is not,
     with the reason in words that follow the object's name: "takes no argument `rng`"."""
     loaded: dict[str, T] = field(default_factory=dict)
     """Those that `load` has imported."""
@@ -74,6 +78,19 @@ def described(group: Group[Any], name: str) -> str:
     return f"{group.noun} '{name}' of {_source(_entry(group, name))}"
 
 
+def call(group: Group[Any], name: str, run: Callable[[], R], *passed: type[Exception]) -> R:
+    """Return what code of an extension returns; errors of the types `passed` are not changed.
+
+    Raises `ExtensionError`, which names the extension, its package and the cause, for any other error and for an exit.
+    """
+    try:
+        return run()
+    except passed:
+        raise
+    except (Exception, SystemExit) as error:  # the code of another package may raise anything
+        raise ExtensionError(f"the {described(group, name)} failed: {_cause(error)}") from error
+
+
 def missing_packages(versions: Mapping[str, str]) -> list[str]:
     """Return those of these packages that are not installed here in any version, each as "name version"."""
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415 - slow to import, rarely needed
@@ -92,14 +109,17 @@ def _imported(group: Group[T], entry: "EntryPoint") -> T:
     try:
         found = entry.load()
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
-        reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
         raise ExtensionError(
-            f"{source} cannot be imported ({reason}): correct or remove that package, or name another {group.noun}"
+            f"{source} cannot be imported ({_cause(error)}): correct or remove that package, or name another {group.noun}"
         ) from error
     try:
-        return group.check(found)
+        return call(group, entry.name, lambda: group.check(found), TypeError, ValueError)
     except (TypeError, ValueError) as error:
         raise ExtensionError(f"{source} {error}: correct it, or name another {group.noun}") from error
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).rstrip('.')}".removesuffix(": ")
 
 
 def _entry(group: Group[Any], name: str) -> "EntryPoint":

@@ -9,7 +9,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from coarsefine.model.datasets.kinds import DATASETS, NAME_KEY, DatasetKind
 from coarsefine.model.errors import ExtensionError
-from coarsefine.model.extensions import load
+from coarsefine.model.extensions import call, load
 
 
 def checked_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -21,7 +21,7 @@ def checked_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     for key, value in given.items():
         if key not in kind.keys:
             raise _refusal(key, value, "extra_forbidden", known=", ".join(kind.keys))
-    return _completed(kind, given)
+    return _completed(name, kind, given)
 
 
 def stored_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -32,7 +32,7 @@ def stored_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     try:
         kind = load(DATASETS, name)
-        return _completed(kind, {key: value for key, value in given.items() if key in kind.keys})
+        return _completed(name, kind, {key: value for key, value in given.items() if key in kind.keys})
     except (ExtensionError, ValidationError):
         return given
 
@@ -45,8 +45,11 @@ def parse_options(kind: DatasetKind, given: Mapping[str, Any]) -> BaseModel | No
     return kind.options.model_validate_json(json.dumps(given, default=str), strict=True)
 
 
-def _completed(kind: DatasetKind, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    options = parse_options(kind, given)
+def _completed(name: str, kind: DatasetKind, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return call(DATASETS, name, lambda: _in_json_form(parse_options(kind, given)), ValidationError)
+
+
+def _in_json_form(options: BaseModel | None) -> Mapping[str, Any]:
     return options.model_dump(mode="json", by_alias=True) if options is not None else {}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from coarsefine.model.extensions import Group, described, known, load
+from coarsefine.model.extensions import Group, call, described, known, load
 from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
 from coarsefine.model.network_setting import NetworkSetting, settings_of
 from coarsefine.search.campaign.dimension import Value
@@ -70,7 +70,7 @@ def resolved(values: Mapping[str, Value]) -> dict[str, Value]:
     """Return the values of Coarsefine's own settings, given a value for some settings.
 
     A setting of another package takes the place of the one that it sets. Raises `CampaignError` if it gives a value
-    that is not possible.
+    that is not possible, and `ExtensionError` if it fails.
     """
     own = {name: value for name, value in values.items() if name in NETWORK_SETTINGS}
     return own | dict(_derived(name, values) for name in values if name not in NETWORK_SETTINGS)
@@ -80,21 +80,16 @@ def _derived(name: str, values: Mapping[str, Value]) -> tuple[str, float]:
     """Return the setting that another package's setting sets, with its value."""
     given = setting(name)
     others = MappingProxyType({other: value for other, value in values.items() if other not in {name, given.sets}})
-    assert given.value is not None, "the group has checked it"  # noqa: S101
-    try:
-        found = float(given.value(values[name], others))
-    except Exception as error:  # another package's function may raise anything
-        raise CampaignError(f"{_with_value(name, values)} failed: {type(error).__name__}: {error}.") from error
+    derive = given.value
+    assert derive is not None, "the group has checked it"  # noqa: S101
+    found = call(SETTINGS, name, lambda: float(derive(values[name], others)))
     target = NETWORK_SETTINGS[given.sets]
     if not (math.isfinite(found) and target.allows(found)):
         raise CampaignError(
-            f"{_with_value(name, values)} sets {given.sets} to {found}, which must be {target.allowed}."
-        )  # fmt: skip
+            f"The {described(SETTINGS, name)} with the value {values[name]} sets {given.sets} to {found}, which must be "
+            f"{target.allowed}."
+        )
     return given.sets, found
-
-
-def _with_value(name: str, values: Mapping[str, Value]) -> str:
-    return f"The {described(SETTINGS, name)} with the value {values[name]}"
 
 
 def hyperparameters_of(values: Mapping[str, Value], seed: int) -> Hyperparameters:

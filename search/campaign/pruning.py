@@ -12,20 +12,19 @@ import inspect
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError
 
-from coarsefine.model.extensions import Group, described, load
+from coarsefine.model.extensions import Group, call, described, load
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
 
 _LARGEST_COHORT = 64
 """The most trials in a cohort. A worker keeps their weights until their rung is decided."""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,11 @@ PRUNERS = Group(
 def pruner(name: str, options: Mapping[str, Any]) -> Pruner:
     """Return the pruner of this name with these options.
 
-    Raises `ExtensionError` if there is none, and `ValueError` for options that it does not have or take.
+    Raises `ExtensionError` if there is none or if it fails, and `ValueError` for options that it does not have or take.
     """
     chosen = load(PRUNERS, name)
     try:
-        return chosen.model_validate(dict(options))
+        return call(PRUNERS, name, lambda: chosen.model_validate(dict(options)), ValidationError)
     except ValidationError as error:
         raise ValueError(sentence(error, chosen).rstrip(".")) from error
 
@@ -111,8 +110,8 @@ class Pruning:
     """The epochs of a trial that trains to its end."""
     rungs: tuple[int, ...]
     """The epochs after which trials are pruned."""
-    source: str
-    """How messages name the pruner."""
+    name: str
+    """The pruner's name."""
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any], epochs: int) -> Self:
@@ -120,13 +119,13 @@ class Pruning:
 
         Raises `ValueError` for a pruner or options that are not possible, or whose rungs do not lie in the stage.
         """
-        chosen, source = pruner(name, options), described(PRUNERS, name)
-        rungs = _asked(source, lambda: [operator.index(rung) for rung in chosen.rungs_of(epochs)])
+        chosen = pruner(name, options)
+        rungs = call(PRUNERS, name, lambda: [operator.index(rung) for rung in chosen.rungs_of(epochs)])
         if rungs != sorted({rung for rung in rungs if rung > 0}):
             raise ValueError(f"rungs = {rungs} must be epochs in rising order")
         if rungs and rungs[-1] >= epochs:
             raise ValueError(f"rungs = {rungs} must lie before its last epoch, {epochs}")
-        return cls(chosen, epochs, tuple(rungs), source)
+        return cls(chosen, epochs, tuple(rungs), name)
 
     def next_stop(self, epoch: int) -> int:
         """Return the epoch up to which a trial trains next: a rung, or the last epoch."""
@@ -140,23 +139,31 @@ class Pruning:
         rung = Rung(epoch, self.rungs.index(epoch), self.epochs, cohort)
         reached = {number: values[number] for number in cohort if values[number] > -math.inf}
         kept = self._survivors(rung, reached)
-        reason = _asked(self.source, lambda: str(self.pruner.reason(rung, len(kept))))
+        reason = call(PRUNERS, self.name, lambda: str(self.pruner.reason(rung, len(kept))))
         return {number: f"pruned after epoch {epoch}: {reason}" for number in reached if number not in kept}
 
     def epochs_of(self, trials: int) -> int:
         """Return the epochs that all trials of a stage train together if none of them fails."""
         sizes = [len(cohort) for cohort in cohorts_of(trials)]
-        return _asked(self.source, lambda: sum(int(self.pruner.epochs_of(size, self.epochs)) for size in sizes))
+        return call(
+            PRUNERS, self.name, lambda: sum(int(self.pruner.epochs_of(size, self.epochs)) for size in sizes)
+        )
+
+    @property
+    def _source(self) -> str:
+        return described(PRUNERS, self.name)
 
     def _survivors(self, rung: Rung, values: Mapping[int, float]) -> set[int]:
-        kept, again = (_asked(self.source, lambda: set(self.pruner.survivors(rung, dict(values)))) for _ in range(2))
+        kept, again = (
+            call(PRUNERS, self.name, lambda: set(self.pruner.survivors(rung, dict(values)))) for _ in range(2)
+        )
         trials = f"the {len(values)} trials that a cohort has after epoch {rung.epoch}"
         if kept != again:
-            raise CampaignError(f"The {self.source} decides differently each time about {trials}.")
+            raise CampaignError(f"The {self._source} decides differently each time about {trials}.")
         if values and not kept:
-            raise CampaignError(f"The {self.source} keeps none of {trials}: at least one must continue.")
+            raise CampaignError(f"The {self._source} keeps none of {trials}: at least one must continue.")
         if strangers := kept - values.keys():
-            raise CampaignError(f"The {self.source} keeps {min(map(str, strangers))}, which is none of {trials}.")
+            raise CampaignError(f"The {self._source} keeps {min(map(str, strangers))}, which is none of {trials}.")
         return kept
 
 
@@ -174,11 +181,3 @@ def cohorts_of(trials: int) -> Iterator[range]:
         cohort = cohort_of(first, trials)
         yield cohort
         first = cohort.stop
-
-
-def _asked(source: str, ask: Callable[[], _T]) -> _T:
-    """Return what a pruner answers; raise `CampaignError` if it fails."""
-    try:
-        return ask()
-    except Exception as error:  # another package's code may raise anything
-        raise CampaignError(f"The {source} failed: {type(error).__name__}: {error}.") from error

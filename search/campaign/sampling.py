@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.model.extensions import Group, described, load
+from coarsefine.model.extensions import Group, call, described, load
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.errors import CampaignError
 
@@ -56,7 +56,8 @@ SAMPLERS = Group(
 def draw(space: Space, sampler: str, n: int, seed: np.random.SeedSequence) -> list[Point]:
     """Draw n points by the sampler of this name. The first k of them do not depend on n.
 
-    Raises `ExtensionError` if there is no such sampler, and `CampaignError` if it does not return what a sampler must.
+    Raises `ExtensionError` if there is no such sampler, or if it fails, and `CampaignError` if it does not return what a
+    sampler must.
     """
     shares = _sampled(sampler, n, len(space), seed)
     for fewer in {n // 2, n - 1} - {0}:
@@ -72,11 +73,7 @@ def _sampled(name: str, n: int, d: int, seed: np.random.SeedSequence) -> Shares:
     """Return what a sampler draws with a generator of its own, after checking it."""
     sampler = load(SAMPLERS, name)
     rng = np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key))  # one that spawned none
-    try:
-        found = np.asarray(sampler(n, d, rng), dtype=np.float64)
-    except Exception as error:  # another package's function may raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise CampaignError(f"The {described(SAMPLERS, name)} failed for n = {n}, d = {d}: {reason}.") from error
+    found = call(SAMPLERS, name, lambda: np.asarray(sampler(n, d, rng), dtype=np.float64))
     if found.shape != (n, d):
         raise CampaignError(
             f"The {described(SAMPLERS, name)} returned an array of shape {found.shape} for n = {n}, d = {d}: it must "

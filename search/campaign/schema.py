@@ -346,7 +346,8 @@ class CampaignSchema(Section):
         try:
             stage.pruning(last)
         except ValueError as error:
-            raise ValueError(f"stage '{stage.name}': {error}") from error
+            reason = error.reason if isinstance(error, ExtensionError) else error
+            raise ValueError(f"stage '{stage.name}': {reason}") from error
 
     def _check_sources(self) -> None:
         """Check that every setting has one value or range, and that the first stage has a range of each."""

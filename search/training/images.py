@@ -12,7 +12,7 @@ from coarsefine.model.datasets import DATASETS, Dataset, MappedFile, cache_folde
 from coarsefine.model.datasets.from_arrays import NAME
 from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
 from coarsefine.model.errors import DataError, ModelError
-from coarsefine.model.extensions import described, load
+from coarsefine.model.extensions import call, described, load
 from coarsefine.search.campaign.data_options import parse_options
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.campaign.validation_errors import sentence
@@ -54,7 +54,7 @@ def read_images(
     """Return a campaign's dataset; without `cache`, the cache folder is not used. Raises what `load_images` raises."""
     kind = load(DATASETS, wanted.dataset)
     try:
-        options = parse_options(kind, wanted.options)
+        options = call(DATASETS, wanted.dataset, lambda: parse_options(kind, wanted.options), ValidationError)
     except ValidationError as error:
         raise CampaignError(f"[data] does not fit the dataset '{wanted.dataset}': {sentence(error, Data)}") from error
     if source is not None and not kind.source:
@@ -74,7 +74,7 @@ def _named_errors(dataset: str) -> Iterator[None]:
         yield
     except (ModelError, SearchError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if dataset in DATASETS.built_in:
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -6,7 +6,7 @@ import pytest
 from packages import install
 
 from coarsefine.model.errors import ExtensionError, ModelError
-from coarsefine.model.extensions import Group, described, known, load, missing_packages, package_of
+from coarsefine.model.extensions import Group, call, described, known, load, missing_packages, package_of
 
 GROUP = "coarsefine.test_numbers"
 
@@ -95,6 +95,28 @@ def test_corrected_extension_is_loaded(group, installed):
         load(group, "seven")
     sys.modules["late_numbers"].SEVEN = 7
     assert load(group, "seven") == 7
+
+
+def test_failing_call_is_named_with_its_cause(group, installed):
+    """Code of another package that fails or exits is named; an answer and errors that are asked for pass."""
+    installed("more-numbers", "more_numbers", "SEVEN = 7\n", seven="SEVEN")
+
+    def fail(error):
+        raise error
+
+    assert call(group, "seven", lambda: 3) == 3
+    for error, cause in (
+        (ZeroDivisionError("no."), "ZeroDivisionError: no"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyError(), "KeyError"),
+    ):
+        with pytest.raises(ExtensionError) as caught:
+            call(group, "seven", lambda error=error: fail(error))
+        assert str(caught.value) == f"The number 'seven' of more-numbers 1.0 failed: {cause}."
+    with pytest.raises(ValueError, match="as it is"):
+        call(group, "seven", lambda: fail(ValueError("as it is")), ValueError)
+    with pytest.raises(KeyboardInterrupt):
+        call(group, "seven", lambda: fail(KeyboardInterrupt()))
 
 
 def test_name_that_two_packages_bring_is_refused(group, installed):

@@ -15,6 +15,7 @@ from packages import EXAMPLES, environment_with, install, install_example
 from stored import table
 
 from coarsefine import Campaign, CampaignError, run
+from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.pruning import PRUNERS, Pruning, Rung, cohort_of, cohorts_of, pruner
 from coarsefine.search.campaign.schema import Stage
 
@@ -222,7 +223,16 @@ BROKEN = {
         "    def rungs_of(self, epochs): return [2, 1]\n" + _KEEP,
         "rungs = [2, 1] must be epochs in rising order",
     ),
-    "words": (f"{_RULE}['x']\n{_KEEP}", "failed: TypeError: 'str' object cannot be"),
+    "words": (
+        f"{_RULE}['x']\n{_KEEP}",
+        "stage 'coarse': the pruner 'words' of words-pruner 1.0 failed: TypeError: 'str' object cannot be",
+    ),
+    "exits_early": (f"{_RULE}exit(3)\n{_KEEP}", "the pruner 'exits_early' of exits_early-pruner 1.0 failed: SystemExit"),
+    "validator": (
+        "    @__import__('pydantic').model_validator(mode='after')\n"
+        "    def check(self): 1 / 0\n" + _RUNGS + _KEEP,
+        "the pruner 'validator' of validator-pruner 1.0 failed: ZeroDivisionError: division by zero.",
+    ),
 }
 WRONG = {
     "none_left": (
@@ -233,6 +243,7 @@ WRONG = {
     "by_chance": ("import random; return [random.random()]", "decides differently each time about the 4 trials that a"),
     "raising": ("return values[99]", "failed: KeyError: 99."),
     "number": ("return 3", "failed: TypeError: 'int' object is not iterable."),
+    "exits": ("raise SystemExit('bye')", "failed: SystemExit: bye."),
 }
 
 
@@ -253,7 +264,7 @@ def test_wrong_survivors_are_refused(installed, case):
     body, message = WRONG[case]
     installed(case, f"{_RUNGS}    def survivors(self, rung, values):\n        {body}\n")
     pruning = Pruning.of(case, {}, 3)
-    with pytest.raises(CampaignError) as error:
+    with pytest.raises((CampaignError, ExtensionError)) as error:
         pruning.losers(range(4), 1, {number: number / 4 for number in range(4)})
     assert str(error.value).startswith(f"The pruner '{case}' of {case}-pruner 1.0 {message}")
 

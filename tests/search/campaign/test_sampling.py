@@ -13,6 +13,7 @@ from packages import EXAMPLES, environment_with, install, install_example
 from stored import table
 
 from coarsefine import Campaign, CampaignError, Interrupted, run
+from coarsefine.model.errors import ExtensionError
 from coarsefine.model.extensions import load
 from coarsefine.search.campaign.dimension import Uniform
 from coarsefine.search.campaign.sampling import SAMPLERS, draw
@@ -140,8 +141,9 @@ BROKEN = {
     ),
 }
 WRONG = {
-    "raises": ("raise RuntimeError('no luck')", "failed for n = 8, d = 2: RuntimeError: no luck."),
-    "no_array": ("return [[0.1], [0.1, 0.2]]", "failed for n = 8, d = 2: ValueError: setting an array element"),
+    "raises": ("raise RuntimeError('no luck')", "failed: RuntimeError: no luck."),
+    "no_array": ("return [[0.1], [0.1, 0.2]]", "failed: ValueError: setting an array element"),
+    "exits": ("raise SystemExit(3)", "failed: SystemExit: 3."),
     "nothing": ("return None", "returned an array of shape () for n = 8, d = 2: it must be (8, 2)."),
     "transposed": (
         "return rng.random((d, n))",
@@ -177,7 +179,7 @@ def test_wrong_points_are_refused(installed, case):
     """Points of another shape, outside the cube, or that depend on their number or on chance are refused."""
     body, message = WRONG[case]
     installed(case, f"def sample(n, d, rng):\n    {body}\n")
-    with pytest.raises(CampaignError) as error:
+    with pytest.raises((CampaignError, ExtensionError)) as error:
         draw(SQUARE, case, 8, np.random.SeedSequence(1))
     assert str(error.value).startswith(f"The sampler '{case}' of {case}-sampler 1.0 ")
     assert message in str(error.value)

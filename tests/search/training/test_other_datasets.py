@@ -160,6 +160,22 @@ def test_function_that_fails_is_named(installed, expression):
         read_images(Data(dataset=name), None)
 
 
+def test_options_that_fail_are_named(installed, tmp_path):
+    """A validator or serializer that fails or exits is named with its package; a stored campaign is read all the same."""
+    for name, decorator, body in (
+        ("validates", "model_validator(mode='after')", "1 / 0"),
+        ("serializes", "model_serializer", "raise SystemExit(3)"),
+    ):
+        text = f"{KIND}from pydantic import BaseModel, model_serializer, model_validator\nclass Options(BaseModel):\n"
+        text += f"    @{decorator}\n    def fail(self): {body}\nKIND = DatasetKind('nothing', print, Options)\n"
+        installed("failing-options", {"coarsefine.datasets": {name: f"{name}:KIND"}}, **{name: text})
+        (tmp_path / "small.toml").write_text(campaign_toml(data={"dataset": name}), "utf-8")
+        with pytest.raises(CampaignError, match=rf"data: the dataset '{name}' of failing-options 1\.0 failed: "):
+            Campaign.load(tmp_path / "small.toml")
+        stored = Campaign.load("digits").as_stored() | {"data": {"dataset": name}}
+        assert Campaign.from_stored(stored).as_stored() == stored
+
+
 def test_source_comes_from_option_path_or_variable(installed, monkeypatch):
     """The source is `--data`, else the option `path`, else the variable; a dataset without files refuses `--data`."""
     text = KIND + "from pydantic import BaseModel\nfrom coarsefine import Dataset\n"
