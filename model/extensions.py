@@ -6,8 +6,8 @@ Each kind is a `Group`. What Coarsefine brings itself is in the group's table, i
     [project.entry-points."coarsefine.samplers"]
     halton = "my_package.halton:sample"
 
-Nothing is imported before it is asked for. Entry points are read to list names, as the schema of campaign files does for
-network settings, and to find a name that the table does not have.
+Nothing is imported before it is asked for. Entry points are read to list names, as the schema of campaign files does
+for network settings, and to find a name that the table does not have.
 
 The code of other packages may raise anything: `call` runs it and names the package in the error.
 """
@@ -110,7 +110,8 @@ def _imported(group: Group[T], entry: "EntryPoint") -> T:
         found = entry.load()
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         raise ExtensionError(
-            f"{source} cannot be imported ({_cause(error)}): correct or remove that package, or name another {group.noun}"
+            f"{source} cannot be imported ({_cause(error)}): correct or remove that package, "
+            f"or name another {group.noun}"
         ) from error
     try:
         return call(group, entry.name, lambda: group.check(found), TypeError, ValueError)

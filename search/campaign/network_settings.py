@@ -32,6 +32,9 @@ def _check(found: Any) -> NetworkSetting:
         raise ValueError(f"sets '{found.sets}', which is none of a trial's settings ({', '.join(_OF_TRIAL)})")
     if not callable(found.value):
         raise TypeError("has no function `value`")
+    for part in ("name", "field", "default", "simplest"):
+        if getattr(found, part) not in {"", None}:
+            raise ValueError(f"has `{part}`, which has no effect in a setting of another package: leave it out")
     return found
 
 
@@ -44,13 +47,28 @@ KEYS = frozenset({
 """The other keys of `[[stage]]` and `[model]`, which no setting can have as its name."""
 
 
-def _is_key(name: str) -> bool:
-    """Return whether a setting can have this name."""
-    free = name not in KEYS and name not in NETWORK_SETTINGS
-    return free and name.isidentifier() and not name.startswith(("_", "model_")) and not hasattr(BaseModel, name)
+def _is_free(name: str) -> bool:
+    """Return whether a setting of another package can have this name."""
+    return not _objection(name)
 
 
-OTHERS = tuple(name for name in known(SETTINGS) if _is_key(name))
+def _objection(name: str) -> str:
+    """Return why a setting of another package cannot have this name, after "its name"; empty if it can."""
+    if name in KEYS or name in NETWORK_SETTINGS:
+        return "is a key of stages or [model] already"
+    if not name.isidentifier() or name.startswith(("_", "model_")):
+        return "must be letters, digits and '_', and not start with a digit, '_' or 'model_'"
+    return "is taken by pydantic" if hasattr(BaseModel, name) else ""
+
+
+def unusable_setting(name: str) -> str:
+    """Return why the setting of this name that another package brings cannot be used; empty if none is the cause."""
+    if name not in known(SETTINGS) or _is_free(name):
+        return ""
+    return f"{described(SETTINGS, name)} cannot be used, because its name {_objection(name)}"
+
+
+OTHERS = tuple(name for name in known(SETTINGS) if _is_free(name))
 """The names of the settings of other packages. Their packages are not imported before a campaign names one."""
 NAMES = (*NETWORK_SETTINGS, *OTHERS)
 """The names of all settings, in the order of the points."""
@@ -86,8 +104,8 @@ def _derived(name: str, values: Mapping[str, Value]) -> tuple[str, float]:
     target = NETWORK_SETTINGS[given.sets]
     if not (math.isfinite(found) and target.allows(found)):
         raise CampaignError(
-            f"The {described(SETTINGS, name)} with the value {values[name]} sets {given.sets} to {found}, which must be "
-            f"{target.allowed}."
+            f"The {described(SETTINGS, name)} with the value {values[name]} sets {given.sets} to {found}, "
+            f"which must be {target.allowed}."
         )
     return given.sets, found
 

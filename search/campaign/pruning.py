@@ -145,9 +145,7 @@ class Pruning:
     def epochs_of(self, trials: int) -> int:
         """Return the epochs that all trials of a stage train together if none of them fails."""
         sizes = [len(cohort) for cohort in cohorts_of(trials)]
-        return call(
-            PRUNERS, self.name, lambda: sum(int(self.pruner.epochs_of(size, self.epochs)) for size in sizes)
-        )
+        return call(PRUNERS, self.name, lambda: sum(int(self.pruner.epochs_of(size, self.epochs)) for size in sizes))
 
     @property
     def _source(self) -> str:

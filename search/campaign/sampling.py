@@ -56,8 +56,8 @@ SAMPLERS = Group(
 def draw(space: Space, sampler: str, n: int, seed: np.random.SeedSequence) -> list[Point]:
     """Draw n points by the sampler of this name. The first k of them do not depend on n.
 
-    Raises `ExtensionError` if there is no such sampler, or if it fails, and `CampaignError` if it does not return what a
-    sampler must.
+    Raises `ExtensionError` if there is no such sampler, or if it fails, and `CampaignError` if it does not return what
+    a sampler must.
     """
     shares = _sampled(sampler, n, len(space), seed)
     for fewer in {n // 2, n - 1} - {0}:

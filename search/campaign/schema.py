@@ -167,8 +167,9 @@ class Stage(_Options):
     """
 
     @model_validator(mode="after")
-    def _check_fields_together(self) -> Self:
-        if bool(self.own_ranges) == (self.narrow is not None):
+    def _check_fields_together(self, info: ValidationInfo) -> Self:
+        # Of a stored campaign, the ranges of a setting whose package is missing are not read.
+        if bool(self.own_ranges) == (self.narrow is not None) and not fields.is_stored(info):
             raise ValueError("give either ranges, such as eta = [0.001, 0.3], or [stage.narrow]")
         if self.space is not None and self._network_ranges:
             raise ValueError("give ranges of the network's settings, or the space of an objective, not both")
@@ -184,8 +185,7 @@ class Stage(_Options):
         if not given or self.pruner == fields.HALVING:
             return
         if self.pruner_name == fields.HALVING:
-            listed = " and ".join(given)
-            raise ValueError(f'{listed} stand beside the table of the pruner: put {listed} into it, or remove the table')
+            raise ValueError(f"the pruner has a table: put {' and '.join(given)} into it, or remove the table")
         raise ValueError(f'{" and ".join(options)} need pruner = "{fields.HALVING}": add that, or remove them')
 
     @property
@@ -297,7 +297,8 @@ class CampaignSchema(Section):
             self._check_place(index, stage, [s.name for s in self.stage[:index]])
             if not fields.is_stored(info) or stage.pruner_name in PRUNERS.built_in:
                 self._check_pruner(stage)
-        self._check_sources()
+        if not fields.is_stored(info):  # without the package of a setting, what it sets has no range and no value
+            self._check_sources()
         return self
 
     @property

@@ -6,13 +6,23 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coarsefine.model.errors import ExtensionError
+from coarsefine.search.campaign.network_settings import unusable_setting
 
 
 def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
     """Return the first error as a sentence, and the number of further errors."""
     first, *others = error.errors(include_url=False)
     more = f" ({len(others)} more to correct after this.)" if others else ""
-    return f"{_describe(first, schema)}{more}"
+    return f"{_describe(first, schema)}{_about_setting(first['loc'])}{more}"
+
+
+def _about_setting(loc: tuple[int | str, ...]) -> str:
+    """Return why another package's setting of this key cannot be used, as a sentence; empty if none is meant."""
+    match loc:
+        case ("stage", int(), str(key)) | ("model", str(key)):
+            reason = unusable_setting(key)
+            return f" The {reason}: rename it in that package." if reason else ""
+    return ""
 
 
 def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from threadpoolctl import threadpool_info
 
 from coarsefine.model.datasets import DATASETS, cache_folder
 from coarsefine.model.datasets.cifar10_source import VARIABLE
-from coarsefine.model.errors import ModelError
-from coarsefine.model.extensions import known, load, package_of
+from coarsefine.model.errors import ExtensionError, ModelError
+from coarsefine.model.extensions import Group, known, load, package_of
+from coarsefine.search.campaign.network_settings import SETTINGS, unusable_setting
+from coarsefine.search.campaign.pruning import PRUNERS
+from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.schema import Data
 from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import campaign_names
@@ -56,7 +59,7 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
         _attempt("storage", lambda: _campaigns(storage)),
         _attempt("digits", lambda: read_images(Data(dataset="digits"), None).description),
         *_given_images(data),
-        *(_attempt(name, partial(_other_dataset, name)) for name in known(DATASETS) if name not in DATASETS.built_in),
+        *_other_packages(),
         _cache(cache_folder()),
     ]
 
@@ -96,10 +99,25 @@ def _given_images(data: Path | None) -> list[Finding]:
     return [_cifar10(None), _attempt("arrays", lambda: read_images(Data(dataset="arrays"), data).description)]
 
 
-def _other_dataset(name: str) -> str:
-    title = load(DATASETS, name).title
-    package, version = package_of(DATASETS, name) or ("", "")
-    return f"{title}, of {package} {version}"
+def _other_packages() -> list[Finding]:
+    """Check whatever other packages bring."""
+    groups: list[Group[Any]] = [DATASETS, SAMPLERS, PRUNERS, SETTINGS]
+    return [
+        _attempt(name if group is DATASETS else f"{group.noun} {name}", partial(_other, group, name))
+        for group in groups
+        for name in known(group)
+        if name not in group.built_in
+    ]
+
+
+def _other(group: Group[Any], name: str) -> str:
+    """Return what another package brings; raise `ExtensionError` if it cannot be used."""
+    if group is SETTINGS and (reason := unusable_setting(name)):
+        raise ExtensionError(f"{reason}: rename it in that package")
+    found = load(group, name)
+    package, version = package_of(group, name) or ("", "")
+    words = {DATASETS: lambda: f"{found.title}, ", SETTINGS: lambda: f"{found.help.rstrip('.')}; sets {found.sets}, "}
+    return f"{words[group]() if group in words else ''}of {package} {version}"
 
 
 def _cifar10(data: Path | None) -> Finding:

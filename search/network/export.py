@@ -114,7 +114,7 @@ def trial_of(studies: Mapping[str, Study], reference: str | None) -> tuple[Study
 
 
 def _winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
-    campaign = campaign_of(studies)
+    campaign = campaign_of(studies, to_read=True)
     for stage in campaign.stages:
         study = studies.get(campaign.study_name(stage))
         if study is None or not study.finished:
@@ -131,7 +131,7 @@ def _winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None
 
 
 def _named_trial(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
-    campaign = campaign_of(studies)
+    campaign = campaign_of(studies, to_read=True)
     name, _, digits = reference.rpartition("#")
     study = studies.get(name) or studies.get(f"{campaign.name}/{name}")
     number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else -1

@@ -179,7 +179,7 @@ def read_content(storage: Storage, name: str | None) -> Content:
     name, studies = read_studies(storage, name)
     status = status_of(storage, name, studies)
     first = next(iter(studies.values()))
-    campaign, images = campaign_of(studies), first.images
+    campaign, images = campaign_of(studies, to_read=True), first.images
     if images is None and "data" in first.attrs:
         raise CampaignError(f"{first.name} does not say how many images it used: its data is {first.attrs['data']}.")
     stages = tuple(

@@ -143,8 +143,12 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
     return name, studies
 
 
-def campaign_of(studies: Mapping[str, Study], *, extra: Literal["forbid", "ignore"] = "forbid") -> Campaign:
+def campaign_of(
+    studies: Mapping[str, Study], *, extra: Literal["forbid", "ignore"] = "forbid", to_read: bool = False
+) -> Campaign:
     """Return the campaign that studies store, at least one; `extra` is that of `Campaign.from_stored`.
+
+    If it is only `to_read`, not to train, keys are ignored while packages are missing: a setting of theirs may be one.
 
     Raises `CampaignError` if this version of Coarsefine cannot read it, or if a package is missing that it needs.
     """
@@ -152,7 +156,10 @@ def campaign_of(studies: Mapping[str, Study], *, extra: Literal["forbid", "ignor
     try:
         return Campaign.from_stored(study.attrs["config"], extra=extra)
     except ValidationError as error:
-        if lacking := missing_packages(study.attrs.get("versions", {})):
+        lacking = missing_packages(study.attrs.get("versions", {}))
+        if lacking and to_read and extra == "forbid":
+            return campaign_of(studies, extra="ignore")
+        if lacking:
             raise CampaignError(f"{study.name} needs {' and '.join(lacking)}: install what is missing.") from error
         raise CampaignError(
             f"{study.name} was started by another version of Coarsefine: {sentence(error, Campaign)} Use that version, "

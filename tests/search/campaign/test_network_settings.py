@@ -12,8 +12,11 @@ import pytest
 from campaigns import campaign_toml, write_campaign
 from commands import coarsefine, coarsefine_process
 from packages import EXAMPLES, environment_with, install, install_example
+from pydantic import ValidationError
 from stored import table
 
+from coarsefine import Campaign, CampaignError
+from coarsefine.model.errors import ExtensionError
 from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
 from coarsefine.search.campaign.network_settings import (
     KEYS,
@@ -21,9 +24,12 @@ from coarsefine.search.campaign.network_settings import (
     NETWORK_SETTINGS,
     SETTINGS,
     hyperparameters_of,
+    setting,
     training_settings_of,
 )
 from coarsefine.search.campaign.schema import Model, Stage
+from coarsefine.search.cli.doctor import examine
+from coarsefine.search.storage.location import at_file
 
 PACKAGE = Path(__file__).parents[3] / "src" / "coarsefine"
 LOAD_ALL = """
@@ -226,17 +232,86 @@ def test_export_trains_without_the_package(ran, site, tmp_path):
 
 
 def test_campaign_needs_the_package(ran):
-    """Where the package is missing, status and best show the trials; other commands say what is missing."""
+    """Where the package is missing, results are read; what needs the setting's function says what is missing."""
     for command in ("status", "best"):
         answer = coarsefine(command, "half-life", cwd=ran)
         assert answer.returncode == 0, answer.stderr
         assert "half_life" in answer.stdout
-    answer = coarsefine("report", "half-life", cwd=ran)
-    assert answer.returncode == 2
-    assert answer.stderr == "half-life/coarse needs coarsefine-half-life 1.0: install what is missing.\n"
+    answer = coarsefine("report", "half-life", "--output", "report.html", cwd=ran)
+    assert answer.returncode == 0, answer.stderr
+    answer = coarsefine("export", "half-life", "--as", "params", cwd=ran)
+    assert answer.returncode == 0, answer.stderr
+    assert "half_life" in answer.stdout
+    for command in (("export", "half-life"), ("worker", "half-life")):
+        answer = coarsefine(*command, cwd=ran)
+        assert answer.returncode == 2
+        assert answer.stderr == "half-life/coarse needs coarsefine-half-life 1.0: install what is missing.\n"
     answer = coarsefine("run", "half_life.toml", cwd=ran)
     assert answer.returncode == 2
     assert "unknown key 'half_life' in stage 1: remove it, or correct its spelling (known: name, " in answer.stderr
+
+
+@pytest.mark.parametrize("sets", ["decay", "eta"])
+def test_stage_of_one_missing_setting_is_read(sets):
+    """A stored campaign is read without the package of the only setting that its first stage searches."""
+    config = Campaign.load("digits").as_stored()
+    stage = {name: value for name, value in config["stage"][0].items() if name not in NAMES}
+    ranges = {"missing": [1.0, 2.0]} if sets == "eta" else {"missing": [1.0, 2.0], "eta": None}
+    model = {**config["model"], **({} if sets == "eta" else {"eta": 0.1}), "lambda": 0.0}
+    stored = {**config, "model": model, "stage": [{**stage, **ranges}], "confirm": None}
+    assert Campaign.from_stored(stored).stage[0].name == stage["name"]
+    with pytest.raises(ValidationError):
+        Campaign.from_stored(stored, extra="forbid")
+
+
+def test_names_that_settings_cannot_have(tmp_path, monkeypatch):
+    """The error for a key that another package's setting cannot have says why, as the doctor does."""
+    made = "from coarsefine import NetworkSetting\n"
+    made += "IT = NetworkSetting(symbol='s', title='t', noun='n', help='What it does.', sets='rho', value=max)\n"
+    names = {"half-life": "must be letters,", "copy": "is taken by pydantic", "epochs": "is a key of stages or [model]"}
+    entries = {SETTINGS.name: dict.fromkeys([*names, "good"], "odd_names:IT")}
+    install(tmp_path / "site", "odd-names", entries, odd_names=made)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.delenv("COARSEFINE_DATA", raising=False)
+    found = {finding.check: finding for finding in examine(at_file(tmp_path / "studies.db"), None)}
+    assert found["network setting good"].found == "What it does; sets rho, of odd-names 1.0"
+    for name, reason in names.items():
+        words = f"he network setting '{name}' of odd-names 1.0 cannot be used, because its name {reason}"
+        (tmp_path / "small.toml").write_text(campaign_toml(), "utf-8")
+        _insert(tmp_path / "small.toml", f"{name} = [1, 2]")
+        with pytest.raises(CampaignError) as error:
+            Campaign.load(tmp_path / "small.toml")
+        assert f"T{words}" in str(error.value)
+        assert found[f"network setting {name}"].verdict == "unfit"
+        assert f"T{words}" in found[f"network setting {name}"].found
+
+
+def test_doctor_lists_what_other_packages_bring(tmp_path, monkeypatch):
+    """The doctor names samplers, pruners and settings with their package, and says that one cannot be used."""
+    monkeypatch.delenv("COARSEFINE_DATA", raising=False)
+    for name in ("halton", "near_best", "half_life"):
+        monkeypatch.syspath_prepend(str(install_example(tmp_path / name, name)))
+    install(tmp_path / "site", "broken", {"coarsefine.samplers": {"unusable": "nowhere:sample"}})
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    found = {finding.check: finding for finding in examine(at_file(tmp_path / "studies.db"), None)}
+    assert found["sampler halton"].found == "of coarsefine-halton 1.0"
+    assert found["pruner near_best"].found == "of coarsefine-near-best 1.0"
+    assert "Number of epochs after which η is halved; sets decay, of coarsefine-half-life" in (
+        found["network setting half_life"].found
+    )
+    assert (found["sampler unusable"].verdict, found["sampler unusable"].exit_code) == ("unfit", 2)
+
+
+@pytest.mark.parametrize("part", ["name='x'", "field='rho'", "default=1.0", "simplest=Simplest(1, 'the least')"])
+def test_part_without_effect_is_refused(tmp_path, monkeypatch, part):
+    """What a setting of another package cannot say is refused, not ignored."""
+    made = "from coarsefine import NetworkSetting\nfrom coarsefine.model.network_setting import Simplest\n"
+    made += f"IT = NetworkSetting(symbol='s', title='t', noun='n', help='h', sets='rho', value=max, {part})\n"
+    module = f"with_{part.partition('=')[0]}"
+    install(tmp_path / "site", "made-setting", {SETTINGS.name: {module: f"{module}:IT"}}, **{module: made})
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(ExtensionError, match=rf"has `{part.partition('=')[0]}`, which has no effect in a setting of"):
+        setting(module)
 
 
 def test_settings_of_other_packages_are_checked(site, tmp_path):

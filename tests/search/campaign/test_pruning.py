@@ -162,7 +162,7 @@ OPTIONS = {
     "rungs": ('{ name = "halving", rungs = [3] }', "stage 'coarse': rungs = [3] must lie before its last epoch, 3."),
     "both": (
         '{ name = "halving" }\nrungs = [1]',
-        "rungs stand beside the table of the pruner: put rungs into it, or remove the table.",
+        "the pruner has a table: put rungs into it, or remove the table.",
     ),
     "other": (
         '{ name = "near_best" }\nrungs = [1]',
@@ -227,10 +227,12 @@ BROKEN = {
         f"{_RULE}['x']\n{_KEEP}",
         "stage 'coarse': the pruner 'words' of words-pruner 1.0 failed: TypeError: 'str' object cannot be",
     ),
-    "exits_early": (f"{_RULE}exit(3)\n{_KEEP}", "the pruner 'exits_early' of exits_early-pruner 1.0 failed: SystemExit"),
+    "exits_early": (
+        f"{_RULE}__import__('sys').exit(3)\n{_KEEP}",
+        "the pruner 'exits_early' of exits_early-pruner 1.0 failed: SystemExit",
+    ),
     "validator": (
-        "    @__import__('pydantic').model_validator(mode='after')\n"
-        "    def check(self): 1 / 0\n" + _RUNGS + _KEEP,
+        "    @__import__('pydantic').model_validator(mode='after')\n    def check(self): 1 / 0\n" + _RUNGS + _KEEP,
         "the pruner 'validator' of validator-pruner 1.0 failed: ZeroDivisionError: division by zero.",
     ),
 }

@@ -161,7 +161,7 @@ def test_function_that_fails_is_named(installed, expression):
 
 
 def test_options_that_fail_are_named(installed, tmp_path):
-    """A validator or serializer that fails or exits is named with its package; a stored campaign is read all the same."""
+    """A validator or serializer that fails or exits is named with its package; stored campaigns are read anyway."""
     for name, decorator, body in (
         ("validates", "model_validator(mode='after')", "1 / 0"),
         ("serializes", "model_serializer", "raise SystemExit(3)"),
