@@ -168,9 +168,9 @@ def test_options_that_fail_are_named(installed, tmp_path):
     ):
         text = f"{KIND}from pydantic import BaseModel, model_serializer, model_validator\nclass Options(BaseModel):\n"
         text += f"    @{decorator}\n    def fail(self): {body}\nKIND = DatasetKind('nothing', print, Options)\n"
-        installed("failing-options", {"coarsefine.datasets": {name: f"{name}:KIND"}}, **{name: text})
+        installed(f"{name}-options", {"coarsefine.datasets": {name: f"{name}:KIND"}}, **{name: text})
         (tmp_path / "small.toml").write_text(campaign_toml(data={"dataset": name}), "utf-8")
-        with pytest.raises(CampaignError, match=rf"data: the dataset '{name}' of failing-options 1\.0 failed: "):
+        with pytest.raises(CampaignError, match=rf"data: the dataset '{name}' of {name}-options 1\.0 failed: "):
             Campaign.load(tmp_path / "small.toml")
         stored = Campaign.load("digits").as_stored() | {"data": {"dataset": name}}
         assert Campaign.from_stored(stored).as_stored() == stored
