@@ -143,7 +143,7 @@ BROKEN = {
 WRONG = {
     "raises": ("raise RuntimeError('no luck')", "failed: RuntimeError: no luck."),
     "no_array": ("return [[0.1], [0.1, 0.2]]", "failed: ValueError: setting an array element"),
-    "exits": ("raise SystemExit(3)", "failed: SystemExit: 3."),
+    "quits": ("raise SystemExit(3)", "failed: SystemExit: 3."),
     "nothing": ("return None", "returned an array of shape () for n = 8, d = 2: it must be (8, 2)."),
     "transposed": (
         "return rng.random((d, n))",
