@@ -276,14 +276,14 @@ def test_names_that_settings_cannot_have(tmp_path, monkeypatch):
     found = {finding.check: finding for finding in examine(at_file(tmp_path / "studies.db"), None)}
     assert found["network setting good"].found == "What it does; sets rho, of odd-names 1.0"
     for name, reason in names.items():
-        words = f"he network setting '{name}' of odd-names 1.0 cannot be used, because its name {reason}"
+        words = f"etwork setting '{name}' of odd-names 1.0 cannot be used, because its name {reason}"
         (tmp_path / "small.toml").write_text(campaign_toml(), "utf-8")
         _insert(tmp_path / "small.toml", f"{name} = [1, 2]")
         with pytest.raises(CampaignError) as error:
             Campaign.load(tmp_path / "small.toml")
-        assert f"T{words}" in str(error.value)
+        assert words in str(error.value)
         assert found[f"network setting {name}"].verdict == "unfit"
-        assert f"T{words}" in found[f"network setting {name}"].found
+        assert words in found[f"network setting {name}"].found
 
 
 def test_doctor_lists_what_other_packages_bring(tmp_path, monkeypatch):
