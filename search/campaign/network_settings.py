@@ -47,11 +47,6 @@ KEYS = frozenset({
 """The other keys of `[[stage]]` and `[model]`, which no setting can have as its name."""
 
 
-def _is_free(name: str) -> bool:
-    """Return whether a setting of another package can have this name."""
-    return not _objection(name)
-
-
 def _objection(name: str) -> str:
     """Return why a setting of another package cannot have this name, after "its name"; empty if it can."""
     if name in KEYS or name in NETWORK_SETTINGS:
@@ -63,12 +58,11 @@ def _objection(name: str) -> str:
 
 def unusable_setting(name: str) -> str:
     """Return why the setting of this name that another package brings cannot be used; empty if none is the cause."""
-    if name not in known(SETTINGS) or _is_free(name):
-        return ""
-    return f"{described(SETTINGS, name)} cannot be used, because its name {_objection(name)}"
+    objection = _objection(name) if name in known(SETTINGS) else ""
+    return objection and f"{described(SETTINGS, name)} cannot be used, because its name {objection}"
 
 
-OTHERS = tuple(name for name in known(SETTINGS) if _is_free(name))
+OTHERS = tuple(name for name in known(SETTINGS) if not _objection(name))
 """The names of the settings of other packages. Their packages are not imported before a campaign names one."""
 NAMES = (*NETWORK_SETTINGS, *OTHERS)
 """The names of all settings, in the order of the points."""

@@ -100,7 +100,7 @@ def _given_images(data: Path | None) -> list[Finding]:
 
 
 def _other_packages() -> list[Finding]:
-    """Check whatever other packages bring."""
+    """Check what other packages bring."""
     groups: list[Group[Any]] = [DATASETS, SAMPLERS, PRUNERS, SETTINGS]
     return [
         _attempt(name if group is DATASETS else f"{group.noun} {name}", partial(_other, group, name))
@@ -115,9 +115,10 @@ def _other(group: Group[Any], name: str) -> str:
     if group is SETTINGS and (reason := unusable_setting(name)):
         raise ExtensionError(f"{reason}: rename it in that package")
     found = load(group, name)
-    package, version = package_of(group, name) or ("", "")
-    words = {DATASETS: lambda: f"{found.title}, ", SETTINGS: lambda: f"{found.help.rstrip('.')}; sets {found.sets}, "}
-    return f"{words[group]() if group in words else ''}of {package} {version}"
+    source = f"of {' '.join(package_of(group, name) or ())}"
+    if group is DATASETS:
+        return f"{found.title}, {source}"
+    return f"{found.help.rstrip('.')}; sets {found.sets}, {source}" if group is SETTINGS else source
 
 
 def _cifar10(data: Path | None) -> Finding:

@@ -112,8 +112,9 @@ class FinalTraining:
         history = np.array(self._history)
         if self.settings.on_validation:
             history[..., 1:] = np.nan
-        self.folder.write_training(Network.of(training.theta, data), self.export, self.seeds, history)
-        result = self._result(training, reproduction, history)
+        network = Network.of(training.theta, data)
+        self.folder.write_training(network, self.export, self.seeds, history)
+        result = self._result(training, network, reproduction, history)
         self.folder.write_result(result)
         return result
 
@@ -158,7 +159,9 @@ class FinalTraining:
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 3)
 
-    def _result(self, training: Training, reproduction: Reproduction, history: History) -> FinalResult:
+    def _result(
+        self, training: Training, network: Network, reproduction: Reproduction, history: History
+    ) -> FinalResult:
         libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
         return FinalResult(
             study=self.export.trial.study,
@@ -169,7 +172,7 @@ class FinalTraining:
             decay=self.decay,
             on_validation=self.settings.on_validation,
             images=training.data.counts,
-            **_measure(training, on_validation=self.settings.on_validation),
+            **_measure(training, network, on_validation=self.settings.on_validation),
             reproduction=reproduction,
             export=self.export.digest,
             folder=str(self.folder.path),
@@ -203,7 +206,7 @@ def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reprod
     return Reproduction(exact, largest, like)
 
 
-def _measure(training: Training, *, on_validation: bool) -> dict[str, Any]:
+def _measure(training: Training, network: Network, *, on_validation: bool) -> dict[str, Any]:
     """Return the accuracies of the trained networks, as fields of `FinalResult`; the only use of the test images.
 
     With `on_validation`, the validation images were trained on, and nothing is measured on them.
@@ -213,7 +216,7 @@ def _measure(training: Training, *, on_validation: bool) -> dict[str, Any]:
     def accuracies(part: Part) -> tuple[float, ...]:
         return tuple(evaluation.accuracy for evaluation in evaluate(theta, part))
 
-    ensemble = Network.of(theta, data).probabilities(data.test.x).argmax(axis=1)
+    ensemble = network.probabilities(data.test.x).argmax(axis=1)
     return {
         "train_accuracies": accuracies(data.train),
         "validation_accuracies": () if on_validation else accuracies(data.validation),

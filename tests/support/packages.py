@@ -1,8 +1,11 @@
 """Install packages for a test: a folder on Python's path with modules and their `.dist-info`, as pip makes it."""
 
 import os
+import shutil
 import tomllib
 from pathlib import Path
+
+from commands import coarsefine_process
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 _SOURCE = str(Path(__file__).parents[2] / "src")
@@ -32,3 +35,11 @@ def install_example(folder, name):
 def environment_with(*folders):
     """Return the environment of a process that finds these folders, and Coarsefine."""
     return {"PYTHONPATH": os.pathsep.join((*map(str, folders), _SOURCE))}
+
+
+def run_example(folder, name, environment, *options):
+    """Run the campaign of `docs/examples/NAME` in a folder with two worker processes; return the completed process."""
+    shutil.copy(EXAMPLES / name / f"{name}.toml", folder)
+    answer = coarsefine_process("run", f"{name}.toml", "--workers", 2, *options, cwd=folder, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    return answer

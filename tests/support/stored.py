@@ -4,6 +4,16 @@ import sqlite3
 from contextlib import closing
 
 import optuna
+from campaigns import write_campaign
+
+from coarsefine import Campaign, run
+
+
+def undisturbed_table(folder, **changes):
+    """Run a changed small campaign in a folder to its end, in this process, on SQLite; return its table."""
+    write_campaign(folder, **changes)
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
 
 
 def table(place):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from campaigns import campaign_toml, write_campaign
 from commands import coarsefine, coarsefine_process
-from packages import EXAMPLES, environment_with, install, install_example
+from packages import EXAMPLES, environment_with, install, install_example, run_example
 from pydantic import ValidationError
 from stored import table
 
@@ -192,9 +192,7 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("half_life")
-    shutil.copy(EXAMPLES / "half_life" / "half_life.toml", folder)
-    answer = coarsefine_process("run", "half_life.toml", "--workers", 2, cwd=folder, env=environment_with(site))
-    assert answer.returncode == 0, answer.stderr
+    answer = run_example(folder, "half_life", environment_with(site))
     assert re.search(r"Winner: trial .*, η = [\d.]+, T½ = [\d.]+, validation", answer.stdout)
     return folder
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ from campaigns import campaign_toml
 from commands import coarsefine, coarsefine_process
 from hypothesis import given
 from hypothesis import strategies as st
-from packages import EXAMPLES, environment_with, install, install_example
+from packages import environment_with, install, install_example, run_example
 from stored import table
 
 from coarsefine import Campaign, CampaignError, run
@@ -102,9 +101,7 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("near_best")
-    shutil.copy(EXAMPLES / "near_best" / "near_best.toml", folder)
-    answer = coarsefine_process("run", "near_best.toml", "--workers", 2, cwd=folder, env=environment_with(site))
-    assert answer.returncode == 0, answer.stderr
+    run_example(folder, "near_best", environment_with(site))
     return folder
 
 

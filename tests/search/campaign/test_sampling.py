@@ -9,7 +9,7 @@ from campaigns import campaign_toml
 from commands import coarsefine, coarsefine_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packages import EXAMPLES, environment_with, install, install_example
+from packages import EXAMPLES, environment_with, install, install_example, run_example
 from stored import table
 
 from coarsefine import Campaign, CampaignError, Interrupted, run
@@ -32,9 +32,7 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("halton")
-    shutil.copy(EXAMPLES / "halton" / "halton.toml", folder)
-    answer = coarsefine_process("run", "halton.toml", "--workers", 2, cwd=folder, env=environment_with(site))
-    assert answer.returncode == 0, answer.stderr
+    run_example(folder, "halton", environment_with(site))
     return folder
 
 

@@ -2,17 +2,13 @@
 
 import pytest
 from campaigns import LONG, write_campaign
-from stored import table
-
-from coarsefine import Campaign, run
+from stored import undisturbed_table
 
 
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory):
     """Return the table of an undisturbed run of the long campaign on SQLite."""
-    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
-    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
-    return table(folder / "studies.db")
+    return undisturbed_table(tmp_path_factory.mktemp("expected"), **LONG)
 
 
 @pytest.fixture

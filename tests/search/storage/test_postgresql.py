@@ -14,7 +14,7 @@ import pytest
 from campaigns import write_campaign
 from processes import start, wait_until
 from sqlalchemy import create_engine, make_url, text
-from stored import table
+from stored import table, undisturbed_table
 
 from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, exit_code_of
@@ -29,9 +29,7 @@ LONG = {"model": {"epochs": 40}}
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Return the table of an undisturbed run of the long campaign on SQLite."""
-    folder = write_campaign(tmp_path_factory.mktemp("expected"), **LONG)
-    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
-    return table(folder / "studies.db")
+    return undisturbed_table(tmp_path_factory.mktemp("expected"), **LONG)
 
 
 @pytest.fixture

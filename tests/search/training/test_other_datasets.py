@@ -1,14 +1,13 @@
 """Test datasets of other packages: found by their entry points, run by worker processes, and refused with a reason."""
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from campaigns import campaign_toml
 from commands import coarsefine_process
-from packages import EXAMPLES, environment_with, install, install_example
+from packages import EXAMPLES, environment_with, install, install_example, run_example
 from PIL import Image
 from stored import table
 
@@ -32,10 +31,8 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder and the environment with the package."""
     folder = tmp_path_factory.mktemp("bars")
-    shutil.copy(EXAMPLES / "bars" / "bars.toml", folder)
     environment = {**environment_with(site), "COARSEFINE_CACHE": str(folder / "cache")}
-    answer = coarsefine_process("run", "bars.toml", "--workers", 2, "--json", cwd=folder, env=environment)
-    assert answer.returncode == 0, answer.stderr
+    answer = run_example(folder, "bars", environment, "--json")
     assert answer.stderr.count("Drawing 1,200 images of bars.") == 1
     return folder, environment, json.loads(answer.stdout)
 
