@@ -64,7 +64,7 @@ def _limited(plan: Plan, text: str, size: int) -> list[list[str]]:
     for number, point in enumerate(_points(plan, size, 0)):
         with plan.databases.new("SQLite") as place:
             stopped = Run(place, text, 1 + number % 2, preexec_fn=_limit(point))
-            broken.append(_told(stopped, text, f"at {point:,} bytes of a file") or resumed(place, text))
+            broken.append(_faults_of_end(stopped, text, f"at {point:,} bytes of a file") or resumed(place, text))
     return broken
 
 
@@ -81,13 +81,13 @@ def _filled(plan: Plan, text: str, size: int) -> list[list[str]]:
     for number, point in enumerate(_points(plan, size, 1)):
         with _small_disk(plan.folder, point) as disk, plan.databases.new("SQLite", disk) as place:
             stopped = Run(place, text, 1 + number % 2)
-            wrong = _told(stopped, text, f"on a disk of {point:,} bytes")
+            wrong = _faults_of_end(stopped, text, f"on a disk of {point:,} bytes")
             _mount("-o", "remount,size=100m", str(disk))
             broken.append(wrong or resumed(place, text))
     return broken
 
 
-def _told(stopped: Run, text: str, where: str) -> list[str]:
+def _faults_of_end(stopped: Run, text: str, where: str) -> list[str]:
     """Return what was wrong with the end of a run on a full disk."""
     code, stderr, place = stopped.end(), stopped.stderr, stopped.place
     wrong = [f"exit code {code}"] if code != _EXIT_CODE else []

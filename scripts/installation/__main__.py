@@ -88,13 +88,13 @@ def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) ->
         checkout.complete()
     tools.remove_own_uv()
     if packages_missing:
-        progress.say(f"Installed in {time.monotonic() - progress.began:.1f} s: {contents()}.")
+        progress.say(f"Installed in {time.monotonic() - progress.started:.1f} s: {contents()}.")
 
 
 def install_packages(tools: Tools, lock: Path, steps: list[Record]) -> None:
     """Install the packages of a lock, which completes the steps."""
     last = steps[-1]
-    last.begin()
+    last.start()
     try:
         tools.install_packages(lock)
     except SetupError as error:

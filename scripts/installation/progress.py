@@ -15,7 +15,7 @@ class Progress:
     """The steps of an installation, on stderr: stdout is for results."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self.began = time.monotonic()
+        self.started = time.monotonic()
         self._stream = stream
         self._live = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         self._step = self._detail = ""
@@ -35,7 +35,7 @@ class Progress:
             self._write(_ERASE_LINE)
 
     def step(self, text: str) -> None:
-        """Begin a step: a plain line, or the new text of the live line."""
+        """Start a step: a plain line, or the new text of the live line."""
         self._step, self._detail = text, ""
         if not self._live:
             self.say(f"{text} ...")
@@ -51,7 +51,7 @@ class Progress:
     def _draw_until_ended(self) -> None:
         while not self._ended.wait(_SECONDS_BETWEEN_DRAWINGS):
             if self._step:
-                text = " · ".join(filter(None, (self._step, f"{time.monotonic() - self.began:.0f} s", self._detail)))
+                text = " · ".join(filter(None, (self._step, f"{time.monotonic() - self.started:.0f} s", self._detail)))
                 self._write(_ERASE_LINE + text[: shutil.get_terminal_size().columns - 1])
 
     def _write(self, text: str) -> None:

@@ -18,7 +18,7 @@ class Record:
 
     @property
     def is_there(self) -> bool:
-        """Whether the step has begun."""
+        """Whether the step was started."""
         return self.path.exists()
 
     @property
@@ -26,12 +26,12 @@ class Record:
         """Whether the step is complete."""
         return self.is_there and self.path.read_text("utf-8") == self.made_from
 
-    def begin(self) -> None:
-        """Record that the step has begun: until `complete` is called, it is not complete."""
+    def start(self) -> None:
+        """Record that the step was started. It is complete once `complete` is called."""
         self.path.write_text("", "utf-8")
 
     def forget(self) -> None:
-        """Record that the step has not begun."""
+        """Record that the step was not started."""
         self.path.unlink(missing_ok=True)
 
     def complete(self) -> None:

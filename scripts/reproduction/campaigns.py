@@ -20,7 +20,7 @@ from reproduction.plan import NARROWED, Plan
 def whole(plan: Plan, seed: int, kind: str) -> dict[str, Any]:
     """Run a campaign of a kind to its end; its final training is the step of the same name."""
     status = _run(plan, plan.campaign(kind, seed))
-    return {"status": _told(status), "steps": {kind: _accuracies(status.final)}}
+    return {"status": _portable(status), "steps": {kind: _accuracies(status.final)}}
 
 
 def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def narrowed(plan: Plan, seed: int) -> dict[str, Any]:
         "all-images": _train(plan, winner, all_images),
         "longer": _train(plan, winner, longer),
     }
-    return {"status": _told(status), "steps": {name: _accuracies(final) for name, final in steps.items()}}
+    return {"status": _portable(status), "steps": {name: _accuracies(final) for name, final in steps.items()}}
 
 
 def choice(plan: Plan, seed: int) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _train(plan: Plan, export: Export, final_settings: FinalSettings) -> FinalRe
     return train(export, final_settings, plan.storage, data=plan.source)[0]
 
 
-def _told(status: Status) -> dict[str, Any]:
+def _portable(status: Status) -> dict[str, Any]:
     """Return the final status of a campaign, without paths of this machine."""
     status_json = status.as_dict()
     return {key: status_json[key] for key in ("campaign", "stages", "winner", "confirm")}

@@ -34,7 +34,7 @@ class Section(BaseModel):
 class Data(Section):
     """`[data]`: the dataset, by the name of its kind, and the options that this kind declares.
 
-    In a file, in JSON and as arguments, the options stand beside `dataset`, not in a section of their own.
+    In a file, in JSON and as arguments, the options are keys of `[data]` like `dataset`, not a section of their own.
     """
 
     dataset: str

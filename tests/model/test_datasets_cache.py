@@ -55,7 +55,7 @@ def load(folder: Path, few: Dataset, messages: list[str]) -> Callable[..., Datas
 
 
 def test_options_of_any_name_give_another_key() -> None:
-    """An option enters the key beside what Coarsefine adds to it, also under the same name and with the same value."""
+    """An option changes the key, even if it has the name and the value of something that Coarsefine adds to the key."""
     for option in ({"form": VERSION}, {"normalisation": NORMALISATION}, {"order": sys.byteorder}, {"size": 1}):
         assert key_of("mine", **option) == key_of("mine", **option) != key_of("mine")
 

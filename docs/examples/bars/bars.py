@@ -1,4 +1,4 @@
-"""Bars in noise: small images of a bright horizontal, vertical or diagonal bar, to be told apart."""
+"""Bars in noise: small images of a bright bar. The class is its direction: horizontal, vertical or diagonal."""
 
 from pathlib import Path
 

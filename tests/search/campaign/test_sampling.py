@@ -89,7 +89,7 @@ def test_campaign_is_looked_at_without_the_package(ran):
 
 
 @pytest.fixture
-def begun(site, tmp_path, monkeypatch):
+def unfinished(site, tmp_path, monkeypatch):
     """Run the example for a few epochs, where the package is installed; return the folder."""
     shutil.copy(EXAMPLES / "halton" / "halton.toml", tmp_path)
     monkeypatch.syspath_prepend(str(site))
@@ -99,20 +99,20 @@ def begun(site, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_campaign_is_not_continued_without_the_package(begun):
-    """Where the package is missing, a run says so, of a campaign file and of a campaign that has begun."""
+def test_campaign_does_not_resume_without_the_package(unfinished):
+    """Without the package, a run of the campaign file and a worker for the started campaign are refused."""
     for command in (("run", "halton.toml"), ("worker", "halton")):
-        answer = coarsefine_process(*command, cwd=begun, env=environment_with())
+        answer = coarsefine_process(*command, cwd=unfinished, env=environment_with())
         assert answer.returncode == 2
         assert "here is no sampler 'halton' (known: random, sobol)." in answer.stderr
 
 
-def test_campaign_is_not_continued_with_another_version(begun):
+def test_campaign_does_not_resume_with_another_version(unfinished):
     """A campaign does not go on with another version of the package, as with another version of NumPy."""
-    folder = install_example(begun / "site", "halton")
+    folder = install_example(unfinished / "site", "halton")
     metadata = folder / "coarsefine_halton-1.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text("utf-8").replace("1.0\n", "2.0\n"), "utf-8")
-    answer = coarsefine_process("run", "halton.toml", cwd=begun, env=environment_with(folder))
+    answer = coarsefine_process("run", "halton.toml", cwd=unfinished, env=environment_with(folder))
     assert answer.returncode == 2
     assert "versions.coarsefine-halton was '1.0', now '2.0'" in answer.stderr
 
