@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from coarsefine import Campaign, run
-from coarsefine.search.campaign.schema import Narrow
+from coarsefine.search.campaign.sections import Narrow
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage

@@ -26,7 +26,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from coarsefine.model.datasets.kinds import DATASETS
 from coarsefine.model.extensions import load
-from coarsefine.search.campaign import schema
+from coarsefine.search.campaign import schema, sections
 from coarsefine.search.campaign.dimension import Choice, Integer, Interval
 from coarsefine.search.campaign.space import Space
 
@@ -37,6 +37,12 @@ _PLURALS = {"text": "texts", "whole number": "whole numbers", "number": "numbers
 _RANGE = (Interval, Integer, Choice)
 _HEADER = re.compile(r"^\[+([\w.]+)\]+")
 _ENTRY = re.compile(r"^(?:# )?(\w+) = (.*?)(?: +#.*)?$")
+TABLES = {
+    name: value
+    for name, value in {**vars(sections), **vars(schema)}.items()
+    if isinstance(value, type) and issubclass(value, sections.Section) and not name.startswith(("_", "Section"))
+}
+"""The tables of a campaign file, by the names of their models; without base classes."""
 
 
 class CampaignKeys(SphinxDirective):
@@ -47,8 +53,8 @@ class CampaignKeys(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return a definition list."""
-        self.env.note_dependency(schema.__file__)
-        model = getattr(schema, self.arguments[0])
+        model = TABLES[self.arguments[0]]
+        self.env.note_dependency(inspect.getfile(model))
         fields = {name: field for name, field in model.model_fields.items() if name != self.options.get("without")}
         return self.parse_text_to_nodes(described(model, fields, self.options.get("table", "")))
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from coarsefine import Campaign
 from coarsefine.model.datasets import Dataset
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 from coarsefine.search.results.stage_opening import open_study
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate

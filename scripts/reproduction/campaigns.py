@@ -6,7 +6,7 @@ from typing import Any
 
 import selection
 from coarsefine import Campaign, Status, run
-from coarsefine.search.campaign.schema import FinalSettings
+from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.train import final_settings_for, train

@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coarsefine import Campaign
-from coarsefine.search.campaign.schema import (
-    Confirm,
-    Data,
-    FinalSettings,
-    Model,
-    Narrow,
-    Stage,
-)
+from coarsefine.search.campaign.sections import Confirm, Data, FinalSettings, Model, Narrow, Stage
 
 ETA = 0.01
 """Learning rate of Figure 1. The report states none, so this is the default of `coarsefine momentum`."""

@@ -17,7 +17,8 @@ from coarsefine.search.campaign.network_settings import OTHERS, SETTINGS, resolv
 from coarsefine.search.campaign.presets import preset_names, preset_text
 from coarsefine.search.campaign.pruning import PRUNERS, Pruning
 from coarsefine.search.campaign.sampling import SAMPLERS
-from coarsefine.search.campaign.schema import AnyStage, CampaignSchema, Confirm, Data, FinalSettings, Model, Stage
+from coarsefine.search.campaign.schema import CampaignSchema
+from coarsefine.search.campaign.sections import AnyStage, Confirm, Data, FinalSettings, Model, Stage
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError

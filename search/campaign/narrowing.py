@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Interval
-from coarsefine.search.campaign.schema import Narrow
+from coarsefine.search.campaign.sections import Narrow
 from coarsefine.search.campaign.space import Point, Space
 
 

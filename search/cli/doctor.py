@@ -21,7 +21,7 @@ from coarsefine.model.extensions import Group, known, load, package_of
 from coarsefine.search.campaign.network_settings import SETTINGS, unusable_setting
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sampling import SAMPLERS
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import campaign_names
 from coarsefine.search.storage import sqlite

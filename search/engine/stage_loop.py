@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import AnyStage, Confirm
+from coarsefine.search.campaign.sections import AnyStage, Confirm
 from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress

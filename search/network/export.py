@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.network_settings import resolved
-from coarsefine.search.campaign.schema import CONFIRM
+from coarsefine.search.campaign.sections import CONFIRM
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.errors import UsageError

@@ -12,7 +12,7 @@ from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.fields import Epochs, Name, given_fields
 from coarsefine.search.campaign.json_form import STRICT, SpaceField
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS, hyperparameters_of, training_settings_of
-from coarsefine.search.campaign.schema import Data, FinalSettings
+from coarsefine.search.campaign.sections import Data, FinalSettings
 from coarsefine.search.campaign.winner import Verdict
 
 SCHEMA_VERSION = 1

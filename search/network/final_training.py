@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from coarsefine.model import Network, Training, evaluate, train
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.errors import DataError
-from coarsefine.search.campaign.schema import FinalSettings
+from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.training_folder import Checkpoint, History, TrainingFolder

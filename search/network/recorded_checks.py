@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from coarsefine.model import Report, gradcheck, train
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.search.campaign.json_form import finite_or_none
-from coarsefine.search.campaign.schema import Data, Model
+from coarsefine.search.campaign.sections import Data, Model
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.study import Study, campaign_of, read_studies

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from coarsefine.search.campaign.schema import FinalSettings
+from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import digest_of

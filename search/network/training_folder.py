@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from coarsefine.model import Network
 from coarsefine.model.atomic_files import remove_leftovers
-from coarsefine.search.campaign.schema import FinalSettings
+from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.errors import UsageError
 from coarsefine.search.files import Arrays, read_checksummed, unwritable, write_atomic, write_checksummed
 from coarsefine.search.network.export import text_of

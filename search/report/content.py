@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.model.datasets import Counts
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import Accuracy, expected_highest
-from coarsefine.search.campaign.schema import Stage
+from coarsefine.search.campaign.sections import Stage
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import training_spans
 from coarsefine.search.errors import CampaignError

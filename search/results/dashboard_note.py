@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import Stage
+from coarsefine.search.campaign.sections import Stage
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
 

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import AnyStage
+from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study, in_order_of_end, point_of
 from coarsefine.search.results.time_left import epochs_left, recorded_rate, seconds_left

@@ -13,7 +13,7 @@ from coarsefine.search.campaign.dimension import around
 from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.network_settings import never_widened
 from coarsefine.search.campaign.sampling import draw
-from coarsefine.search.campaign.schema import AnyStage, Stage
+from coarsefine.search.campaign.sections import AnyStage, Stage
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, choose_finalists
 from coarsefine.search.errors import NothingCompleted

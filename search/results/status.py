@@ -11,7 +11,7 @@ from pydantic import Field, PlainSerializer
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.json_form import JsonForm, PointField, SpaceField
 from coarsefine.search.campaign.metric import ACCURACY, Metric
-from coarsefine.search.campaign.schema import AnyStage
+from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of, verdict_of

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.fields import Name
 from coarsefine.search.campaign.json_form import SpaceField, first_problem
-from coarsefine.search.campaign.schema import CONFIRM
+from coarsefine.search.campaign.sections import CONFIRM
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
 from coarsefine.search.results.final_result import TRAINING, FinalResult

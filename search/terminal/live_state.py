@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import ACCURACY, Metric
-from coarsefine.search.campaign.schema import AnyStage
+from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.results.progress import StageProgress, StageSnapshot, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
 from coarsefine.search.results.time_left import seconds_left

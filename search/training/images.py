@@ -14,7 +14,7 @@ from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
 from coarsefine.model.errors import DataError, ModelError
 from coarsefine.model.extensions import call, described, load
 from coarsefine.search.campaign.data_options import parse_options
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError, SearchError, UsageError
 

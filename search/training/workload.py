@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from coarsefine.model.datasets import Dataset, MappedFile
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.schema import AnyStage, Confirm
+from coarsefine.search.campaign.sections import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.training.images import Source, load_images

@@ -7,7 +7,7 @@ import tomlkit
 from pydantic import BaseModel
 
 from coarsefine import Campaign
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 
 _SMALL = {
     "name": "small",

@@ -9,7 +9,7 @@ import numpy as np
 from coarsefine.search.campaign.dimension import LogUniform
 from coarsefine.search.campaign.narrowing import narrow
 from coarsefine.search.campaign.sampling import draw
-from coarsefine.search.campaign.schema import Narrow
+from coarsefine.search.campaign.sections import Narrow
 from coarsefine.search.campaign.space import Point, Space
 from documentation.figures.drawing import TEXT, dot, region
 from reproduction.svg import Axis, Box, text, write

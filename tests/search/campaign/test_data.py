@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from coarsefine import Campaign, CampaignError
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 
 BATCHES = (
     '"train": ["data_batch_1", "data_batch_3"], "validation": "data_batch_2", "validation_images": 1000, '

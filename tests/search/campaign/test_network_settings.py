@@ -27,7 +27,7 @@ from coarsefine.search.campaign.network_settings import (
     setting,
     training_settings_of,
 )
-from coarsefine.search.campaign.schema import Model, Stage
+from coarsefine.search.campaign.sections import Model, Stage
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.storage.location import at_file
 

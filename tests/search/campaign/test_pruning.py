@@ -16,7 +16,7 @@ from stored import table
 from coarsefine import Campaign, CampaignError, run
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.pruning import PRUNERS, Pruning, Rung, cohort_of, cohorts_of, pruner
-from coarsefine.search.campaign.schema import Stage
+from coarsefine.search.campaign.sections import Stage
 
 
 @given(st.integers(1, 64), st.data(), st.integers(2, 9))
@@ -198,7 +198,7 @@ def test_options_of_an_added_pruner_are_no_keys_of_a_stage(site):
     script = (
         "from coarsefine.search.campaign import pruning\n"
         "pruning.PRUNERS.built_in['near_best'] = 'near_best:NearBest'\n"
-        "from coarsefine.search.campaign.schema import Stage\n"
+        "from coarsefine.search.campaign.sections import Stage\n"
         "print(*Stage.model_fields)\n"
     )
     environment = {**os.environ, **environment_with(site)}

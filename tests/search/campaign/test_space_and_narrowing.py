@@ -12,7 +12,7 @@ from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Un
 from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sampling import draw
-from coarsefine.search.campaign.schema import Narrow
+from coarsefine.search.campaign.sections import Narrow
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.study_writer import distribution_of
 

@@ -13,7 +13,7 @@ from stored import table
 from coarsefine import Campaign, CampaignError, DataError, Dataset, Interrupted, UsageError, read_export, run, train
 from coarsefine.model import Hyperparameters, Network, Training, TrainingSettings
 from coarsefine.model.image_files import read_image_files
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 from coarsefine.search.engine.worker_process import Task
 from coarsefine.search.training.images import load_images
 

@@ -7,7 +7,7 @@ from stored import table
 from coarsefine import run
 from coarsefine.model.datasets import MappedFile
 from coarsefine.model.errors import DataError
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 from coarsefine.search.training.images import load_images, read_images
 
 DIGITS = Data(dataset="digits")

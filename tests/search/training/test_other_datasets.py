@@ -12,7 +12,7 @@ from PIL import Image
 from stored import table
 
 from coarsefine import Campaign, CampaignError, DataError, UsageError, run
-from coarsefine.search.campaign.schema import Data
+from coarsefine.search.campaign.sections import Data
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.network.recorded_checks import Subject
 from coarsefine.search.storage.location import at_file
