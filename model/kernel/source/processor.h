@@ -1,0 +1,85 @@
+/* What depends on the instruction set: the width of vectors, the best tiles, and how denormal numbers are turned off. */
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define VECTOR_BYTES 64
+#define REGISTERS 32
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define VECTOR_BYTES 32
+#define REGISTERS 16
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define VECTOR_BYTES 16
+#define REGISTERS 32
+#else /* any other processor: right, and slow */
+#define VECTOR_BYTES 16
+#define REGISTERS 16
+#endif
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+/* The vectors of a full chunk, and for chunks of 1 to 4 vectors the columns or images of a tile. All sums of a tile, a
+   vector of each row and the broadcast number fit into the registers. */
+#if REGISTERS == 32
+#define FULL_CHUNK 4
+#define STEP_BEST_1 12
+#define STEP_BEST_2 12
+#define STEP_BEST_3 8
+#define STEP_BEST_4 6
+#define PROJECT_BEST_1 12
+#define PROJECT_BEST_2 10
+#define PROJECT_BEST_3 8
+#define PROJECT_BEST_4 5
+#else
+#define FULL_CHUNK 3
+#define STEP_BEST_1 8
+#define STEP_BEST_2 6
+#define STEP_BEST_3 4
+#define STEP_BEST_4 2
+#define PROJECT_BEST_1 8
+#define PROJECT_BEST_2 5
+#define PROJECT_BEST_3 4
+#define PROJECT_BEST_4 2
+#endif
+
+/* Count denormal numbers as zero from now on in this thread; return what `restore_denormals` takes. */
+static inline uint64_t ignore_denormals(void) {
+#if defined(__SSE2__)
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040); /* flush to zero, denormals are zero */
+  return before;
+#elif defined(__aarch64__)
+  uint64_t before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(before | (1u << 24)) : "memory");
+  return before;
+#else
+  return 0;
+#endif
+}
+
+static inline void restore_denormals(uint64_t before) {
+#if defined(__SSE2__)
+  _mm_setcsr((unsigned)before);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" : : "r"(before) : "memory");
+#else
+  (void)before;
+#endif
+}
+
+/* Return whether this processor, and its operating system, has the instructions of this library. */
+static inline int has_instructions(void) {
+#if defined(__AVX512F__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(__AVX2__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 1;
+#endif
+}
