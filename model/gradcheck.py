@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coarsefine.model.datasets import Part
-from coarsefine.model.network import Parameters, cost, forward, gradients
-from coarsefine.model.products import Floats
+from coarsefine.model.network import Floats, Parameters, cost, forward, gradients
 
 _STEP = 1e-5
 """h of the central difference (J(θ+h) − J(θ−h))/2h, for which rounding and truncation errors are about equal."""

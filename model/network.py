@@ -6,13 +6,12 @@ operation mixes blocks, so the numbers of a trial never depend on the others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.model.products import Floats, padded, projected
-
+Floats = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
 
 
@@ -71,15 +70,7 @@ class Activations:
 
 def forward(theta: Parameters, x: Floats, y: Labels) -> Activations:
     """Return the activations for images x (b, d) with labels y (b,), and each image's cross-entropy."""
-    return activate(theta, projected(padded(theta.W1), x), y)
-
-
-def activate(theta: Parameters, S: Floats, y: Labels) -> Activations:
-    """Return the activations for products S = W1·xᵀ (T, r, b), r ≥ m. They take over the memory of S.
-
-    The rows that `padded` added after each trial's m are left out.
-    """
-    H = S[:, : theta.W1.shape[1]]
+    H = theta.W1 @ x.T
     H += theta.b1  # (1)
     np.maximum(H, 0, out=H)  # (2)
     Z = theta.W2 @ H

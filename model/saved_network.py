@@ -10,9 +10,8 @@ import numpy.typing as npt
 from coarsefine.model.atomic_files import atomic_file
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.errors import DataError
-from coarsefine.model.network import Parameters, forward
+from coarsefine.model.network import Floats, Parameters, forward
 from coarsefine.model.npz_files import read_npz
-from coarsefine.model.products import Floats
 
 _CHUNK = 1000
 """Number of images classified at once."""

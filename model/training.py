@@ -1,31 +1,23 @@
 """Training a stack of trials: one report per epoch and trial; a diverged trial leaves the stack.
 
-A trial's numbers depend on its hyperparameters, the settings and the data alone. Trials of a stack share matrix
-products, which changes no bit of them (see `coarsefine.model.products`). BLAS must use one thread.
+A trial's numbers depend on its hyperparameters, the settings and the data alone: the others of its stack change no bit.
 """
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from coarsefine.model.arithmetic import Arithmetic, best_arithmetic, has_kernel
 from coarsefine.model.datasets import Dataset, Part
+from coarsefine.model.epoch import Epoch, Rates
 from coarsefine.model.hyperparameters import Hyperparameters, TrainingSettings
-from coarsefine.model.network import Parameters, activate
-from coarsefine.model.products import Floats, padded, projected
-from coarsefine.model.sgd import Batch, HeavyBall, Rates
+from coarsefine.model.network import Floats, Parameters
 
-_CHUNK = 250
-"""Number of images evaluated at once: enough to fill the products, few enough to keep the activations in the cache."""
-_FILLING_ROWS, _LARGEST_STACK = 600, 64
-"""Rows T·m above which the products are near their best speed, and the trials above which no stack gains anything."""
-_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
-_USUAL_CACHE = 16 * 2**20
-_HALF = 0.5
+_FILLING_ROWS, _LARGEST_STACK = 800, 64
+"""Rows T·m above which the kernel is near its best speed, and the trials above which no stack gains anything."""
 _BEFORE = "_prev"
 """Suffix of the arrays of θ_prev in a trial's state."""
 
@@ -68,6 +60,7 @@ class Training:
     theta: Parameters
     previous: Parameters
     epoch: int = 0
+    arithmetic: Arithmetic = field(default_factory=best_arithmetic)
 
     @classmethod
     def start(
@@ -109,13 +102,15 @@ class Training:
     def run_epoch(self) -> list[Report]:
         """Train one epoch; return a report of every trial in the stack, and drop the trials that diverged."""
         self.epoch += 1
+        n = len(self.data.train.y)
         # The report names a divergence, so the overflow that leads to it needs no warning.
         with np.errstate(all="ignore"):
-            train_losses = self._pass_over_training_data()
-            validations = evaluate(self.theta, self.data.validation)
+            epoch = Epoch.draw(self.data.train, self.settings, self.epoch, self.data.shape)
+            losses = self.arithmetic.train_epoch(self.theta, self.previous, self._rates(), epoch)
+            validations = evaluate(self.theta, self.data.validation, self.arithmetic)
         reports = [
             Report(number, self.epoch, loss, validation, not (math.isfinite(loss) and math.isfinite(validation.loss)))
-            for number, loss, validation in zip(self.numbers, train_losses, validations, strict=True)
+            for number, loss, validation in zip(self.numbers, map(float, losses / n), validations, strict=True)
         ]
         self.drop([r.number for r in reports if r.diverged])
         return reports
@@ -137,34 +132,6 @@ class Training:
         self.trials += other.trials
         self.numbers += other.numbers
 
-    def _pass_over_training_data(self) -> list[float]:
-        total = np.zeros(len(self.numbers))
-        ball = HeavyBall.start(self.theta, self.previous, self._rates())
-        batches = self._batches()
-        first = next(batches)
-        S = ball.project(first)
-        batch: Batch | None = first
-        while batch is not None:
-            following = next(batches, None)
-            act = activate(ball.theta, S, batch.y)
-            total += act.losses.sum(axis=1, dtype=np.float64)
-            S = ball.step(batch, act, following)
-            batch = following
-        self.theta, self.previous = ball.finish()
-        return [float(loss) for loss in total / len(self.data.train.y)]
-
-    def _batches(self) -> Iterator[Batch]:
-        part = self.data.train
-        images = image_order(len(part.y), self.settings, self.epoch)
-        mirrored = mirrored_images(len(part.y), self.settings, self.epoch)
-        for start in range(0, len(images), self.settings.batch):
-            chosen = images[start : start + self.settings.batch]
-            x, y = part.x, part.y
-            if self.settings.mirror:  # whole images, since a block of a batch need not contain whole rows
-                x, y = mirror(x[chosen], mirrored[chosen], self.data.shape), y[chosen]
-                chosen = np.arange(len(chosen))
-            yield Batch.gather(x, y, chosen, self.settings.precision)
-
     def _rates(self) -> Rates:
         return Rates(
             eta=np.array([t.learning_rate(self.epoch) for t in self.trials]),
@@ -180,62 +147,13 @@ def train(trials: Sequence[Hyperparameters], settings: TrainingSettings, data: D
         yield training.run_epoch()
 
 
-def image_order(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the order of n images in an epoch: a function of `order_seed` and the epoch alone."""
-    if settings.order == "fixed":
-        return np.arange(n)
-    return np.random.default_rng([settings.order_seed, epoch]).permutation(n)
-
-
-def mirrored_images(n: int, settings: TrainingSettings, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which of n images are mirrored in an epoch: each with probability 1/2, or none."""
-    if not settings.mirror:
-        return np.zeros(n, np.bool_)
-    # A random stream of its own, so that mirroring does not change the order of the images.
-    return np.random.default_rng([settings.order_seed, epoch, 1]).random(n) < _HALF
-
-
-def mirror(x: Floats, which: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> Floats:
-    """Mirror the images of x (b, d) marked by `which` (b,) left to right, in place, and return x.
-
-    `shape` is that of one image, with rows of pixels along its last axis. Raises `ValueError` if it is no image's.
-    """
-    if len(shape) == 1:
-        raise ValueError(f"{shape[0]} features have no left and right")
-    rows = x.reshape(len(x), -1, shape[-1])
-    rows[which] = rows[which][:, :, ::-1]
-    return x
-
-
-def evaluate(theta: Parameters, part: Part) -> list[Evaluation]:
+def evaluate(theta: Parameters, part: Part, arithmetic: Arithmetic | None = None) -> list[Evaluation]:
     """Return loss and accuracy of every trial on one part of a dataset."""
-    T, n = len(theta.W1), len(part.y)
-    losses, hits = np.zeros(T), np.zeros(T, np.int64)
-    W1 = padded(theta.W1)
-    for start in range(0, n, _CHUNK):
-        y = part.y[start : start + _CHUNK]
-        x = part.x[start : start + _CHUNK].astype(theta.W1.dtype, copy=False)
-        act = activate(theta, projected(W1, x), y)
-        losses += act.losses.sum(axis=1, dtype=np.float64)
-        hits += (act.P.argmax(axis=1) == y).sum(axis=1)
+    losses, hits = (arithmetic or best_arithmetic()).evaluate(theta, part)
+    n = len(part.y)
     return [Evaluation(float(loss), float(hit)) for loss, hit in zip(losses / n, hits / n, strict=True)]
 
 
-def fitting_width(settings: TrainingSettings, d: int) -> int:
-    """Return the number of trials to train together: those whose two buffers of W1 (m, d) take half the L3 cache.
-
-    If that is too few to fill the matrix products, return the number that fills them. Share of one core's sgemm peak on
-    20,000 × 3,072 images, m = 50, batch 100 (AMD Zen 4, 32 MiB of L3 cache, median of 5): 0.67 for T = 4, 0.73 for 8,
-    0.76 for 12, 0.77 for 16, 0.77 for 25, 0.78 for 50.
-    """
-    trial = 2 * settings.hidden * d * np.dtype(settings.precision).itemsize
-    least = -(-_FILLING_ROWS // settings.hidden)
-    return max(1, min(max(_last_level_cache() // 2 // trial, least), _LARGEST_STACK))
-
-
-def _last_level_cache() -> int:
-    """Return the size of this machine's L3 cache in bytes, or a usual size if it is unknown."""
-    try:
-        return int(_CACHE.read_text("ascii").strip().removesuffix("K")) * 1024
-    except (OSError, ValueError):
-        return _USUAL_CACHE
+def fitting_width(settings: TrainingSettings) -> int:
+    """Return the number of trials to train together: those whose rows fill the kernel's loops, at least one."""
+    return max(1, min(_FILLING_ROWS // settings.hidden, _LARGEST_STACK)) if has_kernel() else 1

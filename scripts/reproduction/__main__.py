@@ -14,10 +14,10 @@ from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.processes import cores
+from coarsefine.model.arithmetic import arithmetic_name
 from coarsefine.model.datasets.cifar10_source import VARIABLE
 from coarsefine.model.errors import ModelError
 from coarsefine.search.errors import SearchError, UsageError
-from coarsefine.search.training.identity import arithmetic_name
 from reproduction.evidence import images_of
 from reproduction.findings import Outcomes, find
 from reproduction.jobs import PARTS, measure_all, processes

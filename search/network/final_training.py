@@ -16,6 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from coarsefine.model import Network, Training, evaluate, train
+from coarsefine.model.arithmetic import arithmetic_name
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.errors import DataError
 from coarsefine.search.campaign.sections import FinalSettings
@@ -23,7 +24,7 @@ from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.training_folder import Checkpoint, History, TrainingFolder
 from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
-from coarsefine.search.training.identity import arithmetic_name, versions
+from coarsefine.search.training.identity import versions
 
 _VERSION = 1
 """Version of a checkpoint's content."""

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from coarsefine.model.arithmetic import arithmetic_name
 from coarsefine.search.files import Arrays, read_checksummed, write_checksummed
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.identity import arithmetic_name
 
 _FORM = 3
 _FOLDER = "unfinished"

@@ -3,15 +3,11 @@
 A campaign resumes only from studies with the same identity.
 """
 
-import platform
 from collections.abc import Iterator, Mapping
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-from threadpoolctl import threadpool_info
-
+from coarsefine.model.arithmetic import arithmetic_kind
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.datasets.kinds import PATH_KEY
 from coarsefine.search.campaign.campaign import Campaign
@@ -31,7 +27,12 @@ def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, A
     known = {"config": campaign.as_stored(), "versions": versions() | campaign.packages()}
     if isinstance(workload, Function):
         return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
-    return {**known, "data": images_attr(workload), "images": workload.counts._asdict()}
+    return {
+        **known,
+        "arithmetic": arithmetic_kind(),
+        "data": images_attr(workload),
+        "images": workload.counts._asdict(),
+    }
 
 
 def images_attr(data: Dataset) -> dict[str, str]:
@@ -42,19 +43,6 @@ def images_attr(data: Dataset) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return the installed versions of the libraries that compute a trial's values."""
     return {name: version(name) for name in ("coarsefine", "numpy", "scipy")}
-
-
-@cache
-def arithmetic_name() -> str:
-    """Return the processor type, the BLAS with its kernels, and NumPy's vector instructions.
-
-    These decide how matrix products are rounded: machines with the same name give the same bits.
-    """
-    # Only the BLAS, and each kind once: other libraries come and go with what a process has imported.
-    found = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
-    blas = sorted({f"{pool['internal_api']} {pool.get('architecture')}" for pool in found})
-    simd = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {})
-    return "; ".join((platform.machine(), " + ".join(blas), " ".join(simd.get("baseline", []) + simd.get("found", []))))
 
 
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
@@ -78,5 +66,7 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, pair in enumerate(zip(before, now, strict=True), 1):
             yield from _differences(*pair, f"{where} {number}")
+    elif before is None and where == "arithmetic":
+        yield f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     elif before != now:
         yield f"{where} was {before!r}, now {now!r}"

@@ -109,7 +109,7 @@ class NetworkObjective:
 
     def width(self, slot: Slot) -> int:
         """Return how many slots of this slot's kind train fastest together on this machine."""
-        return fitting_width(self.kind(slot), self.data.train.x.shape[1])
+        return fitting_width(self.kind(slot))
 
     def kind(self, slot: Slot) -> TrainingSettings:
         """Return the training settings that slots of one stack share: the network's shape and the mini-batches."""

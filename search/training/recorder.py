@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 
+from coarsefine.model.arithmetic import arithmetic_name
 from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
-from coarsefine.search.training.identity import arithmetic_name
 from coarsefine.search.training.objective import EpochReport
 from coarsefine.search.training.scheduler import Scheduler
 

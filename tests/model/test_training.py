@@ -5,14 +5,23 @@ import pytest
 from oracle import Oracle
 
 from coarsefine.model import Evaluation, Hyperparameters, Training, TrainingSettings, evaluate, train
+from coarsefine.model.arithmetic import best_arithmetic
 from coarsefine.model.datasets import Dataset, load_digits
+from coarsefine.model.epoch import image_order, mirrored_images
 from coarsefine.model.network import Parameters
-from coarsefine.model.training import image_order, mirror, mirrored_images
+from coarsefine.model.sgd import NumpyArithmetic
+
+ARITHMETIC = {"kernel": best_arithmetic, "NumPy": NumpyArithmetic}
 
 
 @pytest.fixture(scope="module")
 def digits():
     return load_digits()
+
+
+@pytest.fixture(params=ARITHMETIC)
+def arithmetic(request):
+    return ARITHMETIC[request.param]()
 
 
 def stack_of(n, **common):
@@ -52,11 +61,12 @@ def train_oracle(trial, settings, data):
     [("float64", 1e-11, False), ("float32", 2e-3, False), ("float64", 1e-11, True)],
     ids=["float64", "float32", "mirrored"],
 )
-def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirrored):
+def test_stack_agrees_with_the_plain_network(digits, arithmetic, precision, tolerance, mirrored):
     """Every trial of a stack ends with the weights and losses of the paper's equations, trained alone."""
     settings = TrainingSettings(hidden=20, batch=50, epochs=5, precision=precision, mirror=mirrored)
     trials = stack_of(4)
     training = Training.start(trials, settings, digits)
+    training.arithmetic = arithmetic
     history = [training.run_epoch() for _ in range(settings.epochs)]
     for number, trial in enumerate(trials):
         oracle, losses, accuracies = train_oracle(trial, settings, digits)
@@ -68,11 +78,12 @@ def test_stack_agrees_with_the_plain_network(digits, precision, tolerance, mirro
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.99])
-def test_momentum_follows_equations_5_and_6(digits, rho):
+def test_momentum_follows_equations_5_and_6(digits, arithmetic, rho):
     """The heavy-ball form makes the steps of equations (5) and (6) for any ρ."""
     settings = TrainingSettings(hidden=10, batch=100, epochs=2, precision="float64")
     trial = Hyperparameters(0.01, 1e-3, 7, rho=rho, decay=0.9)
     training = Training.start([trial], settings, digits)
+    training.arithmetic = arithmetic
     for _ in range(settings.epochs):
         training.run_epoch()
     oracle, _, _ = train_oracle(trial, settings, digits)
@@ -107,7 +118,7 @@ def test_trial_is_independent_of_its_stack(digits, shape, width):
 
 
 def wide_images(digits):
-    """Return images as wide as CIFAR-10's, 3,072, made of the digits: trials share products at this width."""
+    """Return images as wide as CIFAR-10's, 3,072, made of the digits."""
 
     def widen(part):
         return dataclasses.replace(part, x=np.ascontiguousarray(np.tile(part.x[:256], (1, 48))), y=part.y[:256])
@@ -137,34 +148,9 @@ def test_training_ends_when_every_trial_diverged(digits):
     assert all(report.diverged for report in epochs[-1])
 
 
-def test_order_is_shuffled_each_epoch_or_fixed():
-    """A shuffled order depends on seed and epoch alone; the fixed order is that of the data."""
-    shuffled = TrainingSettings(order_seed=3)
-    first, second = image_order(1000, shuffled, 1), image_order(1000, shuffled, 2)
-    assert sorted(first) == list(range(1000))
-    assert not np.array_equal(first, second)
-    assert np.array_equal(first, image_order(1000, TrainingSettings(order_seed=3), 1))
-    assert np.array_equal(image_order(5, TrainingSettings(order="fixed"), 2), [0, 1, 2, 3, 4])
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (5, 7), (28, 28), (1, 28, 28), (3, 17, 23), (3, 32, 32)])
-def test_images_of_any_shape_are_mirrored(shape):
-    """Mirroring reverses the rows of every colour of the chosen images and leaves the others, for any width."""
-    images = np.arange(3 * np.prod(shape), dtype=np.float32).reshape(3, *shape)
-    found = mirror(images.reshape(3, -1).copy(), np.array([True, False, True]), shape)
-    expected = np.stack([images[0][..., ::-1], images[1], images[2][..., ::-1]])
-    np.testing.assert_array_equal(found.reshape(expected.shape), expected)
-
-
-def test_features_are_not_mirrored():
-    """An array of features without rows of pixels is refused."""
-    with pytest.raises(ValueError, match="6 features have no left and right"):
-        mirror(np.zeros((2, 6), np.float32), np.array([True, False]), (6,))
-
-
 @pytest.mark.parametrize("shape", [(28, 28), (3, 17, 23)], ids=["grey", "colour"])
 def test_mirrored_images_train_as_the_plain_network(shape):
-    """Rows of pixels may cross the blocks of a mini-batch: the weights are those of the paper's equations."""
+    """Images with rows of any width are mirrored in the mini-batches: the weights are those of the paper's equations."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (90, *shape), dtype=np.uint8), np.arange(90) % 3
     data = Dataset.from_arrays(images, labels)
@@ -177,23 +163,12 @@ def test_mirrored_images_train_as_the_plain_network(shape):
     np.testing.assert_allclose(training.theta.W1[0], oracle.theta[0], rtol=1e-9, atol=1e-11)
 
 
-def test_half_of_the_images_are_mirrored_in_each_epoch():
-    """The choice of mirrored images depends on seed and epoch alone, and does not change their order."""
-    mirroring = TrainingSettings(order_seed=3, mirror=True)
-    first, second = mirrored_images(1000, mirroring, 1), mirrored_images(1000, mirroring, 2)
-    assert 400 < first.sum() < 600
-    assert 400 < (first != second).sum() < 600
-    assert np.array_equal(first, mirrored_images(1000, TrainingSettings(order_seed=3, mirror=True), 1))
-    assert not mirrored_images(1000, TrainingSettings(order_seed=3), 1).any()
-    assert np.array_equal(image_order(1000, mirroring, 1), image_order(1000, TrainingSettings(order_seed=3), 1))
-
-
-def test_evaluation_is_the_closed_form_for_zero_weights(digits):
+def test_evaluation_is_the_closed_form_for_zero_weights(digits, arithmetic):
     """A network of zeros has the loss log C and classifies everything as class 0."""
     theta = Parameters.draw([0], 64, 8, 10, np.float64)
     for tensor in theta:
         tensor[...] = 0
-    (evaluation,) = evaluate(theta, digits.test)
+    (evaluation,) = evaluate(theta, digits.test, arithmetic)
     expected = Evaluation(float(np.log(10)), float((digits.test.y == 0).mean()))
     assert evaluation.loss == pytest.approx(expected.loss, rel=1e-12)
     assert evaluation.accuracy == expected.accuracy

@@ -63,6 +63,11 @@ struct stack {
 
 #include "threads.h"
 
+#ifndef KERNEL_SOURCES /* build.py defines it: a digest of sources and flags, which it and library.py look for */
+#define KERNEL_SOURCES "unknown"
+#endif
+
+PUBLIC const char *kernel_sources(void) { return KERNEL_SOURCES; }
 PUBLIC int32_t kernel_interface(void) { return 1; }
 PUBLIC int32_t kernel_runs_here(void) { return has_instructions(); }
 
