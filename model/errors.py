@@ -2,6 +2,7 @@
 
 ModelError           exit code 1
 ├── ExtensionError   exit code 2: a name that no installed package brings, or that cannot be used
+├── KernelError      exit code 2: COARSEFINE_KERNEL names a kernel that this machine cannot use
 └── DataError        exit code 4: images or networks that are missing, damaged or of another kind
     └── CacheError   a damaged file of the cache, which is made again; never leaves coarsefine.model.datasets
 """
@@ -25,6 +26,12 @@ class ExtensionError(ModelError, ValueError):
         super().__init__(f"{reason[0].upper()}{reason[1:]}.")
         self.reason = reason
         """The message for the end of a sentence: without the capital and the full stop."""
+
+
+class KernelError(ModelError):
+    """The environment asks for a kernel that this machine cannot use."""
+
+    exit_code = 2
 
 
 class DataError(ModelError):

@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from coarsefine.model.kernel.build import build, is_current
+from coarsefine.model.kernel.compilers import BuildError, download_zig
 from installation.failures import SetupError, explain
 from installation.progress import Progress
-from installation.records import DEVELOPMENT, RUNNING, Record, Records
+from installation.records import DEVELOPMENT, KERNEL, RUNNING, Record, Records
 from installation.tools import Tools
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +55,7 @@ def main() -> int:
 def is_complete(records: Records, *, dev: bool) -> bool:
     """Return whether everything is installed, and its Python still works."""
     steps = [records.running, records.checkout, *([records.development] if dev else [])]
-    return PYTHON.exists() and all(step.is_complete for step in steps)
+    return PYTHON.exists() and all(step.is_complete for step in steps) and is_current()
 
 
 @contextmanager
@@ -82,6 +84,8 @@ def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) ->
     packages_missing = not all(step.is_complete for step in needed)
     if packages_missing:
         install_packages(tools, ROOT / (DEVELOPMENT if dev else RUNNING), needed)
+    if not is_current():
+        build_kernel(progress)
     if not checkout.is_complete:
         progress.step("Installing the checkout")
         tools.install_checkout(ROOT)
@@ -103,6 +107,24 @@ def install_packages(tools: Tools, lock: Path, steps: list[Record]) -> None:
         raise
     for step in steps:
         step.complete()
+
+
+def build_kernel(progress: Progress) -> None:
+    """Compile the kernel. If that fails, say so: Coarsefine works without it."""
+
+    def download(folder: Path) -> None:
+        progress.step("Downloading Zig, because no C compiler here compiles the kernel")
+        download_zig(folder, ROOT / KERNEL, str(PYTHON))
+
+    try:
+        build(download, progress.step)
+    except BuildError as error:
+        with (VENV / "setup.log").open("a", encoding="utf-8") as log:
+            log.write(error.log)
+        progress.say(
+            f"The kernel is not compiled: {error}. NumPy trains the networks instead, which takes longer. Install a C "
+            f"compiler, then run scripts/setup. All that the compilers printed is in {VENV}/setup.log."
+        )
 
 
 def contents() -> str:

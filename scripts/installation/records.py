@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNNING, DEVELOPMENT = "requirements.lock", "requirements-dev.lock"
+KERNEL = "requirements-kernel.lock"
+"""What compiles the kernel where there is no C compiler."""
 
 
 @dataclass(frozen=True)

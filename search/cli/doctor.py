@@ -16,8 +16,10 @@ from threadpoolctl import threadpool_info
 
 from coarsefine.model.datasets import DATASETS, cache_folder
 from coarsefine.model.datasets.cifar10_source import VARIABLE
-from coarsefine.model.errors import ExtensionError, ModelError
+from coarsefine.model.errors import ExtensionError, KernelError, ModelError
 from coarsefine.model.extensions import Group, known, load, package_of
+from coarsefine.model.kernel.library import load as load_kernel
+from coarsefine.model.kernel.library import why_none
 from coarsefine.search.campaign.network_settings import SETTINGS, unusable_setting
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sampling import SAMPLERS
@@ -54,6 +56,7 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
     return [
         Finding("python", "ok", ", ".join([platform.python_version(), *installed])),
         _processor(),
+        _kernel(),
         *database,
         _space(storage.folder),
         _attempt("storage", lambda: _campaigns(storage)),
@@ -68,6 +71,16 @@ def _processor() -> Finding:
     blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"}
     found = f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
     return Finding("processor", "ok" if blas else "note", found)
+
+
+def _kernel() -> Finding:
+    try:
+        library = load_kernel()
+    except KernelError as error:
+        return Finding("kernel", "unfit", str(error), error.exit_code)
+    if library:
+        return Finding("kernel", "ok", f"{library.instruction_set} instructions, {library.path}")
+    return Finding("kernel", "note", f"none, so NumPy trains the networks, which takes longer. {why_none()}")
 
 
 def _sqlite() -> Finding:
