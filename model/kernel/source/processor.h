@@ -70,16 +70,42 @@ static inline void restore_denormals(uint64_t before) {
 #endif
 }
 
-/* Return whether this processor, and its operating system, has the instructions of this library. */
+/* Return whether this processor, and its operating system, has the instructions of this library.
+
+   The processor is asked directly: `__builtin_cpu_supports` is a function of the compiler's own library, and that of Zig
+   always answers no. Only integers are used, since vectors may be what is missing. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+
 static inline int has_instructions(void) {
-#if defined(__AVX512F__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#elif defined(__AVX2__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return 1;
+  unsigned leaf1 = 1u << 27 /* the system's choice of registers can be read */, leaf7 = 0, kept = 0;
+  unsigned a, b, c, d, low, high;
+#if defined(__FMA__)
+  leaf1 |= 1u << 12;
 #endif
+#if defined(__AVX2__)
+  leaf7 |= 1u << 5;
+  kept |= 3u << 1; /* the system keeps XMM and YMM registers for each thread */
+#endif
+#if defined(__AVX512F__)
+  leaf7 |= 1u << 16;
+  kept |= 7u << 5; /* and ZMM */
+#endif
+#if defined(__AVX512DQ__)
+  leaf7 |= 1u << 17;
+#endif
+#if defined(__AVX512BW__)
+  leaf7 |= 1u << 30;
+#endif
+#if defined(__AVX512VL__)
+  leaf7 |= 1u << 31;
+#endif
+  if (!kept) return 1;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || (c & leaf1) != leaf1) return 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & leaf7) != leaf7) return 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & kept) == kept;
 }
+#else
+static inline int has_instructions(void) { return 1; }
+#endif
