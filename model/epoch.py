@@ -40,8 +40,8 @@ class Epoch:
     def draw(cls, part: Part, settings: TrainingSettings, epoch: int, shape: tuple[int, ...]) -> "Epoch":
         """Draw the order and the mirrored images of an epoch, counted from 1, from the settings' seed.
 
-        `shape` is that of one image, with rows of pixels along its last axis. Raises `ValueError` if images without rows
-        are to be mirrored.
+        `shape` is that of one image, with rows of pixels along its last axis. Raises `ValueError` if images without
+        rows are to be mirrored.
         """
         if settings.mirror and len(shape) == 1:
             raise ValueError(f"{shape[0]} features have no left and right")

@@ -4,8 +4,8 @@ With v = θ_prev − θ substituted, the two equations become the heavy-ball for
 
     θ_next = (1 + ρ)·θ − ρ·θ_prev − η·∂J/∂θ,
 
-which needs two buffers: θ_next overwrites θ_prev, and the two swap names. The gradient of the penalty, 2λθ, becomes part
-of the factor of θ.
+which needs two buffers: θ_next overwrites θ_prev, and the two swap names. The gradient of the penalty, 2λθ, becomes
+part of the factor of θ.
 """
 
 from dataclasses import dataclass
@@ -64,9 +64,7 @@ def step(
     penalised = factor - 2 * rates.eta * rates.lam  # of the weights; biases have no penalty
     factors = Parameters(penalised, factor, penalised, factor)
     for before, now, of_now, change in zip(previous, theta, factors, scaled_gradient, strict=True):
-        before *= _column(-rates.rho, before)
-        before += _column(of_now, now) * now
-        before -= change
+        before[...] = _column(-rates.rho, before) * before + _column(of_now, now) * now - change
     return act.losses.sum(axis=1, dtype=np.float64), previous, theta
 
 

@@ -69,23 +69,29 @@ class Training:
         settings: TrainingSettings,
         data: Dataset,
         numbers: Sequence[int] | None = None,
+        *,
+        threads: int = 1,
     ) -> Self:
-        """Draw the initial weights of all trials, which are numbered from 0 unless `numbers` are given."""
+        """Draw the initial weights of all trials, which are numbered from 0 unless `numbers` are given.
+
+        `threads` share the rows of the networks. They change no bit, and are worth it where cores would be idle.
+        """
         d, C = data.train.x.shape[1], len(data.classes)
         theta = Parameters.draw([t.seed for t in trials], d, settings.hidden, C, settings.precision)
         numbers = range(len(trials)) if numbers is None else numbers
-        return cls(list(trials), list(numbers), settings, data, theta, theta.copy())
+        arithmetic = best_arithmetic(threads)
+        return cls(list(trials), list(numbers), settings, data, theta, theta.copy(), arithmetic=arithmetic)
 
     @classmethod
     def resume(
         cls, trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset, numbers: Sequence[int],
-        epoch: int, states: Sequence[Mapping[str, Floats]],
+        epoch: int, states: Sequence[Mapping[str, Floats]], *, threads: int = 1,
     ) -> Self:  # fmt: skip
         """Continue trials after an epoch from the states that `state_of` returned, to the same bits.
 
         Raises `ValueError` for states of another network.
         """
-        training = cls.start(trials, settings, data, numbers)
+        training = cls.start(trials, settings, data, numbers, threads=threads)
         for place, state in enumerate(states):
             before = {name.removesuffix(_BEFORE): array for name, array in state.items() if name.endswith(_BEFORE)}
             training.theta.set_trial(place, state)
@@ -140,9 +146,11 @@ class Training:
         )
 
 
-def train(trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset) -> Iterator[list[Report]]:
+def train(
+    trials: Sequence[Hyperparameters], settings: TrainingSettings, data: Dataset, *, threads: int = 1
+) -> Iterator[list[Report]]:
     """Train a stack; yield the reports of each epoch, until the last one or until every trial has diverged."""
-    training = Training.start(trials, settings, data)
+    training = Training.start(trials, settings, data, threads=threads)
     while training.numbers and training.epoch < settings.epochs:
         yield training.run_epoch()
 

@@ -34,6 +34,10 @@ class _UnusableError(Exception):
     """Say why one library is not used: the end of a sentence."""
 
 
+class _LacksInstructionsError(_UnusableError):
+    """Say that the processor has other instructions."""
+
+
 def load() -> Library | None:
     """Return the library of the fastest instructions that this processor has, or None if no library can be used.
 
@@ -48,6 +52,19 @@ def why_none() -> str:
     return _search()[1]
 
 
+def open_library(name: str) -> Library | None:
+    """Return the library of an instruction set, or None if this processor lacks instructions of it.
+
+    Raises `KernelError` for another reason why it cannot be used.
+    """
+    try:
+        return _open_named(name)
+    except _LacksInstructionsError:
+        return None
+    except _UnusableError as error:
+        raise KernelError(f"{name} cannot be used: {error}.") from error
+
+
 @cache
 def _search() -> tuple[Library | None, str]:
     """Return the library, or the reason why there is none."""
@@ -55,7 +72,10 @@ def _search() -> tuple[Library | None, str]:
     if forced == _NONE:
         return None, f"{VARIABLE} is “none”: unset it to use the kernel."
     if forced:
-        return _load_forced(forced), ""
+        try:
+            return _open_named(forced), ""
+        except _UnusableError as error:
+            raise KernelError(f"{VARIABLE} is “{forced}”, which cannot be used: {error}.") from error
     reasons = []
     for instruction_set in instruction_sets_of():
         try:
@@ -67,7 +87,7 @@ def _search() -> tuple[Library | None, str]:
     return None, f"{reasons[-1][0].upper()}{reasons[-1][1:]}."
 
 
-def _load_forced(name: str) -> Library:
+def _open_named(name: str) -> Library:
     names = [each.name for each in INSTRUCTION_SETS]
     if name not in names:
         raise KernelError(f"{VARIABLE} is “{name}”: name one of {', '.join(names)}, or none.")
@@ -75,10 +95,7 @@ def _load_forced(name: str) -> Library:
     if instruction_set is None:
         here = f"{platform.system()} on {platform.machine()}"
         raise KernelError(f"{VARIABLE} is “{name}”, which {here} cannot run: unset it.")
-    try:
-        return _open(instruction_set)
-    except _UnusableError as error:
-        raise KernelError(f"{VARIABLE} is “{name}”, which cannot be used: {error}.") from error
+    return _open(instruction_set)
 
 
 def _open(instruction_set: InstructionSet) -> Library:
@@ -92,7 +109,7 @@ def _open(instruction_set: InstructionSet) -> Library:
     except OSError as error:
         raise _UnusableError(f"{path} cannot be loaded ({error}): {_remedy()}") from error
     if not functions.kernel_runs_here():
-        raise _UnusableError(f"this processor lacks instructions of {instruction_set.name}")
+        raise _LacksInstructionsError(f"this processor lacks instructions of {instruction_set.name}")
     if (found := functions.kernel_interface()) != INTERFACE:
         raise _UnusableError(f"{path} has interface {found} instead of {INTERFACE}: {_remedy()}")
     return Library(path, instruction_set.name, functions)

@@ -1,7 +1,7 @@
 """Train and evaluate stacks with the kernel, whose `source/kernel.c` explains how it works."""
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,9 +92,10 @@ class _Call:
     """The arrays whose addresses the stack has: they must live as long."""
 
     def __call__(self, name: str, *arguments: int) -> int:
-        function: Callable[..., int] = getattr(self.functions, f"{name}_{self.precision}")
-        function.restype = ctypes.c_int64  # type: ignore[attr-defined]  # of a function of ctypes
-        return function(ctypes.byref(self.stack), *map(ctypes.c_int64, arguments))
+        function = getattr(self.functions, f"{name}_{self.precision}")
+        function.restype = ctypes.c_int64
+        result: int = function(ctypes.byref(self.stack), *map(ctypes.c_int64, arguments))
+        return result
 
     @property
     def steps(self) -> int:

@@ -1,6 +1,5 @@
 """Commands that run campaigns and show their results: `run`, `worker`, `status`, `best` and `presets`."""
 
-import os
 import shlex
 import sys
 from contextlib import suppress
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, Verbosity, app
+from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, Verbosity, app, cores
 from coarsefine.search.cli.output import observed, print_json, program, read, say, storage_option
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def run(
     from coarsefine.search.terminal.status_tables import print_status
 
     wanted, location = Campaign.load(campaign), locate(storage)
-    n = workers or (count_workers(engine) if engine is not None else _cores())
+    n = workers or (count_workers(engine) if engine is not None else cores())
     sentence = "Interrupted; every finished trial is kept. To resume"
     try:
         with observed(sentence, storage, verbose) as (observer, stop):
@@ -139,8 +138,3 @@ def _print_next_commands(status: "Status", storage: str) -> None:
     print_line(f"      {program()} serve{storage_option(storage)}")
     if status.final is not None:
         print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
-
-
-def _cores() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, app
+from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, app, cores
 from coarsefine.search.cli.output import interruptible, opened, print_json, program, say, storage_option
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ def train(
             metavar="FOLDER", help="Folder of the result. Default: a new one in trained/ next to the studies."
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Threads that train together; they change no bit. Default: one per core."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train an exported trial to the end and measure it on the test images. Resumes if interrupted."""
@@ -103,8 +107,9 @@ def train(
     final_settings = final_settings_for(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
     with interruptible("Interrupted. To resume from the last checkpoint", storage) as stop:
         final, study = train_export(
-            found, final_settings, storage, data=data, output=output, observer=PlainOutput(verbose=False), stop=stop
-        )
+            found, final_settings, storage, data=data, output=output, observer=PlainOutput(verbose=False), stop=stop,
+            threads=threads or cores(),
+        )  # fmt: skip
     if as_json:
         print_json({**final.as_dict(), "recorded": study})
         return

@@ -1,5 +1,6 @@
 """The Typer application, and the options that commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -56,3 +57,8 @@ RecordWith = Annotated[
     typer.Option("--campaign", metavar="CAMPAIGN", help="Use the images and the network of this campaign, and "
                  "record the result with it, for its report."),
 ]  # fmt: skip
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

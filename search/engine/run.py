@@ -62,7 +62,7 @@ def run(
         with _pool(loop, data, workers, engine) as pool:
             loop.run_stages(pool, back_up=True)
         if campaign.objective is None:
-            _train_winner(loop)
+            _train_winner(loop, threads=workers if engine is None else 1)  # no worker trains any more
         else:
             studies = loop.studies()
             refuse_empty(studies.values())
@@ -104,7 +104,7 @@ def _pool(
     return DaskWorkers(task, engine, loop.observer) if engine is not None else WorkerPool(task, loop.observer)
 
 
-def _train_winner(loop: StageLoop) -> None:
+def _train_winner(loop: StageLoop, threads: int) -> None:
     """Train the winner of all stages and record the result; wait if another process is training it.
 
     Raises `NothingCompleted` if there is no winner, and `Interrupted`.
@@ -114,7 +114,7 @@ def _train_winner(loop: StageLoop) -> None:
     def train() -> None:
         if loop.storage.once.acquire(study_id):
             try:
-                _train_and_record(loop, study_id)
+                _train_and_record(loop, study_id, threads)
             finally:
                 loop.storage.once.release(study_id)
 
@@ -135,7 +135,7 @@ def _require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
     raise NothingCompleted(f"No trial of {campaign.name} completed ({failures}). {remedy(studies.values())}")
 
 
-def _train_and_record(loop: StageLoop, study_id: int) -> None:
+def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
     campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
     if read_final(studies) is not None:  # the process that held the lock before this one has trained the winner
         return
@@ -159,5 +159,7 @@ def _train_and_record(loop: StageLoop, study_id: int) -> None:
     export = export_trial(studies)
     trained = loop.storage.location.output_folder("trained").absolute()
     folder = TrainingFolder(trained / folder_name(export, settings))
-    training = FinalTraining(export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop)
+    training = FinalTraining(
+        export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop, threads
+    )
     loop.storage.set_study_attrs(study_id, {"final": training.run().as_attr()})

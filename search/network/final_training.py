@@ -51,6 +51,8 @@ class FinalTraining:
     warn: Callable[[str], None]
     stop: Callable[[], bool]
     """Called after each epoch: whether to write a checkpoint and raise `Interrupted`."""
+    threads: int = 1
+    """Threads that train together. They change no bit."""
     _history: list[list[tuple[float, float, float]]] = field(default_factory=list)
     """Training loss, validation loss and validation accuracy of each epoch and seed."""
     _started: float = field(default_factory=time.monotonic)
@@ -105,7 +107,7 @@ class FinalTraining:
         checkpoint = self.folder.read_checkpoint(self._inputs, self.warn)
         data = self.load()
         self.export.data.check(data)
-        reproduction = checkpoint.reproduction if checkpoint else reproduce(self.export, data, self.stop)
+        reproduction = checkpoint.reproduction if checkpoint else reproduce(self.export, data, self.stop, self.threads)
         training = self._start(data, checkpoint)
         if checkpoint is None:
             self._save(training, reproduction)  # a folder that cannot be written is reported before training
@@ -125,10 +127,13 @@ class FinalTraining:
         settings = self.export.training_settings(self.settings.epochs)
         images = data.training_on_validation() if self.settings.on_validation else data
         if checkpoint is None:
-            return Training.start(trials, settings, images)
+            return Training.start(trials, settings, images, threads=self.threads)
         self._history = [[(a, b, c) for a, b, c in epoch] for epoch in checkpoint.history.tolist()]
         self._started -= checkpoint.seconds
-        return Training.resume(trials, settings, images, range(len(trials)), len(self._history), checkpoint.states)
+        done = len(self._history)
+        return Training.resume(
+            trials, settings, images, range(len(trials)), done, checkpoint.states, threads=self.threads
+        )
 
     def _train(self, training: Training, reproduction: Reproduction) -> None:
         while training.epoch < self.settings.epochs:
@@ -184,14 +189,14 @@ class FinalTraining:
         )
 
 
-def reproduce(export: Export, data: Dataset, stop: Callable[[], bool]) -> Reproduction:
+def reproduce(export: Export, data: Dataset, stop: Callable[[], bool], threads: int = 1) -> Reproduction:
     """Train the exported trial again as it was, and compare its values with the recorded ones.
 
     Raises `DataError` if they differ although this machine rounds as the trial's did, or by more than rounding
     explains; `Interrupted` if `stop` returns true after an epoch.
     """
     recorded = export.trial.values
-    values = _train_again(export, data, stop)
+    values = _train_again(export, data, stop, threads)
     differences = [abs(a - b) if np.isfinite(a) else 1.0 for a, b in zip(values, recorded, strict=False)]
     exact = values == recorded
     like = (export.trial.arithmetic, export.versions) == (arithmetic_name(), versions())
@@ -215,7 +220,7 @@ def _measure(training: Training, network: Network, *, on_validation: bool) -> di
     theta, data = training.theta, training.data
 
     def accuracies(part: Part) -> tuple[float, ...]:
-        return tuple(evaluation.accuracy for evaluation in evaluate(theta, part))
+        return tuple(evaluation.accuracy for evaluation in evaluate(theta, part, training.arithmetic))
 
     ensemble = network.probabilities(data.test.x).argmax(axis=1)
     return {
@@ -226,10 +231,10 @@ def _measure(training: Training, network: Network, *, on_validation: bool) -> di
     }
 
 
-def _train_again(export: Export, data: Dataset, stop: Callable[[], bool]) -> list[float]:
+def _train_again(export: Export, data: Dataset, stop: Callable[[], bool], threads: int) -> list[float]:
     trial, settings = export.hyperparameters(export.trial.seed), export.training_settings(len(export.trial.values))
     values: list[float] = []
-    for reports in train([trial], settings, data):
+    for reports in train([trial], settings, data, threads=threads):
         values += [report.validation.accuracy for report in reports]
         if stop():
             raise Interrupted("Stopped while the exported trial was trained again.")

@@ -31,7 +31,7 @@ class Trained(NamedTuple):
     """Name of the study that the result was recorded with; None if it was recorded only in its folder."""
 
 
-def train(
+def train(  # noqa: PLR0913 - all but the first are optional, and most keywords
     export: Export,
     final_settings: FinalSettings | None = None,
     storage: str | Path | Location = "studies.db",
@@ -40,12 +40,14 @@ def train(
     output: Path | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
+    threads: int = 1,
 ) -> Trained:
     """Train an exported trial, and record the result with its campaign if the storage holds it.
 
     `final_settings` are by default the campaign's [final]. Networks, model card and curves go to `output`, by default a
     new folder under `trained` next to the storage. The folder holds a checkpoint during the training: the same
     call continues from it, and ends with the same bits. A call after the training has finished returns its result.
+    `threads` share the work, and change no bit.
 
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` raise.
     """
@@ -56,7 +58,7 @@ def train(
         export, final_settings, TrainingFolder(folder),
         load=lambda: load_images(export.data.selection, data, observer.on_message),
         on_epoch=lambda epoch, accuracy: observer.on_final_epoch(epoch, final_settings.epochs, accuracy),
-        warn=observer.on_warning, stop=stop,
+        warn=observer.on_warning, stop=stop, threads=threads,
     ).run()  # fmt: skip
     if study is None:
         return Trained(result, None)

@@ -150,7 +150,7 @@ def test_training_ends_when_every_trial_diverged(digits):
 
 @pytest.mark.parametrize("shape", [(28, 28), (3, 17, 23)], ids=["grey", "colour"])
 def test_mirrored_images_train_as_the_plain_network(shape):
-    """Images with rows of any width are mirrored in the mini-batches: the weights are those of the paper's equations."""
+    """Images with rows of any width are mirrored in the mini-batches; the weights are those of the equations."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (90, *shape), dtype=np.uint8), np.arange(90) % 3
     data = Dataset.from_arrays(images, labels)

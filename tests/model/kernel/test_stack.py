@@ -14,14 +14,13 @@ from coarsefine.model.kernel.stack import KernelArithmetic
 from coarsefine.model.network import Parameters
 from coarsefine.model.sgd import NumpyArithmetic
 
-SIZES = {
-    "trials": st.integers(1, 9), "hidden": st.integers(1, 90), "inputs": st.integers(1, 230),
-    "classes": st.integers(1, 90), "images": st.integers(1, 70), "batch": st.integers(1, 40),
-}  # fmt: skip
+SIZES = st.tuples(*(st.integers(1, most) for most in (9, 90, 230, 90, 70, 40)))
+"""Trials, hidden units, inputs, classes, images, and images of a mini-batch."""
 
 
-def stack_of(trials, hidden, inputs, classes, images, batch, *, seed, mirror=False, dtype=np.float64):
+def stack_of(sizes, *, seed, mirror=False, dtype=np.float64):
     """Return parameters, their predecessors, rates and an epoch, all random."""
+    trials, hidden, inputs, classes, images, batch = sizes
     rng = np.random.default_rng(seed)
     theta, previous = (
         Parameters.draw([int(each) for each in rng.integers(0, 1000, trials)], inputs, hidden, classes, dtype)
@@ -36,10 +35,10 @@ def stack_of(trials, hidden, inputs, classes, images, batch, *, seed, mirror=Fal
 
 
 @settings(max_examples=150)
-@given(**SIZES, seed=st.integers(0, 2**16), threads=st.integers(1, 3), mirror=st.booleans())
-def test_kernel_computes_what_the_equations_say(threads, **drawn):
+@given(sizes=SIZES, seed=st.integers(0, 2**16), threads=st.integers(1, 3), mirror=st.booleans())
+def test_kernel_computes_what_the_equations_say(sizes, seed, threads, mirror):
     """In float64, an epoch and an evaluation agree with NumPy to 1e-12 for any sizes."""
-    theta, previous, rates, epoch = stack_of(**drawn)
+    theta, previous, rates, epoch = stack_of(sizes, seed=seed, mirror=mirror)
     plain = [array.copy() for array in (theta, previous)]
     kernel = best_arithmetic(threads)
     losses = kernel.train_epoch(theta, previous, rates, epoch)
@@ -54,7 +53,7 @@ def test_kernel_computes_what_the_equations_say(threads, **drawn):
 
 def test_denormal_numbers_count_as_zero_during_a_call_alone():
     """Weights that would be denormal become zero, and Python's own arithmetic keeps its denormal numbers."""
-    theta, previous, rates, epoch = stack_of(2, 5, 7, 3, 20, 10, seed=0, dtype=np.float32)
+    theta, previous, rates, epoch = stack_of((2, 5, 7, 3, 20, 10), seed=0, dtype=np.float32)
     for array in (*theta, *previous):
         array[...] = 1e-40
     best_arithmetic().train_epoch(theta, previous, rates, epoch)
@@ -65,7 +64,7 @@ def test_denormal_numbers_count_as_zero_during_a_call_alone():
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
 def test_trials_that_are_not_finite_have_losses_that_are_not(value):
     """A weight that is not finite makes the trial's loss NaN, and changes nothing of its neighbours."""
-    clean, spoilt = (stack_of(3, 20, 30, 4, 40, 10, seed=1) for _ in range(2))
+    clean, spoilt = (stack_of((3, 20, 30, 4, 40, 10), seed=1) for _ in range(2))
     spoilt[0].W1[1, 3, 4] = value
     expected, found = (best_arithmetic().train_epoch(*each) for each in (clean, spoilt))
     assert np.isnan(found[1])
@@ -98,7 +97,7 @@ def test_kernel_stays_within_its_arrays(sizes, monkeypatch):
     """No array is read or written past its end, in training and in evaluation."""
     guarded = Guarded()
     for dtype in (np.float32, np.float64):
-        theta, previous, rates, epoch = stack_of(*sizes, seed=2, mirror=True, dtype=dtype)
+        theta, previous, rates, epoch = stack_of(sizes, seed=2, mirror=True, dtype=dtype)
         theta, previous = (Parameters(*map(guarded.array, half)) for half in (theta, previous))
         part = Part(guarded.array(epoch.part.x), guarded.array(epoch.part.y))
         order, mirrored = guarded.array(epoch.order), guarded.array(epoch.mirrored)
@@ -107,5 +106,7 @@ def test_kernel_stays_within_its_arrays(sizes, monkeypatch):
         monkeypatch.setattr(
             KernelArithmetic, "_aligned", lambda _, size: guarded.array(np.zeros(size, np.uint8)).ctypes.data
         )
-        assert np.isfinite(kernel.train_epoch(theta, previous, rates, Epoch(part, order, mirrored, 1, epoch.batch))).all()
+        assert np.isfinite(
+            kernel.train_epoch(theta, previous, rates, Epoch(part, order, mirrored, 1, epoch.batch))
+        ).all()
         assert np.isfinite(kernel.evaluate(theta, part)[0]).all()
