@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.findings import Finding, Plan
+from benchmarks.kernels import kernels
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.picture import write_picture
 from benchmarks.processes import CAN_PIN, ContenderError, cores
@@ -35,6 +36,9 @@ _FULL: dict[str, Any] = {
     "stage_epochs": 10,
     "digits_trials": 40,
     "digits_epochs": 15,
+    "digits_rounds": 200,
+    "widths": (1, 4, 8, 16, 32),
+    "dying_epochs": 14,
     "whole_paper": True,
     "peer_epochs": 10,
     "tune": True,
@@ -49,6 +53,8 @@ _QUICK: dict[str, Any] = {
     "repetitions": 3,
     "stage_epochs": 1,
     "digits_epochs": 3,
+    "digits_rounds": 20,
+    "dying_epochs": 3,
     "whole_paper": False,
     "peer_epochs": 2,
     "tune": False,
@@ -98,6 +104,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, help="CIFAR-10: archive or folder. Default: COARSEFINE_DATA, else made-up images")
     add("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
     add("--picture", type=Path, metavar="FILE", help="also draw the ratios, as SVG")
+    add("--before", type=Path, metavar="CHECKOUT", help="an earlier version, to compare a stage of digits with")
     add("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     add("--images", type=_images, metavar="N", help=f"training images of the peers' comparison, by {_BATCH}")
     add("--repetitions", type=int, metavar="N", help="rounds in turn")
@@ -105,6 +112,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not options.json.absolute().parent.is_dir():
         parser.error(f"--json {options.json}: there is no such folder")  # reported before the measurement, not after it
+    if options.before and not (options.before / "src" / "coarsefine").is_dir():
+        parser.error(f"--before {options.before}: there is no src/coarsefine in it")
     return options
 
 
@@ -122,6 +131,9 @@ _SMALLEST: dict[str, Any] = {
     "stage_trials": 2,
     "digits_trials": 3,
     "digits_epochs": 1,
+    "digits_rounds": 1,
+    "widths": (1, 16),
+    "dying_epochs": 2,
     "peer_epochs": 1,
     "peak_size": 128,
     "growth_images": (200,),
@@ -137,7 +149,10 @@ def _plan(options: argparse.Namespace, folder: Path) -> Plan:
     if kept is None:
         _say("No CIFAR-10 (--data, COARSEFINE_DATA): measuring on made-up images of its shape.")
     source = kept.absolute() if kept else write_synthetic(folder / "synthetic")
-    return Plan(folder=folder, source=source, synthetic=kept is None, cores=cores(), say=_say, **sizes)
+    return Plan(
+        folder=folder, source=source, synthetic=kept is None, cores=cores(), kernels=kernels(),
+        before=options.before and options.before.absolute(), say=_say, **sizes,
+    )  # fmt: skip
 
 
 def _conditions(options: argparse.Namespace, plan: Plan) -> dict[str, Any]:
@@ -148,6 +163,7 @@ def _conditions(options: argparse.Namespace, plan: Plan) -> dict[str, Any]:
         "repetitions": plan.repetitions,
         "tuned": plan.tune,
         "threads": 1,
+        "kernels": plan.kernels,
         "core": plan.core if CAN_PIN else None,
     }
 

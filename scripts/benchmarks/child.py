@@ -19,15 +19,30 @@ NETWORKS = {
     "jax": ("jax_vmap", "Jax"),
 }
 OTHERS = {
-    "peak": ("peak", "Peak"),
+    "dying": ("dying", "Dying"),
     "optuna": ("torch_single", "WithOptuna"),
-    "stage": ("stage", "Stage"),
+    "peak": ("peak", "Peak"),
     "profile": ("profiled", "Profiled"),
+    "stage": ("stage", "Stage"),
+    "widths": ("widths", "Widths"),
 }
 
 
-def build(contender: str, task: dict[str, Any] | None = None, **settings: Any) -> Any:
-    """Return the object whose methods answer the requests."""
+def build(
+    contender: str,
+    task: dict[str, Any] | None = None,
+    kernel: str | None = None,
+    before: str | None = None,
+    **settings: Any,
+) -> Any:
+    """Return the object whose methods answer the requests.
+
+    `kernel` forces Coarsefine's kernel, and `before` is a checkout of another version of Coarsefine to use instead.
+    """
+    if before:
+        sys.path.insert(0, f"{before}/src")
+    if kernel:
+        _force(kernel)
     module, name = (NETWORKS | OTHERS)[contender]
     kind = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), name)
     if task is None:
@@ -39,6 +54,16 @@ def build(contender: str, task: dict[str, Any] | None = None, **settings: Any) -
     from benchmarks.contenders.network import Timed  # noqa: PLC0415
 
     return Timed(kind, Task(**task), **settings)
+
+
+def _force(kernel: str) -> None:
+    """Use one kernel in this process; raise `RuntimeError` if another one is in use already."""
+    from coarsefine.model.kernel.library import VARIABLE, load  # noqa: PLC0415 - an earlier version has none
+
+    os.environ[VARIABLE] = kernel
+    library = load()
+    if (found := library.instruction_set if library else "none") != kernel:
+        raise RuntimeError(f"the kernel is {found} instead of {kernel}")
 
 
 def main() -> None:

@@ -84,12 +84,22 @@ class Plan:
     """CIFAR-10, or synthetic images in the same format."""
     synthetic: bool
     cores: list[int]
+    kernels: tuple[str, ...]
+    """The kernels to measure, by instruction set: the one that trains here, then slower ones that are forced."""
+    before: Path | None
+    """A checkout of an earlier version, to compare a stage of digits with."""
     images: int
     repetitions: int
     stage_trials: int
     stage_epochs: int
     digits_trials: int
     digits_epochs: int
+    digits_rounds: int
+    """Epochs of a round on the digits: a single one is too short to time."""
+    widths: tuple[int, ...]
+    """Numbers of trials that are trained at once."""
+    dying_epochs: int
+    """Epochs of a training whose hidden units die; their weights are denormal numbers from the ninth on."""
     whole_paper: bool
     """Whether to run the whole preset `paper` instead of a short campaign of its shape."""
     peer_epochs: int

@@ -1,4 +1,4 @@
-"""Child processes, each pinned to one core, with one thread."""
+"""Child processes, each pinned to a core, with one thread unless a contender starts its own."""
 
 import json
 import os
@@ -25,25 +25,30 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+Place = int | tuple[int, ...]
+"""The core of a process, or its cores."""
+
+
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Run on one core if the system allows it; processes started within the context stay there."""
+def pinned(core: Place) -> Iterator[None]:
+    """Run on one core, or some, if the system allows it; processes started within the context stay there."""
     if not CAN_PIN:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, {core} if isinstance(core, int) else core)
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
 
 
-def start(arguments: Sequence[str], core: int, **options: Any) -> subprocess.Popen[str]:
-    """Start `python -m` with these arguments on a core."""
+def start(arguments: Sequence[str], core: Place, kernel: str | None = None, **options: Any) -> subprocess.Popen[str]:
+    """Start `python -m` with these arguments on a core; `kernel` forces Coarsefine's."""
     folder = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": path}
+    forced = {"COARSEFINE_KERNEL": kernel} if kernel else {}
+    environment = {**os.environ, **ONE_THREAD, **forced, "PYTHONPATH": path}
     with pinned(core):
         return subprocess.Popen([sys.executable, "-m", *arguments], env=environment, text=True, **options)
 
@@ -55,7 +60,7 @@ class ContenderError(Exception):
 class Child:
     """A contender in its own process."""
 
-    def __init__(self, core: int, **spec: Any) -> None:
+    def __init__(self, core: Place, **spec: Any) -> None:
         self._process = start(
             ["benchmarks.child"], core, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -94,9 +99,9 @@ class Child:
 
 
 class Group:
-    """Contenders that work at the same time, one per core. A single contender is a group of one."""
+    """Contenders that work at the same time, one per core or set of cores. A single contender is a group of one."""
 
-    def __init__(self, on: Sequence[int], **spec: Any) -> None:
+    def __init__(self, on: Sequence[Place], **spec: Any) -> None:
         self._children: list[Child] = []
         try:
             for core in on:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from coarsefine.model.datasets import Dataset, Images, Part, Selection, load_cifar10
+from coarsefine.model.datasets import Dataset, Images, Part, Selection, load_cifar10, load_digits
 
 CLASSES, PIXELS, BATCH_IMAGES = 10, 3072, 10_000
 _CONFUSED = 0.4
@@ -26,6 +26,7 @@ class Task:
     eta: float = 0.02
     lam: float = 1e-4
     rho: float = 0.9
+    inputs: int = PIXELS
 
     @property
     def flops(self) -> float:
@@ -33,7 +34,7 @@ class Task:
 
         Forward and gradient, W1 (m, d) and W2 (C, m), two operations for each weight and image.
         """
-        return epoch_flops(self.images, self.hidden)
+        return epoch_flops(self.images, self.hidden, self.inputs)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form, for another process."""
@@ -101,6 +102,14 @@ def paper_task(folder: Path, source: Path, images: int) -> Task:
     if not arrays.exists():
         load_paper(source).save(arrays)
     return Task(str(arrays), images)
+
+
+def digits_task(folder: Path) -> Task:
+    """Return a training on the digits, as in the preset `digits`, but with whole mini-batches alone."""
+    data, batch = load_digits(), 20
+    Arrays.of(data).save(folder / "digits")
+    images, inputs = data.train.x.shape
+    return Task(str(folder / "digits"), images // batch * batch, batch=batch, inputs=inputs)
 
 
 def write_synthetic(folder: Path, seed: int = 0) -> Path:

@@ -10,12 +10,15 @@ from scripted import run_script
 
 from benchmarks import task
 from benchmarks.__main__ import main
+from benchmarks.entries import entries_of
+from benchmarks.kernels import kernels as measured_kernels
+from benchmarks.kernels import title
 from benchmarks.sections import speed
 
 # The benchmark pins its processes to one core, on which a busy machine gives them little time.
 pytestmark = pytest.mark.timeout(900)
 
-SECTIONS = ("speed", "profile", "storage", "campaign", "memory", "halving", "growth")
+SECTIONS = ("speed", "widths", "profile", "storage", "campaign", "denormals", "memory", "halving", "growth")
 
 
 def bench(*arguments, cwd):
@@ -72,24 +75,35 @@ def test_figures_are_plausible(report):
 @pytest.mark.parametrize(
     ("section", "what"),
     [
-        ("speed", "share of the peak inside training"),
+        ("widths", "share of the peak"),
         ("storage", "share of it not in training"),
         ("campaign", "share of the peak over it"),
     ],
 )
-def test_shares_lie_between_0_and_1(report, section, what):
-    """A share of the peak or of the time is between 0 and 1."""
-    assert 0 < row(report, section, what)["value"]["median"] < 1
+def test_shares_are_plausible(report, section, what):
+    """A share of the peak or of the time is above 0, with each kernel; the kernel may exceed the peak of products."""
+    found = [r["value"]["median"] for r in report["sections"][section]["rows"] if what in r["what"]]
+    assert found
+    assert all(0 < share < (1 if section == "storage" else 2) for share in found)
 
 
 def test_every_target_has_a_verdict(report):
-    """Each of the eleven targets has a verdict, or a note that explains why it was not measured."""
-    judged = {r["what"]: r for s in report["sections"].values() for r in s["rows"] if r["target"]}
-    assert len(judged) == 11
-    for target in judged.values():
+    """Each target has a verdict, or a note that explains why it was not measured."""
+    judged = [r for s in report["sections"].values() for r in s["rows"] if r["target"]]
+    assert len(judged) >= 5
+    for target in judged:
         figure = target["times_faster"] or target["value"]
         assert (target["verdict"] == "not measured") == (figure is None)
         assert figure or target["note"]
+
+
+def test_each_kernel_is_measured(report):
+    """Stacks of each width are timed with every kernel that this machine runs, the fastest first."""
+    kernels = report["conditions"]["kernels"]
+    assert kernels == list(measured_kernels())
+    names = [r["what"] for r in report["sections"]["widths"]["rows"]]
+    for kernel in kernels:
+        assert {f"{title(kernel)}: digits, 1 trial", f"{title(kernel)}: digits, 16 trials"} <= set(names)
 
 
 @pytest.mark.parametrize(("package", "starts"), [("torch", ["PyTorch", "Optuna + PyTorch"]), ("jax", ["JAX"])])
@@ -147,7 +161,8 @@ def test_broken_peer_fails_the_benchmark(tmp_path, monkeypatch, capsys):
     (tmp_path / "torch.py").write_text("raise RuntimeError('no such core')\n", "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(speed, "ENTRIES", {name: speed.ENTRIES[name] for name in ("ours", "torch")})
+    entries = {name: entry for name, entry in entries_of(measured_kernels()[:1]).items() if name in {"ours", "torch"}}
+    monkeypatch.setattr(speed, "entries_of", lambda _: entries)
     monkeypatch.setattr(task, "load_paper", lambda _: task.synthetic_arrays(200))
     monkeypatch.chdir(tmp_path)
     assert main(["--smallest", "--only", "speed", "--data", "."]) == 1

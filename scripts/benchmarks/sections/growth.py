@@ -1,7 +1,8 @@
-"""How cost grows with trials, hidden units, images and workers, on synthetic images of CIFAR-10's shape."""
+"""How cost grows with trials, hidden units, images, workers and threads, on synthetic images of CIFAR-10's shape."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import campaigns
@@ -11,17 +12,19 @@ from benchmarks.processes import Group
 from benchmarks.task import Task, epoch_flops, synthetic_arrays
 
 _ROUNDS = 3
-_WIDTH = 12
+_WIDTH = 16
+_THREADED = (1, 4, 16)
+"""Trials of the stacks that are split over threads."""
 _HIDDEN_IMAGES, _CORES_IMAGES, _TRIAL_EPOCHS = 4000, 10_000, 3
 
 
 def measure_growth(plan: Plan) -> Finding:
-    """Measure the four series, one after the other."""
-    plan.say("Measuring how cost grows with images, hidden units, trials and workers ...")
+    """Measure the five series, one after the other."""
+    plan.say("Measuring how cost grows with images, hidden units, trials, workers and threads ...")
     largest = max(plan.growth_images)
     synthetic_arrays(largest).save(plan.folder / "growth")
     task = Task(str(plan.folder / "growth"), largest)
-    rows = [*_trained(plan, task), *_through_storage(plan), *_on_cores(plan, task)]
+    rows = [*_trained(plan, task), *_through_storage(plan), *_on_cores(plan, task), *_with_threads(plan, task)]
     return Finding("growth", "How cost grows", rows, {"images": "synthetic", "rounds": _ROUNDS})
 
 
@@ -79,3 +82,23 @@ def _on_cores(plan: Plan, task: Task) -> Iterator[Row]:
         yield Row(
             f"{n} worker{'s' * (n > 1)} at once: an epoch of a trial, each", seconds_per_unit(rounds[n]), "s", note=note
         )
+
+
+def _with_threads(plan: Plan, task: Task) -> Iterator[Row]:
+    """Yield the time of an epoch of a stack by one thread, and by one on each core."""
+    images = min(_CORES_IMAGES, task.images)
+    settings = {"task": replace(task, images=images).as_dict(), "widths": _THREADED, "epochs": 1}
+    everywhere: tuple[int, ...] = tuple(plan.cores)
+    with (
+        Group([plan.core], contender="widths", threads=1, **settings) as alone,
+        Group([everywhere], contender="widths", threads=len(everywhere), **settings) as together,
+    ):
+        for group in (alone, together):
+            group.ask("warm")
+        rounds = [(alone.ask("round")[0], together.ask("round")[0]) for _ in range(_ROUNDS)]
+    for width in map(str, _THREADED):
+        seconds = Spread.of([int(width) * threaded[width] for _, threaded in rounds])
+        times = Spread.of([single[width] / threaded[width] for single, threaded in rounds])
+        trials = "one trial" if width == "1" else f"{width} trials"
+        note = f"{times.median:.2f} times as fast as one thread, {images:,} images"
+        yield Row(f"{len(everywhere)} threads, {trials}: an epoch of the stack", seconds, "s", note=note)

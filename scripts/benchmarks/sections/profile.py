@@ -1,6 +1,7 @@
-"""Where the time of an epoch goes, part by part."""
+"""Where the time of an epoch goes, part by part, with each kernel."""
 
 from benchmarks.findings import Finding, Plan, Row
+from benchmarks.kernels import NUMPY, title
 from benchmarks.measure import Spread
 from benchmarks.processes import Group
 from benchmarks.task import paper_task
@@ -9,13 +10,22 @@ _WIDTH = 16
 
 
 def measure_profile(plan: Plan) -> Finding:
-    """Train epochs of a stack with a clock around each part."""
+    """Train epochs of a stack with a clock around each call of the kernel."""
     plan.say("Profiling the training of a stack ...")
     task = paper_task(plan.folder, plan.source, plan.images)
-    with Group([plan.core], contender="profile", task=task.as_dict(), width=_WIDTH) as group:
-        rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
-    rows = [Row(part, _spread(rounds, part), "of an epoch", note=_speed(rounds, part)) for part in rounds[0]["shares"]]
-    return Finding("profile", f"Where an epoch of {_WIDTH} trials spends its time", rows, {"rounds": rounds})
+    rows, data = [], {}
+    for kernel in plan.kernels:
+        if kernel == NUMPY:
+            rows.append(Row("step and projection", None, "of an epoch", note="there is no kernel to profile"))
+            continue
+        with Group([plan.core], contender="profile", kernel=kernel, task=task.as_dict(), width=_WIDTH) as group:
+            rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
+        data[kernel] = rounds
+        rows += [
+            Row(f"{title(kernel)}: {part}", _spread(rounds, part), "of an epoch", note=_speed(rounds, part))
+            for part in rounds[0]["shares"]
+        ]
+    return Finding("profile", f"Where an epoch of {_WIDTH} trials spends its time", rows, data)
 
 
 def _spread(rounds: list[dict[str, dict[str, float]]], part: str) -> Spread:
