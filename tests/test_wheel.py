@@ -1,14 +1,20 @@
 """The wheel installs one package, `coarsefine`, which works in projects whose modules have the names of our folders."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 from stored import table
+from tiny_kernel import programs_without_cc
+
+from coarsefine.model.kernel.instruction_sets import instruction_sets_of
 
 ROOT = Path(__file__).parents[1]
 PROJECT = {
@@ -57,6 +63,8 @@ if __name__ == "__main__":
         coarsefine.run(coarsefine.Campaign.load("mine.toml"), workers=2, engine=engine)
 """,
 }
+HAS_KERNEL = bool(instruction_sets_of()) and shutil.which("cc")
+needs_kernel = pytest.mark.skipif(not HAS_KERNEL, reason="there is no kernel for this computer, or no C compiler")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
@@ -121,19 +129,75 @@ def test_wheel_contains_one_typed_package(wheels):
     folders = {name.partition("/")[0] for name in names}
     assert folders == {"coarsefine", next(folder for folder in folders if folder.endswith(".dist-info"))}
     sources = {path.relative_to(ROOT) for folder in ("model", "search") for path in (ROOT / folder).rglob("*.*")}
-    wanted = {f"coarsefine/{path.as_posix()}" for path in sources if path.suffix != ".pyc" and (ROOT / path).is_file()}
+    compiled = (".pyc", ".so", ".dylib")
+    wanted = {
+        f"coarsefine/{path.as_posix()}" for path in sources if path.suffix not in compiled and (ROOT / path).is_file()
+    }
     assert wanted <= names.keys()
     assert {name for name in names if not name.endswith(".py")} > {
         "coarsefine/py.typed",
         "coarsefine/search/campaign/presets/digits.toml",
         "coarsefine/search/report/templates/report.html.j2",
         "coarsefine/search/server/pages/campaign.html",
+        "coarsefine/model/kernel/source/kernel.c",
     }
 
 
 def test_source_archive_builds_the_same_wheel(wheels):
     """The source archive, which cannot hold symbolic links, builds the same wheel as the checkout."""
     assert contents(wheels[0]) == contents(wheels[1])
+
+
+@needs_kernel
+def test_wheel_has_the_kernel(wheels, python, tmp_path):
+    """The wheel is for this platform and any Python, has its libraries, and an installed wheel loads one of them."""
+    assert [path.name.split("-")[2:4] for path in wheels] == [["py3", "none"]] * 2
+    assert {path.name.split("-")[4] for path in wheels} == {f"{sysconfig.get_platform().replace('-', '_')}.whl"}
+    libraries = {Path(name).name for name in contents(wheels[0]) if "/libraries/" in name}
+    assert libraries == {f"kernel-{each.name}.so" for each in instruction_sets_of()}
+    code = (
+        "from coarsefine.model.kernel.library import load, why_none; library = load(); print(library and library.path)"
+    )
+    assert call(python, "-c", code, cwd=tmp_path).startswith(str(python.parents[1]))
+    findings = json.loads(call(python.with_name("coarsefine"), "doctor", "--json", cwd=tmp_path))["findings"]
+    (kernel,) = (finding for finding in findings if finding["check"] == "kernel")
+    assert kernel["verdict"] == "ok"
+    assert kernel["found"].split(" instructions, ")[1].startswith(str(python.parents[1]))
+
+
+@needs_kernel
+def test_source_archive_has_no_library(wheels):
+    """The source archive has the kernel's source, and no library of the computer that made it."""
+    (archive,) = wheels[0].parent.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"src/coarsefine/model/kernel/source/kernel.c", "hatch_build.py", "requirements-kernel.lock"} <= names
+    assert not [name for name in names if "/libraries/" in name]
+
+
+def test_wheel_without_a_compiler(wheels, tmp_path):
+    """Without a C compiler, the wheel is for every platform and has no library; the build says so and succeeds."""
+    (archive,) = wheels[0].parent.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    environment = ENVIRONMENT | {"PATH": str(programs_without_cc(tmp_path / "programs")), "CC": ""}
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=240)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert not [name for name in contents(wheel) if "/libraries/" in name]
+    if HAS_KERNEL:
+        assert "The kernel is not built: there is no C compiler `cc`; " in done.stdout + done.stderr
+
+
+def test_unknown_platform_is_refused(tmp_path):
+    """A wheel for a platform that has none is refused, with the names of those that have one."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    environment = ENVIRONMENT | {"COARSEFINE_WHEEL": "win_amd64"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode
+    assert "COARSEFINE_WHEEL is “win_amd64”: name one of manylinux_2_17_x86_64, " in done.stdout + done.stderr
 
 
 def test_installed_package_is_imported(python, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("requirements.lock", "requirements-dev.lock")
+NAMES = ("requirements.lock", "requirements-dev.lock", "requirements-kernel.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 GROUPS = PROJECT["dependency-groups"]
 
@@ -28,13 +28,20 @@ def requirements(group):
             yield Requirement(line)
 
 
-@pytest.mark.parametrize(("name", "group"), [(NAMES[0], "build"), (NAMES[1], "dev")])
-def test_lock_has_every_dependency(name, group):
+@pytest.mark.parametrize(
+    ("name", "group", "dependencies"),
+    [
+        (NAMES[0], "build", PROJECT["project"]["dependencies"]),
+        (NAMES[1], "dev", PROJECT["project"]["dependencies"]),
+        (NAMES[2], "kernel", []),
+    ],
+)
+def test_lock_has_every_dependency(name, group, dependencies):
     """Each dependency of pyproject.toml is locked to versions that it allows."""
     locked = {}
     for requirement in map(Requirement, entries(name)):
         locked.setdefault(requirement.name, []).append(str(requirement.specifier).removeprefix("=="))
-    for wanted in [*map(Requirement, PROJECT["project"]["dependencies"]), *requirements(group)]:
+    for wanted in [*map(Requirement, dependencies), *requirements(group)]:
         assert locked.get(wanted.name), f"{wanted} is not locked: run scripts/lock"
         assert all(map(wanted.specifier.contains, locked[wanted.name])), wanted
 

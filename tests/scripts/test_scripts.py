@@ -4,7 +4,7 @@ import pytest
 from scripted import SCRIPTS, run_script
 
 
-@pytest.mark.parametrize("name", ["bench", "chaos", "docs", "halving", "load", "reproduce", "selection"])
+@pytest.mark.parametrize("name", ["bench", "chaos", "docs", "halving", "load", "reproduce", "selection", "wheels"])
 def test_help_works_from_any_folder(name, tmp_path):
     """A script prints its help even if the working directory has modules of the same names."""
     (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n", "utf-8")

@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_kernel
 import tiny_wheels
 from scripted import SCRIPTS
 from tiny_wheels import write_wheel
 from wanted import want
 
+from coarsefine.model.kernel.instruction_sets import instruction_sets_of
 from installation.failures import explain
 from installation.progress import Progress
 
@@ -44,6 +46,7 @@ class Checkout:
         self.index.mkdir()
         shutil.copytree(SCRIPTS / "installation", self.folder / "scripts/installation")
         shutil.copy(SCRIPTS / "setup", self.folder / "scripts")
+        tiny_kernel.copy_package(self.folder)
         shutil.copy(tiny_wheels.__file__, self.folder)
         self.write("pyproject.toml", PROJECT)
         entries = [f"{name}==1 --hash=sha256:{hash_of(write_wheel(self.index, name))}\n" for name in ("one", "two")]
@@ -63,6 +66,13 @@ class Checkout:
             "UV_CACHE_DIR": str(folder / "cache"),
             "UV_HTTP_RETRIES": "0",
         }
+
+        tiny_kernel.write_zig(self.index).rename(self.folder / "requirements-kernel.lock")
+
+    @property
+    def libraries(self):
+        """The names of the kernel's libraries."""
+        return sorted(path.name for path in (self.folder / "model/kernel/libraries").glob("*"))
 
     def write(self, name, text):
         """Write a file of the checkout."""
@@ -199,6 +209,51 @@ def test_failed_development_leaves_running_installed(ready):
     write_wheel(ready.index, "two")
     ready.set_up("--dev")
     assert ready.installed() == {"one", "two", "checkout"}
+
+
+COMPILING = re.compile(r"^Compiling the kernel for .* with (.+) \.\.\.$", re.MULTILINE)
+LIBRARIES = [f"kernel-{each.name}.so" for each in reversed(instruction_sets_of())]
+has_kernel = pytest.mark.skipif(not LIBRARIES, reason="there is no kernel for this computer")
+
+
+@has_kernel
+def test_kernel_is_compiled_once(ready):
+    """The kernel is compiled if its libraries are missing or its source has changed, and nothing is installed again."""
+    tiny_kernel.find_cc()
+    assert ready.libraries == LIBRARIES
+    (ready.folder / "model/kernel/source/more.h").touch()
+    assert COMPILING.fullmatch(ready.set_up().strip()).group(1) == "cc"
+    assert ready.set_up() == ""
+
+
+@has_kernel
+def test_kernel_without_a_compiler(ready, tmp_path):
+    """Without a C compiler, Zig is downloaded as the lock pins it, compiles the kernel, and does not stay."""
+    tiny_kernel.find_cc()
+    shutil.rmtree(ready.folder / "model/kernel/libraries")
+    programs = tiny_kernel.programs_without_cc(tmp_path / "programs")
+    downloading, compiling = ready.set_up(PATH=str(programs), CC="").splitlines()
+    assert downloading == "Downloading Zig, because no C compiler here compiles the kernel ..."
+    assert COMPILING.fullmatch(compiling).group(1) == "zig cc"
+    assert ready.libraries == LIBRARIES
+    assert "ziglang" not in ready.installed()
+
+
+@has_kernel
+def test_kernel_that_cannot_be_compiled(ready, tmp_path):
+    """If nothing compiles the kernel, a sentence gives the reason and the remedy, and the setup succeeds."""
+    tiny_kernel.find_cc()
+    shutil.rmtree(ready.folder / "model/kernel/libraries")
+    (ready.index / "ziglang-1-py3-none-any.whl").unlink()
+    programs = tiny_kernel.programs_without_cc(tmp_path / "programs")
+    assert ready.set_up(PATH=str(programs), CC="").splitlines()[-1] == (
+        "The kernel is not compiled: there is no C compiler `cc`; pip cannot download Zig. NumPy trains the networks "
+        "instead, which takes longer. Install a C compiler, then run scripts/setup. All that the compilers printed is "
+        f"in {ready.folder}/.venv/setup.log."
+    )
+    assert "No matching distribution found for ziglang" in (ready.folder / ".venv/setup.log").read_text("utf-8")
+    assert COMPILING.fullmatch(ready.set_up().strip()), "with a compiler, the next call compiles it"
+    tiny_kernel.write_zig(ready.index)
 
 
 def test_python_is_too_old(checkout):

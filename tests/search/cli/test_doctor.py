@@ -1,5 +1,6 @@
-"""The doctor's check of the cache folder, which changes nothing."""
+"""The doctor's checks of the cache folder, which it does not change, and of the kernel."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from commands import coarsefine_process
 
+from coarsefine.model.kernel.library import load, why_none
 from coarsefine.search.cli.doctor import examine, exit_code_of
 from coarsefine.search.storage.location import at_file
 
@@ -67,3 +70,35 @@ def test_read_only_cache_is_noted():
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         Path(name).chmod(0o755)
     assert output == "note note\n"
+
+
+def kernel_finding(folder, code=0, **environment):
+    """Run the doctor; return its finding about the kernel: the verdict, and what was found."""
+    answer = coarsefine_process("doctor", "--json", cwd=folder, env=environment)
+    assert answer.returncode == code, answer.stderr
+    findings = json.loads(answer.stdout)["findings"]
+    return next((finding["verdict"], finding["found"]) for finding in findings if finding["check"] == "kernel")
+
+
+def test_kernel_is_named(tmp_path):
+    """The finding names the instruction set and the file of the kernel, or why there is none."""
+    verdict, found = kernel_finding(tmp_path)
+    library = load()
+    if library is None:
+        assert (verdict, found) == ("note", f"none, so NumPy trains the networks, which takes longer. {why_none()}")
+    else:
+        assert (verdict, found) == ("ok", f"{library.instruction_set} instructions, {library.path}")
+
+
+def test_kernel_that_is_switched_off_is_noted(tmp_path):
+    """Training without the kernel on request is a note with the remedy."""
+    verdict, found = kernel_finding(tmp_path, COARSEFINE_KERNEL="none")
+    assert verdict == "note"
+    assert found.endswith("takes longer. COARSEFINE_KERNEL is “none”: unset it to use the kernel.")
+
+
+def test_unknown_kernel_is_unfit(tmp_path):
+    """A kernel that does not exist is unfit, with exit code 2."""
+    verdict, found = kernel_finding(tmp_path, code=2, COARSEFINE_KERNEL="sse9")
+    assert verdict == "unfit"
+    assert found.startswith("COARSEFINE_KERNEL is “sse9”: name one of ")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 HEAVY = (
+    "coarsefine.model.kernel",
     "coarsefine.model.network",
     "coarsefine.search.campaign",
     "fastapi",
