@@ -13,25 +13,33 @@ typedef integer F(I) __attribute__((vector_size(VECTOR_BYTES), may_alias));
 #define I F(I)
 
 /* Return a·b + c and c − a·b, each rounded once. */
-static INLINE V F(fma)(V a, V b, V c) {
 #if defined(__AVX512F__)
-  return _Generic((real)0, float: (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c),
-                  double: (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c));
+#define FUSED(f, d)                                                                           \
+  return _Generic((real)0, float: (V)_mm512_##f##_ps((__m512)a, (__m512)b, (__m512)c),      \
+                  double: (V)_mm512_##f##_pd((__m512d)a, (__m512d)b, (__m512d)c));
 #elif defined(__AVX2__)
-  return _Generic((real)0, float: (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c),
-                  double: (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c));
+#define FUSED(f, d)                                                                           \
+  return _Generic((real)0, float: (V)_mm256_##f##_ps((__m256)a, (__m256)b, (__m256)c),      \
+                  double: (V)_mm256_##f##_pd((__m256d)a, (__m256d)b, (__m256d)c));
 #elif defined(__aarch64__)
-  return _Generic((real)0, float: (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b),
-                  double: (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b));
+#define FUSED(f, d)                                                                           \
+  return _Generic((real)0, float: (V)f##_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b), \
+                  double: (V)f##_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b));
 #else
-  for (int lane = 0; lane < LANES; lane++)
-    c[lane] = _Generic((real)0, float: __builtin_fmaf(a[lane], b[lane], c[lane]),
-                       double: __builtin_fma(a[lane], b[lane], c[lane]));
+#define FUSED(f, a)                                                                           \
+  for (int lane = 0; lane < LANES; lane++)                                                    \
+    c[lane] = _Generic((real)0, float: __builtin_fmaf((float)(a)[lane], (float)b[lane], (float)c[lane]), \
+                       double: __builtin_fma((a)[lane], b[lane], c[lane]));                   \
   return c;
 #endif
-}
-
-static INLINE V F(fnma)(V a, V b, V c) { return F(fma)(-a, b, c); }
+#if defined(__aarch64__)
+static INLINE V F(fma)(V a, V b, V c) { FUSED(vfmaq, a) }
+static INLINE V F(fnma)(V a, V b, V c) { FUSED(vfmsq, -a) }
+#else
+static INLINE V F(fma)(V a, V b, V c) { FUSED(fmadd, a) }
+static INLINE V F(fnma)(V a, V b, V c) { FUSED(fnmadd, -a) }
+#endif
+#undef FUSED
 
 /* Return a vector of which each number is a. (a + 0 would turn −0 into 0, so it costs an instruction.) */
 static INLINE V F(all)(real a) { return a - (V){0}; }
