@@ -20,6 +20,7 @@ from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.schema import CampaignSchema
 from coarsefine.search.campaign.sections import AnyStage, Confirm, Data, FinalSettings, Model, Stage
 from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.toml_hints import toml_hint
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
 
@@ -50,7 +51,8 @@ class Campaign(CampaignSchema):
         except ValidationError as error:
             raise CampaignError(f"{where}: {sentence(error, cls)}") from error
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
-            raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
+            message = str(error).rstrip(".")
+            raise CampaignError(f"{where} is not TOML: {message}.{toml_hint(message, text)}") from error
 
     @classmethod
     def from_stored(cls, config: Any, *, extra: Literal["forbid", "ignore"] = "ignore") -> Self:
