@@ -55,6 +55,10 @@ def raises(point, seed, report):
     raise ValueError("no such kernel:\n  linaer")
 
 
+def asks_for_another_parameter(point, seed, report):
+    report(point["a"] * point["gamma"])
+
+
 def raises_after_its_last_epoch(point, seed, report):
     single(point, seed, report)
     raise OSError("cannot save")

@@ -118,7 +118,7 @@ function fact(name, number, comment) {
 function problemOf(status) {
   const failed = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
   if (!failed) return null;
-  const remedy = status.objective ? "The table below has the reasons. Fix the objective"
+  const remedy = status.objective ? "The table below has the reasons. Fix the objective or the campaign file"
     : "Its learning rates are too high. Lower the upper bound of eta";
   return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy} and start under another name.`;
 }

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import inspect
 import operator
+import os
 import sys
 import textwrap
 import traceback
@@ -20,6 +21,8 @@ from coarsefine.search.errors import CampaignError
 
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _MARK = "__trains_a_batch__"
+_NOT_THE_USERS = ("<frozen", f"{Path(__file__).parents[3]}{os.sep}")
+"""How the file names of Python's own import system and of Coarsefine start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         place = f" ({Path(error.filename or '?').name}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THE_USERS)]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     message = textwrap.shorten(str(error), 300, placeholder=" …")
     return f"{type(error).__name__}{message and ': '}{message}{place}"

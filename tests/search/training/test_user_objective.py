@@ -110,6 +110,8 @@ def test_two_workers_prune_the_same_trials_as_one(folder, halved):
 
 BAD = {
     "raises": r"ValueError: no such kernel: linaer \(user_functions.py, line \d+\)",
+    "asks_for_another_parameter": r"NoSuchParameter: the campaign has no parameter 'gamma', only a, shape: add it to "
+    r"the space of the first stage, or correct the name in the objective \(user_functions.py, line \d+\)",
     "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
     "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
     "reports_too_often": "reported more than 6 epochs: give it the `epochs` that it reports",
