@@ -91,6 +91,7 @@ def status(campaign: CampaignName = None, storage: Storage = "studies.db", as_js
         print_json(found.as_dict())
         return
     print_status(found)
+    _say_if_changed(found)
     if found.state != "done":
         resume = f"{program()} run {shlex.quote(found.campaign)}{storage_option(storage)}"
         print_line(f"Next: {resume}   (or the campaign's file)")
@@ -106,6 +107,7 @@ def best(campaign: CampaignName = None, storage: Storage = "studies.db", as_json
         print_json(found.best().as_dict())
         return
     print_best(found)
+    _say_if_changed(found)
 
 
 @app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
@@ -132,13 +134,24 @@ def presets(
     print_rows(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
 
 
+def _say_if_changed(status: "Status") -> None:
+    """Say if the objective's file is no longer the one that gave the results."""
+    from coarsefine.search.training.user_code.source_file import changed_since
+
+    if changed := changed_since(status.stages[0].attrs.get("objective")):
+        say(changed)
+
+
 def _print_next_commands(status: "Status", storage: str) -> None:
     from coarsefine.search.terminal.console import print_line
 
-    print_line(f"Next: {program()} best {shlex.quote(status.campaign)}{storage_option(storage)}")
+    campaign = f"{shlex.quote(status.campaign)}{storage_option(storage)}"
+    print_line(f"Next: {program()} best {campaign}")
     print_line(f"      {program()} serve{storage_option(storage)}")
     if status.final is not None:
         print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
+    else:  # of an objective
+        print_line(f"      {program()} export {campaign} --as params")
 
 
 def _cores() -> int:

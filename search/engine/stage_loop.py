@@ -31,6 +31,7 @@ from coarsefine.search.training.identity import fingerprint, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
+from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
@@ -68,7 +69,7 @@ class StageLoop:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
         self.attrs = fingerprint(self.campaign, self.workload)
         self.initial_studies = self.studies()
-        refuse_other(self.initial_studies, self.attrs)
+        refuse_other(self.initial_studies, self.attrs, self.workload if isinstance(self.workload, Function) else None)
 
     def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
         """Run every stage in this process, or watch the workers of a pool run them.

@@ -1,9 +1,13 @@
 """Test user functions as objectives: the search, the workers, and functions that fail."""
 
 import json
+import pickle
 import re
 import shutil
+import sys
 import threading
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -202,6 +206,11 @@ def test_stop_does_not_wait_for_a_function_that_hangs(tmp_path, monkeypatch):
         ("unfinished:train", r"cannot be imported: SyntaxError: .* \(unfinished\.py, line 1\)"),
         ("lacking:train", "cannot be imported: ModuleNotFoundError: No module named 'no_such_library'"),
         ("sys:excepthook", "has no source file"),
+        (
+            "colorsys:train",
+            r"Python imported .*/lib/.*colorsys\.py, which hides .*/colorsys\.py: give the latter another",
+        ),
+        ("wsgiref.mine:train", r"Python imported .*wsgiref/__init__\.py, which hides .*/wsgiref/mine\.py: give the"),
         ("user_functions", 'an objective is the name of a function, "package.module:function"'),
         ("../user:single", 'an objective is the name of a function, "package.module:function"'),
     ],
@@ -211,6 +220,9 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, mes
     (tmp_path / "broken.py").write_text("def train(point, seed, report): ...\n1 / 0\n", "utf-8")
     (tmp_path / "unfinished.py").write_text("def train(:\n", "utf-8")
     (tmp_path / "lacking.py").write_text("import no_such_library\n", "utf-8")
+    (tmp_path / "colorsys.py").write_text("def train(point, seed, report): ...\n", "utf-8")
+    (tmp_path / "wsgiref").mkdir()
+    (tmp_path / "wsgiref/mine.py").touch()
     write_campaign(tmp_path, "objective", objective=function)
     code, _, error = cli("run", "small.toml", "--workers", 1)
     assert code == 2
@@ -271,11 +283,66 @@ def test_changed_function_is_refused(tmp_path, monkeypatch, expected):
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
     for resume in (run, join):
-        with pytest.raises(CampaignError, match=r"small/coarse was started with something else: objective\.digest was"):
+        with pytest.raises(CampaignError, match=rf"something else: objective\.digest \(of {source}\) was '\w+', now"):
             resume(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     source.write_text(before, "utf-8")
     searched(tmp_path, "single", module="changing")
     assert table(tmp_path / "studies.db") == expected
+
+
+def test_finished_campaign_says_that_its_function_changed(cli, tmp_path, monkeypatch):
+    """If a function's source changed since its campaign ended, the result is printed with a sentence that says so."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "altered.py"
+    source.write_text("from user_functions import single\n", "utf-8")
+    finished, warnings = searched(tmp_path, module="altered", **ONE_STAGE), []
+    observer = Observer()
+    observer.on_warning = warnings.append
+    assert searched(tmp_path, module="altered", observer=observer, **ONE_STAGE) == finished
+    assert warnings == []
+    source.write_text("from user_functions import raises\n", "utf-8")
+    assert searched(tmp_path, module="altered", observer=observer, **ONE_STAGE) == finished
+    assert [warning.startswith(f"{source} has changed since this campaign was started.") for warning in warnings] == [
+        True
+    ]
+    for command in (("run", "small.toml", "--quiet"), ("status",), ("best",)):
+        code, out, error = cli(*command)
+        assert (code, error) == (0, f"{warnings[0]}\n")
+        assert "Winner" in out
+
+
+def test_module_next_to_the_campaign_file_is_found(tmp_path, monkeypatch, expected):
+    """A run and a worker that joins it find a function's module next to the campaign file."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "beside.py").write_text("from user_functions import single\n", "utf-8")
+    write_campaign(folder, "objective", objective="beside:single")
+    asked = threading.Event()
+    observer = Observer()
+    observer.on_recorded = lambda *_: asked.set()
+    path = sys.path
+    for search in (partial(run, observer=observer, stop=asked.is_set), join):
+        monkeypatch.setattr(sys, "path", [*path])
+        monkeypatch.delitem(sys.modules, "beside", raising=False)
+        with pytest.raises(Interrupted) if search is not join else nullcontext():
+            search(Campaign.load("there/small.toml"), "studies.db")
+    assert table(tmp_path / "studies.db") == expected
+
+
+def test_module_in_the_working_directory_comes_first(tmp_path, monkeypatch):
+    """The module in the working directory is imported, not one of the same name next to the campaign file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "there").mkdir()
+    for place in ("nearer.py", "there/nearer.py"):
+        (tmp_path / place).touch()
+    write_campaign(tmp_path / "there", "objective", objective="nearer:train")
+    sent = pickle.dumps(Campaign.load("there/small.toml"))
+    campaign = pickle.loads(sent)  # noqa: S301 - as workers receive it
+    assert campaign.folder == tmp_path / "there"
+    with pytest.raises(CampaignError, match=rf"there is no 'train' in {tmp_path}/nearer\.py"):
+        run(campaign, "studies.db")
 
 
 @pytest.mark.parametrize(
