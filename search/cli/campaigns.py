@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
 def run(
-    campaign: Annotated[str, typer.Argument(help="Name of a preset, or path of a TOML file.")] = "digits",
+    campaign: Annotated[
+        str, typer.Argument(help="Name of a preset, path of a TOML file, or name of a campaign in the storage.")
+    ] = "digits",
     storage: Storage = "studies.db",
     data: Data = None,
     workers: Annotated[
@@ -36,15 +38,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Start or resume a campaign, and run it to its end."""
-    from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.engine.dask_cluster import count_workers
     from coarsefine.search.engine.run import run as run_campaign
+    from coarsefine.search.engine.stage_loop import find_campaign_to_run
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
     from coarsefine.search.terminal.status_tables import print_status
 
-    wanted, location = Campaign.load(campaign), locate(storage)
+    location = locate(storage)
+    wanted = find_campaign_to_run(campaign, location)
     n = workers or (count_workers(engine) if engine is not None else _cores())
     sentence = "Interrupted; every finished trial is kept. To resume"
     try:

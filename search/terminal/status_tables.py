@@ -70,7 +70,8 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
 
 def _print_winner(status: Status, winner: Winner) -> None:
     metric = status.metric
-    out.print(f"[bold]Winner[/bold]: trial {winner.number} of {winner.study}, "
+    heading = "Winner" if all(stage.finished for stage in status.stages) else "Best so far"
+    out.print(f"[bold]{heading}[/bold]: trial {winner.number} of {winner.study}, "
               f"{labels.point_text(winner.point)}, {metric.name} {metric.text(winner.value)}")  # fmt: skip
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""

@@ -395,6 +395,14 @@ def test_values_are_printed_without_a_percent_sign(cli, undisturbed):
         assert not re.search(r"\d %(?! interval)|test accuracy|[Ff]inal training", out)
 
 
+def test_next_commands_include_the_export_of_parameters(cli, undisturbed):
+    """After a run of a function, the next commands include the export of the winner's parameters, and no `predict`."""
+    storage = undisturbed[0] / "studies.db"
+    _, out, _ = cli("run", undisturbed[0] / "small.toml", "--storage", storage)
+    assert re.search(rf"^      \S+ export small --storage {storage} --as params$", out, re.MULTILINE)
+    assert "predict" not in out
+
+
 @pytest.mark.parametrize("command", [("export", "small"), ("gradcheck", "--campaign", "small")])
 def test_commands_for_networks_are_refused(cli, undisturbed, command):
     """Commands that need a network exit with 2 and name the function."""
