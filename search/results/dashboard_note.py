@@ -31,7 +31,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         if attrs.get("pressed")
         else None,
         "Carried": _carried(attrs["carried"]),
-        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{pruned}",
+        "Trials": f"{stage.trials}, {stage.sampler}{labels.epochs_each(campaign, campaign.epochs_of(stage))}{pruned}",
         "Data": attrs["data"]["description"] if "data" in attrs else None,
         "Objective": attrs["objective"]["name"] if "objective" in attrs else None,
     }

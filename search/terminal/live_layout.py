@@ -80,7 +80,10 @@ def _rate(rate: float | None, epochs_per_trial: float | None) -> str:
     if not rate:
         return "not known yet"
     epochs = f"{_rounded(60 * rate)} epochs/min"
-    return epochs if epochs_per_trial is None else f"{_rounded(60 * rate / epochs_per_trial)} trials/min, {epochs}"
+    if epochs_per_trial is None:
+        return epochs
+    trials = f"{_rounded(60 * rate / epochs_per_trial)} trials/min"
+    return trials if epochs_per_trial == 1 else f"{trials}, {epochs}"
 
 
 def _rounded(number: float) -> str:

@@ -88,7 +88,8 @@ def print_final(final: FinalResult) -> None:
     parts = {"training": final.train_accuracy, "validation": validation, "test": final.test_accuracy}
     accuracies = ", ".join(f"{name} {ACCURACY.text(share)}" for name, share in parts.items() if share is not None)
     note = "; validation images were trained on" if validation is None else ""
-    print_line(f"Final training of trial {final.number} of {final.study}, {final.epochs} epochs: {accuracies}{note}")
+    print_line(f"Final training of trial {final.number} of {final.study}, {labels.counted(final.epochs, 'epoch')}: "
+               f"{accuracies}{note}")  # fmt: skip
     if final.test is not None:
         ensemble = f"together, as an ensemble, {ACCURACY.text(final.ensemble_accuracy)}"
         print_line(f"Test accuracy over seeds {ACCURACY.spread(final.test)}; {ensemble}")

@@ -24,6 +24,10 @@ def single(point, seed, report):
     return value
 
 
+def returns_alone(point, seed, report):
+    return value_after(point, seed, 1)
+
+
 @batched
 def several(points, seeds, report):
     going = range(len(points))

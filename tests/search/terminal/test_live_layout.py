@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
 from campaigns import write_campaign
@@ -85,6 +86,14 @@ def test_wide_terminal_shows_more():
         assert not any(part in line for line in narrow)
     assert max(line.count("50.00 %  ") for line in wide) >= 2 or max(line.count("η 0.1235") for line in wide) >= 2
     assert max(line.count("η 0.1235") for line in narrow) == 1
+
+
+def test_rate_of_trials_without_epochs_is_given_once():
+    """If each trial has one epoch, such as a function's that only returns, the rate is that of trials alone."""
+    state = live_state(["coarse"], 50, 30.0, 3.0, [])
+    for epochs, rate in ((10.0, "18 trials/min, 180 epochs/min"), (1.0, "180 trials/min")):
+        lines = draw(replace(state, epochs_per_trial=epochs), 80, 24, 12.0, stopping=False)
+        assert f"rate  {rate}" in [line.plain.strip() for line in lines]
 
 
 def test_stop_is_announced():

@@ -156,6 +156,17 @@ def test_traceback_is_a_detail(tmp_path):
     assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in tracebacks)
 
 
+def test_function_without_reports_has_no_epochs(cli, tmp_path):
+    """Neither the lines of a run nor the note for the dashboard mention epochs if a function only returns a value."""
+    write_campaign(tmp_path, "objective", objective="user_functions:returns_alone", epochs=None, **ONE_STAGE)
+    code, _, error = cli("run", "small.toml", "--workers", 1)
+    assert code == 0, error
+    assert "coarse: 5 of 5 trials to train; a 0.001 to 1" in error
+    assert "epoch" not in error
+    notes = "SELECT count(*) FROM study_system_attributes WHERE value_json LIKE '%{}%'"
+    assert [counted(tmp_path, notes.format(text)) for text in ("**Trials:** 5, random", "epoch")] == [1, 0]
+
+
 def test_failed_trials_do_not_affect_the_others(tmp_path):
     """Trials whose call fails end with their reason, and the winner is one of the others."""
     status = searched(tmp_path, "fails_for_some", **ONE_STAGE)
