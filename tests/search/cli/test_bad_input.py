@@ -1,12 +1,10 @@
 """Bad input: one sentence with a remedy, an exit code, and no created or changed file."""
 
-import os
-import shutil
 import sqlite3
 
 import pytest
 from campaigns import campaign_toml, write_campaign
-from commands import coarsefine, coarsefine_process
+from commands import coarsefine, coarsefine_process, drop_root_access
 
 
 def is_one_sentence(text):
@@ -272,17 +270,6 @@ def test_unreadable_storage_is_refused(tmp_path, small_file, command):
     assert f"{path}: Permission denied" in result.stderr
     assert "Grant yourself read and write access" in result.stderr
     assert is_one_sentence(result.stderr)
-
-
-def drop_root_access():
-    """Return a command prefix that applies file modes to root too, who otherwise may read every file."""
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("root reads every file, and setpriv (util-linux) is not here to take that right away")
-    rights = "-dac_override,-dac_read_search"
-    return [setpriv, f"--bounding-set={rights}", f"--inh-caps={rights}"]
 
 
 @pytest.mark.parametrize("arguments", [("run", "--workers"), ("nonsense",), ("gradcheck", "--images", "0"), ()])
