@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tiny_wheels
+from commands import drop_root_access
 from scripted import SCRIPTS
 from tiny_wheels import write_wheel
 from wanted import want
@@ -73,16 +74,16 @@ class Checkout:
         """The folder of the installed packages."""
         return self.folder / ".venv/lib" / "python{}.{}".format(*sys.version_info[:2]) / "site-packages"
 
-    def start(self, *arguments, **environment):
+    def start(self, *arguments, prefix=(), **environment):
         """Start scripts/setup in another folder."""
         return subprocess.Popen(
-            [self.folder / "scripts/setup", *arguments], cwd=self.index, env=self.environment | environment,
+            [*prefix, self.folder / "scripts/setup", *arguments], cwd=self.index, env=self.environment | environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 
-    def set_up(self, *arguments, code=0, **environment):
+    def set_up(self, *arguments, code=0, prefix=(), **environment):
         """Run scripts/setup; check its exit code and that it prints nothing to stdout; return its stderr."""
-        process = self.start(*arguments, **environment)
+        process = self.start(*arguments, prefix=prefix, **environment)
         stdout, stderr = process.communicate(timeout=240)
         assert (process.returncode, stdout) == (code, ""), stderr
         return stderr
@@ -201,6 +202,16 @@ def test_failed_development_leaves_running_installed(ready):
     assert ready.installed() == {"one", "two", "checkout"}
 
 
+def test_checkout_cannot_be_written(checkout):
+    """Without write access to the checkout, a sentence names the file and the remedy, and no log that is not there."""
+    checkout.folder.chmod(0o555)
+    said = checkout.set_up(code=1, prefix=drop_root_access())
+    checkout.folder.chmod(0o755)
+    assert said.startswith("Coarsefine is not installed. A file or folder cannot be written (“")
+    assert f"Permission denied: '{checkout.folder}/.venv.lock'”). Grant yourself write access to it" in said
+    assert "setup.log" not in said
+
+
 def test_python_is_too_old(checkout):
     """A Python that is too old or missing is named, with the remedy."""
     old = checkout.index / "old"
@@ -222,7 +233,11 @@ def test_python_is_too_old(checkout):
         ),
         ("  cause: invalid peer certificate: UnknownIssuer\n", "The certificate of the package index is not trusted"),
         ("  cause: error sending request for url\n  cause: dns error\n", "The packages could not be downloaded."),
-        ("one line\nand the last\n\n", "uv failed (“and the last”). All that it printed is in .venv/setup.log."),
+        (
+            "error: failed to create `.venv/x`: Permission denied (os error 13)",
+            "A file or folder cannot be written (“err",
+        ),
+        ("one line\nand the last\n\n", "uv failed (“and the last”). Fix that."),
         ("", "uv failed (“it printed nothing”)."),
     ],
 )
@@ -231,6 +246,13 @@ def test_reasons(output, reason):
     error = str(explain("uv", output, Path(".venv")))
     assert error.startswith(reason)
     assert error.endswith(" Then run the command again.")
+    assert "setup.log" not in error, "there is none"
+
+
+def test_log_is_named_if_it_was_written():
+    """If the program's output was written to a log, the sentence names it."""
+    error = str(explain("uv", "and the last", Path(".venv"), Path(".venv/setup.log")))
+    assert error.startswith("uv failed (“and the last”). All that it printed is in .venv/setup.log. Correct what")
 
 
 class Screen(io.StringIO):
