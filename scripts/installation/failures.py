@@ -79,5 +79,5 @@ def explain(program: str, output: str, venv: Path, log: Path | None = None) -> S
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
     telling = [line for line in lines if re.search(_SIGNS.get(cause, "$"), line, re.IGNORECASE)] or lines
     more = f"All that it printed is in {log}. " if log is not None else ""
-    texts = (text.format(program=program, line=telling[-1], venv=venv, log=more) for text in _TEXTS[cause])
-    return SetupError(cause, *texts)
+    reason, remedy = (text.format(program=program, line=telling[-1], venv=venv, log=more) for text in _TEXTS[cause])
+    return SetupError(cause, reason, remedy)

@@ -18,7 +18,8 @@ def own_folders(folder: Path | None) -> list[str]:
 
 def find_source(module_name: str, folders: Sequence[str]) -> Path | None:
     """Return the file of the module `package.module`, as Python would find it in these folders; None without one."""
-    places, name, file = list(folders), "", None
+    places, name = list(folders), ""
+    file: str | None = None
     for part in module_name.split("."):
         name = f"{name}.{part}" if name else part
         spec = PathFinder.find_spec(name, places)
