@@ -45,8 +45,8 @@ def changed_since(objective: object, folder: Path | None = None) -> str | None:
             file = find_source(name.partition(":")[0], [*sys.path, *own_folders(folder)])
             if file is not None and file.is_file() and digest_of(file) != digest:
                 return (
-                    f"{file} has changed since this campaign was started. Its results are those of the earlier "
-                    "version: run it under another name to search with the present one."
+                    f"{file} differs from the file that this campaign was started with. The results are those of that "
+                    "version: run the campaign under another name to search with the present one."
                 )
     return None
 
