@@ -237,7 +237,7 @@ def test_python_is_too_old(checkout):
             "error: failed to create `.venv/x`: Permission denied (os error 13)",
             "A file or folder cannot be written (“err",
         ),
-        ("one line\nand the last\n\n", "uv failed (“and the last”). Fix that."),
+        ("one line\nand the last\n\n", "uv failed (“and the last”). Correct what it names."),
         ("", "uv failed (“it printed nothing”)."),
     ],
 )
