@@ -13,6 +13,7 @@ from coarsefine.search.training.images import Source, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
 from coarsefine.search.training.user_code.function import Function, load_function
 from coarsefine.search.training.user_code.function_call import CallOptions
+from coarsefine.search.training.user_code.source_file import hidden_source, own_folders
 from coarsefine.search.training.user_code.user_objective import UserObjective
 
 Workload = Dataset | Function
@@ -33,6 +34,9 @@ def load_workload(
             raise UsageError(f"objective = '{campaign.objective}' has its own data: leave {given} out.")
         function = load_function(campaign.objective, campaign.folder)
         _check_stacks(campaign, function)
+        if (hidden := hidden_source(function.module_name, own_folders(campaign.folder))) is not None:
+            place = f"{function.file}, since the Python path comes before {hidden}"
+            say(f"objective = '{function.name}' is that of {place}.")
         return function
     images = load_images(campaign.network.data, _beside(campaign) if source is None else source, say, mapped_file)
     _check_batches(campaign, images)

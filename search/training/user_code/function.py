@@ -39,6 +39,11 @@ class Function:
     batched: bool
     """Whether one call trains several trials."""
 
+    @property
+    def module_name(self) -> str:
+        """Return `package.module`."""
+        return self.name.partition(":")[0]
+
 
 def batched(function: _Called) -> _Called:
     """Declare that a function trains several trials at once: `function(points, seeds, report)`.

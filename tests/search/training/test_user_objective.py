@@ -340,6 +340,19 @@ def test_module_next_to_the_campaign_file_is_found(tmp_path, monkeypatch, expect
     assert table(tmp_path / "studies.db") == expected
 
 
+def test_module_that_is_not_used_is_named(folder, monkeypatch):
+    """A run says which module it uses if there is another one of that name in the working directory."""
+    monkeypatch.chdir(folder)
+    messages = []
+    observer = Observer()
+    observer.on_message = messages.append
+    searched(folder, observer=observer, stage={"coarse": {"trials": 1}, "fine": None}, confirm=None)
+    used = (
+        f"objective = 'user_functions:single' is that of {user_functions.__file__}, since the Python path comes before"
+    )
+    assert f"{used} {folder}/user_functions.py." in messages
+
+
 def test_module_in_the_working_directory_comes_first(tmp_path, monkeypatch):
     """The module in the working directory is imported, not one of the same name next to the campaign file."""
     monkeypatch.chdir(tmp_path)
