@@ -117,18 +117,40 @@ def checkout(tmp_path, uv):
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory, uv):
-    """Return a checkout in which what running needs is installed."""
+def installed_twice(tmp_path_factory, uv):
+    """Install a checkout by two processes at once; return the checkout, and each one's first line and later output."""
     checkout = Checkout(tmp_path_factory.mktemp("ready"), uv)
-    checkout.set_up()
-    return checkout
+    with (checkout.folder / ".venv.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes = [checkout.start(), checkout.start()]
+        waiting = [process.stderr.readline() for process in processes]
+    outputs = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    return checkout, waiting, outputs
+
+
+@pytest.fixture
+def ready(installed_twice):
+    """Return a checkout in which what running needs is installed; the tests of the file share it."""
+    return installed_twice[0]
+
+
+def test_two_at_once(installed_twice):
+    """Two installations into one checkout wait for each other and say so; the second finds everything installed."""
+    _, waiting, outputs = installed_twice
+    assert waiting == [WAITING, WAITING]
+    assert sorted(bool(SUMMARY.search(output)) for output in outputs) == [False, True]
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])
 def test_development_is_installed_on_top_of_running(tmp_path, tool, request):
     """The first call installs what running needs, `--dev` adds the rest, and further calls do nothing."""
-    checkout = Checkout(tmp_path, request.getfixturevalue("uv") if tool == "uv" else tmp_path / "none")
-    said = checkout.set_up()
+    if tool == "uv":
+        checkout, _, outputs = request.getfixturevalue("installed_twice")
+        said = "".join(outputs)
+    else:
+        checkout = Checkout(tmp_path, tmp_path / "none")
+        said = checkout.set_up()
     assert checkout.installed() == {"one", "checkout"}
     assert f"packages, with {tool} ..." in said
     assert int(SUMMARY.search(said).group(1)) == len(list(checkout.packages.glob("*.dist-info")))
@@ -139,18 +161,16 @@ def test_development_is_installed_on_top_of_running(tmp_path, tool, request):
     assert checkout.set_up() == checkout.set_up("--dev") == ""
 
 
-def test_new_environment(checkout):
-    """Development includes running. If a lock changes or the checkout moves, a new environment replaces the old one."""
-    checkout.set_up("--dev")
-    assert checkout.set_up() == ""
-    (checkout.packages / "stray.py").touch()
-    checkout.write("requirements-dev.lock", (checkout.folder / "requirements-dev.lock").read_text() + "# changed\n")
-    assert checkout.set_up() == "", "what running needs is still installed"
-    assert checkout.set_up("--dev").startswith("Making .venv with Python 3.")
-    assert checkout.installed() == {"one", "two", "checkout"}
-    assert not (checkout.packages / "stray.py").exists()
-    checkout.folder = checkout.folder.rename(checkout.folder.with_name("moved"))
-    assert checkout.set_up().startswith("Making .venv with Python 3.")
+def test_changed_lock(ready):
+    """If a lock changes, a new environment replaces the old one. Development includes running."""
+    ready.set_up("--dev")
+    (ready.packages / "stray.py").touch()
+    ready.write("requirements-dev.lock", (ready.folder / "requirements-dev.lock").read_text() + "# changed\n")
+    assert ready.set_up() == "", "what running needs is still installed"
+    assert ready.set_up("--dev").startswith("Making .venv with Python 3.")
+    assert ready.installed() == {"one", "two", "checkout"}
+    assert not (ready.packages / "stray.py").exists()
+    assert ready.set_up() == ""
 
 
 def test_changed_project_is_installed_again(ready):
@@ -162,39 +182,31 @@ def test_changed_project_is_installed_again(ready):
     ready.write("pyproject.toml", PROJECT)
 
 
-def test_two_at_once(checkout):
-    """Two installations into one checkout wait for each other and say so; the second finds everything installed."""
-    with (checkout.folder / ".venv.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        processes = [checkout.start(), checkout.start()]
-        assert [process.stderr.readline() for process in processes] == [WAITING, WAITING]
-    outputs = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert sorted(bool(SUMMARY.search(output)) for output in outputs) == [False, True]
-    assert checkout.installed() == {"one", "checkout"}
-
-
-def test_interrupted_installation_starts_again(checkout):
-    """After a kill, the next call waits for what is still at work, and installs everything."""
-    process = checkout.start()
+def test_interrupted_installation_starts_again(ready):
+    """If the checkout moves, a new environment is made. After a kill, the next call waits for what is still at work."""
+    ready.set_up()
+    ready.folder = ready.folder.rename(ready.folder.with_name("moved"))
+    process = ready.start()
     assert process.stderr.readline().startswith("Making .venv with Python 3.")
     process.kill()
     process.communicate(timeout=240)
-    assert SUMMARY.search(checkout.set_up())
-    assert checkout.installed() == {"one", "checkout"}
+    assert SUMMARY.search(ready.set_up())
+    assert ready.installed() == {"one", "checkout"}
 
 
-def test_failed_development_leaves_running_installed(ready):
+def test_failed_development_leaves_running_installed(ready, tmp_path):
     """If packages cannot be installed, a sentence gives the reason and the remedy; what was installed still works."""
     ready.set_up()
     write_wheel(ready.index, "two", "changed = True")
-    assert "A downloaded package has another hash than the lock" in ready.set_up("--dev", code=1)
+    nothing_cached = {"UV_CACHE_DIR": str(tmp_path)}
+    said = ready.set_up("--dev", code=1, **nothing_cached)
+    assert "A downloaded package has another hash than the lock" in said
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         index = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
         (ready.index / "two-1-py3-none-any.whl").unlink()
         reach = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": index, "UV_OFFLINE": "0", "UV_DEFAULT_INDEX": index}
-        said = ready.set_up("--dev", code=1, **reach)
+        said = ready.set_up("--dev", code=1, **nothing_cached, **reach)
     assert said.splitlines()[-1].startswith("Coarsefine is not installed. The packages could not be downloaded.")
     assert ready.set_up() == ""
     write_wheel(ready.index, "two")
