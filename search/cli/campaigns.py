@@ -123,7 +123,7 @@ def presets(
     """List the campaigns that ship with Coarsefine."""
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.campaign.presets import preset_names, preset_text
-    from coarsefine.search.terminal.console import print_rows
+    from coarsefine.search.terminal.console import print_line, print_prose
 
     if name is not None:
         text = preset_text(name)
@@ -134,7 +134,9 @@ def presets(
     if as_json:
         print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return
-    print_rows(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
+    for preset, trials, description in rows:
+        print_line(f"{preset}: {' + '.join(map(str, trials))} trials")
+        print_prose(description)
 
 
 def _say_if_changed(status: "Status") -> None:
