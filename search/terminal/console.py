@@ -41,6 +41,7 @@ def _print_wrapped(text: Text, columns: int | None, indents: tuple[str, str]) ->
     first, others = indents
     lines = [text] if columns is None else text.wrap(out, max(columns - len(others), 1))
     for index, line in enumerate(lines):
+        line.rstrip()
         out.print(Text.assemble(others if index else first, line))
 
 
