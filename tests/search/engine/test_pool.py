@@ -10,7 +10,8 @@ import psutil
 import pytest
 from campaigns import DIVERGING, write_campaign
 from commands import coarsefine, coarsefine_process
-from processes import Forked, end_of, finish, run_command, signal_once, start, suspended, wait_until, workers_of
+from forked import Forked, run_command
+from processes import end_of, finish, signal_once, start, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
 from coarsefine import Campaign, Interrupted, run

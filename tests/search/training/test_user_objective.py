@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import user_functions
 from campaigns import write_campaign
-from commands import coarsefine_process
+from forked import forked_command
 from stored import counted, ended, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, join, run
@@ -107,7 +107,7 @@ def test_halving_ends_calls_at_their_rung(tmp_path, halved):
 def test_two_workers_prune_the_same_trials_as_one(folder, halved):
     """Two workers with trials parked at a rung record the same table as one worker."""
     write_campaign(folder, "objective", stage={"coarse": HALVING})
-    answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder)
+    answer = forked_command("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == halved
 
