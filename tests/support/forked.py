@@ -86,7 +86,10 @@ class Forked:
 
 
 def forked_command(*arguments, cwd, packages=()):
-    """Run a command where the packages of some folders are installed; return its answer."""
+    """Run a command where the packages of some folders are installed; return its answer.
+
+    Network settings of packages are not found: they are looked for when Coarsefine is imported.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "COARSEFINE_DATA"}
     process = Forked(run_command, *arguments, cwd=cwd, env=environment, packages=packages)
     return Answer(process.wait(PATIENCE), *process.communicate())
@@ -153,7 +156,7 @@ def _start(path, arguments, descriptors):
 
 
 def _close_others(descriptors):
-    """Close what a new program would not have: all files but these and the standard streams."""
+    """Close what a new program would not have: all files but these and the standard streams, 0 to 2."""
     bounds = [2, *sorted(descriptors), os.sysconf("SC_OPEN_MAX")]
     for before, after in itertools.pairwise(bounds):
         os.closerange(before + 1, after)

@@ -12,7 +12,7 @@ import pytest
 from campaigns import campaign_toml, write_campaign
 from commands import Answer, coarsefine, coarsefine_process
 from forked import forked_command
-from packages import EXAMPLES, environment_with, install, install_example, run_example
+from packages import EXAMPLES, environment_with, install, install_example
 from pydantic import ValidationError
 from stored import table
 
@@ -119,9 +119,9 @@ def warmed(patched, tmp_path_factory):
     return folder, patched
 
 
-def answers_of(patched, folder, *commands):
-    """Run commands of the copy of Coarsefine in one process; return what each prints."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(patched), str(SUPPORT)))}
+def answers_of(site, folder, *commands):
+    """Run commands in one new process, with what is installed in a folder; return what each prints."""
+    environment = {**os.environ, **environment_with(site, SUPPORT)}
     command = [sys.executable, "-c", ANSWER_ALL, json.dumps(commands)]
     found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     answers = [Answer(*answer) for answer in json.loads(found.stdout)]
@@ -196,7 +196,10 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("half_life")
-    answer = run_example(folder, "half_life", site)
+    shutil.copy(EXAMPLES / "half_life" / "half_life.toml", folder)
+    command = ("run", "half_life.toml", "--workers", 2)
+    answer = coarsefine_process(*command, cwd=folder, env=environment_with(site))  # settings are found at the start
+    assert answer.returncode == 0, answer.stderr
     assert re.search(r"Winner: trial .*, η = [\d.]+, T½ = [\d.]+, validation", answer.stdout)
     return folder
 
@@ -210,20 +213,19 @@ def loaded_by(environment, folder):
 
 
 @pytest.fixture(scope="module")
-def exported(ran, site):
-    """Export the winner where the package is installed; return the file."""
-    answer = forked_command("export", "half-life", "--output", "export.json", cwd=ran, packages=[site])
-    assert answer.returncode == 0, answer.stderr
-    return ran / "export.json"
+def exported(ran, site, tmp_path_factory):
+    """Run the example's campaign with one process, where the package is installed, and export its winner."""
+    folder = tmp_path_factory.mktemp("exported")
+    shutil.copy(ran / "half_life.toml", folder)
+    run = ("run", "half_life.toml", "--workers", 1)
+    answers_of(site, folder, run, ("export", "half-life", "--output", "export.json"))
+    return folder / "export.json"
 
 
-def test_setting_of_another_package_sets_another(ran, site, exported, tmp_path):
+def test_setting_of_another_package_sets_another(ran, exported):
     """The decay of each trial follows from its half-life: the values are those of a campaign that gives the decay."""
     rows = table(ran / "studies.db")
-    shutil.copy(ran / "half_life.toml", tmp_path)
-    answer = forked_command("run", "half_life.toml", "--workers", 1, cwd=tmp_path, packages=[site])
-    assert answer.returncode == 0, answer.stderr
-    assert table(tmp_path / "studies.db") == rows
+    assert table(exported.parent / "studies.db") == rows
     export = json.loads(exported.read_text("utf-8"))
     assert export["settings"]["decay"] == 0.5 ** (1 / export["trial"]["params"]["half_life"])
     assert export["versions"]["coarsefine-half-life"] == "1.0"

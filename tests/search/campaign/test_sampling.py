@@ -90,13 +90,15 @@ def test_campaign_is_looked_at_without_the_package(ran):
 
 
 @pytest.fixture
-def unfinished(site, tmp_path, monkeypatch):
+def unfinished(site, tmp_path):
     """Run the example for a few epochs, where the package is installed; return the folder."""
     shutil.copy(EXAMPLES / "halton" / "halton.toml", tmp_path)
-    monkeypatch.syspath_prepend(str(site))
-    campaign, asked = Campaign.load(tmp_path / "halton.toml"), iter(range(2))
-    with pytest.raises(Interrupted):
-        run(campaign, tmp_path / "studies.db", stop=lambda: next(asked, None) is None)
+    asked = iter(range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        campaign = Campaign.load(tmp_path / "halton.toml")
+        with pytest.raises(Interrupted):
+            run(campaign, tmp_path / "studies.db", stop=lambda: next(asked, None) is None)
     return tmp_path
 
 
