@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from processes import Forked, end_of, run_command
+from forked import Forked, run_command
+from processes import end_of
 from stored import table
 
 ROOT = Path(__file__).parents[1]

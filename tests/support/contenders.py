@@ -3,7 +3,7 @@
 import os
 import sys
 
-from processes import FORKING
+from forked import FORKING
 from threadpoolctl import threadpool_limits
 
 from benchmarks import child
