@@ -75,6 +75,20 @@ def test_view_fits_any_terminal(state, width, height, stopping):
     assert height < 4 or any("▶" in line.plain for line in lines), "the current stage is shown"
 
 
+def test_five_parameters_fit_a_terminal_of_80_columns():
+    """The best trial takes as many lines as its parameters need, and the last trials keep their results."""
+    point = {"a": 0.1, "activation": "tanh", "hidden_units": 471, "learning_rate": 5e-4, "weight_decay": 1e-5}
+    trial = replace(finished_trial(20), point=Point.of(point))
+    state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [trial] * 3)
+    state = replace(state, parameters=tuple(point), rows=tuple(replace(row, best=trial) for row in state.rows))
+    lines = [line.plain for line in draw(state, 80, 30, 12.0, stopping=False)]
+    best = next(place for place, line in enumerate(lines) if line.startswith(" best "))
+    shown = " ".join(" ".join(lines[best : best + 2]).split())
+    values = "a = 0.1 activation = tanh hidden_units = 471 learning_rate = 0.0005 weight_decay = 1e-05"
+    assert shown == f"best 50.00 % {values} trial 20 of coarse"
+    assert sum(line.endswith("50.00 %  best so far") for line in lines) == 3
+
+
 def test_wide_terminal_shows_more():
     """At 200 columns the view adds ranges, how trials ended, and columns of finished trials; at 80 it does not."""
     state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [finished_trial(n) for n in range(20)])
