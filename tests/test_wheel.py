@@ -11,23 +11,25 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from forked import Forked, run_command
+from processes import end_of
 from stored import table
 from tiny_kernel import programs_without_cc
 
 from coarsefine.model.kernel.instruction_sets import instruction_sets_of
 
 ROOT = Path(__file__).parents[1]
+OBJECTIVE = """
+def objective(point, seed, report):
+    return -((point["x"] - 0.3) ** 2)
+"""
 PROJECT = {
     **{f"{name}.py": f'OWNER = "the project"\nNAME = "{name}"\n' for name in ("model", "search", "storage", "queue")},
-    "train.py": """
+    "train.py": f"""
 import model, search, storage
 
 assert [module.NAME for module in (model, search, storage)] == ["model", "search", "storage"]
-
-
-def objective(point, seed, report):
-    return -((point["x"] - 0.3) ** 2)
-""",
+{OBJECTIVE}""",
     "mine.toml": """
 name = "mine"
 objective = "train:objective"
@@ -65,11 +67,13 @@ if __name__ == "__main__":
 }
 HAS_KERNEL = bool(instruction_sets_of()) and shutil.which("cc")
 needs_kernel = pytest.mark.skipif(not HAS_KERNEL, reason="there is no kernel for this computer, or no C compiler")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith("PYTHON") or name == "PYTHONPYCACHEPREFIX"
+}
 
 
 def call(*command, cwd):
-    """Run a command without the environment's Python settings; return its stdout."""
+    """Run a command without the environment's Python settings, except where compiled modules are; return its stdout."""
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, timeout=240, check=True
     ).stdout
@@ -87,8 +91,9 @@ def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
     call(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
-    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")
-    call(*pip, "--wheel-dir", "from-archive", archive.name, cwd=folder)
+    call("tar", "-xf", archive, cwd=folder)
+    source = folder / archive.name.removesuffix(".tar.gz")
+    call(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "from-archive", cwd=source)
     return *folder.glob("*.whl"), *folder.glob("from-archive/*.whl")
 
 
@@ -113,13 +118,13 @@ def project(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def expected(python, tmp_path_factory):
-    """Return the trials that one worker trains in a folder without the other modules."""
+def expected(tmp_path_factory):
+    """Return the trials that one worker of the checkout trains in a folder without the other modules."""
     folder = tmp_path_factory.mktemp("expected")
-    for name, text in PROJECT.items():
-        if name != "queue.py":
-            (folder / name).write_text(text, "utf-8")
-    call(python.with_name("coarsefine"), "run", "mine.toml", "--workers", 1, cwd=folder)
+    for name, text in (("train.py", OBJECTIVE), ("mine.toml", PROJECT["mine.toml"])):
+        (folder / name).write_text(text, "utf-8")
+    code, err = end_of(Forked(run_command, "run", "mine.toml", "--workers", 1, cwd=folder))
+    assert code == 0, err
     return table(folder / "studies.db")
 
 

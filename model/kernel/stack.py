@@ -100,7 +100,8 @@ class _Call:
     @property
     def steps(self) -> int:
         """Return the number of mini-batches."""
-        return -(-self.stack.n // self.stack.batch)
+        steps: int = -(-self.stack.n // self.stack.batch)
+        return steps
 
     def slices(self) -> Iterator[tuple[int, int]]:
         """Return the first and the last step of each call."""

@@ -10,14 +10,15 @@ from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
 
 _WAYS = (("chaos/mid", 2), ("chaos/fine", 1), ("chaos/fine", 3))
-"""Studies about to be opened, and the number of workers."""
+"""Studies about to be opened, and the number of workers: each moment meets another way in each round."""
 
 
 def boundaries(plan: Plan, database: str) -> list[Row]:
     """Kill a run at each moment, and run the campaign to its end."""
     moments = list(MOMENTS) if plan.boundary_rounds else list(MOMENTS)[plan.databases.key(database) :: 2]
     tries = list(itertools.product(range(max(plan.boundary_rounds, 1)), moments))
-    broken = {(number, moment): _one(plan, database, number, moment) for number, moment in tries}
+    ways = [_WAYS[(number + moments.index(moment)) % len(_WAYS)] for number, moment in tries]
+    broken = {one: _one(plan, database, *one, way) for one, way in zip(tries, ways, strict=True)}
     kept = sum(not lines for lines in broken.values())
     plan.say(f"{database}: killed at {len(tries)} boundaries")
     return [
@@ -30,8 +31,8 @@ def boundaries(plan: Plan, database: str) -> list[Row]:
     ]  # fmt: skip
 
 
-def _one(plan: Plan, database: str, number: int, moment: str) -> list[str]:
-    study, workers = _WAYS[number % len(_WAYS)]
+def _one(plan: Plan, database: str, number: int, moment: str, way: tuple[str, int]) -> list[str]:
+    study, workers = way
     text = staged(plan.seed + number)
     expected = calm(text)
     with plan.databases.new(database) as place:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ import psutil
 
 from chaos_runs.places import Place
 from coarsefine import Campaign, run
+from coarsefine.search.errors import SearchError
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.opening import open_storage
 
@@ -209,9 +210,14 @@ def made(place: Place) -> bool:
     return place.count(f"SELECT count(*) FROM {catalogue} = 'lease'") > 0
 
 
-def resumed(place: Place, text: str, workers: int = 1) -> list[str]:
-    """Run the same campaign again to its end; return its differences to an undisturbed run."""
-    return Run(place, text, workers).complaints() or differences(place, calm(text))
+def resumed(place: Place, text: str) -> list[str]:
+    """Run the same campaign again to its end, in this process; return its differences to an undisturbed run."""
+    with chdir(place.folder):
+        try:
+            run(Campaign.load("chaos.toml"), place.address)
+        except SearchError as error:
+            return [f"{place.database}: the campaign cannot be resumed: {error}"]
+    return differences(place, calm(text))
 
 
 def studies_of(place: Place) -> Sequence[str]:

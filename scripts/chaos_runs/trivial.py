@@ -1,9 +1,10 @@
 """An objective without cost, and processes that share it, so that only the queue is measured."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -106,10 +107,16 @@ class ProcessResult:
     """Seconds of each claim."""
 
 
+def forking() -> ForkServerContext:
+    """Return the context of processes that are forked from a server, which has imported the experiments once."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["chaos_runs.__main__"])
+    return context
+
+
 def at_once(processes: int, target: Callable[..., ProcessResult], *arguments: Any) -> list[ProcessResult]:
     """Run a function in several processes at once, each with a barrier to wait at; return their results."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["chaos_runs.race", "chaos_runs.zombies"])
+    context = forking()
     barrier, queue = context.Barrier(processes), context.SimpleQueue()
     started = [context.Process(target=_report, args=(target, barrier, queue, *arguments)) for _ in range(processes)]
     for process in started:

@@ -1,6 +1,5 @@
 """Stop workers (SIGSTOP) past their lease, so that others claim their slots, then wake them up."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -12,7 +11,7 @@ from optuna.trial import TrialState
 from chaos_runs.campaigns import until
 from chaos_runs.findings import Plan, Row
 from chaos_runs.places import Place
-from chaos_runs.trivial import Trivial, open_stage, worker_of
+from chaos_runs.trivial import Trivial, forking, open_stage, worker_of
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.optuna_storage import Storage
@@ -48,7 +47,7 @@ def zombies(plan: Plan, database: str) -> list[Row]:
 def _one(place: Place, epoch: int, early: bool) -> tuple[int, list[str], list[str]]:
     """Return the number of refused writes of a worker that slept, its accepted writes, and other errors."""
     study = open_stage(place, _SLOTS)
-    context = multiprocessing.get_context("forkserver")
+    context = forking()
     queue = context.SimpleQueue()
     zombie = context.Process(target=_be_zombie, args=(place.location, study, epoch, queue))
     zombie.start()

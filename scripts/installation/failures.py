@@ -9,6 +9,7 @@ class Cause(Enum):
     """What made a program fail, as far as its output says."""
 
     NO_ROOM = auto()
+    NO_ACCESS = auto()
     WRONG_HASH = auto()
     NOT_TRUSTED = auto()
     NO_NETWORK = auto()
@@ -29,11 +30,16 @@ _SIGNS = {
     Cause.NO_NETWORK: r"error sending request|dns error|name resolution|establish a new connection|timed out|"
     r"Network is unreachable|Connection (refused|reset|aborted|broken)|ProxyError|SSLError|Failed to fetch|"
     r"Failed to download",
+    Cause.NO_ACCESS: r"Permission denied|Read-only file system",
 }
 _TEXTS = {
     Cause.NO_ROOM: (
         "No space is left on the disk of {venv}, of the download cache in your home, or of the temporary files.",
         "Make room: running needs about 0.5 GB, development 1 GB.",
+    ),
+    Cause.NO_ACCESS: (
+        "A file or folder cannot be written (“{line}”).",
+        "Grant yourself write access to it, or use a checkout in a folder of yours.",
     ),
     Cause.WRONG_HASH: (
         "A downloaded package has another hash than the lock: the download broke, or the index served another file.",
@@ -51,7 +57,7 @@ _TEXTS = {
         "The packages could not be downloaded.",
         "Check the connection, and HTTPS_PROXY if there is a proxy.",
     ),
-    Cause.OTHER: ("{program} failed (“{last}”).", "All that it printed is in {venv}/setup.log."),
+    Cause.OTHER: ("{program} failed (“{line}”).", "{log}Correct what it names."),
 }
 
 
@@ -64,9 +70,14 @@ class SetupError(Exception):
         self.reason = reason
 
 
-def explain(program: str, output: str, venv: Path) -> SetupError:
-    """Return the error for a program that failed while it worked on the environment `venv`, from its output."""
+def explain(program: str, output: str, venv: Path, log: Path | None = None) -> SetupError:
+    """Return the error for a program that failed while it worked on the environment `venv`, from its output.
+
+    `log` is the file that has the output, if there is one.
+    """
     cause = next((cause for cause, signs in _SIGNS.items() if re.search(signs, output, re.IGNORECASE)), Cause.OTHER)
-    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
-    reason, remedy = (text.format(program=program, last=last, venv=venv) for text in _TEXTS[cause])
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
+    telling = [line for line in lines if re.search(_SIGNS.get(cause, "$"), line, re.IGNORECASE)] or lines
+    more = f"All that it printed is in {log}. " if log is not None else ""
+    reason, remedy = (text.format(program=program, line=telling[-1], venv=venv, log=more) for text in _TEXTS[cause])
     return SetupError(cause, reason, remedy)

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -105,7 +104,16 @@ class Tools:
                     watch(line.strip())
         except OSError as error:  # it cannot be started
             raise explain(program, str(error), self._venv) from error
-        with suppress(OSError), (self._venv / "setup.log").open("a", encoding="utf-8") as log:
-            log.writelines(lines)  # an installation can do without
+        log = self._log(lines)
         if process.returncode:
-            raise explain(program, "".join(lines), self._venv)
+            raise explain(program, "".join(lines), self._venv, log)
+
+    def _log(self, lines: Sequence[str]) -> Path | None:
+        """Append what a program printed to the log, and return its path; None if it cannot be written."""
+        path = self._venv / "setup.log"
+        try:
+            with path.open("a", encoding="utf-8") as log:
+                log.writelines(lines)
+        except OSError:  # an installation can do without
+            return None
+        return path

@@ -77,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=4 if quick else 20)
     parser.add_argument("--pause", type=float, default=0.5 if quick else 5.0, help="seconds a reader looks at a page")
     parser.add_argument("--trials", type=int, default=90 if quick else 1000, help="of the campaign with workers")
-    parser.add_argument("--large", type=int, default=300 if quick else 10_000, help="trials of the large study")
+    parser.add_argument("--large", type=int, default=60 if quick else 10_000, help="trials of the large study")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--seconds", type=float, default=1.5 if quick else 15.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=1 if quick else 4, help="with readers and without, in turn")
@@ -96,7 +96,7 @@ def measure_busy(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     with server(storage) as (port, process), workers(storage, campaign.name, wanted.workers):
         for place in range(wanted.rounds):
             for read in (False, True) if place % 2 else (True, False):  # a drift of the machine affects both
-                time.sleep(_SETTLE_SECONDS)
+                time.sleep(0.0 if wanted.quick else _SETTLE_SECONDS)
                 before = cpu_seconds(process)
                 rates[read].append(rate_of(storage, partial(look_on, port, wanted, read, seen)))
                 spent += cpu_seconds(process) - before

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,13 @@ class Processes:
 
 @contextmanager
 def processes(cores: int) -> Iterator[Processes]:
-    """Provide processes that measure; after an error they are terminated, so that the command ends at once."""
-    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_interrupts) as pool:
+    """Provide processes that measure; after an error they are terminated, so that the command ends at once.
+
+    Where the system can fork, they are forked from a server that has imported the packages.
+    """
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(cores, context, initializer=_leave_interrupts) as pool:
         try:
             yield Processes(cores, pool)
         except BaseException:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from coarsefine.model import TrainingSettings
 from coarsefine.model.errors import ExtensionError
@@ -20,6 +20,7 @@ from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.schema import CampaignSchema
 from coarsefine.search.campaign.sections import AnyStage, Confirm, Data, FinalSettings, Model, Stage
 from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.toml_hints import toml_hint
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
 
@@ -38,6 +39,8 @@ class Campaign(CampaignSchema):
     It trains the network of `model` on the images of `data`, or else the user's own function, the `objective`.
     """
 
+    _folder: Path | None = PrivateAttr(None)
+
     @classmethod
     def load(cls, source: str | Path) -> Self:
         """Read a preset by its name, or a campaign file by its path.
@@ -46,11 +49,15 @@ class Campaign(CampaignSchema):
         """
         where, text = _read(str(source))
         try:
-            return cls.model_validate(tomllib.loads(text))
+            campaign = cls.model_validate(tomllib.loads(text))
         except ValidationError as error:
             raise CampaignError(f"{where}: {sentence(error, cls)}") from error
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
-            raise CampaignError(f"{where} is not TOML: {str(error).rstrip('.')}.") from error
+            message = str(error).rstrip(".")
+            raise CampaignError(f"{where} is not TOML: {message}.{toml_hint(message, text)}") from error
+        if str(source) not in preset_names():
+            campaign._folder = Path(source).absolute().parent  # noqa: SLF001 - of this class
+        return campaign
 
     @classmethod
     def from_stored(cls, config: Any, *, extra: Literal["forbid", "ignore"] = "ignore") -> Self:
@@ -73,6 +80,11 @@ class Campaign(CampaignSchema):
                 if section.get(name) is None:
                     section.pop(name, None)
         return config
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder of the campaign's file; None for a preset, and for one from a storage or from Python."""
+        return self._folder
 
     @property
     def network(self) -> NetworkSections:

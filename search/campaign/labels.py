@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.network_settings import NAMES, setting
 from coarsefine.search.campaign.space import Point, Space
@@ -25,6 +26,16 @@ def nouns(names: Iterable[str]) -> str:
 def join_words(parts: Sequence[str]) -> str:
     """Return a list as part of a sentence: `a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: `1 epoch`, `3 epochs`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def epochs_each(campaign: Campaign, epochs: int) -> str:
+    """Return `, 3 epochs each`, about the trials of a stage; nothing for a function that only returns a value."""
+    return "" if campaign.objective is not None and epochs == 1 else f", {counted(epochs, 'epoch')} each"
 
 
 def quantity(name: str, value: Value) -> str:

@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from statistics import NormalDist
 
 from coarsefine.search.campaign.winner import Estimate
 
-_MOST_DECIMALS = 6
+_WITHOUT_POWER = range(-4, 7)
+"""Exponents of numbers that are written without a power of ten."""
+_MOST_DIGITS = 9
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -16,6 +19,8 @@ class Metric:
 
     name: str
     """One word, as the heading of a column."""
+    title: str
+    """The full name, as on an axis."""
     is_share: bool
     """Whether values are fractions, written in percent."""
 
@@ -32,21 +37,39 @@ class Metric:
         return f"{self.number(value)} points" if self.is_share else f"{value:.2g}"
 
     def spread(self, estimate: Estimate) -> str:
-        """Return a mean ± half the width of its interval, the latter with two significant digits."""
-        half = estimate.high - estimate.mean
-        if self.is_share:
-            return f"{self.number(estimate.mean)} ± {self.number(half)}"
-        if not half:
-            return f"{self.number(estimate.mean)} ± 0"
-        decimals = 1 - math.floor(math.log10(half))
-        if decimals > _MOST_DECIMALS:
-            return f"{estimate.mean:.4g} ± {half:.2g}"
-        mean, half = round(estimate.mean, decimals), round(half, decimals)
-        return f"{mean:z.{max(decimals, 0)}f} ± {half:.{max(decimals, 0)}f}"
+        """Return a mean ± half the width of its interval."""
+        return " ± ".join(self.mean_and_half(estimate))
+
+    def mean_and_half(self, estimate: Estimate) -> tuple[str, str]:
+        """Return a mean and half the width of its interval without their unit.
+
+        If they are no shares, the latter is rounded to two significant digits, and the mean to the same place; not if
+        this takes more than nine digits, as with an interval that is rounding error.
+        """
+        mean, half = estimate.mean, estimate.high - estimate.mean
+        if self.is_share or not 0 < half < math.inf:
+            return self.number(mean), self.number(half)
+        place = _exponent(half) - 1
+        largest = max(_exponent(abs(mean) or half), place + 1)
+        if largest - place >= _MOST_DIGITS:
+            return self.number(mean), f"{half:.2g}"
+        power = 0 if largest in _WITHOUT_POWER else largest
+        return _rounded(mean, place, power), _rounded(half, place, power)
 
 
-ACCURACY = Metric("validation", is_share=True)
-VALUE = Metric("value", is_share=False)
+def _exponent(value: float) -> int:
+    """Return the exponent of ten of a value with two significant digits."""
+    return int(f"{value:.1e}".partition("e")[2])
+
+
+def _rounded(value: float, place: int, power: int) -> str:
+    """Return a value rounded to 10 to the `place`, as a multiple of 10 to the `power`."""
+    digits = f"{Decimal(round(value, -place)).scaleb(-power):z.{max(power - place, 0)}f}"
+    return f"{digits}e{power:+03}" if power else digits
+
+
+ACCURACY = Metric("validation", "validation accuracy", is_share=True)
+VALUE = Metric("value", "value", is_share=False)
 
 
 @dataclass(frozen=True, slots=True)

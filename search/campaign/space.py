@@ -33,10 +33,27 @@ class _FrozenMapping(Mapping[str, _T]):
         return hash(frozenset(self.pairs))
 
 
+class NoSuchParameter(KeyError):  # noqa: N818 - named as what is wrong
+    """A point was asked for a parameter that its space does not have."""
+
+    def __str__(self) -> str:
+        """Return the message, which `KeyError` would quote like a key."""
+        return str(self.args[0])
+
+
 class Point(_FrozenMapping[Value]):
     """A value for each searched hyperparameter, in the order of the space."""
 
     __slots__ = ()
+
+    def __getitem__(self, name: str) -> Value:
+        """Return a value; raise `NoSuchParameter`, a `KeyError`, if there is none of that name."""
+        if name not in (known := dict(self.pairs)):
+            raise NoSuchParameter(
+                f"the campaign has no parameter {name!r}, only {', '.join(known)}: add it to the space of the first "
+                "stage, or correct the name in the objective"
+            )
+        return known[name]
 
     def as_dict(self) -> dict[str, Value]:
         """Return the form used in JSON output."""

@@ -8,6 +8,9 @@ from pydantic_core import ErrorDetails
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.network_settings import unusable_setting
 
+_DIRECTIONS = {"direction", "directions", "minimize", "minimise", "maximize", "maximise"}
+"""Keys by which people ask for the lowest value, or for the highest one."""
+
 
 def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
     """Return the first error as a sentence, and the number of further errors."""
@@ -29,6 +32,11 @@ def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:
     *parents, last = detail["loc"] or ("",)
     where = _place(parents)
     match detail["type"]:
+        case "extra_forbidden" if last in _DIRECTIONS:
+            return (
+                f"unknown key '{last}'{where and ' in ' + where}: remove it. The highest value wins; to minimize a "
+                "value, return its negative from the objective."
+            )
         case "extra_forbidden":
             known = detail.get("ctx", {}).get("known") or _known(schema, parents)
             return (
@@ -48,6 +56,8 @@ def _reason(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         error = detail["ctx"]["error"]
         return error.reason if isinstance(error, ExtensionError) else str(error)
+    if detail["type"] == "list_type" and detail["loc"] == ("stage",):
+        return "each stage starts with [[stage]], in two pairs of brackets"
     reasons = {
         "int_type": "must be a whole number",
         "int_from_float": "must be a whole number",

@@ -150,13 +150,12 @@ def _optimism(finalists: Sequence[Finalist]) -> float | None:
 
 
 def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int) -> str:
-    """Return the verdict in a sentence; `close` finalists are within one standard error of the leader."""
+    """Return the verdict in words; `close` finalists are within one standard error of the leader."""
     if winner is None:
         return "No finalist held on every seed."
     if not tied:
         return "A clear winner: every other finalist is behind on these seeds by more than chance."
-    taken = f"of the {close} within one standard error of the leader, {_rule(finalists[0].point)}"
-    return f"A tie among {tied} of {len(finalists)}, which these seeds cannot tell apart; taken: {taken}."
+    return f"A tie among {tied} of {len(finalists)} on these seeds. {_choice(finalists[0].point, close)}"
 
 
 def _simplicity_of(point: Point) -> list[float]:
@@ -164,9 +163,15 @@ def _simplicity_of(point: Point) -> list[float]:
     return [(1 if rule.highest else -1) * float(point[name]) for name, rule in _SIMPLEST if name in point]
 
 
-def _rule(point: Point) -> str:
+def _choice(point: Point, close: int) -> str:
+    """Say which of the finalists that tie is the winner, given a point of their space."""
     order = [rule.words for name, rule in _SIMPLEST if name in point]
-    return f"that of {', then of '.join(order)}, as the simplest" if order else "that of the best mean"
+    if not order:
+        return "The winner has the best mean."
+    if close == 1:
+        return "The winner is the leader: no other is within one standard error of it."
+    simplest = f"the simplest of the {close} within one standard error of the leader"
+    return f"The winner is {simplest}: {', then '.join(order)}."
 
 
 def _finalist(

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.charts.axes import value_axis
 from coarsefine.search.charts.drawn_trials import legend_name, search_studies, thinned, trial_links
 from coarsefine.search.charts.theme import CURVE_COLOURS, stage_colour
 from coarsefine.search.results.final_result import FinalResult
@@ -22,17 +23,13 @@ Span = tuple[float, float]
 def best_so_far(studies: Sequence[Study], metric: Metric = ACCURACY) -> go.Figure:
     """Draw each completed trial's value and the best value so far, in the order in which the trials completed."""
     figure = go.Figure()
-    shown_as = ".2%" if metric.is_share else ".5g"
     values: list[float] = []
     for index, study in enumerate(search_studies(studies)):
         numbered = list(enumerate(_completed(study), len(values) + 1))
         values += [value_of(trial) for _, trial in numbered]
-        figure.add_trace(_value_dots(study, numbered, stage_colour(index), shown_as))
-    figure.add_trace(_best_line(values, shown_as))
-    figure.update_xaxes(title="completed trials")
-    if metric.is_share:
-        return figure.update_yaxes(title="validation accuracy", tickformat=".2~%")
-    return figure.update_yaxes(title=metric.name)
+        figure.add_trace(_value_dots(study, numbered, stage_colour(index), metric))
+    figure.add_trace(_best_line(values, _number_format(metric)))
+    return figure.update_xaxes(title="completed trials").update_yaxes(**value_axis(metric))
 
 
 def loss_curves(trials: Iterable[tuple[str, FrozenTrial]]) -> go.Figure:
@@ -109,14 +106,18 @@ def _completed(study: Study) -> list[FrozenTrial]:
     )
 
 
-def _value_dots(study: Study, numbered: Sequence[tuple[int, FrozenTrial]], colour: str, shown_as: str) -> go.Scatter:
+def _value_dots(study: Study, numbered: Sequence[tuple[int, FrozenTrial]], colour: str, metric: Metric) -> go.Scatter:
     drawn = thinned(numbered, lambda pair: value_of(pair[1]))
     return go.Scatter(
         x=[number for number, _ in drawn], y=[value_of(trial) for _, trial in drawn], mode="markers",
         name=legend_name(study.attrs["stage"], len(drawn), len(numbered)), marker={"size": 6, "color": colour},
-        customdata=trial_links((study, trial) for _, trial in drawn), showlegend=bool(numbered),
-        hovertemplate=f"%{{customdata[0]}} trial %{{customdata[1]}}: %{{y:{shown_as}}}<extra></extra>",
+        customdata=trial_links(((study, trial) for _, trial in drawn), metric), showlegend=bool(numbered),
+        hovertemplate=f"%{{customdata[0]}} trial %{{customdata[1]}}: %{{y:{_number_format(metric)}}}<extra></extra>",
     )  # fmt: skip
+
+
+def _number_format(metric: Metric) -> str:
+    return ".2%" if metric.is_share else ".5g"
 
 
 def _best_line(values: Sequence[float], shown_as: str) -> go.Scatter:
@@ -132,7 +133,8 @@ def _best_line(values: Sequence[float], shown_as: str) -> go.Scatter:
 
 def _add_curve(figure: go.Figure, name: str, values: Sequence[float | None], line: dict[str, Any]) -> None:
     epochs = list(range(1, len(values) + 1))
-    figure.add_scatter(x=epochs, y=list(values), mode="lines", name=name, line=line)
+    mode = "lines" if len(values) > 1 else "markers"  # a line of one epoch is nothing
+    figure.add_scatter(x=epochs, y=list(values), mode=mode, name=name, line=line)
 
 
 def _over_epochs(figure: go.Figure, title: str) -> go.Figure:

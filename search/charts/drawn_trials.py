@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
+from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.results.study import Study, value_of
 
 StudyTrials = list[tuple[Study, FrozenTrial]]
@@ -40,22 +41,22 @@ def legend_name(name: str, drawn: int, total: int) -> str:
     return name if drawn == total else f"{name} ({drawn:,} of {total:,} drawn)"
 
 
-def trial_links(trials: Iterable[tuple[Study, FrozenTrial]]) -> list[list[Any]]:
+def trial_links(trials: Iterable[tuple[Study, FrozenTrial]], metric: Metric) -> list[list[Any]]:
     """Return for each trial its study's name, its number and its outcome, from which a page makes a link."""
-    return [[study.name, trial.number, _outcome(trial)] for study, trial in trials]
+    return [[study.name, trial.number, _outcome(trial, metric)] for study, trial in trials]
 
 
-def accuracy_of(trial: FrozenTrial) -> float | None:
-    """Return a trial's accuracy after its last epoch, or None before its first."""
+def last_value(trial: FrozenTrial) -> float | None:
+    """Return a trial's value after its last epoch, or None before its first."""
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value
 
 
-def _outcome(trial: FrozenTrial) -> str:
+def _outcome(trial: FrozenTrial, metric: Metric) -> str:
     """Describe in words how a trial ended, or how far it is."""
     if trial.state is TrialState.COMPLETE:
-        return f"{100 * value_of(trial):.2f} %"
+        return metric.text(value_of(trial))
     if trial.state is TrialState.FAIL:
         return escape(trial.user_attrs.get("reason", "failed"))
     last = max(trial.intermediate_values, default=0)
-    reached = f"{100 * trial.intermediate_values[last]:.2f} % after epoch {last}, " if last else ""
+    reached = f"{metric.text(trial.intermediate_values[last])} after epoch {last}, " if last else ""
     return f"{reached}{'pruned' if trial.state is TrialState.PRUNED else 'in training'}"

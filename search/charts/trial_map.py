@@ -1,4 +1,4 @@
-"""The map of trials: two hyperparameters as axes, accuracy as colour, and each stage's ranges as a box."""
+"""The map of trials: two hyperparameters as axes, values as colours, and each stage's ranges as a box."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.charts.axes import Axis, axes_of
 from coarsefine.search.charts.drawn_trials import (
     StudyTrials,
-    accuracy_of,
+    last_value,
     legend_name,
     search_studies,
     thinned,
@@ -23,27 +24,30 @@ from coarsefine.search.results.status import Winner
 from coarsefine.search.results.study import Study, point_of, value_of
 from coarsefine.search.storage.slots import has_diverged
 
-_ACCURACY = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
+_COLOURS = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
 """Colours from low to high: Viridis without its ends, which can hardly be seen on a dark or a light page."""
 _WINNER, _FAILED = "#c026d3", "#d64545"
 _TICKS = 5
 
 
 def map_of_trials(
-    studies: Sequence[Study], winner: Winner | None, names: tuple[str, str] | None = None
-) -> go.Figure:  # fmt: skip
-    """Draw every trial of the search stages, coloured by accuracy, and the box of each stage's ranges.
+    studies: Sequence[Study],
+    winner: Winner | None,
+    names: tuple[str, str] | None = None,
+    metric: Metric = ACCURACY,
+) -> go.Figure:
+    """Draw every trial of the search stages, coloured by its value, and the box of each stage's ranges.
 
-    `names` are two axes out of `axes_of`, by default its first two. A pruned trial has the accuracy after its last
+    `names` are two axes out of `axes_of`, by default its first two. A pruned trial has the value after its last
     epoch. Diverged trials are crosses: they show where training becomes unstable. Each point carries its study, number,
     outcome and hyperparameters. Finalists that are trained again are left out.
     """
     figure, studies = go.Figure(), search_studies(studies)
-    x, y = (Axis(name, studies) for name in names or axes_of(studies)[:2])
+    x, y = (Axis(name, studies, metric) for name in names or axes_of(studies)[:2])
     for index, study in enumerate(studies):
         figure.add_trace(_box(study, stage_colour(index), x, y))
         figure.add_annotation(_label(study, index, x, y))
-    figure.add_traces(list(_points(studies, x, y)))
+    figure.add_traces(list(_points(studies, x, y, metric)))
     if winner is not None:
         figure.add_trace(_ring(studies, winner, x, y))
     figure.update_xaxes(**x.layout())
@@ -82,38 +86,39 @@ def _ring(studies: Sequence[Study], winner: Winner, x: Axis, y: Axis) -> go.Scat
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """The colour scale of accuracies.
+    """The colour scale of values.
 
-    It starts at the lower quartile. If it started at the lowest accuracy, a few poor trials would leave all good ones
+    It starts at the lower quartile. If it started at the lowest value, a few poor trials would leave all good ones
     nearly the same colour.
     """
 
     low: float
     high: float
+    metric: Metric
 
     @classmethod
-    def over(cls, trials: Iterable[FrozenTrial]) -> "_Scale":
-        values = sorted(value for trial in trials if (value := accuracy_of(trial)) is not None) or [0.0, 1.0]
+    def over(cls, trials: Iterable[FrozenTrial], metric: Metric) -> "_Scale":
+        values = sorted(value for trial in trials if (value := last_value(trial)) is not None) or [0.0, 1.0]
         low, high = values[len(values) // 4], values[-1]
-        return cls(low if low < high else high - 0.01, high)  # a scale needs two different ends
+        return cls(low if low < high else high - (0.01 * abs(high) or 0.01), high, metric)  # two ends must differ
 
     def of(self, trials: StudyTrials) -> dict[str, Any]:
         """Return the marker colours of trials."""
-        colours = [accuracy_of(trial) for _, trial in trials]
-        return {"color": colours, "colorscale": _ACCURACY, "cmin": self.low, "cmax": self.high, "showscale": False}
+        colours = [last_value(trial) for _, trial in trials]
+        return {"color": colours, "colorscale": _COLOURS, "cmin": self.low, "cmax": self.high, "showscale": False}
 
     def bar(self) -> dict[str, Any]:
-        """Return the colour bar. Its lowest colour also stands for all lower accuracies."""
+        """Return the colour bar. Its lowest colour also stands for all lower values."""
         ticks = [self.low + (self.high - self.low) * step / (_TICKS - 1) for step in range(_TICKS)]
-        texts = [f"{100 * tick:.1f} %" for tick in ticks]
+        texts = list(map(self.metric.text, ticks))
         return {
-            "title": {"text": "accuracy", "side": "top"}, "tickvals": ticks, "ticktext": [f"≤ {texts[0]}", *texts[1:]],
-            "orientation": "h", "len": 0.7, "thickness": 8,
+            "title": {"text": self.metric.title, "side": "top"}, "tickvals": ticks,
+            "ticktext": [f"≤ {texts[0]}", *texts[1:]], "orientation": "h", "len": 0.7, "thickness": 8,
             "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4,
         }  # fmt: skip
 
 
-def _points(studies: Sequence[Study], x: Axis, y: Axis) -> Iterator[go.Scatter]:
+def _points(studies: Sequence[Study], x: Axis, y: Axis, metric: Metric) -> Iterator[go.Scatter]:
     """Yield the trials as dots.
 
     Later traces cover earlier ones: completed trials, the best last, cover pruned and running ones, and failed trials
@@ -125,26 +130,28 @@ def _points(studies: Sequence[Study], x: Axis, y: Axis) -> Iterator[go.Scatter]:
     )
     completed.sort(key=lambda pair: value_of(pair[1]))
     running = [(study, trial) for study, trial in running if trial.intermediate_values]
-    scale = _Scale.over(trial for _, trial in [*completed, *pruned, *running])
+    scale = _Scale.over((trial for _, trial in [*completed, *pruned, *running]), metric)
     thin, bar = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}, {"showscale": True, "colorbar": scale.bar()}
     yield _dots("pruned", pruned, scale, x, y, {"size": 8, "symbol": "triangle-down", "line": thin})
     yield _dots("in training", running, scale, x, y, {"size": 9, "symbol": "circle-open", "line": {"width": 2}})
     yield _dots("completed", completed, scale, x, y, {"size": 9, "line": thin, **(bar if completed else {})})
-    diverged = all(has_diverged(trial.state, trial.user_attrs.get("reason")) for _, trial in failed)
-    name = "diverged" if diverged else "diverged or failed"
-    yield _dots(name, failed, None, x, y, {"size": 8, "symbol": "x", "color": _FAILED})
+    yield _dots(_how_they_failed(failed), failed, scale, x, y, {"size": 8, "symbol": "x", "color": _FAILED})
 
 
-def _dots(
-    name: str, trials: StudyTrials, scale: _Scale | None, x: Axis, y: Axis, marker: dict[str, Any]
-) -> go.Scatter:  # fmt: skip
+def _how_they_failed(failed: StudyTrials) -> str:
+    kinds = {has_diverged(trial.state, trial.user_attrs.get("reason")) for _, trial in failed}
+    return "diverged or failed" if len(kinds) > 1 else "failed" if False in kinds else "diverged"
+
+
+def _dots(name: str, trials: StudyTrials, scale: _Scale, x: Axis, y: Axis, marker: dict[str, Any]) -> go.Scatter:
     """Return trials as dots. `meta` is the trace's name without the number of points drawn."""
-    drawn = thinned(trials, lambda pair: accuracy_of(pair[1]) or 0.0)
+    drawn = thinned(trials, lambda pair: last_value(pair[1]) or 0.0)
+    links = trial_links(drawn, scale.metric)
     hover = "%{customdata[0]} trial %{customdata[1]}<br>%{customdata[3]}<br>%{customdata[2]}<extra></extra>"
     settings = [escape(labels.point_text(point_of(trial))) for _, trial in drawn]
     return go.Scatter(
         x=[x.of(trial) for _, trial in drawn], y=[y.of(trial) for _, trial in drawn], mode="markers", meta=name,
-        name=legend_name(name, len(drawn), len(trials)), marker={**(scale.of(drawn) if scale else {}), **marker},
-        customdata=[[*link, setting] for link, setting in zip(trial_links(drawn), settings, strict=True)],
+        name=legend_name(name, len(drawn), len(trials)), marker={**scale.of(drawn), **marker},
+        customdata=[[*link, setting] for link, setting in zip(links, settings, strict=True)],
         hovertemplate=hover, showlegend=bool(trials),
     )  # fmt: skip

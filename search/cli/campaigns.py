@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
 def run(
-    campaign: Annotated[str, typer.Argument(help="Name of a preset, or path of a TOML file.")] = "digits",
+    campaign: Annotated[
+        str, typer.Argument(help="Name of a preset, path of a TOML file, or name of a campaign in the storage.")
+    ] = "digits",
     storage: Storage = "studies.db",
     data: Data = None,
     workers: Annotated[
@@ -35,15 +37,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Start or resume a campaign, and run it to its end."""
-    from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.engine.dask_cluster import count_workers
     from coarsefine.search.engine.run import run as run_campaign
+    from coarsefine.search.engine.stage_loop import find_campaign_to_run
     from coarsefine.search.errors import Interrupted, UsageError
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
     from coarsefine.search.terminal.status_tables import print_status
 
-    wanted, location = Campaign.load(campaign), locate(storage)
+    location = locate(storage)
+    wanted = find_campaign_to_run(campaign, location)
     n = workers or (count_workers(engine) if engine is not None else cores())
     sentence = "Interrupted; every finished trial is kept. To resume"
     try:
@@ -90,6 +93,7 @@ def status(campaign: CampaignName = None, storage: Storage = "studies.db", as_js
         print_json(found.as_dict())
         return
     print_status(found)
+    _say_if_changed(found)
     if found.state != "done":
         resume = f"{program()} run {shlex.quote(found.campaign)}{storage_option(storage)}"
         print_line(f"Next: {resume}   (or the campaign's file)")
@@ -105,6 +109,7 @@ def best(campaign: CampaignName = None, storage: Storage = "studies.db", as_json
         print_json(found.best().as_dict())
         return
     print_best(found)
+    _say_if_changed(found)
 
 
 @app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
@@ -117,7 +122,7 @@ def presets(
     """List the campaigns that ship with Coarsefine."""
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.campaign.presets import preset_names, preset_text
-    from coarsefine.search.terminal.console import print_rows
+    from coarsefine.search.terminal.console import print_line, print_prose
 
     if name is not None:
         text = preset_text(name)
@@ -128,13 +133,26 @@ def presets(
     if as_json:
         print_json({"presets": [dict(zip(("name", "trials", "description"), row, strict=True)) for row in rows]})
         return
-    print_rows(("preset", "trials", "what"), [(n, " + ".join(map(str, t)), d) for n, t, d in rows])
+    for preset, trials, description in rows:
+        print_line(f"{preset}: {' + '.join(map(str, trials))} trials")
+        print_prose(description)
+
+
+def _say_if_changed(status: "Status") -> None:
+    """Say if the objective's file is no longer the one that gave the results."""
+    from coarsefine.search.training.user_code.source_file import changed_since
+
+    if changed := changed_since(status.stages[0].attrs.get("objective")):
+        say(changed)
 
 
 def _print_next_commands(status: "Status", storage: str) -> None:
     from coarsefine.search.terminal.console import print_line
 
-    print_line(f"Next: {program()} best {shlex.quote(status.campaign)}{storage_option(storage)}")
+    campaign = f"{shlex.quote(status.campaign)}{storage_option(storage)}"
+    print_line(f"Next: {program()} best {campaign}")
     print_line(f"      {program()} serve{storage_option(storage)}")
     if status.final is not None:
         print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
+    else:  # of an objective
+        print_line(f"      {program()} export {campaign} --as params")

@@ -24,15 +24,18 @@ from coarsefine.search.campaign.network_settings import SETTINGS, unusable_setti
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.sections import Data
-from coarsefine.search.errors import SearchError
+from coarsefine.search.errors import SearchError, StorageError
 from coarsefine.search.results.study import campaign_names
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.opening import open_storage, server_version, storage_exists
+from coarsefine.search.storage.opening import check_storage, open_storage, server_version, storage_exists
 from coarsefine.search.training import checkpoints
 from coarsefine.search.training.images import read_images
 
 _WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
+
+_LEAST_SPACE = 200 * 2**20
+"""Bytes that a campaign's files may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
         _processor(),
         _kernel(),
         *database,
-        _space(storage.folder),
+        _attempt("disk", lambda: _space(storage)),
         _attempt("storage", lambda: _campaigns(storage)),
         _attempt("digits", lambda: read_images(Data(dataset="digits"), None).description),
         *_given_images(data),
@@ -91,16 +94,24 @@ def _sqlite() -> Finding:
     return Finding("sqlite", "note", f"{sqlite3.sqlite_version}, journal mode DELETE: {why}")
 
 
-def _space(folder: Path) -> Finding:
-    free = shutil.disk_usage(sqlite.nearest_existing(folder)).free
+def _space(location: Location) -> str:
+    """Return how much room a campaign has for its files; raise `StorageError` if there is too little, or no access."""
+    folder, elsewhere = location.folder, "give another --storage" if location.path else "start in another folder"
+    if not folder.is_dir():
+        raise StorageError(f"There is no folder {folder}: make it, or {elsewhere}.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"{folder} cannot be written: grant yourself write access to it, or {elsewhere}.")
+    free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GiB free in {folder}"
-    enough = free >= 200 * 2**20
-    return Finding("disk", "ok", found) if enough else Finding("disk", "unfit", f"{found}: make room.", 5)
+    if free < _LEAST_SPACE:
+        raise StorageError(f"{found}: make room.")
+    return found
 
 
 def _campaigns(location: Location) -> str:
     if not storage_exists(location):
         return f"{location} holds no studies yet; the first run makes them"
+    check_storage(location, writing=True)
     with closing(open_storage(location)) as storage:
         return f"{location} is sound; campaigns: {', '.join(campaign_names(storage)) or 'none'}"
 

@@ -26,6 +26,7 @@ from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.images import Source
+from coarsefine.search.training.user_code.source_file import changed_since
 from coarsefine.search.training.workload import load_workload
 
 
@@ -55,6 +56,8 @@ def run(
     observer = observer or Observer()
     location = locate(storage)
     if (finished := _finished_status(campaign, location)) is not None:
+        if changed := changed_since(finished.stages[0].attrs.get("objective"), campaign.folder):
+            observer.on_warning(changed)
         return finished
     workload = load_workload(campaign, data, observer.on_message)
     with closing(create_storage(location)) as opened:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm
 from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.results.observer import Observer
@@ -23,7 +24,7 @@ from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import Study, campaign_of, find_studies, refuse_empty
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoints
@@ -31,6 +32,7 @@ from coarsefine.search.training.identity import fingerprint, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
+from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of
 
@@ -68,7 +70,7 @@ class StageLoop:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
         self.attrs = fingerprint(self.campaign, self.workload)
         self.initial_studies = self.studies()
-        refuse_other(self.initial_studies, self.attrs)
+        refuse_other(self.initial_studies, self.attrs, self.workload if isinstance(self.workload, Function) else None)
 
     def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
         """Run every stage in this process, or watch the workers of a pool run them.
@@ -227,3 +229,14 @@ def find_campaign(source: str, storage: str | Path | Location) -> Campaign:
     with closing(open_storage(locate(storage))) as opened:
         studies = find_studies(opened, source)
     return campaign_of(studies) if studies else Campaign.load(source)
+
+
+def find_campaign_to_run(source: str, storage: str | Path | Location) -> Campaign:
+    """Return a preset or a campaign file; if there is neither, the campaign of this name in the storage.
+
+    Raises the same errors as `Campaign.load`.
+    """
+    location = locate(storage)
+    if source in preset_names() or Path(source).is_file() or not storage_exists(location):
+        return Campaign.load(source)
+    return find_campaign(source, location)

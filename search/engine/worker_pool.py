@@ -28,6 +28,7 @@ _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() e
 _CONTEXT.set_forkserver_preload([work.__module__, *(name.partition(":")[0] for name in DATASETS.built_in.values())])
 _MOST_FAILED_STARTS = 3
 """Deaths in a row before a first claim, after which a worker is not restarted: it would die again."""
+_WITHOUT_LOG = "see the messages before this one, or train in this process with --workers 1"
 _GRACE_SECONDS = 60
 """How long stopped workers may take to finish their epoch."""
 
@@ -125,10 +126,12 @@ class WorkerPool:
         cause, log = _cause_of_death(dead.process.exitcode), self._log(dead.name)
         dead.failed_starts += 1
         if dead.failed_starts >= _MOST_FAILED_STARTS:
+            see = f"see {log}" if log.exists() else f"it has no log yet, {_WITHOUT_LOG}"
             raise WorkersFailed(
-                f"{dead.name} {cause} {dead.failed_starts} times in a row before it claimed a trial: see {log}."
+                f"{dead.name} {cause} {dead.failed_starts} times in a row before it claimed a trial: {see}."
             )
-        self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted (log: {log}).")
+        where = f" (log: {log})" if log.exists() else ""
+        self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted{where}.")
         dead.messages.close()
         self._workers[self._workers.index(dead)] = self._start(dead.name, dead.failed_starts)
 
@@ -147,10 +150,7 @@ class WorkerPool:
             if failed_starts + 1 < _MOST_FAILED_STARTS:
                 self._observer.on_message(f"{name} did not start ({why}): trying again.")
                 return self._start(name, failed_starts + 1)
-            raise WorkersFailed(
-                f"{name} cannot be started ({why}): see the messages before this one, or train in this process with "
-                "--workers 1."
-            ) from error
+            raise WorkersFailed(f"{name} cannot be started ({why}): {_WITHOUT_LOG}.") from error
         sender.close()
         return _PoolWorker(name, process, receiver, failed_starts)
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from coarsefine.model.datasets import MappedFile
 from coarsefine.model.errors import ModelError
+from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.signals import Interrupts
 from coarsefine.search.engine.stage_loop import StageLoop
@@ -90,7 +91,8 @@ class _WorkerObserver(Observer):
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Log the stage."""
         waiting = next(s.waiting for s in status.stages if s.name == stage.stage_name)
-        self.log.info("%s: %d trials wait, %d epochs each", stage.study_name, waiting, stage.epochs)
+        each = labels.epochs_each(stage.campaign, stage.epochs)
+        self.log.info("%s: %d trials wait%s", stage.study_name, waiting, each)
 
     def on_claimed(self, stage: str, numbers: Sequence[int]) -> None:
         """Log the slots; send that the worker has started."""

@@ -75,7 +75,7 @@ def _value_figures(content: Content) -> Iterator[Figure]:
     lines = {f"{stage} {t.number}": values_by_epoch(t) for stage, t in best}
     if max(map(len, lines.values())) > 1:
         yield Figure(
-            "values", charts.curves(lines, metric.name), 380, "The best trials of each stage by epoch.",
+            "values", charts.curves(lines, metric.title), 380, "The best trials of each stage by epoch.",
             f"Values over the epochs: {_from_to(lines)}.", "overview", lines,
         )  # fmt: skip
 
@@ -122,6 +122,8 @@ def _fit_narrow_screens(plot: go.Figure) -> go.Figure:
 
 def _stages(content: Content) -> Iterator[Figure]:
     for stage in content.stages:
+        if stage.epochs == 1:  # a curve of one epoch is a point
+            continue
         published = content.published.best_of(stage.plan.name) if content.published else []
         remarks = [*map(_published_remark, published), *[""] * len(stage.best)]
         figures = [_losses(stage, rank, *best, remarks[rank]) for rank, best in enumerate(stage.best)]
@@ -175,7 +177,7 @@ def _time(content: Content) -> Iterator[Figure]:
 
 def _final(content: Content) -> Iterator[Figure]:
     final = content.status.final
-    if final is None or content.images is None:
+    if final is None or content.images is None or final.epochs == 1:
         return
     curves = {"training": final.curves.train_loss, "validation": final.curves.validation_loss}
     losses = {part: values for part, values in curves.items() if values}

@@ -15,7 +15,7 @@ _PIECE = 2045
 
 
 def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], parent_id: int | None) -> dict[str, Any]:
-    """Return the note as system attributes of the stage's study, whose user attributes are `attrs`.
+    """Return the note, and the name of the value, as system attributes of the study with the user attributes `attrs`.
 
     `parent_id` is the id of the parent's study.
     """
@@ -31,7 +31,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         if attrs.get("pressed")
         else None,
         "Carried": _carried(attrs["carried"]),
-        "Trials": f"{stage.trials}, {stage.sampler}, {campaign.epochs_of(stage)} epochs each{pruned}",
+        "Trials": f"{stage.trials}, {stage.sampler}{labels.epochs_each(campaign, campaign.epochs_of(stage))}{pruned}",
         "Data": attrs["data"]["description"] if "data" in attrs else None,
         "Objective": attrs["objective"]["name"] if "objective" in attrs else None,
     }
@@ -39,7 +39,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
 
 
 def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequence[int]) -> dict[str, Any]:
-    """Return the note as system attributes of the study that trains the finalists again."""
+    """Return the note, and the name of the value, as system attributes of the study that trains the finalists again."""
     k = len(finalists)
     rows = {
         f"Finalist {place + 1}": f"{labels.point_text(one.point)}: trial {one.number} of {one.study}, "
@@ -51,12 +51,13 @@ def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequ
 
 
 def _note(campaign: Campaign, subject: str, rows: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return a note in Markdown as the system attributes that `optuna_dashboard.save_note` writes."""
+    """Return the name of the trials' value, and a note in Markdown as `optuna_dashboard.save_note` writes it."""
     items = "\n".join(f"- **{name}:** {text}" for name, text in rows.items() if text)
     page = f"[Its page](/campaigns/{quote(campaign.name)}), under `coarsefine serve`, shows all its stages together."
     note = f"{subject} of the campaign `{campaign.name}`. {page}\n\n{items}\n"
     pieces = [note[start : start + _PIECE] for start in range(0, len(note), _PIECE)]
-    return {"dashboard:note_ver": 1, **{f"dashboard:note_str:{place}": piece for place, piece in enumerate(pieces)}}
+    parts = {f"dashboard:note_str:{place}": piece for place, piece in enumerate(pieces)}
+    return {"study:metric_names": [campaign.metric.title], "dashboard:note_ver": 1, **parts}
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -185,7 +185,7 @@ def remedy(studies: Iterable[Study]) -> str:
     trials = (trial for study in studies if "objective" in study.attrs for trial in study.trials)
     reasons = [t.user_attrs["reason"] for t in in_order_of_end(trials) if t.user_attrs.get("reason")]
     if reasons:
-        return f"The last one: {reasons[-1]}. Fix the objective, then start the campaign under another name."
+        return f"The last one: {reasons[-1]}. Fix the objective or the campaign file, then start under another name."
     return "Lower the upper bound of eta, then start the campaign under another name."
 
 

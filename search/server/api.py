@@ -92,7 +92,7 @@ async def list_trials(
 
 @router.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=schemas.TrialDetail)
 async def get_trial(request: Request, cache: Cache, name: str, stage: str, number: _Number) -> Response:
-    """Return a trial with its accuracy and losses after each epoch."""
+    """Return a trial with its value and losses after each epoch."""
     study = _study(await cache.get(name), stage)
     trial = next((trial for trial in study.trials if trial.number == number), None)
     if trial is None:

@@ -41,7 +41,9 @@ def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
         objective=plan.objective,
         data=attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}",
         searched=tuple(schemas.Searched(name, labels.symbol(name)) for name in studies[0].space),
-        axes=tuple(schemas.Axis(name, charts.Axis(name, studies).title) for name in charts.axes_of(studies)),
+        axes=tuple(
+            schemas.Axis(name, charts.Axis(name, studies, plan.metric).title) for name in charts.axes_of(studies)
+        ),
         validation_images=images.validation if images else None,
         problems=snapshot.problems,
         revision=snapshot.revision,
@@ -118,18 +120,18 @@ def figure(
 
     `axes` name what the map shows, two of `charts.axes_of`.
     """
-    studies = list(snapshot.studies.values())
+    studies, metric = list(snapshot.studies.values()), snapshot.status.metric
     if name == "map":
-        drawn = charts.map_of_trials(studies, snapshot.status.winner, axes)
+        drawn = charts.map_of_trials(studies, snapshot.status.winner, axes, metric)
     elif name == "best-so-far":
-        drawn = charts.best_so_far(studies, snapshot.status.metric)
+        drawn = charts.best_so_far(studies, metric)
     else:
         best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in chosen or best]
-        if snapshot.status.metric.is_share:
+        if metric.is_share:
             drawn = charts.loss_curves(named)
         else:
-            drawn = charts.curves({label: values_by_epoch(trial) for label, trial in named}, "value")
+            drawn = charts.curves({label: values_by_epoch(trial) for label, trial in named}, metric.title)
     return str(charts.themed(drawn, theme).to_json()).encode()
 
 

@@ -97,7 +97,7 @@ class CampaignList(JsonForm):
 
 @dataclass(frozen=True)
 class TrialRow(JsonForm):
-    """A trial in a row; `last` is its accuracy after the newest recorded epoch, times are in UTC."""
+    """A trial in a row; `last` is its value after the newest recorded epoch, times are in UTC."""
 
     number: int
     state: TrialState
@@ -128,7 +128,7 @@ class _OfStudy(JsonForm):
 
 @dataclass(frozen=True)
 class TrialDetail(TrialRow, _OfStudy):
-    """A trial with its accuracy and losses after each epoch; null where a loss was not finite."""
+    """A trial with its value and losses after each epoch; null where a loss was not finite."""
 
     values: _Losses
     train_loss: _Losses

@@ -64,7 +64,7 @@ class Storage(RDBStorage):
     ) -> None:
         """Write a study, its attributes and all its slots in one transaction; do nothing if it exists.
 
-        `system_attrs` are read by Optuna and its dashboard; the metric's name is added to them.
+        `system_attrs` are read by Optuna and its dashboard.
         """
         self.database.transact(
             lambda connection: write_study(connection, name, attrs, space, slots, system_attrs or {})

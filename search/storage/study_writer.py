@@ -40,8 +40,8 @@ def write_study(
         return
     direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
     connection.execute(directions.insert(), [direction])
-    system = {"study:metric_names": ["validation accuracy"], **system_attrs}
-    connection.execute(study_system_attrs.insert(), rows_of(system, study_id=study))
+    if system_attrs:
+        connection.execute(study_system_attrs.insert(), rows_of(system_attrs, study_id=study))
     connection.execute(study_attrs.insert(), rows_of(user_attrs, study_id=study))
     write_slots(connection, study, space, slots)
 

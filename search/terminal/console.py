@@ -1,17 +1,20 @@
 """The streams of a terminal: data on stdout, messages on stderr. Colours are for terminals; NO_COLOR is honoured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
+from rich.text import Text
 
 out = Console(highlight=False, soft_wrap=True)
 """The stream for data."""
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 """The stream for messages."""
+Column = tuple[str, ...]
+"""A column of a table, its heading first."""
+_GAP = 2
+_PROSE_COLUMNS = 80
 
 
 def print_line(text: str) -> None:
@@ -24,16 +27,53 @@ def print_message(text: str) -> None:
     err.print(text, markup=False)
 
 
-def print_rows(headings: Iterable[str], rows: Iterable[Iterable[Any]], *, left_padding: int = 1) -> None:
-    """Print rows of text below headings, at their full width.
+def print_facts(text: Text) -> None:
+    """Print a line of data on stdout: whole, for programs to read, but wrapped at words on a terminal."""
+    _print_wrapped(text, out.width if out.is_terminal else None, indents=("", "  "))
 
-    Folded cells could not be read down a column, nor searched by `grep`.
+
+def print_prose(sentences: str) -> None:
+    """Print sentences for people on stdout, indented, and wrapped at words: at 80 columns if stdout is no terminal."""
+    _print_wrapped(Text(sentences), out.width if out.is_terminal else _PROSE_COLUMNS, indents=("  ", "  "))
+
+
+def _print_wrapped(text: Text, columns: int | None, indents: tuple[str, str]) -> None:
+    first, others = indents
+    lines = [text] if columns is None else text.wrap(out, max(columns - len(others), 1))
+    for index, line in enumerate(lines):
+        line.rstrip()
+        out.print(Text.assemble(others if index else first, line))
+
+
+def print_rows(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print rows of text below headings. No cell is folded or cut.
+
+    A table that is too wide for a terminal becomes several, one below the other, each with the first column. Elsewhere
+    a row is always one line.
     """
-    table = Table(*headings, box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, left_padding))
-    for row in rows:
-        table.add_row(*map(str, row))
-    options = out.options.update(max_width=1000)
-    out.print(table, width=max(out.width, Measurement.get(out, options, table).maximum))
+    columns = list(zip(headings, *(map(str, row) for row in rows), strict=True))
+    for place, part in enumerate(_parts(columns, out.width if out.is_terminal else None)):
+        widths = [max(map(cell_len, column)) for column in part]
+        heading, *cells = ("".join(map(_padded, row, widths)).rstrip() for row in zip(*part, strict=True))
+        rule = "─" * (sum(widths) + _GAP * (len(widths) - 1))
+        for line in (*([""] if place else []), Text(heading, style="bold"), rule, *cells):
+            out.print(line, markup=False)
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - cell_len(cell) + _GAP)
+
+
+def _parts(columns: Sequence[Column], width: int | None) -> list[list[Column]]:
+    """Return the columns in parts that are at most as wide as `width`, if they can be; each has the first column."""
+    key, *others = columns
+    parts = [[key]]
+    for column in others:
+        needed = sum(max(map(cell_len, each)) + _GAP for each in (*parts[-1], column)) - _GAP
+        if width is not None and needed > width and len(parts[-1]) > 1:
+            parts.append([key])
+        parts[-1].append(column)
+    return parts
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from optuna.trial import TrialState
+from rich.cells import cell_len
 from rich.text import Text
 
 from coarsefine.search.campaign import labels
@@ -30,6 +31,10 @@ _MOST_FINISHED = 10
 """The most lines of finished trials in a terminal of any height."""
 _TRIAL_COLUMNS, _PARAMETER_COLUMNS = 40, 13
 """Width of a finished trial, and of each of its parameters; several stand side by side if they fit."""
+_LEAST_RESULT = 20
+"""Columns of a finished trial's result that its parameters leave free."""
+_INDENT = 5
+"""Columns before a fact, without the gap."""
 _MARGIN = 4
 """Columns left free at the end of the last line, where terminals echo ^C."""
 
@@ -38,7 +43,7 @@ def draw(state: LiveState, width: int, height: int, now: float, *, stopping: boo
     """Return lines, none wider than `width` and fewer than `height`, so that the terminal does not scroll."""
     room = max(height - 1, 1)
     header, foot = [_header(state, now)], [_foot(state, width, stopping=stopping)]
-    table, facts = _stage_table(state, width, now), _facts(state)
+    table, facts = _stage_table(state, width, now), _facts(state, width)
     blocks = [header, table, facts, foot]
     spare = room - sum(map(len, blocks))
     if spare < 0:
@@ -65,22 +70,36 @@ def _header(state: LiveState, now: float) -> Text:
     return Text.assemble(" ", (f"{state.campaign}  ", "bold"), " · ".join(parts))
 
 
-def _facts(state: LiveState) -> list[Text]:
-    best = Text(" best  ")
+def _facts(state: LiveState, width: int) -> list[Text]:
+    rate = _rate(state.rate, state.epochs_per_trial)
+    return [*_best(state, width), Text(f" now   {state.training}"), Text(f" rate  {rate}")]
+
+
+def _best(state: LiveState, width: int) -> list[Text]:
+    """Return the best trial in one line or, if that is too wide, in several, none of which divides a parameter."""
     if state.best is None:
-        best.append("none yet", "dim")
-    else:
-        stage, trial = state.best
-        best.append(outcome(trial, state.metric), "bold green")
-        best.append(f"  {labels.point_columns(trial.point)}  trial {trial.number} of {stage}")
-    return [best, Text(f" now   {state.training}"), Text(f" rate  {_rate(state.rate, state.epochs_per_trial)}")]
+        return [Text.assemble(" best  ", ("none yet", "dim"))]
+    stage, trial = state.best
+    value, where = (outcome(trial, state.metric), "bold green"), f"trial {trial.number} of {stage}"
+    whole = Text.assemble(" best  ", value, f"  {labels.point_columns(trial.point)}  {where}")
+    if whole.cell_len <= width:
+        return [whole]
+    lines = [Text.assemble(" best  ", value)]
+    for part in (*(labels.point_text({name: one}) for name, one in trial.point.items()), where):
+        if lines[-1].cell_len + _GAP + cell_len(part) > width:
+            lines.append(Text(" " * _INDENT))
+        lines[-1].append(" " * _GAP + part)
+    return lines
 
 
 def _rate(rate: float | None, epochs_per_trial: float | None) -> str:
     if not rate:
         return "not known yet"
     epochs = f"{_rounded(60 * rate)} epochs/min"
-    return epochs if epochs_per_trial is None else f"{_rounded(60 * rate / epochs_per_trial)} trials/min, {epochs}"
+    if epochs_per_trial is None:
+        return epochs
+    trials = f"{_rounded(60 * rate / epochs_per_trial)} trials/min"
+    return trials if epochs_per_trial == 1 else f"{trials}, {epochs}"
 
 
 def _rounded(number: float) -> str:
@@ -105,27 +124,33 @@ def _finished(state: LiveState, width: int, most_lines: int) -> list[Text]:
     """Return finished trials, the newest first; side by side if there is room."""
     columns = _TRIAL_COLUMNS + _PARAMETER_COLUMNS * len(state.parameters)
     across = max(width // columns, 1)
-    entries = [_finished_trial(stage, trial, state) for stage, trial in state.finished[: most_lines * across]]
-    if len(entries) <= most_lines:
+    shown = state.finished[: most_lines * across]
+    if len(shown) <= most_lines:
         across = 1
+    room = columns - _GAP if across > 1 else max(width - _INDENT - _GAP, 0)
+    entries = [_finished_trial(stage, trial, state, room) for stage, trial in shown]
     down = -(-len(entries) // across)
     lines = []
     for i in range(down):
         line = Text(" last  " if i == 0 else "       ")
         for entry in entries[i::down]:
-            entry.truncate(columns - _GAP if across > 1 else width, overflow="ellipsis", pad=across > 1)
+            entry.truncate(room, overflow="ellipsis", pad=across > 1)
             line.append_text(entry)
         lines.append(line)
     return lines
 
 
-def _finished_trial(stage: str, trial: FinishedTrial, state: LiveState) -> Text:
+def _finished_trial(stage: str, trial: FinishedTrial, state: LiveState, room: int) -> Text:
+    """Return a finished trial in a line; if there is no room for all, its parameters are cut before its result."""
     is_best = state.best == (stage, trial)
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state, "")
     name = Text(stage)
     name.truncate(_MOST_NAME_COLUMNS // 2, overflow="ellipsis", pad=True)
     result = outcome(trial, state.metric) + ("  best so far" if is_best else "")
-    return Text.assemble(name, f" {trial.number:>4}  {labels.point_columns(trial.point)}  ", (result, style))
+    start, point = Text.assemble(name, f" {trial.number:>4}  "), Text(labels.point_columns(trial.point))
+    for_result = _GAP + min(cell_len(result), _LEAST_RESULT)
+    point.truncate(max(room - start.cell_len - for_result, 0), overflow="ellipsis")
+    return Text.assemble(start, point, " " * _GAP, (result, style))
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,8 +139,8 @@ def training_progress(stage: StageProgress, snapshot: StageSnapshot) -> str:
         return "no trial in training"
     leading = snapshot.progress.leading
     best = f", the best at {stage.campaign.metric.text(leading)}" if leading is not None else ""
-    average = f"{snapshot.progress.epochs / n:.1f} of {stage.epochs} epochs"
-    return f"{n} trial{'s' * (n != 1)} in training, on average {average}{best}"
+    average = f", on average {snapshot.progress.epochs / n:.1f} of {stage.epochs} epochs" if stage.epochs > 1 else ""
+    return f"{labels.counted(n, 'trial')} in training{average}{best}"
 
 
 def _as_finished(trial: Trial, epochs: int) -> FinishedTrial:

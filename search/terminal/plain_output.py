@@ -49,7 +49,8 @@ class PlainOutput(MessagePrinter):
         """Print the stage's ranges, and how many trials are left to train."""
         opened = next(s for s in status.stages if s.study == stage.study_name)
         left = f"{opened.trials - len(stage.finished)} of {opened.trials}"
-        self.on_message(f"{stage.stage_name}: {left} trials to train, {stage.epochs} epochs each; {ranges(opened)}")
+        each = labels.epochs_each(stage.campaign, stage.epochs)
+        self.on_message(f"{stage.stage_name}: {left} trials to train{each}; {ranges(opened)}")
 
     def on_progress(self, stage: StageProgress) -> None:
         """Print which trials have finished since the last snapshot."""
@@ -70,7 +71,7 @@ class PlainOutput(MessagePrinter):
         winner = f"trial {status.winner.number} of {status.winner.study}"
         final = campaign.network.final
         seeds = f", {final.seeds} seeds" if final.seeds > 1 else ""
-        self.on_message(f"Final training of the winner, {winner}, {final.epochs} epochs{seeds}.")
+        self.on_message(f"Final training of the winner, {winner}, {labels.counted(final.epochs, 'epoch')}{seeds}.")
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Print an epoch of the final training; ten are printed in all."""

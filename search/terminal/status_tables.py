@@ -1,11 +1,13 @@
 """A campaign's status as text and tables on stdout."""
 
+from rich.text import Text
+
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.status import StageStatus, Status, Winner
-from coarsefine.search.terminal.console import out, print_line, print_rows
+from coarsefine.search.terminal.console import out, print_facts, print_line, print_prose, print_rows
 
 _COUNTED = ("completed", "pruned", "diverged", "failed", "running", "waiting")
 
@@ -31,7 +33,7 @@ def print_best(status: Status) -> None:
 
 def _print_stage(stage: StageStatus, metric: Metric) -> None:
     counts = ", ".join(f"{count} {kind}" for kind in _COUNTED if (count := getattr(stage, kind)))
-    out.print(f"[bold]{stage.study}[/bold]: {counts} of {stage.trials} trials; {ranges(stage)}")
+    print_facts(Text.assemble((stage.study, "bold"), f": {counts} of {stage.trials} trials; {ranges(stage)}"))
     if stage.best:
         headings = ("trial", *map(labels.symbol, stage.best[0].point), metric.name, "seed")
         rows = [(t.number, *labels.quantities(t.point), metric.text(t.value), t.seed) for t in stage.best]
@@ -63,22 +65,24 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
     ]
     first = verdict.finalists[0]
     headings = ("finalist", *map(labels.symbol, first.point), "search", "mean", "behind", "best")
-    print_rows(headings, rows, left_padding=0)
+    print_rows(headings, rows)
     unit, seeds = "in %; " * metric.is_share, f"{len(first.values)} seeds, the same for each"
-    out.print(f"  {unit}±: 95 % interval over {seeds}; best: how often, if seeds are resampled\n")
+    print_prose(f"{unit}±: 95 % interval over {seeds}; best: how often, if seeds are resampled")
+    out.print()
 
 
 def _print_winner(status: Status, winner: Winner) -> None:
     metric = status.metric
-    out.print(f"[bold]Winner[/bold]: trial {winner.number} of {winner.study}, "
-              f"{labels.point_text(winner.point)}, {metric.name} {metric.text(winner.value)}")  # fmt: skip
+    heading = "Winner" if all(stage.finished for stage in status.stages) else "Best so far"
+    found = f"{labels.point_text(winner.point)}, {metric.name} {metric.text(winner.value)}"
+    print_facts(Text.assemble((heading, "bold"), f": trial {winner.number} of {winner.study}, {found}"))
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""
-        out.print(f"  the highest of {winner.chosen_from} values, and therefore optimistic{unlike}")
+        print_prose(f"the highest of {winner.chosen_from} values, and therefore optimistic{unlike}")
         return
-    out.print(f"  {status.verdict.summary}")
+    print_prose(status.verdict.summary)
     if (optimism := status.verdict.optimism) is not None:
-        out.print(f"  the search's best value was optimistic by {metric.difference(optimism)}")
+        print_prose(f"the search's best value was optimistic by {metric.difference(optimism)}")
 
 
 def print_final(final: FinalResult) -> None:
@@ -87,8 +91,9 @@ def print_final(final: FinalResult) -> None:
     parts = {"training": final.train_accuracy, "validation": validation, "test": final.test_accuracy}
     accuracies = ", ".join(f"{name} {ACCURACY.text(share)}" for name, share in parts.items() if share is not None)
     note = "; validation images were trained on" if validation is None else ""
-    print_line(f"Final training of trial {final.number} of {final.study}, {final.epochs} epochs: {accuracies}{note}")
+    trained = f"Final training of trial {final.number} of {final.study}, {labels.counted(final.epochs, 'epoch')}"
+    print_facts(Text(f"{trained}: {accuracies}{note}"))
     if final.test is not None:
         ensemble = f"together, as an ensemble, {ACCURACY.text(final.ensemble_accuracy)}"
-        print_line(f"Test accuracy over seeds {ACCURACY.spread(final.test)}; {ensemble}")
+        print_facts(Text(f"Test accuracy over seeds {ACCURACY.spread(final.test)}; {ensemble}"))
     print_line(f"{final.reproduction.words} Folder: {final.folder}")

@@ -45,12 +45,20 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("coarsefine", "numpy", "scipy")}
 
 
-def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> None:
-    """Raise `CampaignError` with the differences if a study was started with another identity than `current`."""
+def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], function: Function | None = None) -> None:
+    """Raise `CampaignError` with the differences if a study was started with another identity than `current`.
+
+    The message names the file of the `function`, if it is the function that differs.
+    """
+    shown = {} if function is None else {"objective.digest": f"objective.digest (of {function.file})"}
     # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
     compared = {key: value for key, value in current.items() if key != "images"}
     for study in studies.values():
-        found = [line for key, value in compared.items() for line in _differences(study.attrs.get(key), value, key)]
+        found = [
+            _describe(shown.get(place, place), before, now)
+            for key, value in compared.items()
+            for place, before, now in _differences(study.attrs.get(key), value, key)
+        ]
         if found:
             raise CampaignError(
                 f"{study.name} was started with something else: {'; '.join(found)}. "
@@ -58,7 +66,8 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any]) -> No
             )
 
 
-def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
+def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each place that differs, with what was and what is there."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             if (place := f"{where}.{key}") != _PATH:
@@ -66,7 +75,12 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, pair in enumerate(zip(before, now, strict=True), 1):
             yield from _differences(*pair, f"{where} {number}")
-    elif before is None and where == "arithmetic":
-        yield f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     elif before != now:
-        yield f"{where} was {before!r}, now {now!r}"
+        yield where, before, now
+
+
+def _describe(place: str, before: Any, now: Any) -> str:
+    """Return a difference in words. Versions before the kernel did not store the arithmetic."""
+    if place == "arithmetic" and before is None:
+        return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
+    return f"{place} was {before!r}, now {now!r}"

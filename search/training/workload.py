@@ -1,8 +1,10 @@
 """What a campaign trains: the network on its images, or a user's function; and the objective that trains its slots."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from coarsefine.model.datasets import Dataset, MappedFile
+from coarsefine.model.datasets.kinds import PATH_KEY
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.sections import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
@@ -11,6 +13,7 @@ from coarsefine.search.training.images import Source, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
 from coarsefine.search.training.user_code.function import Function, load_function
 from coarsefine.search.training.user_code.function_call import CallOptions
+from coarsefine.search.training.user_code.source_file import hidden_source, own_folders
 from coarsefine.search.training.user_code.user_objective import UserObjective
 
 Workload = Dataset | Function
@@ -29,10 +32,13 @@ def load_workload(
         if source is not None:
             given = "the Dataset" if isinstance(source, Dataset) else f"--data {source}"
             raise UsageError(f"objective = '{campaign.objective}' has its own data: leave {given} out.")
-        function = load_function(campaign.objective)
+        function = load_function(campaign.objective, campaign.folder)
         _check_stacks(campaign, function)
+        if (hidden := hidden_source(function.module_name, own_folders(campaign.folder))) is not None:
+            place = f"{function.file}, since the Python path comes before {hidden}"
+            say(f"objective = '{function.name}' is that of {place}.")
         return function
-    images = load_images(campaign.network.data, source, say, mapped_file)
+    images = load_images(campaign.network.data, _beside(campaign) if source is None else source, say, mapped_file)
     _check_batches(campaign, images)
     if campaign.network.model.mirror and len(images.shape) == 1:
         raise CampaignError(
@@ -40,6 +46,14 @@ def load_workload(
             "without a left and a right: leave mirror out."
         )
     return images
+
+
+def _beside(campaign: Campaign) -> Path | None:
+    """Return the `path` of `[data]` next to the campaign's file; None if it is in the working directory, or nowhere."""
+    path = campaign.network.data.options.get(PATH_KEY)
+    if path is None or campaign.folder is None or Path(path).exists():
+        return None
+    return found if (found := campaign.folder / path).exists() else None
 
 
 def _check_stacks(campaign: Campaign, function: Function) -> None:

@@ -3,12 +3,15 @@
 The blocks of a page are one session in an empty folder. Comments before a block say what is special about it:
 
 - `<!-- file: NAME -->`: the block is the content of a file, which the session's commands use. A file that the page
-  shows by `literalinclude` is such a file, too.
+  shows by `literalinclude` is such a file, too. With `in an empty folder` after the name, another session starts.
 - `<!-- not run: REASON -->`: the block is not run.
 - `<!-- numbers depend on the machine -->`: the words are compared, and of each number only that it is one.
 
 In what a command prints, a line `…` stands for any lines, and `…` in a line for any text. Durations, sizes and ports
 are never compared. /home/you, or a folder in it, is the folder of the session.
+
+Each command is run. A campaign that another page has run from the same files is not trained again, though: the session
+goes on in a copy of that page's folder, where the page's own command prints the result of the studies.
 """
 
 import os
@@ -21,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from forked import PATIENCE, Forked, run_program, run_script
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,6 +34,11 @@ FENCE = re.compile(
 INCLUDE = "{literalinclude} "
 ANY_NUMBER = "depend on the machine"
 SERVING = "Press Ctrl-C to stop."
+NEW_FOLDER = " in an empty folder"
+PLAIN = re.compile(r"(coarsefine|python) [\w ./-]+")
+"""A command without the syntax of a shell."""
+RUN = re.compile(r"(?:coarsefine|\S*scripts/)\s*run ([\w.]+)(?: --quiet)?")
+"""A run of a campaign with the default options."""
 HOME = r"/home/you(?:/coarsefine)?"
 NUMBER = r"[-−+]?\d[\d.,]*(?:e[-+]\d+)?(?<![.,])"
 VARIABLE = {
@@ -80,32 +89,87 @@ def runs_commands(page):
     return any(block.kind == "console" and not block.mark.startswith("not run") for block in blocks_of(page))
 
 
+class Session:
+    """A folder in which commands are run. All sessions have the same path, since studies hold paths of files."""
+
+    def __init__(self, folder, finished):
+        self.folder, self._finished = folder, finished
+
+    def start(self):
+        """Empty the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+
+    def run(self, line):
+        """Run a command; return what it prints. Do not train a campaign that ran from the same files before."""
+        key = self._key(line)
+        if key in self._finished:
+            shutil.copytree(self._finished[key], self.folder, dirs_exist_ok=True)
+        printed = output_of(line, self.folder)
+        if key and key not in self._finished:
+            self._finished[key] = self.folder.with_name(f"finished-{len(self._finished)}")
+            shutil.copytree(self.folder, self._finished[key])
+        return printed
+
+    def _key(self, line):
+        """Return the campaign that a command runs and the files that are there before it; None for other commands."""
+        if run := RUN.fullmatch(line):
+            paths = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
+            return run[1], *((path.relative_to(self.folder), path.read_bytes()) for path in paths)
+        return None
+
+
+@pytest.fixture(scope="module")
+def finished():
+    """Return the copies of sessions that ran a campaign, by what `Session` knows it by."""
+    return {}
+
+
+@pytest.fixture
+def session(finished, tmp_path_factory):
+    """Return a session in an empty folder."""
+    session = Session(tmp_path_factory.getbasetemp() / "session", finished)
+    session.start()
+    return session
+
+
 @pytest.mark.parametrize("page", [*filter(runs_commands, PAGES)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_print_what_the_page_shows(page, tmp_path):
+def test_commands_print_what_the_page_shows(page, session):
     """Each command of a page prints what the page shows, in one session from the top of the page to its end."""
     for block in blocks_of(page):
         if block.mark.startswith("file: "):
-            (tmp_path / block.mark.removeprefix("file: ")).write_text(block.text, "utf-8")
+            if block.mark.endswith(NEW_FOLDER):
+                session.start()
+            (session.folder / name_of(block)).write_text(block.text, "utf-8")
         elif block.kind.startswith(INCLUDE):
-            shutil.copy(page.parent / block.kind.removeprefix(INCLUDE), tmp_path)
+            shutil.copy(page.parent / block.kind.removeprefix(INCLUDE), session.folder)
         elif block.kind == "console" and not block.mark.startswith("not run"):
             for command in commands_of(block.text):
-                printed = output_of(command, tmp_path)
-                expected = pattern_of(command.output, tmp_path, any_number=ANY_NUMBER in block.mark)
+                printed = session.run(command.line)
+                expected = pattern_of(command.output, session.folder, any_number=ANY_NUMBER in block.mark)
                 assert re.fullmatch(expected, printed), f"$ {command.line}\n{printed}\ndoes not match\n{expected}"
 
 
 @pytest.mark.parametrize("block", [b for b in blocks_of(ROOT / "README.md") if b.mark.startswith("file: ")])
 def test_files_of_the_readme_are_examples(block):
     """The files shown in the README are those of the documentation."""
-    assert block.text == (ROOT / "docs/examples" / block.mark.removeprefix("file: ")).read_text("utf-8")
+    assert block.text == (ROOT / "docs/examples" / name_of(block)).read_text("utf-8")
 
 
-def output_of(command, folder):
-    """Run a command in the session's folder; return what it prints. A server is stopped once it serves."""
+def name_of(block):
+    """Return the name of the file that a block shows."""
+    return block.mark.removeprefix("file: ").removesuffix(NEW_FOLDER)
+
+
+def output_of(line, folder):
+    """Run a command in a folder; return what it prints. A server is stopped once it serves."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COARSEFINE_")}
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
-    line = command.line.partition(" #")[0].replace("scripts/", f"{ROOT}/scripts/").replace(".venv/bin/", "")
+    line = line.partition(" #")[0].replace("scripts/", f"{ROOT}/scripts/").replace(".venv/bin/", "")
+    if PLAIN.fullmatch(line) and "serve" not in line:
+        function, words = run_program if line.startswith("coarsefine") else run_script, line.split()[1:]
+        process = Forked(function, *words, cwd=folder, env=environment, merged=True)
+        return process.communicate(PATIENCE)[0]
     line = line.replace("coarsefine serve", "exec coarsefine serve --port 0")
     with subprocess.Popen(
         ["/bin/bash", "-c", line],

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from forked import Forked
 from keep_noise import KEY, content, keep, keep_until_size, keep_until_used, keep_without_room, noise
-from processes import Forked
 
 from coarsefine.model import Hyperparameters, Training, TrainingSettings, evaluate
 from coarsefine.model.datasets import Dataset, Selection, cache_folder, key_of, load_cifar10, load_digits, reopen

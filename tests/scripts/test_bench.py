@@ -1,14 +1,16 @@
 """Tests of `scripts/bench` in its smallest form: the output is complete and plausible. No speed is judged."""
 
+import io
 import json
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from xml.etree import ElementTree
 
 import pytest
-from scripted import run_script
+from contenders import Contender
 
-from benchmarks import task
+from benchmarks import processes, task
 from benchmarks.__main__ import main
 from benchmarks.entries import entries_of
 from benchmarks.kernels import kernels as measured_kernels
@@ -21,18 +23,17 @@ pytestmark = pytest.mark.timeout(900)
 SECTIONS = ("speed", "widths", "profile", "storage", "campaign", "denormals", "memory", "halving", "growth")
 
 
-def bench(*arguments, cwd):
-    """Run the benchmark in its smallest form, without CIFAR-10."""
-    return run_script("bench", "--smallest", *arguments, cwd=cwd, without=["COARSEFINE_DATA"], timeout=880)
-
-
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Run the benchmark; return its folder and the completed process."""
-    folder = tmp_path_factory.mktemp("bench")
-    result = bench("--json", "figures.json", "--picture", "docs/speed.svg", cwd=folder)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder, result
+    """Run the benchmark in its smallest form, without CIFAR-10; return its folder, stdout and stderr."""
+    folder, out, err = tmp_path_factory.mktemp("bench"), io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.delenv("COARSEFINE_DATA", raising=False)
+        patch.setattr(processes, "start", Contender)
+        patch.chdir(folder)
+        code = main(["--smallest", "--json", "figures.json", "--picture", "docs/speed.svg"])
+    assert code == 0, out.getvalue() + err.getvalue()
+    return folder, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +133,12 @@ def test_peers_have_the_same_loss(report):
 
 def test_table_goes_to_stdout_and_progress_to_stderr(measured):
     """Every row is printed on stdout, and progress messages only on stderr."""
-    folder, result = measured
+    folder, stdout, stderr = measured
     report = json.loads((folder / "figures.json").read_text("utf-8"))
     for section in report["sections"].values():
-        assert all(r["what"] in result.stdout for r in section["rows"])
-    assert "Timing" in result.stderr
-    assert "Timing" not in result.stdout
+        assert all(r["what"] in stdout for r in section["rows"])
+    assert "Timing" in stderr
+    assert "Timing" not in stdout
 
 
 def test_picture_has_a_bar_for_each_ratio(measured, report):
@@ -148,12 +149,14 @@ def test_picture_has_a_bar_for_each_ratio(measured, report):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_unwritable_json_fails_early(tmp_path):
+def test_unwritable_json_fails_early(tmp_path, monkeypatch, capsys):
     """If the JSON cannot be written, the benchmark fails before it measures anything."""
-    result = bench("--only", "memory", "--json", "missing/figures.json", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "missing/figures.json" in result.stderr
-    assert result.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--smallest", "--only", "memory", "--json", "missing/figures.json"])
+    stdout, stderr = capsys.readouterr()
+    assert "missing/figures.json" in stderr
+    assert stdout == ""
 
 
 def test_broken_peer_fails_the_benchmark(tmp_path, monkeypatch, capsys):

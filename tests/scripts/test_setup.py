@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import tiny_kernel
 import tiny_wheels
+from commands import drop_root_access
 from scripted import SCRIPTS
 from tiny_wheels import write_wheel
 from wanted import want
@@ -83,16 +84,16 @@ class Checkout:
         """The folder of the installed packages."""
         return self.folder / ".venv/lib" / "python{}.{}".format(*sys.version_info[:2]) / "site-packages"
 
-    def start(self, *arguments, **environment):
+    def start(self, *arguments, prefix=(), **environment):
         """Start scripts/setup in another folder."""
         return subprocess.Popen(
-            [self.folder / "scripts/setup", *arguments], cwd=self.index, env=self.environment | environment,
+            [*prefix, self.folder / "scripts/setup", *arguments], cwd=self.index, env=self.environment | environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 
-    def set_up(self, *arguments, code=0, **environment):
+    def set_up(self, *arguments, code=0, prefix=(), **environment):
         """Run scripts/setup; check its exit code and that it prints nothing to stdout; return its stderr."""
-        process = self.start(*arguments, **environment)
+        process = self.start(*arguments, prefix=prefix, **environment)
         stdout, stderr = process.communicate(timeout=240)
         assert (process.returncode, stdout) == (code, ""), stderr
         return stderr
@@ -126,18 +127,40 @@ def checkout(tmp_path, uv):
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory, uv):
-    """Return a checkout in which what running needs is installed."""
+def installed_twice(tmp_path_factory, uv):
+    """Install a checkout by two processes at once; return the checkout, and each one's first line and later output."""
     checkout = Checkout(tmp_path_factory.mktemp("ready"), uv)
-    checkout.set_up()
-    return checkout
+    with (checkout.folder / ".venv.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes = [checkout.start(), checkout.start()]
+        waiting = [process.stderr.readline() for process in processes]
+    outputs = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    return checkout, waiting, outputs
+
+
+@pytest.fixture
+def ready(installed_twice):
+    """Return a checkout in which what running needs is installed; the tests of the file share it."""
+    return installed_twice[0]
+
+
+def test_two_at_once(installed_twice):
+    """Two installations into one checkout wait for each other and say so; the second finds everything installed."""
+    _, waiting, outputs = installed_twice
+    assert waiting == [WAITING, WAITING]
+    assert sorted(bool(SUMMARY.search(output)) for output in outputs) == [False, True]
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])
 def test_development_is_installed_on_top_of_running(tmp_path, tool, request):
     """The first call installs what running needs, `--dev` adds the rest, and further calls do nothing."""
-    checkout = Checkout(tmp_path, request.getfixturevalue("uv") if tool == "uv" else tmp_path / "none")
-    said = checkout.set_up()
+    if tool == "uv":
+        checkout, _, outputs = request.getfixturevalue("installed_twice")
+        said = "".join(outputs)
+    else:
+        checkout = Checkout(tmp_path, tmp_path / "none")
+        said = checkout.set_up()
     assert checkout.installed() == {"one", "checkout"}
     assert f"packages, with {tool} ..." in said
     assert int(SUMMARY.search(said).group(1)) == len(list(checkout.packages.glob("*.dist-info")))
@@ -148,18 +171,16 @@ def test_development_is_installed_on_top_of_running(tmp_path, tool, request):
     assert checkout.set_up() == checkout.set_up("--dev") == ""
 
 
-def test_new_environment(checkout):
-    """Development includes running. If a lock changes or the checkout moves, a new environment replaces the old one."""
-    checkout.set_up("--dev")
-    assert checkout.set_up() == ""
-    (checkout.packages / "stray.py").touch()
-    checkout.write("requirements-dev.lock", (checkout.folder / "requirements-dev.lock").read_text() + "# changed\n")
-    assert checkout.set_up() == "", "what running needs is still installed"
-    assert checkout.set_up("--dev").startswith("Making .venv with Python 3.")
-    assert checkout.installed() == {"one", "two", "checkout"}
-    assert not (checkout.packages / "stray.py").exists()
-    checkout.folder = checkout.folder.rename(checkout.folder.with_name("moved"))
-    assert checkout.set_up().startswith("Making .venv with Python 3.")
+def test_changed_lock(ready):
+    """If a lock changes, a new environment replaces the old one. Development includes running."""
+    ready.set_up("--dev")
+    (ready.packages / "stray.py").touch()
+    ready.write("requirements-dev.lock", (ready.folder / "requirements-dev.lock").read_text() + "# changed\n")
+    assert ready.set_up() == "", "what running needs is still installed"
+    assert ready.set_up("--dev").startswith("Making .venv with Python 3.")
+    assert ready.installed() == {"one", "two", "checkout"}
+    assert not (ready.packages / "stray.py").exists()
+    assert ready.set_up() == ""
 
 
 def test_changed_project_is_installed_again(ready):
@@ -171,44 +192,46 @@ def test_changed_project_is_installed_again(ready):
     ready.write("pyproject.toml", PROJECT)
 
 
-def test_two_at_once(checkout):
-    """Two installations into one checkout wait for each other and say so; the second finds everything installed."""
-    with (checkout.folder / ".venv.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        processes = [checkout.start(), checkout.start()]
-        assert [process.stderr.readline() for process in processes] == [WAITING, WAITING]
-    outputs = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert sorted(bool(SUMMARY.search(output)) for output in outputs) == [False, True]
-    assert checkout.installed() == {"one", "checkout"}
-
-
-def test_interrupted_installation_starts_again(checkout):
-    """After a kill, the next call waits for what is still at work, and installs everything."""
-    process = checkout.start()
+def test_interrupted_installation_starts_again(ready):
+    """If the checkout moves, a new environment is made. After a kill, the next call waits for what is still at work."""
+    ready.set_up()
+    ready.folder = ready.folder.rename(ready.folder.with_name("moved"))
+    process = ready.start()
     assert process.stderr.readline().startswith("Making .venv with Python 3.")
     process.kill()
     process.communicate(timeout=240)
-    assert SUMMARY.search(checkout.set_up())
-    assert checkout.installed() == {"one", "checkout"}
+    assert SUMMARY.search(ready.set_up())
+    assert ready.installed() == {"one", "checkout"}
 
 
-def test_failed_development_leaves_running_installed(ready):
+def test_failed_development_leaves_running_installed(ready, tmp_path):
     """If packages cannot be installed, a sentence gives the reason and the remedy; what was installed still works."""
     ready.set_up()
     write_wheel(ready.index, "two", "changed = True")
-    assert "A downloaded package has another hash than the lock" in ready.set_up("--dev", code=1)
+    nothing_cached = {"UV_CACHE_DIR": str(tmp_path)}
+    said = ready.set_up("--dev", code=1, **nothing_cached)
+    assert "A downloaded package has another hash than the lock" in said
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         index = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
         (ready.index / "two-1-py3-none-any.whl").unlink()
         reach = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": index, "UV_OFFLINE": "0", "UV_DEFAULT_INDEX": index}
-        said = ready.set_up("--dev", code=1, **reach)
+        said = ready.set_up("--dev", code=1, **nothing_cached, **reach)
     assert said.splitlines()[-1].startswith("Coarsefine is not installed. The packages could not be downloaded.")
     assert ready.set_up() == ""
     write_wheel(ready.index, "two")
     ready.set_up("--dev")
     assert ready.installed() == {"one", "two", "checkout"}
+
+
+def test_checkout_cannot_be_written(checkout):
+    """Without write access to the checkout, a sentence names the file and the remedy, and no log that is not there."""
+    checkout.folder.chmod(0o555)
+    said = checkout.set_up(code=1, prefix=drop_root_access())
+    checkout.folder.chmod(0o755)
+    assert said.startswith("Coarsefine is not installed. A file or folder cannot be written (“")
+    assert f"Permission denied: '{checkout.folder}/.venv.lock'”). Grant yourself write access to it" in said
+    assert "setup.log" not in said
 
 
 COMPILING = re.compile(r"^Compiling the kernel for .* with (.+) \.\.\.$", re.MULTILINE)
@@ -277,7 +300,11 @@ def test_python_is_too_old(checkout):
         ),
         ("  cause: invalid peer certificate: UnknownIssuer\n", "The certificate of the package index is not trusted"),
         ("  cause: error sending request for url\n  cause: dns error\n", "The packages could not be downloaded."),
-        ("one line\nand the last\n\n", "uv failed (“and the last”). All that it printed is in .venv/setup.log."),
+        (
+            "error: failed to create `.venv/x`: Permission denied (os error 13)",
+            "A file or folder cannot be written (“err",
+        ),
+        ("one line\nand the last\n\n", "uv failed (“and the last”). Correct what it names."),
         ("", "uv failed (“it printed nothing”)."),
     ],
 )
@@ -286,6 +313,13 @@ def test_reasons(output, reason):
     error = str(explain("uv", output, Path(".venv")))
     assert error.startswith(reason)
     assert error.endswith(" Then run the command again.")
+    assert "setup.log" not in error, "there is none"
+
+
+def test_log_is_named_if_it_was_written():
+    """If the program's output was written to a log, the sentence names it."""
+    error = str(explain("uv", "and the last", Path(".venv"), Path(".venv/setup.log")))
+    assert error.startswith("uv failed (“and the last”). All that it printed is in .venv/setup.log. Correct what")
 
 
 class Screen(io.StringIO):

@@ -26,6 +26,7 @@ def make_campaigns():
     _search(campaign_toml(name="planted"))
     _search(campaign_toml(name="confirmed", confirm={"top": 3, "seeds": 2}))
     _search(campaign_toml("wide", name="wide"))
+    _search(campaign_toml("objective", name="function", objective="user_functions:at_once", epochs=None))
     _plant("sqlite:///studies.db")
 
 

@@ -5,7 +5,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from commands import coarsefine_process
+from forked import forked_command
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 _SOURCE = str(Path(__file__).parents[2] / "src")
@@ -37,9 +37,9 @@ def environment_with(*folders):
     return {"PYTHONPATH": os.pathsep.join((*map(str, folders), _SOURCE))}
 
 
-def run_example(folder, name, environment, *options):
-    """Run the campaign of `docs/examples/NAME` in a folder with two worker processes; return the completed process."""
+def run_example(folder, name, site, *options):
+    """Run the campaign of `docs/examples/NAME` in a folder with two worker processes; return the answer."""
     shutil.copy(EXAMPLES / name / f"{name}.toml", folder)
-    answer = coarsefine_process("run", f"{name}.toml", "--workers", 2, *options, cwd=folder, env=environment)
+    answer = forked_command("run", f"{name}.toml", "--workers", 2, *options, cwd=folder, packages=[site])
     assert answer.returncode == 0, answer.stderr
     return answer

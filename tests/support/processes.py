@@ -1,109 +1,31 @@
-"""Start runs in processes of their own, and send them real signals at moments that the storage shows.
-
-The processes are forked from a server that has imported the packages, which takes a second of each new interpreter.
-"""
+"""Start runs in processes of their own, and send them real signals at moments that the storage shows."""
 
 import itertools
 import os
-import resource
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import closing, suppress
-from multiprocessing import get_context
 
 import psutil
 from commands import coarsefine
+from forked import PATIENCE, Forked, run_command, started
 from optuna.trial import TrialState
 from stored import ended
 
 from coarsefine import Campaign, run
-from coarsefine import __main__ as coarsefine_main
-from coarsefine.search.cli import main
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
-
-FORKING = get_context("forkserver")
-FORKING.set_forkserver_preload(["coarsefine.search.engine.run", "alembic.migration", "alembic.script", "rich", "typer"])
-PATIENCE = 240
-"""Seconds that a test waits for events that take one or two on an idle machine; pytest's limit is little longer."""
-_started = []
 
 
 def start_command(*command, cwd, **options):
     """Start a program with pipes for its output; `end_all` kills it if it still runs after the test."""
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    _started.append(subprocess.Popen(list(map(str, command)), cwd=cwd, **piped, **options))
-    return _started[-1]
-
-
-class Forked:
-    """A forked process that calls a function of a module of the tests; it has the interface of `subprocess.Popen`."""
-
-    def __init__(self, function, *arguments, cwd, env=None, start_new_session=False):
-        self.stdout, self.stderr = (tempfile.NamedTemporaryFile() for _ in range(2))  # noqa: SIM115 - `end_all` does
-        files = (self.stdout.name, self.stderr.name)
-        target = (function, arguments, cwd, files, dict(os.environ if env is None else env), start_new_session)
-        self._process = FORKING.Process(target=_call, args=target)
-        self._process.start()
-        self.pid = self._process.pid
-        _started.append(self)
-
-    @property
-    def returncode(self):
-        return self._process.exitcode
-
-    def poll(self):
-        return self.returncode
-
-    def wait(self, timeout=None):
-        self._process.join(timeout)
-        if self.returncode is None:
-            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
-        return self.returncode
-
-    def communicate(self, timeout=None):
-        self.wait(timeout)
-        return self.stdout.read().decode(), self.stderr.read().decode()
-
-    def send_signal(self, kind):
-        if self.poll() is None:
-            os.kill(self.pid, kind)
-
-    def terminate(self):
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self):
-        self.send_signal(signal.SIGKILL)
-
-
-def _call(function, arguments, cwd, files, environment, start_new_session):
-    """Call a function in a process that was just forked, as if the process had been started for it."""
-    if start_new_session:
-        os.setsid()
-    for number, name in enumerate(files, 1):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(cwd)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    function(*arguments)
-
-
-def run_command(*arguments):
-    """Run a command as `python -m coarsefine` does."""
-    sys.argv = [coarsefine_main.__file__, *map(str, arguments)]
-    main()
-
-
-def run_on_full_disk(size, *arguments):
-    """Run a command whose files cannot grow beyond a size in bytes."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    run_command(*arguments)
+    started.append(subprocess.Popen(list(map(str, command)), cwd=cwd, **piped, **options))
+    return started[-1]
 
 
 def start(folder, *arguments, **options):
@@ -155,7 +77,7 @@ def _die(moment):
 
 def end_all():
     """Kill every process that was started here and still runs, with its children; close its pipes."""
-    for process in _started:
+    for process in started:
         if process.poll() is None:
             with suppress(psutil.NoSuchProcess):
                 for child in psutil.Process(process.pid).children(recursive=True):
@@ -165,7 +87,7 @@ def end_all():
         process.wait()
         for pipe in filter(None, (process.stdout, process.stderr)):
             pipe.close()
-    _started.clear()
+    started.clear()
 
 
 def end_of(process):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import pyte
-from processes import Forked, run_command
+from forked import Forked, run_command
 
 _SPARE = 60
 """Extra columns of the emulator that the run does not know of: they show text that passes its edge."""

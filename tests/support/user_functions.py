@@ -24,11 +24,19 @@ def single(point, seed, report):
     return value
 
 
+def returns_alone(point, seed, report):
+    return value_after(point, seed, 1)
+
+
 @batched
 def several(points, seeds, report):
     going = range(len(points))
     for epoch in range(1, EPOCHS + 1):
         going = report([value_after(points[i], seeds[i], epoch) for i in going])
+
+
+def at_once(point, seed, report):
+    return -1000 * point["a"] - seed % 97 / 10
 
 
 def tidying(point, seed, report):
@@ -53,6 +61,10 @@ def fails_for_some(point, seed, report):
 
 def raises(point, seed, report):
     raise ValueError("no such kernel:\n  linaer")
+
+
+def asks_for_another_parameter(point, seed, report):
+    report(point["a"] * point["gamma"])
 
 
 def raises_after_its_last_epoch(point, seed, report):

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from pathlib import Path
 from statistics import median
 
 import psutil
@@ -52,9 +53,16 @@ def _private_of_workers(pid: int) -> list[int]:
     """
     try:
         workers = [worker for helper in psutil.Process(pid).children() for worker in helper.children()]
-        return [sum(part.private_dirty for part in worker.memory_maps()) for worker in workers]
-    except psutil.Error:  # a worker ended between two samples
+        return [_private(worker.pid) for worker in workers]
+    except (psutil.Error, OSError, ValueError):  # a worker ended between two samples
         return []
+
+
+def _private(pid: int) -> int:
+    """Return the private dirty bytes of a process; the kernel sums them up much faster than we could."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8").splitlines()
+    (kilobytes,) = [line.split()[1] for line in lines if line.startswith("Private_Dirty:")]
+    return 1024 * int(kilobytes)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -2,7 +2,7 @@
 
 import { figureIn, onTrialClick } from "./figures.js";
 import {
-  el, fetchJson, formatDuration, formatPercent, formatValue, plural, setPercent, setText, STATE_LABELS,
+  el, fetchJson, formatDuration, formatPercent, formatSpread, formatValue, plural, setPercent, setText, STATE_LABELS,
 } from "./shared.js";
 import { countsOf, stageCard } from "./stages.js";
 import { trialTable } from "./trials.js";
@@ -23,6 +23,7 @@ const table = trialTable(api, () => showErrors(drawLosses()), showErrors);
 const cards = [];
 const problems = { campaign: null, drawing: null };
 let source = null, shownWinner = "", announcedAt = -ANNOUNCE_MS, clickable = false;
+let hasCurves = true;
 
 /** Show a campaign's status in text and numbers. */
 function show(status) {
@@ -33,7 +34,10 @@ function show(status) {
   if (status.objective) {
     setText(elements["best-caption"],
       "Value of each completed trial, in the order in which they ended, and the best value up to then.");
+    setText(elements.crosses, "Crosses are trials that failed.");
   }
+  hasCurves = status.stages.some((stage) => stage.epochs > 1); // a curve of one epoch is a point
+  elements.main.classList.toggle("no-curves", !hasCurves);
   elements.facts.replaceChildren(...factsOf(status));
   status.stages.forEach((stage, index) => {
     if (cards[index]) cards[index].update(stage);
@@ -89,9 +93,9 @@ function factsOf(status) {
 
 function bestFact({ winner, objective }) {
   if (winner?.confirmed) {
-    const { mean, high, n } = winner.confirmed;
-    return fact(`${objective ? "Value" : "Accuracy"} on fresh seeds`, formatValue(mean),
-      `± ${formatValue(high - mean)}, 95 % interval over ${n}`);
+    const [mean, half] = formatSpread(winner.confirmed);
+    return fact(`${objective ? "Value" : "Accuracy"} on fresh seeds`, mean,
+      `± ${half}${objective ? "" : "\u00a0%"}, 95 % interval over ${winner.confirmed.n}`);
   }
   return fact(objective ? "Best value" : "Best validation accuracy", winner ? formatValue(winner.value) : "–",
     winner ? `trial ${winner.number} of ${winner.stage}` : "no trial has completed");
@@ -118,7 +122,7 @@ function fact(name, number, comment) {
 function problemOf(status) {
   const failed = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
   if (!failed) return null;
-  const remedy = status.objective ? "The table below has the reasons. Fix the objective"
+  const remedy = status.objective ? "The table below has the reasons. Fix the objective or the campaign file"
     : "Its learning rates are too high. Lower the upper bound of eta";
   return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy} and start under another name.`;
 }
@@ -141,6 +145,7 @@ function announce(status) {
 }
 
 function drawLosses() {
+  if (!hasCurves) return null;
   const selected = table.selected();
   setText(elements["losses-caption"], table.isDefault()
     ? "The three best trials of each stage. Tick others in the table below."
@@ -160,7 +165,7 @@ async function showErrors(drawing) {
 
 const refresh = throttled(async () => {
   await showErrors(Promise.all([drawMap(), draw.best(), drawLosses(), table.refresh()]));
-  if (!clickable && elements.map.on) { // Plotly adds `on` with the first drawing
+  if (!clickable && hasCurves && elements.map.on) { // Plotly adds `on` with the first drawing
     clickable = true;
     [elements.map, elements["best-so-far"]].forEach((plot) => onTrialClick(plot, table.toggle));
   }

@@ -28,7 +28,27 @@ export function setPercent(now) {
 /** Format a trial's value. */
 export const formatValue = (value) => inPercent ? formatPercent(value) : String(Number(value.toPrecision(5)));
 /** Format a difference of two trials' values, in percentage points without a unit if they are percentages. */
-export const formatDifference = (value) => inPercent ? (100 * value).toFixed(2) : formatValue(value);
+export const formatDifference = (value) => inPercent ? (100 * value).toFixed(2) : String(Number(value.toPrecision(2)));
+
+/**
+ * Return a mean and half the width of its interval as two texts.
+ *
+ * If they are no percentages, the latter has two significant digits, and the mean ends at the same place, as in the
+ * terminal (`Metric.mean_and_half` of search/campaign/metric.py).
+ */
+export function formatSpread({ mean, high }) {
+  const half = high - mean;
+  if (inPercent || !(half > 0)) return [formatValue(mean), formatDifference(half)];
+  const exponentOf = (value) => Number(value.toExponential(1).split("e")[1]);
+  const place = exponentOf(half) - 1;
+  const largest = Math.max(exponentOf(Math.abs(mean) || half), place + 1);
+  if (largest - place >= 9) return [formatValue(mean), formatDifference(half)]; // the interval is rounding error
+  const power = largest < -4 || largest > 6 ? largest : 0; // of the ten that both are multiples of
+  return [mean, half].map((value) => {
+    const rounded = (Math.round(value / 10 ** place) || 0) * 10 ** (place - power); // `|| 0`: no -0
+    return rounded.toFixed(Math.max(power - place, 0)) + (power ? `e${power}` : "");
+  });
+}
 
 export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 

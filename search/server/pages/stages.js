@@ -36,7 +36,8 @@ export function stageCard(stage, index, searched) {
     meter.setAttribute("aria-valuetext", countsOf(stage));
     setText(parts.best, stage.best.length ? formatValue(stage.best[0].value) : "");
     setText(parts.time, timeOf(stage, finished));
-    setText(parts.counts, finished < stage.trials && opened ? `${countsOf(stage)}; ${epochsOf(stage)}` : countsOf(stage));
+    setText(parts.counts, finished < stage.trials && opened && stage.epochs > 1
+      ? `${countsOf(stage)}; ${epochsOf(stage)}` : countsOf(stage));
     parts.ranges.replaceChildren(...rangesOf(stage, searched));
     setText(parts.origin, originOf(stage, searched));
     if (stage.dashboard) Object.assign(parts.link, { href: stage.dashboard, hidden: false });

@@ -79,8 +79,8 @@ export function trialTable(api, onSelect, onPage) {
     const checkbox = el("input", { type: "checkbox", "aria-label": `Curve of trial ${trial.number} of ${stage.name}` });
     const link = el("a", { href: `${stage.dashboard}/trials?numbers=${trial.number}` }, String(trial.number));
     link.setAttribute("aria-label", `Trial ${trial.number} in optuna-dashboard`);
-    const [result, epochs] = [el("td"), el("td", { className: "number wide" })];
-    const element = el("tr", {}, el("td", {}, checkbox), el("th", { scope: "row", className: "number" }, link),
+    const [result, epochs] = [el("td"), el("td", { className: "number wide curve" })];
+    const element = el("tr", {}, el("td", { className: "curve" }, checkbox), el("th", { scope: "row", className: "number" }, link),
       ...searched.map(({ name }) => el("td", { className: "number" }, formatParameter(trial.params[name], 3))),
       result, epochs, el("td", { className: "number wide" }, String(trial.seed)));
     checkbox.addEventListener("change", () => toggle(stage.study, trial.number));

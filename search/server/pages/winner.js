@@ -1,6 +1,8 @@
 /** The winner's card: its point, its value, the finalists, the final training, and commands for what to do next. */
 
-import { el, formatDifference, formatDuration, formatParameter, formatPercent, formatValue, plural } from "./shared.js";
+import {
+  el, formatDifference, formatDuration, formatParameter, formatPercent, formatSpread, formatValue, plural,
+} from "./shared.js";
 
 /** Return the elements of the winner's card. */
 export function winnerCard(status) {
@@ -49,7 +51,7 @@ function finalistsOf({ confirm, objective }) {
   const cell = (text) => el("td", { className: "number" }, text);
   const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
     el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`),
-    cell(confirmed ? `${formatValue(confirmed.mean)} ± ${formatDifference(confirmed.high - confirmed.mean)}` : "failed"),
+    cell(confirmed ? formatSpread(confirmed).join(" ± ") : "failed"),
     cell(formatPercent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
   const headings = ["finalist", objective ? "value" : "accuracy", "best"].map((name, i) =>

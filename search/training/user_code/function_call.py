@@ -18,6 +18,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from coarsefine.search.campaign.labels import counted
 from coarsefine.search.errors import Interrupted, TrialEnded
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import EpochReport
@@ -137,7 +138,8 @@ class FunctionCall:
 
     def _check_end(self, message: _Message, reported: list[EpochReport]) -> None:
         if not message.ended:
-            raise _BrokenCall(f"reported more than {self.options.epochs} epochs: give it the `epochs` that it reports")
+            most = counted(self.options.epochs, "epoch")
+            raise _BrokenCall(f"reported more than {most}: give it the `epochs` that it reports")
         if message.values is not None and _values(self._reports(message.values)) != _values(reported):
             raise _BrokenCall(
                 f"returned {reprlib.repr(message.values)}, which is not what it reported last: return that, or nothing"

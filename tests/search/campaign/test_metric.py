@@ -1,5 +1,7 @@
 """How values are written."""
 
+import pytest
+
 from coarsefine.search.campaign.metric import ACCURACY, VALUE
 from coarsefine.search.campaign.winner import Estimate
 
@@ -9,3 +11,21 @@ def test_no_negative_zero_is_written():
     nearly_zero = Estimate(mean=-1e-17, error=0.002, low=-0.0033, high=0.0033, n=5)
     assert VALUE.spread(nearly_zero) == "0.0000 ± 0.0033"
     assert ACCURACY.spread(nearly_zero) == "0.00 ± 0.33"
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [
+        (12.3456, 0.66538, "12.35 ± 0.67"),
+        (0.98346, 0.00996, "0.983 ± 0.010"),
+        (-3078.43, 150.2, "-3080 ± 150"),
+        (1.23456e-9, 3.217e-10, "1.23e-09 ± 0.32e-09"),
+        (3.21e9, 1.1e8, "3.21e+09 ± 0.11e+09"),
+        (0.5, 0.0, "0.5 ± 0"),
+        (1.9561685391599979, 5.6e-15, "1.9562 ± 5.6e-15"),
+        (5e-324, 5e-324, "4.9e-324 ± 4.9e-324"),
+    ],
+)
+def test_error_has_two_digits_and_the_mean_ends_with_it(mean, half, text):
+    """Half the interval of a function's value has two significant digits, and the mean is rounded to the same place."""
+    assert VALUE.spread(Estimate(mean=mean, error=half, low=mean - half, high=mean + half, n=5)) == text

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from campaigns import campaign_toml, write_campaign
-from commands import coarsefine, coarsefine_process
-from packages import EXAMPLES, environment_with, install, install_example, run_example
+from commands import Answer, coarsefine, coarsefine_process
+from forked import forked_command
+from packages import EXAMPLES, environment_with, install, install_example
 from pydantic import ValidationError
 from stored import table
 
@@ -32,6 +33,7 @@ from coarsefine.search.cli.doctor import examine
 from coarsefine.search.storage.location import at_file
 
 PACKAGE = Path(__file__).parents[3] / "src" / "coarsefine"
+SUPPORT = Path(__file__).parents[2] / "support"
 LOAD_ALL = """
 import json, sys
 from pathlib import Path
@@ -47,6 +49,13 @@ for path in sorted(Path.cwd().glob("*.toml")):
 print(json.dumps(found))
 """
 """Runs each campaign of a folder, and prints its state or error."""
+ANSWER_ALL = """
+import json, sys
+from dataclasses import astuple
+from commands import coarsefine
+print(json.dumps([astuple(coarsefine(*command, cwd=".")) for command in json.loads(sys.argv[1])]))
+"""
+"""Runs one command after another, and prints their answers."""
 
 
 def test_settings_are_in_the_order_of_the_points():
@@ -102,36 +111,44 @@ def patched(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def warmed(patched, tmp_path_factory):
-    """Search the added setting with two worker processes; return the folder and the environment."""
+    """Search the added setting with two worker processes; return the folder and the copy of Coarsefine."""
     folder = write_campaign(tmp_path_factory.mktemp("warmed"), model={"epochs": 4}, stage={"coarse": {"stack": 2}})
     _insert(folder / "small.toml", "warmup = { integer = [0, 3], step = 1 }")
-    environment = {"PYTHONPATH": str(patched)}
-    answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder, env=environment)
+    answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder, env={"PYTHONPATH": str(patched)})
     assert answer.returncode == 0, answer.stderr
-    return folder, environment
+    return folder, patched
+
+
+def answers_of(site, folder, *commands):
+    """Run commands in one new process, with what is installed in a folder; return what each prints."""
+    environment = {**os.environ, **environment_with(site, SUPPORT)}
+    command = [sys.executable, "-c", ANSWER_ALL, json.dumps(commands)]
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    answers = [Answer(*answer) for answer in json.loads(found.stdout)]
+    assert not any(answer.returncode for answer in answers), answers
+    return [answer.stdout for answer in answers]
 
 
 def test_added_setting_is_searched(warmed):
     """A setting of one declaration and its formula is drawn, trained, exported, carded, reported and shown."""
-    folder, environment = warmed
-
-    def answered(*command):
-        answer = coarsefine_process(*command, cwd=folder, env=environment)
-        assert answer.returncode == 0, answer.stderr
-        return answer.stdout
-
-    record = json.loads(answered("status", "small", "--json"))
+    folder, patched = warmed
+    commands = (
+        ("status", "small", "--json"),
+        ("best", "small"),
+        ("export", "small", "--output", "export.json"),
+        ("report", "small", "--output", "report.html"),
+    )
+    status, best, *_ = answers_of(patched, folder, *commands)
+    record = json.loads(status)
     assert record["stages"][0]["space"]["warmup"] == {"integer": [0, 3], "step": 1}
     assert list(record["winner"]["params"]) == ["eta", "lambda", "warmup"]
     assert record["final"]["reproduction"]["exact"]
     points = [params for _, params, *_ in table(folder / "studies.db").values()]
     assert {point["warmup"] for point in points} == {0, 1, 2, 3}
     winner = record["winner"]["params"]["warmup"]
-    assert f"warm-up = {winner}" in answered("best", "small")
-    answered("export", "small", "--output", "export.json")
+    assert f"warm-up = {winner}" in best
     assert json.loads((folder / "export.json").read_text("utf-8"))["settings"]["warmup"] == winner
     assert f"Further settings: warm-up = {winner}." in next(folder.glob("trained/*/MODEL_CARD.md")).read_text("utf-8")
-    answered("report", "small", "--output", "report.html")
     assert "the L2 weight λ and the length of the warm-up of a two-layer network" in (folder / "report.html").read_text(
         "utf-8"
     )
@@ -155,28 +172,15 @@ def test_added_setting_is_checked(patched, tmp_path):
     assert "(known: eta, lambda, rho, decay, warmup, hidden, batch, epochs," in found["key"]
 
 
-def test_default_of_an_added_setting_changes_no_bit(patched, tmp_path):
-    """A campaign that does not name the added setting records the same values as before."""
-    for environment in ({"PYTHONPATH": str(patched)}, environment_with()):
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        folder.mkdir()
-        answer = coarsefine_process("run", "small.toml", cwd=write_campaign(folder), env=environment)
-        assert answer.returncode == 0, answer.stderr
-    assert table(tmp_path / "0" / "studies.db") == table(tmp_path / "1" / "studies.db")
-
-
-def test_export_from_before_a_setting_was_added_is_read(patched, tmp_path):
-    """An export of a version without the setting trains with its default, to the same bits."""
-    folder = write_campaign(tmp_path)
-    for *command, environment in (
-        ("run", "small.toml", environment_with()),
-        ("export", "small", "--output", "before.json", environment_with()),
-        ("train", "before.json", {"PYTHONPATH": str(patched)}),
-    ):
-        answer = coarsefine_process(*command, cwd=folder, env=environment)
-        assert answer.returncode == 0, answer.stderr
-    assert "warmup" not in json.loads((folder / "before.json").read_text("utf-8"))["settings"]
-    assert "reproduced to the bit" in answer.stdout + answer.stderr
+def test_default_of_an_added_setting_changes_no_bit(patched, searched, tmp_path):
+    """A campaign that does not name the added setting records the same values as before, and its export trains them."""
+    shutil.copy(searched / "small.toml", tmp_path)
+    answer = coarsefine("export", "small", "--output", tmp_path / "before.json", cwd=searched)
+    assert answer.returncode == 0, answer.stderr
+    assert "warmup" not in json.loads((tmp_path / "before.json").read_text("utf-8"))["settings"]
+    _, trained = answers_of(patched, tmp_path, ("run", "small.toml", "--workers", 1), ("train", "before.json"))
+    assert table(tmp_path / "studies.db") == table(searched / "studies.db")
+    assert "reproduced to the bit" in trained
 
 
 # Settings of other packages.
@@ -192,7 +196,10 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("half_life")
-    answer = run_example(folder, "half_life", environment_with(site))
+    shutil.copy(EXAMPLES / "half_life" / "half_life.toml", folder)
+    command = ("run", "half_life.toml", "--workers", 2)
+    answer = coarsefine_process(*command, cwd=folder, env=environment_with(site))  # settings are found at the start
+    assert answer.returncode == 0, answer.stderr
     assert re.search(r"Winner: trial .*, η = [\d.]+, T½ = [\d.]+, validation", answer.stdout)
     return folder
 
@@ -205,26 +212,28 @@ def loaded_by(environment, folder):
     return json.loads(answer.stdout)
 
 
-def test_setting_of_another_package_sets_another(ran, site, tmp_path):
+@pytest.fixture(scope="module")
+def exported(ran, site, tmp_path_factory):
+    """Run the example's campaign with one process, where the package is installed, and export its winner."""
+    folder = tmp_path_factory.mktemp("exported")
+    shutil.copy(ran / "half_life.toml", folder)
+    run = ("run", "half_life.toml", "--workers", 1)
+    answers_of(site, folder, run, ("export", "half-life", "--output", "export.json"))
+    return folder / "export.json"
+
+
+def test_setting_of_another_package_sets_another(ran, exported):
     """The decay of each trial follows from its half-life: the values are those of a campaign that gives the decay."""
     rows = table(ran / "studies.db")
-    shutil.copy(ran / "half_life.toml", tmp_path)
-    answer = coarsefine_process("run", "half_life.toml", "--workers", 1, cwd=tmp_path, env=environment_with(site))
-    assert answer.returncode == 0, answer.stderr
-    assert table(tmp_path / "studies.db") == rows
-    answer = coarsefine_process("export", "half-life", "--output", "export.json", cwd=ran, env=environment_with(site))
-    assert answer.returncode == 0, answer.stderr
-    export = json.loads((ran / "export.json").read_text("utf-8"))
+    assert table(exported.parent / "studies.db") == rows
+    export = json.loads(exported.read_text("utf-8"))
     assert export["settings"]["decay"] == 0.5 ** (1 / export["trial"]["params"]["half_life"])
     assert export["versions"]["coarsefine-half-life"] == "1.0"
 
 
-def test_export_trains_without_the_package(ran, site, tmp_path):
+def test_export_trains_without_the_package(exported, tmp_path):
     """An export holds the decay, so that it is trained to the same bits where the package is missing."""
-    path = tmp_path / "winner.json"
-    answer = coarsefine_process("export", "half-life", "--output", path, cwd=ran, env=environment_with(site))
-    assert answer.returncode == 0, answer.stderr
-    answer = coarsefine_process("train", "winner.json", cwd=tmp_path, env=environment_with())
+    answer = forked_command("train", exported, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "reproduced to the bit" in answer.stdout + answer.stderr
 

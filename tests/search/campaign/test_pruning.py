@@ -7,7 +7,8 @@ import sys
 
 import pytest
 from campaigns import campaign_toml
-from commands import coarsefine, coarsefine_process
+from commands import coarsefine
+from forked import forked_command
 from hypothesis import given
 from hypothesis import strategies as st
 from packages import environment_with, install, install_example, run_example
@@ -101,7 +102,7 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("near_best")
-    run_example(folder, "near_best", environment_with(site))
+    run_example(folder, "near_best", site)
     return folder
 
 
@@ -140,9 +141,9 @@ def test_one_worker_gets_the_same_table(ran, site, tmp_path, monkeypatch):
 def test_campaign_is_looked_at_without_the_package(ran):
     """Where the package is missing, status, report and export work; a run says what is missing."""
     for command in ("status", "best", "report", "export"):
-        answer = coarsefine_process(command, "near-best", cwd=ran, env=environment_with())
+        answer = forked_command(command, "near-best", cwd=ran)
         assert answer.returncode == 0, answer.stderr
-    answer = coarsefine_process("run", "near_best.toml", cwd=ran, env=environment_with())
+    answer = forked_command("run", "near_best.toml", cwd=ran)
     assert answer.returncode == 2
     assert "stage 1, pruner: there is no pruner 'near_best' (known: none, halving)." in answer.stderr
 
@@ -272,9 +273,7 @@ def test_wrong_survivors_end_a_run(installed, tmp_path):
     """A run whose pruner keeps no trial ends with one sentence; its slots can be trained by the next run."""
     installed("nobody", f"{_RUNGS}    def survivors(self, rung, values): return []\n")
     (tmp_path / "small.toml").write_text(campaign_toml(stage={"coarse": {"pruner": "nobody"}}), "utf-8")
-    answer = coarsefine_process(
-        "run", "small.toml", "--workers", 1, cwd=tmp_path, env=environment_with(tmp_path / "site")
-    )
+    answer = coarsefine("run", "small.toml", "--workers", 1, cwd=tmp_path)
     assert answer.returncode == 2
     assert "keeps none of the 9 trials" in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 from campaigns import campaign_toml
-from commands import coarsefine, coarsefine_process
+from commands import coarsefine
+from forked import forked_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packages import EXAMPLES, environment_with, install, install_example, run_example
+from packages import EXAMPLES, install, install_example, run_example
 from stored import table
 
 from coarsefine import Campaign, CampaignError, Interrupted, run
@@ -32,7 +33,7 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """Run the example's campaign with two worker processes; return the folder."""
     folder = tmp_path_factory.mktemp("halton")
-    run_example(folder, "halton", environment_with(site))
+    run_example(folder, "halton", site)
     return folder
 
 
@@ -89,20 +90,22 @@ def test_campaign_is_looked_at_without_the_package(ran):
 
 
 @pytest.fixture
-def unfinished(site, tmp_path, monkeypatch):
+def unfinished(site, tmp_path):
     """Run the example for a few epochs, where the package is installed; return the folder."""
     shutil.copy(EXAMPLES / "halton" / "halton.toml", tmp_path)
-    monkeypatch.syspath_prepend(str(site))
-    campaign, asked = Campaign.load(tmp_path / "halton.toml"), iter(range(2))
-    with pytest.raises(Interrupted):
-        run(campaign, tmp_path / "studies.db", stop=lambda: next(asked, None) is None)
+    asked = iter(range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        campaign = Campaign.load(tmp_path / "halton.toml")
+        with pytest.raises(Interrupted):
+            run(campaign, tmp_path / "studies.db", stop=lambda: next(asked, None) is None)
     return tmp_path
 
 
 def test_campaign_does_not_resume_without_the_package(unfinished):
     """Without the package, a run of the campaign file and a worker for the started campaign are refused."""
     for command in (("run", "halton.toml"), ("worker", "halton")):
-        answer = coarsefine_process(*command, cwd=unfinished, env=environment_with())
+        answer = forked_command(*command, cwd=unfinished)
         assert answer.returncode == 2
         assert "here is no sampler 'halton' (known: random, sobol)." in answer.stderr
 
@@ -112,7 +115,7 @@ def test_campaign_does_not_resume_with_another_version(unfinished):
     folder = install_example(unfinished / "site", "halton")
     metadata = folder / "coarsefine_halton-1.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text("utf-8").replace("1.0\n", "2.0\n"), "utf-8")
-    answer = coarsefine_process("run", "halton.toml", cwd=unfinished, env=environment_with(folder))
+    answer = forked_command("run", "halton.toml", cwd=unfinished, packages=[folder])
     assert answer.returncode == 2
     assert "versions.coarsefine-halton was '1.0', now '2.0'" in answer.stderr
 

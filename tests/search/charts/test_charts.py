@@ -6,8 +6,9 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform
+from coarsefine.search.campaign.metric import ACCURACY, VALUE
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.charts import axes_of, best_so_far, map_of_trials
+from coarsefine.search.charts import axes_of, best_so_far, curves, map_of_trials
 from coarsefine.search.charts.drawn_trials import MOST_DRAWN, thinned
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.study_writer import distribution_of
@@ -60,14 +61,14 @@ def test_few_trials_are_all_drawn():
 MIXED = {"eta": LogUniform(0.01, 1.0), "kernel": Choice(("rbf", "poly")), "hidden": Integer(25, 200, 25)}
 
 
-def map_of_one_trial(space, names=None, **values):
+def map_of_one_trial(space, names=None, *, metric=ACCURACY, **values):
     """Return the map of a stage with one completed trial, that trial's points, and the map's axes."""
     space = Space.of(space)
     point = {name: values.get(name, dimension.at(0.4)) for name, dimension in space.items()}
     trial = create_trial(value=0.9, params=point, distributions={n: distribution_of(d) for n, d in space.items()})
     trial.number = 3
     study = Study(1, "one/coarse", {"stage": "coarse", "space": space.as_dict()}, (trial,))
-    figure = map_of_trials([study], None, names)
+    figure = map_of_trials([study], None, names, metric)
     (dots,) = [trace for trace in figure.data if trace.name == "completed"]
     return figure, dots, axes_of([study])
 
@@ -75,7 +76,7 @@ def map_of_one_trial(space, names=None, **values):
 def test_map_has_numeric_axes():
     """The axes are the first two numeric parameters or those chosen; hovering shows the others too."""
     figure, dots, names = map_of_one_trial(MIXED)
-    assert names == ["eta", "hidden"]
+    assert names == ["eta", "hidden", "kernel"]
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "linear")
     assert (dots.x[0], dots.y[0]) == (MIXED["eta"].at(0.4), 100)
     assert "kernel = rbf, hidden = 100" in dots.customdata[0][3]
@@ -96,15 +97,40 @@ def test_map_of_few_parameters_shows_accuracy():
     assert names == ["eta", "value"]
     assert (dots.y[0], figure.layout.yaxis.title.text) == (0.9, "validation accuracy")
     _, dots, names = map_of_one_trial({"kernel": Choice(("rbf", "poly"))})
-    assert names == ["number", "value"]
+    assert names == ["number", "value", "kernel"]
     assert (dots.x[0], dots.y[0]) == (3, 0.9)
     _, _, names = map_of_one_trial({"eta": LogUniform(0.01, 1.0), "batch": Choice((20, 500))})
     assert names == ["eta", "batch"]
 
 
+def test_map_of_a_function_shows_values():
+    """The map of a user's function calls its values so, and shows them without a percent sign."""
+    figure, dots, _ = map_of_one_trial({"C": LogUniform(0.01, 1.0)}, metric=VALUE)
+    assert (figure.layout.yaxis.title.text, figure.layout.yaxis.tickformat) == ("value", None)
+    assert dots.marker.colorbar.title.text == "value"
+    assert dots.marker.colorbar.ticktext[-1] == dots.customdata[0][2] == "0.9"
+
+
+def test_options_of_a_choice_have_places():
+    """A choice among words can be an axis: its options are one apart, and a stage's box surrounds its options."""
+    figure, dots, _ = map_of_one_trial(MIXED, ("kernel", "eta"), kernel="poly")
+    axis = figure.layout.xaxis
+    assert (axis.title.text, axis.tickvals, axis.ticktext) == ("kernel", (0, 1), ("rbf", "poly"))
+    assert abs(dots.x[0] - 1) <= 0.25
+    (box,) = [trace for trace in figure.data if trace.name == "ranges of coarse"]
+    assert (min(box.x), max(box.x)) == (-0.5, 1.5)
+
+
+def test_curve_of_one_epoch_is_a_point():
+    """A trial with a single epoch is drawn as a point, since a line needs two."""
+    figure = curves({"one": [0.5], "two": [0.5, 0.6]}, "value")
+    assert [trace.mode for trace in figure.data] == ["markers", "lines"]
+
+
 def test_parameter_names_are_escaped():
     """Markup in the name or value of a parameter is escaped in axes and hover texts."""
     name = "<b>eta</b>"
-    figure, dots, _ = map_of_one_trial({name: LogUniform(0.01, 1.0), "x": Choice(("<i>",))})
+    figure, dots, _ = map_of_one_trial({name: LogUniform(0.01, 1.0), "x": Choice(("<i>",))}, (name, "x"))
+    assert figure.layout.yaxis.ticktext == ("&lt;i&gt;",)
     assert figure.layout.xaxis.title.text == "&lt;b&gt;eta&lt;/b&gt;"
     assert "<" not in dots.customdata[0][3]

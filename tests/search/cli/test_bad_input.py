@@ -1,12 +1,10 @@
 """Bad input: one sentence with a remedy, an exit code, and no created or changed file."""
 
-import os
-import shutil
 import sqlite3
 
 import pytest
 from campaigns import campaign_toml, write_campaign
-from commands import coarsefine, coarsefine_process
+from commands import coarsefine, coarsefine_process, drop_root_access
 
 
 def is_one_sentence(text):
@@ -120,6 +118,14 @@ BAD_CAMPAIGNS = {
     "digits held out": ({"data": {"held_out": 9}}, "data: held_out needs dataset = "),
     "negative seed": ({"seed": -3}, "seed = -3"),
     "missing name": ({"name": None}, "'name' is missing: add it"),
+    "minimizing": (
+        {"minimize": True},
+        "unknown key 'minimize': remove it. The highest value wins; to minimize a value, r",
+    ),
+    "direction of a stage": (
+        coarse({"direction": "minimize"}),
+        "unknown key 'direction' in stage 1: remove it. The hi",
+    ),
     "batch larger than the data": ({"model": {"batch": 5000}}, "batch = 5000 is larger than the 1197"),
 }
 
@@ -137,6 +143,27 @@ def test_bad_campaign_is_refused(cli, tmp_path, case):
 def test_invalid_toml_is_refused(cli, tmp_path, line):
     """The error says that the file is not TOML."""
     check_refused(cli, tmp_path, f"{campaign_toml()}\n{line}\n", "is not TOML")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "a = 1\nspace = {\n  C = [1, 2],\n}\n",
+            "An inline table, { … }, stays on one line: join its lines, or write a",
+        ),
+        ("space = { C = [1, 2], # the first\r\n g = [1, 2] }\n", "An inline table, { … }, stays on one line"),
+        ("space = { C = [\n1, 2],\ng = [1, 2] }\n", "An inline table, { … }, stays on one line"),
+        ("space = { C = [1, 2]", "An inline table, { … }, stays on one line"),
+        ("space = { C = [1, 2], }\n", "Remove the comma before the closing brace"),
+        ("[stage]\nname = 'coarse'\n[stage]\n", "Each stage starts with [[stage]], in two pairs of brackets"),
+        ("name = 'small'\n[stage]\nname = 'coarse'\n", "each stage starts with [[stage]], in two pairs of brackets"),
+        ("objective = mine:train\n", "A text needs quotes; true and false are in lower case"),
+    ],
+)
+def test_usual_mistakes_in_toml_get_a_hint(cli, tmp_path, text, hint):
+    """The error about a wrapped inline table, a single bracket or a missing quote says what to write."""
+    check_refused(cli, tmp_path, text, hint)
 
 
 def check_refused(cli, folder, text, message):
@@ -243,17 +270,6 @@ def test_unreadable_storage_is_refused(tmp_path, small_file, command):
     assert f"{path}: Permission denied" in result.stderr
     assert "Grant yourself read and write access" in result.stderr
     assert is_one_sentence(result.stderr)
-
-
-def drop_root_access():
-    """Return a command prefix that applies file modes to root too, who otherwise may read every file."""
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("root reads every file, and setpriv (util-linux) is not here to take that right away")
-    rights = "-dac_override,-dac_read_search"
-    return [setpriv, f"--bounding-set={rights}", f"--inh-caps={rights}"]
 
 
 @pytest.mark.parametrize("arguments", [("run", "--workers"), ("nonsense",), ("gradcheck", "--images", "0"), ()])

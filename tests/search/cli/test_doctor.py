@@ -1,14 +1,9 @@
-"""The doctor's checks of the cache folder, which it does not change, and of the kernel."""
+"""The doctor's checks of the folders that a campaign writes to, which change nothing, and of the kernel."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import pytest
-from commands import coarsefine_process
+from commands import coarsefine_process, drop_root_access
 
 from coarsefine.model.kernel.library import load, why_none
 from coarsefine.search.cli.doctor import examine, exit_code_of
@@ -56,20 +51,32 @@ def test_cache_that_is_a_file_is_noted(examine_cache, tmp_path):
     assert "name another folder in COARSEFINE_CACHE" in finding.found
 
 
-@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users")
-def test_read_only_cache_is_noted():
-    """A cache folder that cannot be written or created is a note."""
-    script = (
-        "import os, sys; from pathlib import Path; from coarsefine.search.cli.doctor import _cache;"
-        "os.geteuid() or os.setuid(65534);"
-        "print(*(_cache(Path(folder)).verdict for folder in sys.argv[1:]))"
+def test_places_that_cannot_be_written_are_found(tmp_path):
+    """A storage in a folder that cannot be written is unfit, as is such a file; for a cache it is a note."""
+    storage, cache = tmp_path / "studies.db", tmp_path / "cache"
+    storage.write_bytes(b"SQLite format 3\0")
+    storage.chmod(0o444)
+    tmp_path.chmod(0o555)
+    answer = coarsefine_process(
+        "doctor", "--json", cwd=tmp_path, prefix=drop_root_access(), env={"COARSEFINE_CACHE": str(cache)}
     )
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o555)
-        command = [sys.executable, "-c", script, name, f"{name}/cache"]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        Path(name).chmod(0o755)
-    assert output == "note note\n"
+    tmp_path.chmod(0o755)
+    assert answer.returncode == 5, answer.stderr
+    found = {f["check"]: (f["verdict"], f["found"]) for f in json.loads(answer.stdout)["findings"]}
+    access = "grant yourself write access to it, or give another --storage."
+    assert found["disk"] == ("unfit", f"{tmp_path} cannot be written: {access}")
+    assert found["storage"][0] == "unfit"
+    assert found["storage"][1].startswith(f"{storage}: Permission denied. Grant yourself read and write access")
+    assert found["cache"][0] == "note"
+    assert "and cannot be written" in found["cache"][1]
+
+
+def test_missing_folder_is_unfit(cli, tmp_path):
+    """A storage in a folder that does not exist is unfit, because a run refuses it."""
+    code, out, _ = cli("doctor", "--storage", "missing/studies.db")
+    assert code == 5
+    assert f"unfit  disk: There is no folder {tmp_path / 'missing'}: make it, or give another --storage." in out
+    assert list(tmp_path.iterdir()) == []
 
 
 def kernel_finding(folder, code=0, **environment):

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from processes import Forked, end_of, finish, kill_repeatedly, run_on_full_disk, signal_once, start, start_dying
+from forked import Forked, run_on_full_disk
+from processes import end_of, finish, kill_repeatedly, signal_once, start, start_dying
 from stored import counted, epochs_recorded, table
 
 from coarsefine import Campaign, run

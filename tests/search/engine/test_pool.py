@@ -10,7 +10,8 @@ import psutil
 import pytest
 from campaigns import DIVERGING, write_campaign
 from commands import coarsefine, coarsefine_process
-from processes import Forked, end_of, finish, run_command, signal_once, start, suspended, wait_until, workers_of
+from forked import Forked, run_command
+from processes import end_of, finish, signal_once, start, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
 from coarsefine import Campaign, Interrupted, run
@@ -139,17 +140,18 @@ def run_broken(tmp_path, how):
     site.mkdir()
     (site / "sitecustomize.py").write_text(BROKEN.format(how=how), "utf-8")
     # The environment is longer than a pipe holds, so that sending it to a dead worker fails for certain.
-    environment = {"PYTHONPATH": f"{site}:{Path.cwd()}", "LONG": "x" * 100_000}
+    environment = {"PYTHONPATH": f"{site}:{Path.cwd() / 'src'}", "LONG": "x" * 100_000}
     return folder, coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder, env=environment)
 
 
 def test_workers_that_crash_at_start_end_the_run(tmp_path):
-    """If workers crash at their start, the run ends after three attempts, names the log, and can be resumed."""
+    """If workers crash at their start, the run ends after three attempts, names no log without one, and can resume."""
     folder, answer = run_broken(tmp_path, WORKERS_CRASH)
     assert answer.returncode == 1
-    assert re.search(r"ended with exit code 7 3 times in a row .*: see .*worker-\d\.log\.", answer.stderr), (
+    assert re.search(r"ended with exit code 7 3 times in a row .*: it has no log yet, see the mes", answer.stderr), (
         answer.stderr
     )
+    assert ".log" not in answer.stderr
     assert "Traceback" not in answer.stderr
     finish(folder)
 

@@ -8,7 +8,8 @@ import optuna
 import postgres
 import psutil
 from commands import coarsefine
-from processes import PATIENCE, end_of, start, start_command, wait_until
+from forked import PATIENCE
+from processes import end_of, start, start_command, wait_until
 from sqlalchemy import make_url
 from stored import table
 

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import sqlite3
 import sys
 
@@ -228,6 +229,20 @@ def test_status_of_an_interrupted_campaign(small, tmp_path):
     assert [(s["waiting"], s["running"], s["completed"]) for s in record["stages"]] == [(9, 0, 0), (6, 0, 0)]
     assert record["stages"][1]["space"] is None
     assert record["winner"] is record["final"] is None
+
+
+def test_next_command_of_status_resumes_the_campaign(small, tmp_path):
+    """`status` of an unfinished campaign shows the best trial so far; its next command resumes without the file."""
+    with pytest.raises(Interrupted):
+        run(small, tmp_path / "studies.db", stop=stop_at(8))
+    (tmp_path / "small.toml").unlink()
+    unfinished = coarsefine("status", cwd=tmp_path).stdout
+    assert "Best so far: trial" in unfinished
+    assert "Winner" not in unfinished
+    (command,) = re.findall(r"^Next: .*coarsefine (run small)   \(or", unfinished, re.MULTILINE)
+    answer = coarsefine(*command.split(), "--workers", 1, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "Winner: trial" in answer.stdout
 
 
 def test_file_has_the_journal_mode_that_is_safe(undisturbed):

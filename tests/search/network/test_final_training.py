@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import sqlite3
-import sys
 from contextlib import closing
 
 import numpy as np
@@ -14,7 +13,8 @@ import psutil
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from processes import dead, end_of, start_command, wait_until
+from forked import Forked, run_script
+from processes import dead, end_of, wait_until
 from stored import table
 
 from coarsefine.model import Network, evaluate
@@ -82,7 +82,9 @@ def export(campaign_folder, tmp_path):
 
 def start(folder, kind, moment):
     """Start a training as a process that sends itself a signal at a moment."""
-    return start_command(sys.executable, "-c", DISTURBED, int(kind), moment, *RECIPE, cwd=folder)
+    script = folder / "disturbed.py"
+    script.write_text(DISTURBED, "utf-8")
+    return Forked(run_script, script, int(kind), moment, *RECIPE, cwd=folder)
 
 
 def start_pausing(folder):

@@ -20,6 +20,7 @@ from coarsefine.search.training.images import load_images
 GREY, COLOUR = (28, 28), (3, 17, 23)
 IMAGES = 240
 CLASSES = ("left", "middle", "right")
+TINY = {"model": {"epochs": 1}, "stage": {"coarse": {"trials": 2}, "fine": None}, "final": {"epochs": 1}}
 
 
 def arrays_of(shape, seed=0):
@@ -60,6 +61,14 @@ def test_own_arrays_are_searched_and_trained(finished):
     assert [stage["completed"] for stage in status["stages"]] == [9, 6]
     assert status["final"]["test_accuracy"] > 0.8
     assert status["final"]["reproduction"]["exact"]
+
+
+def test_arrays_next_to_the_campaign_file_are_found(tmp_path):
+    """A relative path that is not in the working directory is looked for next to the campaign file."""
+    (tmp_path / "there").mkdir()
+    write_arrays(tmp_path / "there", GREY, **TINY)
+    answer = coarsefine("run", "there/small.toml", "--workers", 1, "--quiet", cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_export_trains_again_with_the_same_arrays_alone(finished, tmp_path):

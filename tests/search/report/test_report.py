@@ -584,6 +584,25 @@ def test_report_lists_finalists_and_verdict(tmp_path):
     assert Campaign.model_validate(tomllib.loads(as_toml(campaign))).as_stored() == campaign.as_stored()
 
 
+@pytest.mark.parametrize(
+    ("base", "changes"),
+    [
+        ("small", {"model": {"epochs": 1}, "final": {"epochs": 1}}),
+        ("objective", {"objective": "user_functions:at_once", "epochs": None}),
+    ],
+)
+def test_report_of_single_epochs_has_no_learning_curves(tmp_path, base, changes):
+    """If each trial has one epoch, the report draws nothing over epochs, whether of a network or of a function."""
+    write_campaign(tmp_path, base, **changes)
+    status = run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    page = report(tmp_path / "studies.db", tmp_path / "small.html")
+    drawn = {attrs["id"] for tag, attrs in page.tags if tag == "figure"}
+    assert drawn == ({"best-so-far", "time"} if status.verdict else {"trials", "best-so-far", "time"})
+    assert "Losses by epoch" not in page.text
+    if status.verdict:
+        assert f"Winner{status.metric.spread(status.winner.confirmed)}mean of 2 seeds" in page.text
+
+
 def count_confirmed(path):
     """Return the number of completed trainings of finalists."""
     with closing(sqlite3.connect(path, timeout=30)) as connection:

@@ -35,12 +35,14 @@ def earlier(tmp_path):
 @pytest.mark.parametrize("command", ["status", "best"])
 @pytest.mark.usefixtures("earlier")
 def test_earlier_campaign_prints_the_same_json(cli, command):
-    """The command prints the JSON that it printed then."""
+    """The command prints the JSON that it printed then, except for the sentence about the finalists."""
     code, printed, error = cli(command, "finished", "--json")
     assert code == 0, error
     record = json.loads(printed)
     record.pop("storage", None)
     expected = json.loads((EARLIER / f"{command}.json").read_text("utf-8"))
+    for each in (record, expected):
+        del each["confirm"]["verdict"]
     assert json.dumps(record, indent=2) == json.dumps(expected, indent=2)
 
 
@@ -65,7 +67,7 @@ def test_finalists_of_a_later_version_are_read(cli, earlier):
 
 
 def test_earlier_export_is_read_and_reproduced(earlier):
-    """The earlier export is read, and its winner gives the same file except for versions and platform."""
+    """The earlier export is read, and its winner gives the same file except for versions, platform and a sentence."""
     export = read_export(EARLIER / "export.json")
     with closing(open_storage(locate(earlier))) as storage:
         _, studies = read_studies(storage, "finished")
@@ -73,6 +75,7 @@ def test_earlier_export_is_read_and_reproduced(earlier):
     for record in (again, expected):
         for key in ("digest", "platform", "versions"):
             del record[key]
+        del record["evidence"]["verdict"]
     assert json.dumps(again) == json.dumps(expected)
 
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import optuna
 import pytest
 import sqlalchemy as sa
+from forked import FORKING
 from optuna.trial import TrialState, create_trial
-from processes import FORKING, race
+from processes import race
 from stages import SPACE, ended, finish, numbers, open_stage, planned, running, states
 
 from coarsefine.search.campaign.dimension import Choice, Integer, Uniform

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
 from campaigns import write_campaign
@@ -74,6 +75,20 @@ def test_view_fits_any_terminal(state, width, height, stopping):
     assert height < 4 or any("▶" in line.plain for line in lines), "the current stage is shown"
 
 
+def test_five_parameters_fit_a_terminal_of_80_columns():
+    """The best trial takes as many lines as its parameters need, and the last trials keep their results."""
+    point = {"a": 0.1, "activation": "tanh", "hidden_units": 471, "learning_rate": 5e-4, "weight_decay": 1e-5}
+    trial = replace(finished_trial(20), point=Point.of(point))
+    state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [trial] * 3)
+    state = replace(state, parameters=tuple(point), rows=tuple(replace(row, best=trial) for row in state.rows))
+    lines = [line.plain for line in draw(state, 80, 30, 12.0, stopping=False)]
+    best = next(place for place, line in enumerate(lines) if line.startswith(" best "))
+    shown = " ".join(" ".join(lines[best : best + 2]).split())
+    values = "a = 0.1 activation = tanh hidden_units = 471 learning_rate = 0.0005 weight_decay = 1e-05"
+    assert shown == f"best 50.00 % {values} trial 20 of coarse"
+    assert sum(line.endswith("50.00 %  best so far") for line in lines) == 3
+
+
 def test_wide_terminal_shows_more():
     """At 200 columns the view adds ranges, how trials ended, and columns of finished trials; at 80 it does not."""
     state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [finished_trial(n) for n in range(20)])
@@ -85,6 +100,14 @@ def test_wide_terminal_shows_more():
         assert not any(part in line for line in narrow)
     assert max(line.count("50.00 %  ") for line in wide) >= 2 or max(line.count("η 0.1235") for line in wide) >= 2
     assert max(line.count("η 0.1235") for line in narrow) == 1
+
+
+def test_rate_of_trials_without_epochs_is_given_once():
+    """If each trial has one epoch, such as a function's that only returns, the rate is that of trials alone."""
+    state = live_state(["coarse"], 50, 30.0, 3.0, [])
+    for epochs, rate in ((10.0, "18 trials/min, 180 epochs/min"), (1.0, "180 trials/min")):
+        lines = draw(replace(state, epochs_per_trial=epochs), 80, 24, 12.0, stopping=False)
+        assert f"rate  {rate}" in [line.plain.strip() for line in lines]
 
 
 def test_stop_is_announced():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from campaigns import campaign_toml
-from commands import coarsefine_process
-from packages import EXAMPLES, environment_with, install, install_example, run_example
+from commands import coarsefine
+from forked import forked_command
+from packages import EXAMPLES, install, install_example, run_example
 from PIL import Image
 from stored import table
 
@@ -29,12 +30,13 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ran(site, tmp_path_factory):
-    """Run the example's campaign with two worker processes; return the folder and the environment with the package."""
+    """Run the example's campaign with two worker processes; return the folder and the JSON that the run printed."""
     folder = tmp_path_factory.mktemp("bars")
-    environment = {**environment_with(site), "COARSEFINE_CACHE": str(folder / "cache")}
-    answer = run_example(folder, "bars", environment, "--json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COARSEFINE_CACHE", str(folder / "cache"))
+        answer = run_example(folder, "bars", site, "--json")
     assert answer.stderr.count("Drawing 1,200 images of bars.") == 1
-    return folder, environment, json.loads(answer.stdout)
+    return folder, json.loads(answer.stdout)
 
 
 @pytest.fixture
@@ -44,16 +46,17 @@ def installed(tmp_path, monkeypatch):
     return lambda *args, **modules: install(tmp_path / "site", *args, **modules)
 
 
-def test_dataset_of_another_package_runs(ran):
+def test_dataset_of_another_package_runs(ran, site, monkeypatch):
     """Two workers train the planned trials on the package's images, and the network recognises them."""
-    folder, environment, record = ran
+    folder, record = ran
     assert record["state"] == "done"
     assert [stage["completed"] for stage in record["stages"]] == [12, 8]
     assert record["final"]["test_accuracy"] > 0.8
     card = next(folder.glob("trained/*/MODEL_CARD.md")).read_text("utf-8")
     assert card.startswith("# bars: a two-layer network for bars in noise\n")
     assert "Dataset: bars, 840/180/180 images" in card
-    answer = coarsefine_process("predict", record["final"]["folder"], "--split", "test", cwd=folder, env=environment)
+    monkeypatch.syspath_prepend(str(site))
+    answer = coarsefine("predict", record["final"]["folder"], "--split", "test", cwd=folder)
     assert "of 180 images are classified correctly" in answer.stdout
 
 
@@ -89,11 +92,11 @@ def test_campaign_can_be_looked_at_without_the_package(ran):
     """Where the package is not installed, status and report are made; a run names what is missing."""
     folder, *_ = ran
     for command in (("status", "bars"), ("report", "bars", "--output", "report.html")):
-        answer = coarsefine_process(*command, cwd=folder)
+        answer = forked_command(*command, cwd=folder)
         assert answer.returncode == 0, answer.stderr
     assert "a two-layer network for bars" in (folder / "report.html").read_text("utf-8")
     for command in (("run", "bars.toml"), ("gradcheck", "--campaign", "bars")):
-        answer = coarsefine_process(*command, cwd=folder)
+        answer = forked_command(*command, cwd=folder)
         assert answer.returncode == 2
         assert "here is no dataset 'bars' (known: digits, cifar10, arrays)." in answer.stderr
 

@@ -1,15 +1,19 @@
 """Test user functions as objectives: the search, the workers, and functions that fail."""
 
 import json
+import pickle
 import re
 import shutil
+import sys
 import threading
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
 import user_functions
 from campaigns import write_campaign
-from commands import coarsefine_process
+from forked import forked_command
 from stored import counted, ended, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, join, run
@@ -103,13 +107,15 @@ def test_halving_ends_calls_at_their_rung(tmp_path, halved):
 def test_two_workers_prune_the_same_trials_as_one(folder, halved):
     """Two workers with trials parked at a rung record the same table as one worker."""
     write_campaign(folder, "objective", stage={"coarse": HALVING})
-    answer = coarsefine_process("run", "small.toml", "--workers", 2, cwd=folder)
+    answer = forked_command("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert table(folder / "studies.db") == halved
 
 
 BAD = {
     "raises": r"ValueError: no such kernel: linaer \(user_functions.py, line \d+\)",
+    "asks_for_another_parameter": r"NoSuchParameter: the campaign has no parameter 'gamma', only a, shape: add it to "
+    r"the space of the first stage, or correct the name in the objective \(user_functions.py, line \d+\)",
     "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
     "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
     "reports_too_often": "reported more than 6 epochs: give it the `epochs` that it reports",
@@ -148,6 +154,17 @@ def test_traceback_is_a_detail(tmp_path):
     tracebacks = [detail for detail in details if "Traceback" in detail]
     assert tracebacks
     assert all(re.match(r"trial \d: Traceback", detail) and "multiple of three" in detail for detail in tracebacks)
+
+
+def test_function_without_reports_has_no_epochs(cli, tmp_path):
+    """Neither the lines of a run nor the note for the dashboard mention epochs if a function only returns a value."""
+    write_campaign(tmp_path, "objective", objective="user_functions:returns_alone", epochs=None, **ONE_STAGE)
+    code, _, error = cli("run", "small.toml", "--workers", 1)
+    assert code == 0, error
+    assert "coarse: 5 of 5 trials to train; a 0.001 to 1" in error
+    assert "epoch" not in error
+    notes = "SELECT count(*) FROM study_system_attributes WHERE value_json LIKE '%{}%'"
+    assert [counted(tmp_path, notes.format(text)) for text in ("**Trials:** 5, random", "epoch")] == [1, 0]
 
 
 def test_failed_trials_do_not_affect_the_others(tmp_path):
@@ -200,6 +217,11 @@ def test_stop_does_not_wait_for_a_function_that_hangs(tmp_path, monkeypatch):
         ("unfinished:train", r"cannot be imported: SyntaxError: .* \(unfinished\.py, line 1\)"),
         ("lacking:train", "cannot be imported: ModuleNotFoundError: No module named 'no_such_library'"),
         ("sys:excepthook", "has no source file"),
+        (
+            "colorsys:train",
+            r"Python imported .*/lib/.*colorsys\.py, which hides .*/colorsys\.py: give the latter another",
+        ),
+        ("wsgiref.mine:train", r"Python imported .*wsgiref/__init__\.py, which hides .*/wsgiref/mine\.py: give the"),
         ("user_functions", 'an objective is the name of a function, "package.module:function"'),
         ("../user:single", 'an objective is the name of a function, "package.module:function"'),
     ],
@@ -209,6 +231,9 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, mes
     (tmp_path / "broken.py").write_text("def train(point, seed, report): ...\n1 / 0\n", "utf-8")
     (tmp_path / "unfinished.py").write_text("def train(:\n", "utf-8")
     (tmp_path / "lacking.py").write_text("import no_such_library\n", "utf-8")
+    (tmp_path / "colorsys.py").write_text("def train(point, seed, report): ...\n", "utf-8")
+    (tmp_path / "wsgiref").mkdir()
+    (tmp_path / "wsgiref/mine.py").touch()
     write_campaign(tmp_path, "objective", objective=function)
     code, _, error = cli("run", "small.toml", "--workers", 1)
     assert code == 2
@@ -269,11 +294,78 @@ def test_changed_function_is_refused(tmp_path, monkeypatch, expected):
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
     for resume in (run, join):
-        with pytest.raises(CampaignError, match=r"small/coarse was started with something else: objective\.digest was"):
+        with pytest.raises(CampaignError, match=rf"something else: objective\.digest \(of {source}\) was '\w+', now"):
             resume(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     source.write_text(before, "utf-8")
     searched(tmp_path, "single", module="changing")
     assert table(tmp_path / "studies.db") == expected
+
+
+def test_finished_campaign_says_that_its_function_changed(cli, tmp_path, monkeypatch):
+    """If a function's source changed since its campaign ended, the result is printed with a sentence that says so."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "altered.py"
+    source.write_text("from user_functions import single\n", "utf-8")
+    finished, warnings = searched(tmp_path, module="altered", **ONE_STAGE), []
+    observer = Observer()
+    observer.on_warning = warnings.append
+    assert searched(tmp_path, module="altered", observer=observer, **ONE_STAGE) == finished
+    assert warnings == []
+    source.write_text("from user_functions import raises\n", "utf-8")
+    assert searched(tmp_path, module="altered", observer=observer, **ONE_STAGE) == finished
+    (warning,) = warnings
+    assert warning.startswith(f"{source} differs from the file that this campaign was started with.")
+    for command in (("run", "small.toml", "--quiet"), ("status",), ("best",)):
+        code, out, error = cli(*command)
+        assert (code, error) == (0, f"{warning}\n")
+        assert "Winner" in out
+
+
+def test_module_next_to_the_campaign_file_is_found(tmp_path, monkeypatch, expected):
+    """A run and a worker that joins it find a function's module next to the campaign file."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "beside.py").write_text("from user_functions import single\n", "utf-8")
+    write_campaign(folder, "objective", objective="beside:single")
+    asked = threading.Event()
+    observer = Observer()
+    observer.on_recorded = lambda *_: asked.set()
+    path = sys.path
+    for search in (partial(run, observer=observer, stop=asked.is_set), join):
+        monkeypatch.setattr(sys, "path", [*path])
+        monkeypatch.delitem(sys.modules, "beside", raising=False)
+        with pytest.raises(Interrupted) if search is not join else nullcontext():
+            search(Campaign.load("there/small.toml"), "studies.db")
+    assert table(tmp_path / "studies.db") == expected
+
+
+def test_module_that_is_not_used_is_named(folder, monkeypatch):
+    """A run says which module it uses if there is another one of that name in the working directory."""
+    monkeypatch.chdir(folder)
+    messages = []
+    observer = Observer()
+    observer.on_message = messages.append
+    searched(folder, observer=observer, stage={"coarse": {"trials": 1}, "fine": None}, confirm=None)
+    used = (
+        f"objective = 'user_functions:single' is that of {user_functions.__file__}, since the Python path comes before"
+    )
+    assert f"{used} {folder}/user_functions.py." in messages
+
+
+def test_module_in_the_working_directory_comes_first(tmp_path, monkeypatch):
+    """The module in the working directory is imported, not one of the same name next to the campaign file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "there").mkdir()
+    for place in ("nearer.py", "there/nearer.py"):
+        (tmp_path / place).touch()
+    write_campaign(tmp_path / "there", "objective", objective="nearer:train")
+    sent = pickle.dumps(Campaign.load("there/small.toml"))
+    campaign = pickle.loads(sent)  # noqa: S301 - as workers receive it
+    assert campaign.folder == tmp_path / "there"
+    with pytest.raises(CampaignError, match=rf"there is no 'train' in {tmp_path}/nearer\.py"):
+        run(campaign, "studies.db")
 
 
 @pytest.mark.parametrize(
@@ -324,6 +416,14 @@ def test_values_are_printed_without_a_percent_sign(cli, undisturbed):
         assert code == 0
         assert f"value {status.winner.value:.5g}" in out
         assert not re.search(r"\d %(?! interval)|test accuracy|[Ff]inal training", out)
+
+
+def test_next_commands_include_the_export_of_parameters(cli, undisturbed):
+    """After a run of a function, the next commands include the export of the winner's parameters, and no `predict`."""
+    storage = undisturbed[0] / "studies.db"
+    _, out, _ = cli("run", undisturbed[0] / "small.toml", "--storage", storage)
+    assert re.search(rf"^      \S+ export small --storage {storage} --as params$", out, re.MULTILINE)
+    assert "predict" not in out
 
 
 @pytest.mark.parametrize("command", [("export", "small"), ("gradcheck", "--campaign", "small")])

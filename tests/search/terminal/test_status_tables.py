@@ -1,0 +1,68 @@
+"""The tables and sentences of `status`, on terminals of several widths and in a pipe."""
+
+import re
+
+import pytest
+from campaigns import write_campaign
+from terminals import Terminal
+
+from coarsefine import Campaign, run
+
+FIVE = {
+    "a": [0.001, 1.0], "learning_rate": [1e-5, 0.1], "weight_decay": [1e-6, 0.01],
+    "activation": {"choice": ["[relu]", "tanh"]}, "hidden_units": {"integer": [16, 512]},
+}  # fmt: skip
+"""Parameters whose table is wider than 80 columns. An option looks like rich's markup."""
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """Search a function of five parameters; return the folder and the status."""
+    folder = tmp_path_factory.mktemp("five")
+    stages = {"coarse": {"space": FIVE, "trials": 6}, "fine": None}
+    write_campaign(folder, "objective", objective="user_functions:at_once", epochs=None, stage=stages)
+    return folder, run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+
+
+def cells_of(status):
+    """Return what the tables show of each best trial and of each finalist."""
+    metric = status.metric
+    best = [[str(t.number), *shown(t.point), metric.text(t.value), str(t.seed)] for t in status.stages[0].best]
+    finalists = [[f"coarse {f.number}", *shown(f.point), metric.spread(f.confirmed)] for f in status.verdict.finalists]
+    return best + finalists
+
+
+def shown(point):
+    return [f"{value:.4g}" if isinstance(value, float) else str(value) for value in point.values()]
+
+
+def test_pipe_gets_whole_rows(searched, cli):
+    """If stdout is no terminal, each trial is one line however wide the table is, and nothing is cut or folded."""
+    folder, status = searched
+    code, out, error = cli("status", "--storage", folder / "studies.db")
+    assert code == 0, error
+    lines = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+    for cells in cells_of(status):
+        assert any(set(cells) <= set(line) for line in lines), cells
+    assert "…" not in out
+    (heading,) = [line for line in out.splitlines() if line.startswith("small/coarse: ")]
+    assert "activation one of [relu], tanh" in heading
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_wide_tables_are_divided_on_a_terminal(searched, columns):
+    """On a terminal a table that is too wide becomes several with the same first column; sentences wrap at words."""
+    folder, status = searched
+    terminal = Terminal(folder, "status", columns=columns, rows=200, apart=False, NO_COLOR="1")
+    try:
+        assert terminal.finish()[0] == 0
+    finally:
+        terminal.close()
+    lines = [line for line in terminal.lines if not line.startswith("Studies: ")]
+    assert [line for line in lines if len(line) > columns] == []
+    rows = [re.split(r"\s{2,}", line) for line in lines]
+    for key, *cells in cells_of(status):
+        found = {cell for row in rows if row[0] == key for cell in row}
+        assert found >= set(cells)
+    assert status.verdict.summary in " ".join(terminal.text.split())
+    assert "…" not in terminal.text
