@@ -54,7 +54,10 @@ class Hyperparameters:
 
     def learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 1: η·decayᵉ⁻¹."""
-        return self.eta * float(self.decay ** (epoch - 1))
+        rate = self.eta
+        for _ in range(epoch - 1):  # libraries round powers differently, but products alike
+            rate *= self.decay
+        return rate
 
 
 @dataclass(frozen=True, slots=True)
