@@ -16,6 +16,7 @@ def print_findings(findings: Sequence[Finding], heading: str) -> None:
     """Print all rows on stdout, with targets next to figures."""
     table = Table("what", "median (min–max)", "n", "ours is faster by", "target", "", "how", box=box.SIMPLE)
     table.title, table.title_justify = heading, "left"
+    table.columns[0].no_wrap = True
     for finding in findings:
         table.add_section()
         table.add_row(f"[bold]{finding.title}[/bold]")

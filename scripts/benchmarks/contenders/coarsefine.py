@@ -7,7 +7,6 @@ from threadpoolctl import threadpool_limits
 from benchmarks.contenders.network import Way
 from benchmarks.task import Arrays, Task
 from coarsefine.model import Hyperparameters, Training, TrainingSettings
-from coarsefine.model.arithmetic import best_arithmetic
 
 
 class Coarsefine:
@@ -24,8 +23,7 @@ class Coarsefine:
         t = self._task
         trials = [Hyperparameters(t.eta, t.lam, seed, t.rho, decay=1.0) for seed in range(way["width"])]
         settings = TrainingSettings(hidden=way.get("hidden", t.hidden), batch=t.batch, epochs=1000)
-        self._training = Training.start(trials, settings, self._data)
-        self._training.arithmetic = best_arithmetic(way.get("threads", 1))
+        self._training = Training.start(trials, settings, self._data, threads=way.get("threads", 1))
 
     def epoch(self) -> list[float]:
         """Train and evaluate."""

@@ -25,7 +25,7 @@ def measure_campaign(plan: Plan) -> Finding:
     name, source = _campaign(plan)
     rows: list[Row] = []
     data: dict[str, Any] = {"campaign": name}
-    for kernel in plan.kernels:
+    for kernel in plan.kernels if plan.whole_paper else plan.kernels[:1]:
         plan.say(f"Running {name} to its end on one core, {title(kernel)} ...")
         new, data[kernel] = _measure(plan, name, source, kernel)
         rows += new

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from documentation.figures import confirmation, halving, narrowing, packages, slot
+from documentation.figures import confirmation, halving, kernel, narrowing, packages, slot
 
 _DRAWINGS: tuple[Callable[[Path], None], ...] = (
     narrowing.draw_figures,
@@ -12,6 +12,7 @@ _DRAWINGS: tuple[Callable[[Path], None], ...] = (
     confirmation.draw_figure,
     slot.draw_figure,
     packages.draw_figure,
+    kernel.draw_figure,
 )
 """Functions that write figures to a folder."""
 
