@@ -21,6 +21,10 @@ from coarsefine.model.kernel.build import build, build_for, libraries_in  # noqa
 from coarsefine.model.kernel.compilers import PLATFORMS, BuildError, this_platform  # noqa: E402
 
 VARIABLE = "COARSEFINE_WHEEL"
+_REMEDY = (
+    "Without it NumPy trains the networks, which takes longer. Install a C compiler, then run "
+    "`python -m coarsefine.model.kernel.build` where Coarsefine is installed."
+)
 
 
 class KernelHook(BuildHookInterface[BuilderConfig]):
@@ -46,10 +50,7 @@ class KernelHook(BuildHookInterface[BuilderConfig]):
         try:
             build(say=self.app.display_info)
         except (BuildError, OSError) as error:
-            remedy = (
-                "Install a C compiler and install Coarsefine again; without one, NumPy trains the networks, slower."
-            )
-            self.app.display_warning(f"The kernel is not built: {error}. {remedy}")
+            self.app.display_warning(f"The kernel is not built: {error}. {_REMEDY}")
             return False
         return bool(libraries_in())
 
