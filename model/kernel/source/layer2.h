@@ -5,32 +5,37 @@
 struct F(work) {
   real *H, *D;         /* [chunk of hidden][b][rows] */
   real *G;             /* [chunk of classes][b][classes]: first z, then the gradient */
+  real *z;             /* [C][b, filled up to whole vectors]: z, then eᶻ, then the gradient, with images side by side */
+  real *total, *loss;  /* [b]: Σ eᶻ, and the cross-entropy */
+  integer *y;          /* [b]: labels */
   real *W2T;           /* [chunk of classes][m][classes] */
   real *nrho, *keep;   /* a vector of each row of a chunk */
-  real *total, *right; /* [b]: Σ eᶻ, and z of the label */
   real *row;           /* [d]: a mirrored image */
 };
 
 /* Return how many numbers the arrays of a thread take. */
 static long F(layer2_size)(long b, long m, long hidden, long classes, long d) {
-  const long numbers = 2 * hidden * b + classes * b + classes * m + 2 * MOST_VECTORS * LANES + 2 * F(whole_vectors)(b) + d;
-  return (numbers / CACHE_LINE + 9) * CACHE_LINE; /* each array begins on a cache line */
+  const long images = F(whole_vectors)(b);
+  const long numbers = 2 * hidden * b + classes * (b + images + m) + 3 * images + 2 * MOST_VECTORS * LANES + d;
+  return (numbers / CACHE_LINE + 10) * CACHE_LINE; /* each array begins on a cache line */
 }
 
 static struct F(work) F(work_of)(const struct F(space) *a, const struct stack *s, long thread) {
   struct F(work) w;
   real *next = a->work + thread * a->work_size;
 #define PLACE(array, count) \
-  (array) = next;           \
+  (array) = (void *)next;   \
   next += ((count) + CACHE_LINE / (long)sizeof(real) - 1) / (CACHE_LINE / (long)sizeof(real)) * (CACHE_LINE / (long)sizeof(real));
   PLACE(w.H, a->hidden * s->batch)
   PLACE(w.D, a->hidden * s->batch)
   PLACE(w.G, a->classes * s->batch)
+  PLACE(w.z, a->classes * F(whole_vectors)(s->batch))
+  PLACE(w.total, F(whole_vectors)(s->batch))
+  PLACE(w.loss, F(whole_vectors)(s->batch))
+  PLACE(w.y, F(whole_vectors)(s->batch))
   PLACE(w.W2T, a->classes * s->m)
   PLACE(w.nrho, MOST_VECTORS * LANES)
   PLACE(w.keep, MOST_VECTORS * LANES)
-  PLACE(w.total, F(whole_vectors)(s->batch))
-  PLACE(w.right, F(whole_vectors)(s->batch))
   PLACE(w.row, s->d)
 #undef PLACE
   return w;
@@ -81,15 +86,16 @@ static void F(activate)(const struct F(space) *a, real *H, const real *b1, long 
       }
 }
 
-/* z ← b2 + W2·H: a chain that begins with the bias, over the hidden units in their order. */
+/* z ← b2 + W2·H: a chain that begins with the bias, over the hidden units in their order. `begin` has set the lanes of
+   W2T after the last class to 0. */
 static void F(classify)(const struct stack *s, const struct F(space) *a, const struct F(work) *w, const real *W2,
                         const real *b2, long b) {
   EACH_CHUNK(c, classes, a->classes) {
     real *W2T = w->W2T + c * s->m, *z = w->G + c * b;
+    const long used = s->C - c < classes ? s->C - c : classes;
     EACH_CHUNK(h, width, a->hidden)
       for (long i = 0; i < width && h + i < s->m; i++)
-        for (long j = 0; j < classes; j++)
-          W2T[(h + i) * classes + j] = c + j < s->C ? W2[h * s->C + (c + j) * width + i] : 0;
+        for (long j = 0; j < used; j++) W2T[(h + i) * classes + j] = W2[h * s->C + (c + j) * width + i];
     for (long k = 0; k < b; k++)
       for (long j = 0; j < classes; j += LANES) *(V *)(z + k * classes + j) = *(const V *)(b2 + c + j);
     EACH_CHUNK(h, width, a->hidden)
@@ -98,64 +104,60 @@ static void F(classify)(const struct stack *s, const struct F(space) *a, const s
   }
 }
 
-/* Return z of an image and a class. */
-static INLINE real *F(place_of)(const struct F(space) *a, real *G, long k, long c, long b) {
-  const long first = c / (FULL_CHUNK * LANES) * (FULL_CHUNK * LANES);
-  return G + first * b + k * F(width_at)(first, a->classes) + c - first;
+/* Copy z of the classes from [b][classes] to [C][b], or the gradient back. */
+static void F(turn)(const struct stack *s, const struct F(space) *a, const struct F(work) *w, long b, int back) {
+  const long images = F(whole_vectors)(b);
+  EACH_CHUNK(c, classes, a->classes) {
+    const long used = s->C - c < classes ? s->C - c : classes;
+    real *there = w->G + c * b, *here = w->z + c * images;
+    for (long k = 0; k < b; k++)
+      for (long j = 0; j < used; j++)
+        if (back)
+          there[k * classes + j] = here[j * images + k];
+        else
+          here[j * images + k] = there[k * classes + j];
+  }
 }
 
-/* z ← e^(z − max z) for each class, 0 for the lanes after the last class. Set `total` to the sum of these, class after
-   class, and `right` to z − max z of the label. Return how many images have their largest z, the first of equals, at
-   the label. */
-static long F(exponentiate)(const struct stack *s, const struct F(space) *a, const struct F(work) *w, const int32_t *y,
-                            long b) {
+/* z ← e^(z − max z) for each class; `total` is the sum of these, class after class, and `loss` is ln(total) − (z − max z)
+   of the label. Return how many images have their largest z, the first of equals, at the label. */
+static long F(exponentiate)(const struct stack *s, const struct F(work) *w, const int32_t *y, long b) {
+  const long images = F(whole_vectors)(b);
   long hits = 0;
-  for (long k = 0; k < b; k++) {
-    real most = *F(place_of)(a, w->G, k, 0, b), total = 0;
-    long best = 0;
-    EACH_CHUNK(c, classes, a->classes) {
-      const real *z = w->G + c * b + k * classes;
-      for (long j = 0; j < classes && c + j < s->C; j++)
-        if (z[j] > most) most = z[j], best = c + j;
+  for (long k = 0; k < images; k++) w->y[k] = k < b ? y[k] : -1;
+  for (long k = 0; k < images; k += LANES) {
+    const I label = *(I *)(w->y + k);
+    V most = *(V *)(w->z + k), right = most, total = {0};
+    I best = {0};
+    for (long c = 1; c < s->C; c++) {
+      const V z = *(V *)(w->z + c * images + k);
+      const I class = (I){0} + (integer)c;
+      best = (class & (z > most)) | (best & ~(z > most));
+      most = F(choose)(z > most, z, most);
+      right = F(choose)(label == class, z, right);
     }
-    hits += best == y[k];
-    w->right[k] = *F(place_of)(a, w->G, k, y[k], b) - most;
-    EACH_CHUNK(c, classes, a->classes) {
-      real *z = w->G + c * b + k * classes;
-      for (long j = 0; j < classes; j += LANES) *(V *)(z + j) = F(exp)(*(V *)(z + j) - F(all)(most));
-      for (long j = 0; j < classes; j++)
-        if (c + j < s->C)
-          total += z[j];
-        else
-          z[j] = 0;
+    for (long c = 0; c < s->C; c++) {
+      V *z = (V *)(w->z + c * images + k);
+      *z = F(exp)(*z - most);
+      total += *z;
     }
-    w->total[k] = total;
+    *(V *)(w->total + k) = total;
+    *(V *)(w->loss + k) = F(log)(total) - (right - most);
+    const I found = best == label; /* −1 where they are equal */
+    for (long lane = 0; lane < LANES; lane++) hits -= found[lane];
   }
   return hits;
 }
 
-/* Return the sum of ln(Σ eᶻ) − z of the label over the images in their order, each in this precision, the sum in double. */
-static double F(sum_of_losses)(const struct F(work) *w, double sum, long b) {
-  for (long k = b; k < F(whole_vectors)(b); k++) w->total[k] = 1;
-  for (long k = 0; k < b; k += LANES) {
-    V *total = (V *)(w->total + k);
-    V losses = F(log)(*total) - *(V *)(w->right + k);
-    for (long lane = 0; lane < LANES && k + lane < b; lane++) sum += (double)losses[lane];
-  }
-  return sum;
-}
-
-/* G ← (eᶻ / Σ eᶻ − [c = label])·weight: the quotient, the difference and the product are rounded. */
-static void F(differentiate)(const struct F(space) *a, const struct F(work) *w, const int32_t *y, real weight, long b) {
-  I lanes;
-  for (integer lane = 0; lane < LANES; lane++) lanes[lane] = lane;
-  EACH_CHUNK(c, classes, a->classes)
-    for (long k = 0; k < b; k++)
-      for (long j = 0; j < classes; j += LANES) {
-        V *place = (V *)(w->G + c * b + k * classes + j);
-        const V one = F(choose)(lanes == (integer)(y[k] - c - j) + (I){0}, F(all)(1), (V){0});
-        *place = (*place / F(all)(w->total[k]) - one) * F(all)(weight);
-      }
+/* z ← (eᶻ / Σ eᶻ − [c = label])·weight: the quotient, the difference and the product are rounded. */
+static void F(differentiate)(const struct stack *s, const struct F(work) *w, real weight, long b) {
+  const long images = F(whole_vectors)(b);
+  for (long c = 0; c < s->C; c++)
+    for (long k = 0; k < images; k += LANES) {
+      V *z = (V *)(w->z + c * images + k);
+      const V one = F(choose)(*(I *)(w->y + k) == (I){0} + (integer)c, F(all)(1), (V){0});
+      *z = (*z / *(V *)(w->total + k) - one) * F(all)(weight);
+    }
 }
 
 /* D ← W2ᵀ·G where H > 0, else 0: a chain from 0 over the classes in their order. */
@@ -197,13 +199,17 @@ static void F(layer2)(const struct stack *s, struct F(space) *a, const struct F(
   F(copy_rows)(s, a, a->S, w->H, trial, b, 0);
   F(activate)(a, w->H, b1, b);
   F(classify)(s, a, w, W2, b2, b);
-  const long hits = F(exponentiate)(s, a, w, y, b);
-  s->losses[trial] = F(sum_of_losses)(w, s->losses[trial], b);
+  F(turn)(s, a, w, b, 0);
+  const long hits = F(exponentiate)(s, w, y, b);
+  double losses = s->losses[trial];
+  for (long k = 0; k < b; k++) losses += (double)w->loss[k]; /* image after image */
+  s->losses[trial] = losses;
   if (now < 0) {
     s->hits[trial] += hits;
     return;
   }
-  F(differentiate)(a, w, y, (real)(s->eta[trial] / (double)b), b);
+  F(differentiate)(s, w, (real)(s->eta[trial] / (double)b), b);
+  F(turn)(s, a, w, b, 1);
   F(propagate)(s, a, w, W2, b);
   F(copy_rows)(s, a, a->D, w->D, trial, b, 1);
   const real nrho = (real)-s->rho[trial], keep = F(keep_of)(s, trial), keep_bias = (real)(1 + s->rho[trial]);

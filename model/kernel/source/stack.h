@@ -259,6 +259,10 @@ PUBLIC void F(begin)(const struct stack *s) {
     memset(a.b1[half], 0, (size_t)(s->T * a.hidden) * sizeof(real));
     memset(a.b2[half], 0, (size_t)(s->T * a.classes) * sizeof(real));
   }
+  for (long thread = 0; thread < s->threads; thread++) { /* the lanes after the last class */
+    const struct F(work) work = F(work_of)(&a, s, thread);
+    memset(work.W2T, 0, (size_t)(a.classes * s->m) * sizeof(real));
+  }
   F(copy_parameters)(s, &a, 0, 0);
   for (long t = 0; t < s->T; t++) s->losses[t] = 0;
   for (long r = 0; r < rows; r++) {
