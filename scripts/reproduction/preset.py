@@ -108,8 +108,8 @@ def _head(found: Steps, conditions: Mapping[str, Any]) -> str:
         f"Campaign seeds: {', '.join(map(str, seeds))} (n = {len(seeds)}), as there. `a ± b` is a mean over the seeds "
         "with half its 95 % interval (Student's t).",
         f"Images: {conditions['images']}{_held_out(conditions)}. Machine: {conditions['machine']}; "
-        f"{conditions['versions']}. Steps 0 to 4: {found.machine_before}. Another kind of processor rounds products "
-        "otherwise: there, another setting may win.",
+        f"{conditions['versions']}. Steps 0 to 4: {found.machine_before}. Another arithmetic rounds sums "
+        "otherwise: with it, another setting may win.",
     ]
     return "\n\n".join(filter(None, lines))
 

@@ -142,7 +142,7 @@ class _PlannedStage(_Ranges):
     epochs: fields.Epochs | None = None
     """Epochs of a trial; by default those of `[model]` or of the campaign."""
     stack: fields.Stack = "auto"
-    """Most trials that train together. `"auto"`: as many as fit the cache; of an objective 16 if batched, else 1."""
+    """Most trials that train together. `"auto"`: as many as train fastest; of an objective 16 if batched, else 1."""
     pruner: fields.Pruner = "none"
     """Which trials end early: `"none"`; `"halving"`, by successive halving; or by another package."""
 

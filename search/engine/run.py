@@ -48,6 +48,7 @@ def run(
     images, for datasets that are read from one, or a `Dataset` for `dataset = "arrays"`. With `workers=1` this process
     trains; with more, as many worker processes train, on this machine or on the Dask cluster at `engine`,
     `dask://HOST:PORT`. Worker processes import the calling script, so it needs the usual `if __name__ == "__main__":`.
+    The final training runs in this process, with as many threads as there were workers on this machine.
     `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised.
 
     Raises `CampaignError` (2), `NothingCompleted` (3), `DataError` (4) and `StorageError` (5); the numbers are the exit

@@ -47,7 +47,7 @@ class ExportedTrial(_Part):
     values: Annotated[list[Fraction], Field(min_length=1)]
     """Validation accuracy after each epoch."""
     arithmetic: str
-    """The machine's arithmetic, which determines rounding (`coarsefine.search.training.identity`)."""
+    """What computed the trial, which determines rounding (`coarsefine.model.arithmetic`)."""
 
 
 if TYPE_CHECKING:

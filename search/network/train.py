@@ -47,7 +47,7 @@ def train(  # noqa: PLR0913 - all but the first are optional, and most keywords
     `final_settings` are by default the campaign's [final]. Networks, model card and curves go to `output`, by default a
     new folder under `trained` next to the storage. The folder holds a checkpoint during the training: the same
     call continues from it, and ends with the same bits. A call after the training has finished returns its result.
-    `threads` share the work, and change no bit.
+    `threads` train together and change no bit; one for each idle core is best. NumPy uses one.
 
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` raise.
     """

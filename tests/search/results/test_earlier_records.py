@@ -1,4 +1,6 @@
-"""Databases and exports that were written before the package was named `coarsefine` are still read, and resumed.
+"""Databases and exports that were written before the package was named `coarsefine` are still read.
+
+A campaign of the network that was left unfinished then is refused, because NumPy trained it, with other rounding.
 
 `tests/data/before-the-package` holds what the commit before that wrote: the studies of a finished and of an interrupted
 campaign as SQL, the finished one's `status --json` (without the storage) and `best --json`, and its export.
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from coarsefine.model.arithmetic import KERNEL, arithmetic_kind
 from coarsefine.search.network.export import export_trial, read_export, text_of
 from coarsefine.search.results.status import read_studies
 from coarsefine.search.storage.location import locate
@@ -87,12 +90,50 @@ def test_earlier_campaign_makes_a_report(cli):
     assert "finished" in Path("finished.html").read_text("utf-8")
 
 
+def arithmetic_changed(path, arithmetic):
+    """Store an arithmetic with the interrupted campaign, which stores none."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO study_user_attributes (study_id, key, value_json) "
+            "SELECT study_id, 'arithmetic', ? FROM studies WHERE study_name LIKE 'unfinished/%'",
+            [json.dumps(arithmetic)],
+        )
+        connection.commit()
+
+
+def run_unfinished(cli):
+    """Run the interrupted campaign; return the exit code and the error."""
+    code, _, error = cli("run", EARLIER / "unfinished.toml", "--workers", "1", "--quiet")
+    return code, error
+
+
+def test_earlier_interrupted_campaign_is_refused(cli, earlier):
+    """A campaign that an earlier version left unfinished is refused with the reason, and nothing is trained."""
+    before = ended(earlier)
+    assert run_unfinished(cli) == (
+        2,
+        "search: unfinished/coarse was started with something else: its trials were computed by an earlier version of "
+        f"Coarsefine, with other rounding than {arithmetic_kind()}. Restore that, or start the campaign under another "
+        "name or --storage.\n",
+    )
+    assert ended(earlier) == before
+
+
+def test_campaign_with_another_arithmetic_is_refused(cli, earlier):
+    """A campaign that NumPy began is not resumed by the kernel, nor the other way round; both are named."""
+    other = {KERNEL: "NumPy"}.get(arithmetic_kind(), KERNEL)
+    arithmetic_changed(earlier, other)
+    code, error = run_unfinished(cli)
+    assert code == 2
+    assert f"started with something else: arithmetic was {other!r}, now {arithmetic_kind()!r}. Restore" in error
+
+
 def test_earlier_interrupted_campaign_is_resumed(cli, earlier):
-    """A campaign that was interrupted in its first stage is resumed to its end and keeps the earlier trials."""
+    """With the same arithmetic, an interrupted campaign is resumed to its end and keeps the earlier trials."""
+    arithmetic_changed(earlier, arithmetic_kind())
     before = ended(earlier)
     assert len(before) == 5
-    code, _, error = cli("run", EARLIER / "unfinished.toml", "--workers", "1", "--quiet")
-    assert code == 0, error
+    assert run_unfinished(cli) == (0, "")
     after = ended(earlier)
     assert before.items() <= after.items()
     assert len(after) == 6 + 4 + 4
