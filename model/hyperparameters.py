@@ -1,9 +1,8 @@
 """The inputs of a training besides its images.
 
-`Hyperparameters` belong to one trial. `TrainingSettings` are common to all trials of a stack, because trials can share
-matrix products only if they see the same mini-batches. A field that a search may vary is annotated with a
-`NetworkSetting`, from which campaign files, tables, charts and reports follow. A new one needs such a field, and its
-use in the equations.
+`Hyperparameters` belong to one trial. `TrainingSettings` are common to all trials of a stack, which see the same
+mini-batches. A field that a search may vary is annotated with a `NetworkSetting`, from which campaign files, tables,
+charts and reports follow. A new one needs such a field, and its use in the equations.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from coarsefine.search.training.objective import Stack
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlotGroup:
-    """A stage's slots of one kind, which can share matrix products."""
+    """A stage's slots of one kind, which can train in one stack."""
 
     numbers: Sequence[int]
     """The slots' numbers, rising."""
