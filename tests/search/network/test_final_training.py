@@ -105,6 +105,12 @@ def read_curves(folder):
     return list(csv.DictReader((folder / "curves.csv").read_text("utf-8").splitlines()))
 
 
+def weights_of(folder):
+    """Return the bytes of each array of a training's network, by name."""
+    with np.load(folder / "model.npz") as arrays:
+        return {name: array.tobytes() for name, array in arrays.items()}
+
+
 def test_several_seeds_train_as_one_stack(campaign_folder, export):
     """Several seeds give a mean, an interval, an ensemble and curves; the first repeats the campaign's training."""
     folder = export.parent
@@ -170,13 +176,21 @@ def test_killed_training_resumes_to_the_same_weights(export):
     last = coarsefine("train", "small.json", *RECIPE, "--output", "out", "--json", cwd=folder)
     assert last.returncode == 0, last.stderr
     assert "final 5/8" not in last.stderr, "the epochs before the last checkpoint are not trained again"
-    expected, resumed = (np.load(folder / name / "model.npz") for name in ("expected", "out"))
-    for name in expected.files:
-        assert expected[name].tobytes() == resumed[name].tobytes(), name
+    assert weights_of(folder / "expected") == weights_of(folder / "out")
     assert (folder / "expected" / "curves.csv").read_bytes() == (folder / "out" / "curves.csv").read_bytes()
     accuracies = [json.loads(result.stdout)["test_accuracies"] for result in (undisturbed, last)]
     assert accuracies[0] == accuracies[1]
     assert not list((folder / "out").glob("unfinished.checkpoint*"))
+
+
+def test_threads_change_no_bit(export, cli):
+    """Trainings with one thread and with three end with the same weights and curves."""
+    folder = export.parent
+    for threads in (1, 3):
+        code, _, error = cli("train", export, *RECIPE, "--threads", threads, "--output", folder / f"{threads}")
+        assert code == 0, error
+    assert weights_of(folder / "1") == weights_of(folder / "3")
+    assert (folder / "1" / "curves.csv").read_bytes() == (folder / "3" / "curves.csv").read_bytes()
 
 
 def test_stopped_training_prints_the_command_to_resume(export):
@@ -236,6 +250,7 @@ def test_training_is_recorded_with_its_campaign(campaign_folder):
         (("--seeds", 0), "seeds = 0"),
         (("--decay", 1.5), "decay = 1.5"),
         (("--decay", "nan"), "decay = nan"),
+        (("--threads", 0), "0 is not in the range 1<=x<=256"),
     ],
 )
 def test_invalid_recipe_is_refused(export, cli, options, message):
