@@ -250,7 +250,6 @@ def test_training_is_recorded_with_its_campaign(campaign_folder):
         (("--seeds", 0), "seeds = 0"),
         (("--decay", 1.5), "decay = 1.5"),
         (("--decay", "nan"), "decay = nan"),
-        (("--threads", 0), "0 is not in the range 1<=x<=256"),
     ],
 )
 def test_invalid_recipe_is_refused(export, cli, options, message):

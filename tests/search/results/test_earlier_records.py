@@ -112,7 +112,7 @@ def test_earlier_interrupted_campaign_is_refused(cli, earlier):
     before = ended(earlier)
     assert run_unfinished(cli) == (
         2,
-        "search: unfinished/coarse was started with something else: its trials were computed by an earlier version of "
+        "unfinished/coarse was started with something else: its trials were computed by an earlier version of "
         f"Coarsefine, with other rounding than {arithmetic_kind()}. Restore that, or start the campaign under another "
         "name or --storage.\n",
     )
