@@ -65,7 +65,7 @@ _OBJECTIVE = {
 _BASES = {"small": _SMALL, "halving": _HALVING, "wide": _WIDE, "objective": _OBJECTIVE}
 DIVERGING = {"coarse": {"eta": [1e5, 1e6]}}
 """Changes of the stages after which every trial of the first diverges."""
-LONG = {"model": {"epochs": 15, "batch": 10}, "stage": {"coarse": {"stack": 2}, "fine": {"stack": 2}}}
+LONG = {"model": {"hidden": 200, "epochs": 30, "batch": 10}, "stage": {"coarse": {"stack": 2}, "fine": {"stack": 2}}}
 """Changes after which the small campaign takes seconds: time for a signal to arrive while it trains."""
 
 

@@ -37,8 +37,8 @@ def cluster_in(folder):
         wait_until(address.exists)
         worker = ("worker", "--scheduler-file", address, "--nthreads", "1", "--no-dashboard")
         workers = [stack.enter_context(dask(*worker, folder=folder)) for _ in range(2)]
-        port = address.read_text("utf-8").partition("tcp://127.0.0.1:")[2].partition('"')[0]
         wait_until(lambda: (folder / "dask.log").read_text("utf-8").count("Registered to:") == 2)
+        port = address.read_text("utf-8").partition("tcp://127.0.0.1:")[2].partition('"')[0]
         yield f"dask://127.0.0.1:{port}", workers
 
 

@@ -12,7 +12,7 @@ from stored import counted, epochs_recorded, table
 
 from coarsefine import Campaign, run
 
-LONG = {"model": {"epochs": 40}}
+LONG = {"model": {"hidden": 100, "epochs": 40}}
 
 
 @pytest.fixture(scope="module")

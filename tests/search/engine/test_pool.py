@@ -18,11 +18,11 @@ from coarsefine import Campaign, Interrupted, run
 
 CHECKPOINTED = {
     "small": {
-        "model": {"epochs": 60, "batch": 10},
+        "model": {"hidden": 600, "epochs": 60, "batch": 10},
         "stage": {"coarse": {"trials": 4, "stack": 2}, "fine": None},
     },
     "halving": {
-        "model": {"hidden": 10, "epochs": 80, "batch": 10},
+        "model": {"hidden": 600, "epochs": 80, "batch": 10},
         "stage": {"coarse": {"trials": 4, "stack": 2, "rungs": [60]}, "fine": None},
     },
 }

@@ -16,7 +16,7 @@ from coarsefine.search.results.observer import listed
 from coarsefine.search.terminal.console import duration
 
 ONE_BY_ONE = {"coarse": {"stack": 1}, "fine": {"stack": 1}}
-LONG = {"model": {"epochs": 14, "batch": 10}, "stage": ONE_BY_ONE}
+LONG = {"model": {"hidden": 800, "epochs": 14, "batch": 10}, "stage": ONE_BY_ONE}
 HEADER = re.compile(r"^ small  (waiting for workers|\d+ workers?|\d+:\d\d since)")
 
 
