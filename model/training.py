@@ -140,9 +140,9 @@ class Training:
 
     def _rates(self) -> Rates:
         return Rates(
-            eta=np.array([t.learning_rate(self.epoch) for t in self.trials]),
-            lam=np.array([t.lam for t in self.trials]),
-            rho=np.array([t.rho for t in self.trials]),
+            eta=np.array([t.learning_rate(self.epoch) for t in self.trials], np.float64),
+            lam=np.array([t.lam for t in self.trials], np.float64),
+            rho=np.array([t.rho for t in self.trials], np.float64),
         )
 
 

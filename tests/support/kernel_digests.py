@@ -21,9 +21,8 @@ campaigns and exports that were made before cannot be continued or repeated to t
 DTYPES = {"float": np.float32, "double": np.float64}
 
 
-def digests(arithmetic, precision, trials, *, repeats=1):
+def digests(arithmetic, precision, trials):
     """Return the digests of trials, by their numbers from 0 to 4, that are trained together in this order."""
-    trials = [*trials] * repeats
     theta, previous = (_initial(trials, DTYPES[precision]) for _ in range(2))
     place = np.array(trials, np.float64)
     rates = Rates(0.03125 * (place + 1), 0.0009765625 * place, 0.875 - 0.125 * place)

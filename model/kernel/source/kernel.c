@@ -1,7 +1,7 @@
 /* The training of a stack of two-layer networks, equations (1) to (6) of the paper, for one processor core or several.
 
-   T trials of m hidden units are R = T·m rows of W1. The rows of all trials follow each other; a few zero rows fill the
-   last vector. Rows are kept in chunks of up to four vectors:
+   T trials of m hidden units are R = T·m rows of W1. The rows of all trials follow each other; a few rows more fill
+   the last vector. Rows are kept in chunks of up to four vectors:
 
             W1, as `network.py` has it                      here, one chunk
               row 0   x x x x … x  d columns                  column 0   r r r r … r   rows, side by side
@@ -20,9 +20,9 @@
 
    Then W and W_prev change places. Between two such passes the second layer is computed trial by trial (`layer2.h`).
 
-   Every sum is one chain in a defined order, given where it is computed; S alone is the sum of the panels' sums in
-   their order. So the bits of a trial follow from its own numbers, and the same source gives the same bits for every
-   instruction set with fused multiply-add. Denormal numbers count as zero during a call. */
+   Every sum except S is one chain, in an order stated where it is computed. S adds the sums of the panels in their
+   order. Numbers near zero become zero (`flush` in `vectors.h`). So the bits of a trial follow from its own numbers, and
+   the same source gives the same bits for every instruction set with fused multiply-add. */
 
 #include <pthread.h>
 #include <sched.h>
@@ -38,12 +38,22 @@
 #define PUBLIC __attribute__((visibility("default")))
 #define PANEL 96L /* columns of a panel: part of the definition of S */
 #define CACHE_LINE 64L
-#define MOST_VECTORS 4 /* of a chunk */
+#define MAX_VECTORS 4 /* of a chunk */
+#define LEAST_PIXEL 0x1p-37 /* pixels and rates nearer to zero count as 0 */
+
+#if defined(__SANITIZE_ADDRESS__) /* between two arrays lies memory that may not be touched */
+#include <sanitizer/asan_interface.h>
+#define GAP CACHE_LINE
+#define FORBID(address, size) ASAN_POISON_MEMORY_REGION(address, size)
+#else
+#define GAP 0L
+#define FORBID(address, size) ((void)(address))
+#endif
 
 enum { SET, CHAIN, ADD }; /* how `project_tile` uses what is in S */
 
-/* One call's stack, as `stack.py` fills it. θ and θ_prev have the shapes of `Parameters`, and are read by `begin` and
-   written by `finish`. */
+/* The arguments of the functions below. `stack.py` fills them. θ and θ_prev have the shapes of `Parameters`; `begin`
+   reads them, and `finish` writes them. */
 struct stack {
   int64_t T, m, d, C;
   int64_t batch;   /* images of a mini-batch; the last one of an epoch may have fewer */
@@ -63,7 +73,7 @@ struct stack {
 
 #include "threads.h"
 
-#ifndef KERNEL_SOURCES /* build.py defines it: a digest of sources and flags, which it and library.py look for */
+#ifndef KERNEL_SOURCES /* A digest of sources and flags. build.py sets it; build.py and library.py compare it. */
 #define KERNEL_SOURCES "unknown"
 #endif
 
@@ -81,6 +91,8 @@ PUBLIC int32_t kernel_runs_here(void) { return has_instructions(); }
 #define LN2_HIGH 0x1.63p-1f
 #define LN2_LOW -0x1.bd0106p-13f
 #define LOG_TERMS 5
+#define HIGH_EXPONENT 0x60000000
+#define LEAST 0x1p-50f
 #define EXP_FACTORS {1 / 5040.f, 1 / 720.f, 1 / 120.f, 1 / 24.f, 1 / 6.f, .5f, 1, 1}
 #include "stack.h"
 
@@ -97,6 +109,8 @@ PUBLIC int32_t kernel_runs_here(void) { return has_instructions(); }
 #undef LN2_HIGH
 #undef LN2_LOW
 #undef LOG_TERMS
+#undef HIGH_EXPONENT
+#undef LEAST
 #undef EXP_FACTORS
 #define real double
 #define integer int64_t
@@ -108,6 +122,8 @@ PUBLIC int32_t kernel_runs_here(void) { return has_instructions(); }
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define LOG_TERMS 11
+#define HIGH_EXPONENT 0x6000000000000000
+#define LEAST 0x1p-480
 #define EXP_FACTORS                                                                                               \
   {1 / 6227020800., 1 / 479001600., 1 / 39916800., 1 / 3628800., 1 / 362880., 1 / 40320., 1 / 5040., 1 / 720., 1 / 120., \
    1 / 24., 1 / 6., .5, 1, 1}

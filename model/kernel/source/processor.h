@@ -12,7 +12,7 @@
 #include <arm_neon.h>
 #define VECTOR_BYTES 16
 #define REGISTERS 32
-#else /* any other processor: right, and slow */
+#else /* any other processor: correct but slow; only the tests use it */
 #define VECTOR_BYTES 16
 #define REGISTERS 16
 #endif
@@ -24,24 +24,24 @@
    vector of each row and the broadcast number fit into the registers. */
 #if REGISTERS == 32
 #define FULL_CHUNK 4
-#define STEP_BEST_1 12
-#define STEP_BEST_2 12
-#define STEP_BEST_3 8
-#define STEP_BEST_4 6
-#define PROJECT_BEST_1 12
-#define PROJECT_BEST_2 10
-#define PROJECT_BEST_3 8
-#define PROJECT_BEST_4 5
+#define STEP_SIZE_1 12
+#define STEP_SIZE_2 12
+#define STEP_SIZE_3 8
+#define STEP_SIZE_4 6
+#define PROJECT_SIZE_1 12
+#define PROJECT_SIZE_2 10
+#define PROJECT_SIZE_3 8
+#define PROJECT_SIZE_4 5
 #else
 #define FULL_CHUNK 3
-#define STEP_BEST_1 8
-#define STEP_BEST_2 6
-#define STEP_BEST_3 4
-#define STEP_BEST_4 2
-#define PROJECT_BEST_1 8
-#define PROJECT_BEST_2 5
-#define PROJECT_BEST_3 4
-#define PROJECT_BEST_4 2
+#define STEP_SIZE_1 8
+#define STEP_SIZE_2 6
+#define STEP_SIZE_3 4
+#define STEP_SIZE_4 2
+#define PROJECT_SIZE_1 8
+#define PROJECT_SIZE_2 5
+#define PROJECT_SIZE_3 4
+#define PROJECT_SIZE_4 2
 #endif
 
 /* Count denormal numbers as zero from now on in this thread; return what `restore_denormals` takes. */
@@ -78,7 +78,7 @@ static inline void restore_denormals(uint64_t before) {
 #include <cpuid.h>
 
 static inline int has_instructions(void) {
-  unsigned leaf1 = 1u << 27 /* the system's choice of registers can be read */, leaf7 = 0, kept = 0;
+  unsigned leaf1 = 1u << 27 /* OSXSAVE: XGETBV may be used */, leaf7 = 0, kept = 0;
   unsigned a, b, c, d, low, high;
 #if defined(__FMA__)
   leaf1 |= 1u << 12;

@@ -1,12 +1,12 @@
 /* Threads of one call that wait for each other. */
 
-#define MOST_THREADS 256
+#define MAX_THREADS 256
 
 struct barrier {
   atomic_long waiting, round;
 };
 
-/* Wait until all threads of a call have come here. */
+/* Wait until all threads of a call have arrived. */
 static void wait_for_all(struct barrier *barrier, long threads) {
   if (threads == 1) return;
   const long round = atomic_load(&barrier->round);

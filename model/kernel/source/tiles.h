@@ -11,7 +11,8 @@
 
      W_prev[c] ← nrho·W_prev[c] + keep·W[c] − Σₖ D[k]·x[k][c]
 
-   keep·W is rounded, then the chain begins with nrho·W_prev added to it, and continues with k = 0, 1, …, b − 1. */
+   keep·W is rounded, then the chain begins with nrho·W_prev added to it, and continues with k = 0, 1, …, b − 1. Last
+   comes `flush`. */
 static INLINE void F(step_tile)(const int rv, const int n, real *W_prev, const real *W, const real *D, const real *x,
                                 const long stride, const real *nrho, const real *keep, const long b) {
   V sum[24][4];
@@ -25,12 +26,12 @@ static INLINE void F(step_tile)(const int rv, const int n, real *W_prev, const r
     V d[4];
     for (int r = 0; r < rv; r++) d[r] = *(const V *)(D + (k * rv + r) * LANES);
     for (int c = 0; c < n; c++) {
-      const V pixel = F(all)(x[k * stride + c]);
+      const V pixel = F(broadcast)(x[k * stride + c]);
       for (int r = 0; r < rv; r++) sum[c][r] = F(fnma)(d[r], pixel, sum[c][r]);
     }
   }
   for (int c = 0; c < n; c++)
-    for (int r = 0; r < rv; r++) *(V *)(W_prev + (c * rv + r) * LANES) = sum[c][r];
+    for (int r = 0; r < rv; r++) *(V *)(W_prev + (c * rv + r) * LANES) = F(flush)(sum[c][r]);
 }
 
 /* Multiply n images with w columns of weights; S is [n][rv·LANES], W is [w][rv·LANES], x is [n][..stride].
@@ -51,7 +52,7 @@ static INLINE void F(project_tile)(const int rv, const int n, const int mode, re
     V weight[4];                                                                   \
     for (int r = 0; r < rv; r++) weight[r] = *(const V *)(W + (j * rv + r) * LANES); \
     for (int c = 0; c < n; c++) {                                                  \
-      const V pixel = F(all)(x[c * stride + j]);                                   \
+      const V pixel = F(broadcast)(x[c * stride + j]);                                   \
       for (int r = 0; r < rv; r++) sum[c][r] = F(fma)(weight[r], pixel, sum[c][r]); \
     }                                                                              \
   }
@@ -75,51 +76,51 @@ static INLINE void F(project_tile)(const int rv, const int n, const int mode, re
   TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) \
   TILE(13) TILE(14) TILE(15)
 
-#define STEP_FUNCTION(rv, best)                                                                                   \
+#define STEP_FUNCTION(rv, size)                                                                                   \
   static NOINLINE void F(step_##rv)(real *W_prev, const real *W, const real *D, const real *x, const long stride, \
                                     const real *nrho, const real *keep, const long b, const long w) {            \
     long c = 0;                                                                                                   \
-    for (; c + best <= w; c += best)                                                                              \
-      F(step_tile)(rv, best, W_prev + c * rv * LANES, W + c * rv * LANES, D, x + c, stride, nrho, keep, b);       \
+    for (; c + size <= w; c += size)                                                                              \
+      F(step_tile)(rv, size, W_prev + c * rv * LANES, W + c * rv * LANES, D, x + c, stride, nrho, keep, b);       \
     switch (w - c) { REMAINDERS(STEP_REMAINDER_##rv) }                                                            \
   }
-#define STEP_REMAINDER(rv, n, best)                                                                               \
+#define STEP_REMAINDER(rv, n, size)                                                                               \
   case n:                                                                                                         \
-    if (n < best) F(step_tile)(rv, n < best ? n : 1, W_prev + c * rv * LANES, W + c * rv * LANES, D, x + c, stride, \
+    if (n < size) F(step_tile)(rv, n < size ? n : 1, W_prev + c * rv * LANES, W + c * rv * LANES, D, x + c, stride, \
                                nrho, keep, b);                                                                    \
     break;
-#define STEP_REMAINDER_1(n) STEP_REMAINDER(1, n, STEP_BEST_1)
-#define STEP_REMAINDER_2(n) STEP_REMAINDER(2, n, STEP_BEST_2)
-#define STEP_REMAINDER_3(n) STEP_REMAINDER(3, n, STEP_BEST_3)
-#define STEP_REMAINDER_4(n) STEP_REMAINDER(4, n, STEP_BEST_4)
+#define STEP_REMAINDER_1(n) STEP_REMAINDER(1, n, STEP_SIZE_1)
+#define STEP_REMAINDER_2(n) STEP_REMAINDER(2, n, STEP_SIZE_2)
+#define STEP_REMAINDER_3(n) STEP_REMAINDER(3, n, STEP_SIZE_3)
+#define STEP_REMAINDER_4(n) STEP_REMAINDER(4, n, STEP_SIZE_4)
 
-#define PROJECT_FUNCTION(rv, name, best, stride_of_panel)                                                            \
+#define PROJECT_FUNCTION(rv, name, size, stride_of_panel)                                                            \
   static NOINLINE void F(name)(const int mode, real *S, const real *W, const real *x, const long given_stride,      \
                                const long b, const long w, const char *ahead, long lines) {                         \
     const long stride = stride_of_panel ? PANEL : given_stride;                                                      \
-    const long each = lines / (b / best + 1) + 1, most = each < w ? each : w;                                        \
+    const long each = lines / (b / size + 1) + 1, most = each < w ? each : w;                                        \
     long k = 0;                                                                                                      \
-    for (; k + best <= b; k += best) {                                                                               \
+    for (; k + size <= b; k += size) {                                                                               \
       const long count = lines < most ? lines : most;                                                                \
-      F(project_tile)(rv, best, mode, S + k * rv * LANES, W, x + k * stride, stride, w, ahead, count);               \
+      F(project_tile)(rv, size, mode, S + k * rv * LANES, W, x + k * stride, stride, w, ahead, count);               \
       ahead += count * CACHE_LINE, lines -= count;                                                                   \
     }                                                                                                                \
     switch (b - k) { REMAINDERS(PROJECT_REMAINDER_##rv) }                                                            \
   }
-#define PROJECT_REMAINDER(rv, n, best)                                                                               \
+#define PROJECT_REMAINDER(rv, n, size)                                                                               \
   case n:                                                                                                            \
-    if (n < best)                                                                                                    \
-      F(project_tile)(rv, n < best ? n : 1, mode, S + k * rv * LANES, W, x + k * stride, stride, w, ahead, 0);       \
+    if (n < size)                                                                                                    \
+      F(project_tile)(rv, n < size ? n : 1, mode, S + k * rv * LANES, W, x + k * stride, stride, w, ahead, 0);       \
     break;
-#define PROJECT_REMAINDER_1(n) PROJECT_REMAINDER(1, n, PROJECT_BEST_1)
-#define PROJECT_REMAINDER_2(n) PROJECT_REMAINDER(2, n, PROJECT_BEST_2)
-#define PROJECT_REMAINDER_3(n) PROJECT_REMAINDER(3, n, PROJECT_BEST_3)
-#define PROJECT_REMAINDER_4(n) PROJECT_REMAINDER(4, n, PROJECT_BEST_4)
+#define PROJECT_REMAINDER_1(n) PROJECT_REMAINDER(1, n, PROJECT_SIZE_1)
+#define PROJECT_REMAINDER_2(n) PROJECT_REMAINDER(2, n, PROJECT_SIZE_2)
+#define PROJECT_REMAINDER_3(n) PROJECT_REMAINDER(3, n, PROJECT_SIZE_3)
+#define PROJECT_REMAINDER_4(n) PROJECT_REMAINDER(4, n, PROJECT_SIZE_4)
 
 #define CHUNK_FUNCTIONS(rv)                                            \
-  STEP_FUNCTION(rv, STEP_BEST_##rv)                                    \
-  PROJECT_FUNCTION(rv, project_panel_##rv, PROJECT_BEST_##rv, 1)       \
-  PROJECT_FUNCTION(rv, project_##rv, PROJECT_BEST_##rv, 0)
+  STEP_FUNCTION(rv, STEP_SIZE_##rv)                                    \
+  PROJECT_FUNCTION(rv, project_panel_##rv, PROJECT_SIZE_##rv, 1)       \
+  PROJECT_FUNCTION(rv, project_##rv, PROJECT_SIZE_##rv, 0)
 CHUNK_FUNCTIONS(1)
 CHUNK_FUNCTIONS(2)
 CHUNK_FUNCTIONS(3)

@@ -1,10 +1,12 @@
-/* Train five small networks for three epochs in both precisions, and print a CRC-32 of each trial's bits.
+/* Train five small networks for three epochs in both precisions, and print a CRC-32 of each trial's bits. With an
+   argument, print instead by how many units in the last place the exponential and the logarithm are wrong at most.
 
-   `digests.py` does the same through Python. This program needs nothing else, so that it can be built for any processor
+   `tests/support/kernel_digests.py` does the same through Python. This program needs nothing else, so that it can be built for any processor
    and run by an emulator. */
 
 #include "../../../model/kernel/source/kernel.c"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -95,7 +97,32 @@ static void *new_array(size_t size) {
 DEFINE_PRINT(float, begin_float, train_float, finish_float, evaluate_float, memory_needed_float)
 DEFINE_PRINT(double, begin_double, train_double, finish_double, evaluate_double, memory_needed_double)
 
-int main(void) {
-  print_float();
-  print_double();
+#define DEFINE_ERRORS(real, digits, V, exp, log)                                                    \
+  static void print_errors_##real(void) {                                                           \
+    long double wrong[2] = {0, 0};                                                                  \
+    for (long i = 0; i < 400000; i++) {                                                             \
+      const real x[2] = {(real)(-60 * (i / 400000.)), (real)(1 + 100 * (i / 400000.))};             \
+      const V found[2] = {exp(x[0] - (V){0}), log(x[1] - (V){0})};                                  \
+      const long double exact[2] = {expl(x[0]), logl(x[1])};                                        \
+      for (int k = 0; k < 2; k++) {                                                                 \
+        int exponent;                                                                               \
+        frexpl(exact[k], &exponent);                                                                \
+        const long double units = fabsl(found[k][0] - exact[k]) / ldexpl(1, exponent - digits);     \
+        if (units > wrong[k]) wrong[k] = units;                                                     \
+      }                                                                                             \
+    }                                                                                               \
+    printf("%.3Lf %.3Lf\n", wrong[0], wrong[1]);                                                    \
+  }
+DEFINE_ERRORS(float, 24, V_float, exp_float, log_float)
+DEFINE_ERRORS(double, 53, V_double, exp_double, log_double)
+
+int main(int count, char **arguments) {
+  (void)arguments;
+  if (count > 1) {
+    print_errors_float();
+    print_errors_double();
+  } else {
+    print_float();
+    print_double();
+  }
 }

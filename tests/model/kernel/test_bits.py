@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from coarsefine.model.kernel.library import open_library
 from coarsefine.model.kernel.stack import KernelArithmetic
 
 PROGRAM = Path(__file__).with_name("digests.c")
-FLAGS = ("-std=gnu11", "-pthread", "-ffp-contract=off")
+FLAGS = ("-std=gnu11", "-pthread", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
 COMPILERS = {
     "portable": ("cc", "-O1"),
     "sanitized": ("cc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-mavx2", "-mfma"),
@@ -41,18 +42,36 @@ def test_bits_do_not_depend_on_the_stack(library, precision, threads):
         assert digests(arithmetic, precision, trials) == [expected[trial] for trial in trials]
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return a function that builds the C program, once in each way, and returns the command that runs it."""
+
+    @cache
+    def build(name):
+        compiler, *own_flags = COMPILERS[name]
+        emulator = ["qemu-aarch64"] if name == "aarch64" else []
+        for program in (compiler, *emulator):
+            if shutil.which(program) is None:
+                want(f"{program} is missing: it builds or runs the kernel for this test.")
+        path = tmp_path_factory.mktemp(name) / "digests"
+        subprocess.run([compiler, *FLAGS, *own_flags, str(PROGRAM), "-o", str(path), "-lm"], check=True)
+        return [*emulator, str(path)]
+
+    return build
+
+
 @pytest.mark.parametrize("build", COMPILERS)
-def test_bits_do_not_depend_on_the_build(tmp_path, build):
+def test_bits_do_not_depend_on_the_build(built, build):
     """The C program prints the same digests built in other ways; the sanitizers find nothing."""
-    compiler, *own_flags = COMPILERS[build]
-    emulator = ["qemu-aarch64"] if build == "aarch64" else []
-    for program in (compiler, *emulator):
-        if shutil.which(program) is None:
-            want(f"{program} is missing: it builds or runs the kernel for this test.")
-    command = [compiler, *FLAGS, *own_flags, str(PROGRAM), "-o", "digests", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    environment = {"PATH": os.environ["PATH"]}
-    program = [*emulator, "./digests"]
-    result = subprocess.run(program, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    result = subprocess.run(built(build), env={"PATH": os.environ["PATH"]}, check=True, capture_output=True, text=True)
     lines = [f"{precision} {trial} {crc}" for precision in DIGESTS for trial, crc in enumerate(DIGESTS[precision])]
     assert result.stdout.splitlines() == lines
+
+
+def test_exponential_and_logarithm_are_as_exact_as_stated(built):
+    """In both precisions eˣ is wrong by less than 1 unit in the last place, and ln x by less than 3."""
+    result = subprocess.run([*built("portable"), "errors"], check=True, capture_output=True, text=True)
+    for line in result.stdout.splitlines():
+        exponential, logarithm = map(float, line.split())
+        assert 0 < exponential < 1
+        assert 0 < logarithm < 3
