@@ -28,7 +28,7 @@ API = "/api/v1/campaigns/small"
 @pytest.fixture
 def started_folder(tmp_path):
     """Start a campaign that takes some seconds and stop it at once; return its folder."""
-    write_campaign(tmp_path, model={"epochs": 80})
+    write_campaign(tmp_path, model={"hidden": 200, "epochs": 80, "batch": 10})
     with pytest.raises(Interrupted):
         run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db", stop=lambda: True)
     return tmp_path
@@ -37,6 +37,11 @@ def started_folder(tmp_path):
 def epochs_in(payload):
     """Return the number of recorded epochs in an event's payload."""
     return sum(stage["epochs_recorded"] for stage in payload["stages"])
+
+
+def recorded_more(count, folder, runner):
+    """Return whether a run has recorded more epochs; then it is suspended."""
+    return epochs_recorded(folder) > count and suspended([runner], folder / "studies.db")
 
 
 def test_events_follow_workers_of_other_processes(started_folder):
@@ -52,13 +57,10 @@ def test_events_follow_workers_of_other_processes(started_folder):
             received.append(next(stream))
             times.append(time.monotonic())
 
-        def recorded_more(count):
-            return epochs_recorded(started_folder) > count and suspended([runner], started_folder / "studies.db")
-
         try:
             for _ in range(3):  # the run waits for the stream, because a fast machine would finish too early
                 known = epochs_recorded(started_folder)
-                wait_until(lambda known=known: recorded_more(known))
+                wait_until(lambda known=known: recorded_more(known, started_folder, runner))
                 while epochs_in(received[-1]) <= known:
                     receive()
                 runner.resume()
@@ -109,7 +111,10 @@ def test_streams_share_one_reader(started_folder, monkeypatch):
 def test_killed_worker_is_noticed(started_folder):
     """After the only worker is killed, the campaign's state becomes interrupted."""
     with serving(started_folder / "studies.db") as client:
+        known = epochs_recorded(started_folder)
         process = start(started_folder)
+        runner = psutil.Process(process.pid)
+        wait_until(lambda: recorded_more(known, started_folder, runner))
         wait_until(lambda: client.get(API).json()["state"] == "running")
         process.send_signal(signal.SIGKILL)
         process.communicate()
