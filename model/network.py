@@ -41,9 +41,14 @@ class Parameters(NamedTuple):
     def set_trial(self, place: int, arrays: Mapping[str, Floats]) -> None:
         """Overwrite one trial; raise `ValueError` if an array is missing, or of another shape or precision."""
         for name, own in self.trial_arrays(place).items():
-            given = arrays.get(name)
-            if given is None or (given.shape, given.dtype) != (own.shape, own.dtype):
-                raise ValueError(f"{name} is not of this network")
+            if name not in arrays:
+                raise ValueError(f"{name} is missing")
+            given = arrays[name]
+            if (given.shape, given.dtype) != (own.shape, own.dtype):
+                raise ValueError(
+                    f"{name} has shape {given.shape} and dtype {given.dtype}; this network needs {own.shape} and "
+                    f"{own.dtype}"
+                )
             own[...] = given
 
     def copy(self) -> Self:

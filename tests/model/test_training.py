@@ -192,3 +192,16 @@ def test_trials_resumed_after_an_epoch_end_with_the_same_weights(digits, epoch, 
     for number, place in ((4, 0), (1, 1)):
         for ours, expected in zip(second.theta, undisturbed.theta, strict=True):
             assert ours[place].tobytes() == expected[number].tobytes()
+
+
+def test_states_of_another_network_are_refused(digits):
+    """The error names the array, its shape and precision, and those that the network needs; or the missing array."""
+    trials, settings = stack_of(1), TrainingSettings(hidden=20, batch=50, epochs=1)
+    state = Training.start(trials, settings, digits).state_of(0)
+    other = {**state, "W1": state["W1"][:10].astype(np.float64)}
+    needed = r"shape \(10, 64\) and dtype float64; this network needs \(20, 64\) and float32"
+    with pytest.raises(ValueError, match=f"^W1 has {needed}$"):
+        Training.resume(trials, settings, digits, [0], 0, [other])
+    del state["b2"]
+    with pytest.raises(ValueError, match=r"^b2 is missing$"):
+        Training.resume(trials, settings, digits, [0], 0, [state])

@@ -8,7 +8,7 @@ import pytest
 from tiny_kernel import TinyCheckout, find_cc, programs_without_cc, write_zig
 
 from coarsefine.model.kernel.build import libraries_in
-from coarsefine.model.kernel.compilers import PLATFORMS
+from coarsefine.model.kernel.compilers import PLATFORMS, system_compiler
 from coarsefine.model.kernel.instruction_sets import INSTRUCTION_SETS, instruction_sets_of
 
 HERE = [each.name for each in instruction_sets_of()]
@@ -96,6 +96,28 @@ def test_cc_names_a_compiler_with_options(checkout):
     assert f"with {find_cc()} -DOPTION" in checkout.build(CC=f"{find_cc()} -DOPTION")
 
 
+@pytest.mark.parametrize("instruction_set", instruction_sets_of(), ids=HERE)
+def test_source_compiles_without_warnings(instruction_set, tmp_path):
+    """The compiler has no warning. Users compile without these flags: a later compiler may warn of more."""
+    find_cc()
+    with system_compiler() as compiler:
+        compiler.compile(instruction_set, tmp_path / "kernel.so", "-Wall", "-Wextra", "-Werror")
+
+
+def test_warnings_do_not_stop_the_build(checkout):
+    """A source that the compiler warns of is compiled."""
+    find_cc()
+    checkout.source.write_text(checkout.source.read_text("utf-8") + "#warning later compilers warn of more\n", "utf-8")
+    checkout.build()
+    assert len(times(checkout)) == len(HERE)
+
+
+def test_cc_that_is_no_command(checkout):
+    """A CC with an unclosed quotation mark is named with the reason."""
+    reason = "The kernel is not built: CC is “'gcc”, which is not a command (No closing quotation); "
+    assert checkout.build(code=1, CC="'gcc").startswith(reason)
+
+
 def test_without_any_compiler(checkout, without_cc):
     """Without a compiler the build fails, and names what it looked for."""
     assert checkout.build(code=1, **without_cc) == (
@@ -122,7 +144,10 @@ def test_zig_of_another_hash_is_refused(checkout, without_cc, tmp_path):
     lock = write_zig(tmp_path)
     lock.write_text("ziglang==1 --hash=sha256:" + "0" * 64 + "\n", "utf-8")
     reason = checkout.build("--zig", lock, code=1, **without_cc)
-    assert reason == "The kernel is not built: there is no C compiler `cc`; pip cannot download Zig.\n"
+    assert reason == (
+        "The kernel is not built: there is no C compiler `cc`; pip failed with exit code 1 while it installed Zig from "
+        f"{lock}.\n"
+    )
     assert times(checkout) == {}
 
 
