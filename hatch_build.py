@@ -22,7 +22,7 @@ from coarsefine.model.kernel.compilers import PLATFORMS, BuildError, this_platfo
 
 VARIABLE = "COARSEFINE_WHEEL"
 _REMEDY = (
-    "Without it NumPy trains the networks, which takes longer. Install a C compiler, then run "
+    "Without it training uses NumPy, which is slower. Install a C compiler, then run "
     "`python -m coarsefine.model.kernel.build` where Coarsefine is installed."
 )
 
@@ -49,7 +49,7 @@ class KernelHook(BuildHookInterface[BuilderConfig]):
         """Compile the kernel for this computer; where that is not possible say so, and return False."""
         try:
             build(say=self.app.display_info)
-        except (BuildError, OSError) as error:
+        except BuildError as error:
             self.app.display_warning(f"The kernel is not built: {error}. {_REMEDY}")
             return False
         return bool(libraries_in())
@@ -81,7 +81,7 @@ def platform_of(tag: str) -> Any:
 
 
 def tag_here() -> str:
-    """Return the platform of this computer: what is compiled here may need its system's own version of a library."""
+    """Return this computer's platform tag. It is not manylinux: a library compiled here may need a newer C library."""
     here = this_platform()
     if here and here.system == "darwin":
         return here.tag

@@ -1,7 +1,7 @@
 """Compile the kernel: `python -m coarsefine.model.kernel.build [--zig LOCK]`.
 
 The compiler is the one that the environment variable CC names, or `cc`. If there is none, or it fails, Zig compiles:
-Clang with the headers of all platforms, in the package `ziglang`. Libraries of the present sources stay as they are.
+Clang with the headers of all platforms, in the package `ziglang`. Libraries of the current sources stay as they are.
 
 The standard library alone: scripts/setup and the build of a wheel use this before anything is installed.
 """
@@ -38,14 +38,14 @@ def libraries_in(folder: Path = FOLDER, target: Platform | None = None) -> Libra
 
 
 def is_current() -> bool:
-    """Return whether this computer has all its libraries, and each is of the present sources."""
+    """Return whether every library for this computer was built from the current sources."""
     return not _outdated(libraries_in())
 
 
 def build(download: Download | None = None, say: Say = print) -> None:
     """Compile what is missing or outdated of this computer's libraries.
 
-    `download` brings Zig, if no other compiler works. Raises `BuildError` if none compiles the kernel.
+    `download` is called to install Zig if no other compiler works. Raises `BuildError` if none compiles the kernel.
     """
     if outdated := _outdated(libraries_in()):
         here = this_platform()
@@ -60,7 +60,14 @@ def build_for(target: Platform, folder: Path, say: Say = print) -> list[Path]:
 
 
 def _outdated(libraries: Libraries) -> Libraries:
-    return {each: path for each, path in libraries.items() if not each.is_current(path)}
+    return {each: path for each, path in libraries.items() if not _is_current(each, path)}
+
+
+def _is_current(instruction_set: InstructionSet, path: Path) -> bool:
+    try:
+        return instruction_set.is_current(path)
+    except OSError:  # it is missing, or cannot be read: then writing it says why
+        return False
 
 
 def _compile_with_first(compilers: Sequence[AbstractContextManager[Compiler]], libraries: Libraries, say: Say) -> None:
@@ -72,6 +79,8 @@ def _compile_with_first(compilers: Sequence[AbstractContextManager[Compiler]], l
                 _compile(compiler, libraries, say)
         except BuildError as error:
             errors.append(error)
+        except OSError as error:  # such as no room for temporary files
+            errors.append(BuildError(str(error)))
         else:
             return
     raise BuildError("; ".join(map(str, errors)), "".join(error.log for error in errors))
@@ -94,8 +103,8 @@ def main() -> int:
     lock = parser.parse_args().zig
     try:
         build(partial(download_zig, lock=lock) if lock else None)
-    except (BuildError, OSError) as error:
-        print(getattr(error, "log", ""), end="")
+    except BuildError as error:
+        print(error.log, end="")
         print(f"The kernel is not built: {error}.", file=sys.stderr)
         return 1
     libraries = libraries_in()

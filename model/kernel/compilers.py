@@ -42,7 +42,7 @@ class Platform:
     machine: str
     zig_target: str
     cc_flags: tuple[str, ...] = ()
-    """What makes the platform's own compiler compile for its oldest system."""
+    """Flags that make `cc` target the oldest supported release."""
 
 
 PLATFORMS = (
@@ -82,10 +82,10 @@ class Compiler:
         `flags` are added to those of the instruction set.
         """
         new = library.with_name(f"{library.name}-new-{os.getpid()}")
-        mark = f'-DKERNEL_SOURCES="{instruction_set.mark()}"'
+        digest = f'-DKERNEL_SOURCES="{instruction_set.source_digest()}"'
         try:
             library.parent.mkdir(parents=True, exist_ok=True)
-            self._run([*self.command, *instruction_set.flags, mark, *flags, str(MAIN_SOURCE), "-o", str(new)])
+            self._run([*self.command, *instruction_set.flags, digest, *flags, str(MAIN_SOURCE), "-o", str(new)])
             new.replace(library)  # a process that has loaded the earlier file keeps it
         except OSError as error:
             raise BuildError(f"{library} cannot be written ({error.strerror})") from error
@@ -105,8 +105,12 @@ class Compiler:
 
 @contextmanager
 def system_compiler() -> Iterator[Compiler]:
-    """Give the compiler that CC names, or `cc`, for this computer. Raises `BuildError` if it is missing."""
-    command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    """Give the compiler that CC names, or `cc`, for this computer. Raises `BuildError` if there is no such program."""
+    named = os.environ.get("CC", "")
+    try:
+        command = shlex.split(named) or ["cc"]
+    except ValueError as error:
+        raise BuildError(f"CC is “{named}”, which is not a command ({error})") from error
     if shutil.which(command[0]) is None:
         raise BuildError(f"there is no C compiler `{command[0]}`")
     here = this_platform()
@@ -143,7 +147,7 @@ def download_zig(folder: Path, lock: Path, python: str = sys.executable) -> None
     pip = (python, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-compile")
     done = _call([*pip, "--no-deps", "--require-hashes", "-r", str(lock), "--target", str(folder)])
     if done.returncode:
-        raise BuildError("pip cannot download Zig", done.stdout)
+        raise BuildError(f"pip failed with exit code {done.returncode} while it installed Zig from {lock}", done.stdout)
 
 
 def _call(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

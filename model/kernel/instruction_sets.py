@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parent / "libraries"
 _SOURCES = Path(__file__).resolve().parent / "source"
 MAIN_SOURCE = _SOURCES / "kernel.c"
 _FLAGS = (
-    "-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror",
+    "-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden",
     "-ffp-contract=off",  # every fused multiply-add is written as one, so that all compilers compute the same bits
 )  # fmt: skip
 _MACHINES = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -38,16 +38,19 @@ class InstructionSet:
         """Return the name of the library's file on an operating system, named as in `sys.platform`."""
         return f"kernel-{self.name}.{'dylib' if system == 'darwin' else 'so'}"
 
-    def mark(self) -> str:
-        """Return the text that a library of the present sources and flags contains."""
+    def source_digest(self) -> str:
+        """Return the digest string that a library built from the current sources and flags contains."""
         digest = hashlib.sha256("\0".join(self.flags).encode())
         for path in sorted(_SOURCES.glob("*.[ch]")):
             digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
         return f"coarsefine kernel of sources {digest.hexdigest()}"
 
     def is_current(self, library: Path) -> bool:
-        """Return whether a file is a library of the present sources and flags. It is read, not loaded."""
-        return library.exists() and self.mark().encode() in library.read_bytes()
+        """Return whether a file is a library built from the current sources and flags. It is read, not loaded.
+
+        Raises `OSError` if there is no such file, or it cannot be read.
+        """
+        return self.source_digest().encode() in library.read_bytes()
 
 
 INSTRUCTION_SETS = (
@@ -76,6 +79,6 @@ def instruction_sets_of(machine: str | None = None) -> tuple[InstructionSet, ...
 
 
 def machine_of(name: str | None = None) -> str:
-    """Return one name for a kind of processor, which systems call by several: `x86-64`, `aarch64`, or what is given."""
+    """Return the canonical name of a processor architecture."""
     name = (name or platform.machine()).lower()
     return _MACHINES.get(name, name)

@@ -1,6 +1,6 @@
 """The kernels that a machine can run: the one that trains on it, and slower ones that can be forced for comparison."""
 
-from coarsefine.model.kernel.instruction_sets import FOLDER, instruction_sets_of
+from coarsefine.model.kernel.build import libraries_in
 from coarsefine.model.kernel.library import load
 
 AVX512, AVX2, NUMPY = "x86-64-v4", "x86-64-v3", "none"
@@ -13,7 +13,7 @@ def kernels() -> tuple[str, ...]:
     library = load()
     if library is None:
         return (NUMPY,)
-    names = [each.name for each in instruction_sets_of() if each.is_current(FOLDER / each.file_name())]
+    names = [each.name for each, path in libraries_in().items() if path.exists() and each.is_current(path)]
     return tuple(names[names.index(library.instruction_set) :])
 
 

@@ -4,7 +4,7 @@ The locks pin each package by its version and hashes. requirements.lock has what
 has the same packages, and those of tests, types and documentation. scripts/lock writes both.
 
 Each step is recorded in `.venv` when it is complete. A step without its record starts again, so that an installation
-may be interrupted at any time.
+may be interrupted at any time. A failed compilation of the kernel is recorded too, and is not tried at every start.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coarsefine.model.kernel.build import build, is_current
@@ -21,7 +21,7 @@ from coarsefine.model.kernel.compilers import BuildError, download_zig
 from installation.failures import SetupError, explain
 from installation.progress import Progress
 from installation.records import DEVELOPMENT, KERNEL, RUNNING, Record, Records
-from installation.tools import Tools
+from installation.tools import Tools, append_to_log
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -33,12 +33,15 @@ def main() -> int:
     """Install what is missing; return the exit code."""
     parser = argparse.ArgumentParser("scripts/setup", description="Install what running Coarsefine needs into .venv.")
     parser.add_argument("--dev", action="store_true", help="also what tests, types and documentation need")
-    dev = parser.parse_args().dev
-    records = Records.of(ROOT, VENV)
-    if is_complete(records, dev=dev):
+    parser.add_argument("--kernel", action="store_true", help="compile the kernel even if that failed before")
+    options = parser.parse_args()
+    dev, records = options.dev, Records.of(ROOT, VENV)
+    if not options.kernel and is_complete(records, dev=dev):
         return 0
     try:
         with Progress() as progress, locked(progress) as held:
+            if options.kernel:
+                records.failed_kernel.forget()
             if not is_complete(records, dev=dev):  # another installation, which was waited for, may have completed it
                 tools = Tools(VENV, ROOT / DEVELOPMENT, progress, held, keep_uv=dev)
                 install(records, tools, progress, dev=dev)
@@ -55,7 +58,12 @@ def main() -> int:
 def is_complete(records: Records, *, dev: bool) -> bool:
     """Return whether everything is installed, and its Python still works."""
     steps = [records.running, records.checkout, *([records.development] if dev else [])]
-    return PYTHON.exists() and all(step.is_complete for step in steps) and is_current()
+    return PYTHON.exists() and all(step.is_complete for step in steps) and not kernel_is_due(records)
+
+
+def kernel_is_due(records: Records) -> bool:
+    """Return whether the kernel is to be compiled: it is not current, and no try with the same inputs failed."""
+    return not is_current() and not records.failed_kernel.is_complete
 
 
 @contextmanager
@@ -84,8 +92,8 @@ def install(records: Records, tools: Tools, progress: Progress, *, dev: bool) ->
     packages_missing = not all(step.is_complete for step in needed)
     if packages_missing:
         install_packages(tools, ROOT / (DEVELOPMENT if dev else RUNNING), needed)
-    if not is_current():
-        build_kernel(progress)
+    if kernel_is_due(records):
+        build_kernel(progress, records.failed_kernel)
     if not checkout.is_complete:
         progress.step("Installing the checkout")
         tools.install_checkout(ROOT)
@@ -109,8 +117,8 @@ def install_packages(tools: Tools, lock: Path, steps: list[Record]) -> None:
         step.complete()
 
 
-def build_kernel(progress: Progress) -> None:
-    """Compile the kernel. If that fails, say so: Coarsefine works without it."""
+def build_kernel(progress: Progress, failed: Record) -> None:
+    """Compile the kernel. If that fails, say so and record it: Coarsefine works without it."""
 
     def download(folder: Path) -> None:
         progress.step("Downloading Zig, because no C compiler here compiles the kernel")
@@ -119,12 +127,16 @@ def build_kernel(progress: Progress) -> None:
     try:
         build(download, progress.step)
     except BuildError as error:
-        with (VENV / "setup.log").open("a", encoding="utf-8") as log:
-            log.write(error.log)
+        log = append_to_log(VENV, [error.log]) if error.log else None
+        printed = f" All that the compilers printed is in {log}." if log else ""
         progress.say(
-            f"The kernel is not compiled: {error}. NumPy trains the networks instead, which takes longer. Install a C "
-            f"compiler, then run scripts/setup. All that the compilers printed is in {VENV}/setup.log."
+            f"The kernel is not compiled: {error}. Training uses NumPy, which is slower. It is tried again if CC, the "
+            f"C compiler or the kernel's source changes, and by `scripts/setup --kernel`.{printed}"
         )
+        with suppress(OSError):  # without the record, the next start tries again
+            failed.complete()
+    else:
+        failed.forget()
 
 
 def contents() -> str:

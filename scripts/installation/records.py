@@ -1,10 +1,14 @@
 """What is complete in an environment: each step of the installation leaves a record of what it was made from."""
 
 import json
+import os
+import shutil
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from coarsefine.model.kernel.instruction_sets import instruction_sets_of
 
 RUNNING, DEVELOPMENT = "requirements.lock", "requirements-dev.lock"
 KERNEL = "requirements-kernel.lock"
@@ -43,11 +47,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Records:
-    """The steps: what running needs, what development needs on top, and the checkout itself."""
+    """The steps: what running needs, what development needs on top, the checkout itself, and a kernel that fails."""
 
     running: Record
     development: Record
     checkout: Record
+    failed_kernel: Record
+    """The last try to compile the kernel, if it failed. It is not repeated with the same inputs."""
 
     @classmethod
     def of(cls, root: Path, venv: Path) -> "Records":
@@ -59,4 +65,13 @@ class Records:
             Record(venv / "installed-to-run", place + (root / RUNNING).read_text("utf-8")),
             Record(venv / "installed-to-develop", (root / DEVELOPMENT).read_text("utf-8")),
             Record(venv / "installed-checkout", json.dumps(how_installed)),
+            Record(venv / "failed-kernel", json.dumps(_inputs_of_kernel(root))),
         )
+
+
+def _inputs_of_kernel(root: Path) -> list[str | None]:
+    """Return what decides whether the kernel can be compiled, as far as it is known before a try."""
+    named = os.environ.get("CC", "")
+    program = (named.split() or ["cc"])[0]
+    sources = [each.source_digest() for each in instruction_sets_of()]
+    return [*sources, (root / KERNEL).read_text("utf-8"), named, shutil.which(program)]

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -104,16 +104,17 @@ class Tools:
                     watch(line.strip())
         except OSError as error:  # it cannot be started
             raise explain(program, str(error), self._venv) from error
-        log = self._log(lines)
+        log = append_to_log(self._venv, lines)
         if process.returncode:
             raise explain(program, "".join(lines), self._venv, log)
 
-    def _log(self, lines: Sequence[str]) -> Path | None:
-        """Append what a program printed to the log, and return its path; None if it cannot be written."""
-        path = self._venv / "setup.log"
-        try:
-            with path.open("a", encoding="utf-8") as log:
-                log.writelines(lines)
-        except OSError:  # an installation can do without
-            return None
-        return path
+
+def append_to_log(venv: Path, lines: Iterable[str]) -> Path | None:
+    """Append what a program printed to the log of `venv`, and return its path; None if it cannot be written."""
+    path = venv / "setup.log"
+    try:
+        with path.open("a", encoding="utf-8") as log:
+            log.writelines(lines)
+    except OSError:  # an installation can do without
+        return None
+    return path

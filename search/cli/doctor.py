@@ -19,7 +19,7 @@ from coarsefine.model.datasets.cifar10_source import VARIABLE
 from coarsefine.model.errors import ExtensionError, KernelError, ModelError
 from coarsefine.model.extensions import Group, known, load, package_of
 from coarsefine.model.kernel.library import load as load_kernel
-from coarsefine.model.kernel.library import why_none
+from coarsefine.model.kernel.library import why_none, why_not_faster
 from coarsefine.search.campaign.network_settings import SETTINGS, unusable_setting
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sampling import SAMPLERS
@@ -81,9 +81,12 @@ def _kernel() -> Finding:
         library = load_kernel()
     except KernelError as error:
         return Finding("kernel", "unfit", str(error), error.exit_code)
-    if library:
-        return Finding("kernel", "ok", f"{library.instruction_set} instructions, {library.path}")
-    return Finding("kernel", "note", f"none, so NumPy trains the networks, which takes longer. {why_none()}")
+    if library is None:
+        return Finding("kernel", "note", f"none: training uses NumPy, which is slower. {why_none()}")
+    found = f"{library.instruction_set} instructions, {library.path}"
+    if reason := why_not_faster():
+        return Finding("kernel", "note", f"{found}. {reason}")
+    return Finding("kernel", "ok", found)
 
 
 def _sqlite() -> Finding:

@@ -264,19 +264,61 @@ def test_kernel_without_a_compiler(ready, tmp_path):
 
 @has_kernel
 def test_kernel_that_cannot_be_compiled(ready, tmp_path):
-    """If nothing compiles the kernel, a sentence gives the reason and the remedy, and the setup succeeds."""
+    """If nothing compiles the kernel, a sentence gives the reason and the remedy; it is not tried at every start."""
     tiny_kernel.find_cc()
     shutil.rmtree(ready.folder / "model/kernel/libraries")
     (ready.index / "ziglang-1-py3-none-any.whl").unlink()
-    programs = tiny_kernel.programs_without_cc(tmp_path / "programs")
-    assert ready.set_up(PATH=str(programs), CC="").splitlines()[-1] == (
-        "The kernel is not compiled: there is no C compiler `cc`; pip cannot download Zig. NumPy trains the networks "
-        "instead, which takes longer. Install a C compiler, then run scripts/setup. All that the compilers printed is "
-        f"in {ready.folder}/.venv/setup.log."
+    without_cc = {"PATH": str(tiny_kernel.programs_without_cc(tmp_path / "programs")), "CC": ""}
+    said = ready.set_up(**without_cc)
+    assert said.splitlines()[-1] == (
+        "The kernel is not compiled: there is no C compiler `cc`; pip failed with exit code 1 while it installed Zig "
+        f"from {ready.folder}/requirements-kernel.lock. Training uses NumPy, which is slower. It is tried again if CC, "
+        "the C compiler or the kernel's source changes, and by `scripts/setup --kernel`. All that the compilers "
+        f"printed is in {ready.folder}/.venv/setup.log."
     )
     assert "No matching distribution found for ziglang" in (ready.folder / ".venv/setup.log").read_text("utf-8")
-    assert COMPILING.fullmatch(ready.set_up().strip()), "with a compiler, the next call compiles it"
+    assert ready.set_up(**without_cc) == "", "nothing has changed"
+    assert ready.set_up("--kernel", **without_cc) == said
     tiny_kernel.write_zig(ready.index)
+    assert ready.set_up(**without_cc) == "", "a download is tried on request alone"
+    assert ready.set_up("--kernel", **without_cc).splitlines()[-1].endswith(" with zig cc ...")
+    shutil.rmtree(ready.folder / "model/kernel/libraries")
+    assert ready.set_up(**without_cc).splitlines()[-1].endswith(" with zig cc ..."), "the last try succeeded"
+
+
+@has_kernel
+def test_kernel_is_tried_again_with_another_compiler(ready, tmp_path):
+    """After a failure, a compiler that was installed since, a change of CC or of a source makes setup try again."""
+    tiny_kernel.find_cc()
+    (ready.index / "ziglang-1-py3-none-any.whl").unlink()
+    shutil.rmtree(ready.folder / "model/kernel/libraries")
+    programs = tiny_kernel.programs_without_cc(tmp_path / "programs")
+    for changed in ({"CC": ""}, {"CC": "missing"}):
+        assert "The kernel is not compiled: " in ready.set_up(PATH=str(programs), **changed)
+        assert ready.set_up(PATH=str(programs), **changed) == ""
+    (ready.folder / "model/kernel/source/even_more.h").touch()
+    assert "The kernel is not compiled: " in ready.set_up(PATH=str(programs), CC="missing")
+    assert COMPILING.fullmatch(ready.set_up(CC="").strip()).group(1) == "cc"
+    tiny_kernel.write_zig(ready.index)
+
+
+@has_kernel
+def test_kernel_never_stops_the_setup(ready):
+    """A CC that is no command, a Python that does not start and a log that cannot be written cost the kernel alone."""
+    shutil.rmtree(ready.folder / "model/kernel/libraries")
+    python, log = ready.folder / ".venv/bin/python", ready.folder / ".venv/setup.log"
+    python.rename(python.with_name("kept"))
+    python.touch()
+    log.unlink(missing_ok=True)
+    log.mkdir()
+    assert ready.set_up(CC="'gcc") == (
+        "Downloading Zig, because no C compiler here compiles the kernel ...\n"
+        "The kernel is not compiled: CC is “'gcc”, which is not a command (No closing quotation); "
+        f"[Errno 13] Permission denied: '{python}'. Training uses NumPy, which is slower. It is tried again if CC, "
+        "the C compiler or the kernel's source changes, and by `scripts/setup --kernel`.\n"
+    )
+    log.rmdir()
+    python.with_name("kept").replace(python)
 
 
 def test_python_is_too_old(checkout):

@@ -101,7 +101,7 @@ def test_source_compiles_without_warnings(instruction_set, tmp_path):
     """The compiler has no warning. Users compile without these flags: a later compiler may warn of more."""
     find_cc()
     with system_compiler() as compiler:
-        compiler.compile(instruction_set, tmp_path / "kernel.so", "-Wall", "-Wextra", "-Werror")
+        compiler.compile(instruction_set, tmp_path / "kernel.so", "-O1", "-Wall", "-Wextra", "-Werror")
 
 
 def test_warnings_do_not_stop_the_build(checkout):

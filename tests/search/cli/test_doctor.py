@@ -1,11 +1,12 @@
 """The doctor's checks of the folders that a campaign writes to, which change nothing, and of the kernel."""
 
 import json
+from pathlib import Path
 
 import pytest
 from commands import coarsefine_process, drop_root_access
 
-from coarsefine.model.kernel.library import load, why_none
+from coarsefine.model.kernel.library import Library, load, why_none
 from coarsefine.search.cli.doctor import examine, exit_code_of
 from coarsefine.search.storage.location import at_file
 
@@ -92,20 +93,28 @@ def test_kernel_is_named(tmp_path):
     verdict, found = kernel_finding(tmp_path)
     library = load()
     if library is None:
-        assert (verdict, found) == ("note", f"none, so NumPy trains the networks, which takes longer. {why_none()}")
+        assert (verdict, found) == ("note", f"none: training uses NumPy, which is slower. {why_none()}")
     else:
         assert (verdict, found) == ("ok", f"{library.instruction_set} instructions, {library.path}")
+
+
+def test_kernel_that_is_not_the_fastest_is_noted(monkeypatch):
+    """A faster library that is missing is a note with the remedy."""
+    monkeypatch.setattr("coarsefine.search.cli.doctor.load_kernel", lambda: Library(Path("v3.so"), "x86-64-v3", None))
+    monkeypatch.setattr("coarsefine.search.cli.doctor.why_not_faster", lambda: "v4.so is missing: build it.")
+    finding = next(each for each in examine(at_file(Path("studies.db")), None) if each.check == "kernel")
+    assert (finding.verdict, finding.found) == ("note", "x86-64-v3 instructions, v3.so. v4.so is missing: build it.")
 
 
 def test_kernel_that_is_switched_off_is_noted(tmp_path):
     """Training without the kernel on request is a note with the remedy."""
     verdict, found = kernel_finding(tmp_path, COARSEFINE_KERNEL="none")
     assert verdict == "note"
-    assert found.endswith("takes longer. COARSEFINE_KERNEL is “none”: unset it to use the kernel.")
+    assert found.endswith("which is slower. COARSEFINE_KERNEL is “none”: unset it to use the kernel.")
 
 
 def test_unknown_kernel_is_unfit(tmp_path):
     """A kernel that does not exist is unfit, with exit code 2."""
     verdict, found = kernel_finding(tmp_path, code=2, COARSEFINE_KERNEL="sse9")
     assert verdict == "unfit"
-    assert found.startswith("COARSEFINE_KERNEL is “sse9”: name one of ")
+    assert found.startswith("COARSEFINE_KERNEL is “sse9”, which cannot be used: the instruction sets are ")
