@@ -1,4 +1,4 @@
-"""What computes a training: the kernel, or NumPy where there is no kernel for the processor."""
+"""Choose what trains: the kernel, or NumPy if there is no kernel for this processor."""
 
 import platform
 from functools import cache
@@ -10,14 +10,15 @@ from threadpoolctl import threadpool_info
 
 from coarsefine.model.datasets import Part
 from coarsefine.model.epoch import Epoch, Rates
-from coarsefine.model.kernel.library import load
+from coarsefine.model.kernel.library import load, why_none
 from coarsefine.model.kernel.stack import KernelArithmetic
 from coarsefine.model.network import Floats, Parameters
 from coarsefine.model.sgd import NumpyArithmetic
 
 KERNEL = "coarsefine kernel 1"
-"""Name of the kernel's arithmetic. Count on whenever its definition of a sum changes, and with it the bits."""
-_NUMPY = "NumPy"
+"""Name of the kernel's arithmetic. Increase the number whenever the definition of a sum, and so the bits, change."""
+NUMPY = "NumPy"
+"""The kind of arithmetic without the kernel."""
 
 
 class Arithmetic(Protocol):
@@ -31,7 +32,10 @@ class Arithmetic(Protocol):
 
 
 def best_arithmetic(threads: int = 1) -> Arithmetic:
-    """Return the kernel, or NumPy if there is none; `threads` are of the kernel, and change no bit."""
+    """Return the kernel, or NumPy if there is none.
+
+    `threads` is the kernel's number of threads; results do not depend on it.
+    """
     library = load()
     return KernelArithmetic(library, threads) if library is not None else NumpyArithmetic()
 
@@ -41,9 +45,20 @@ def has_kernel() -> bool:
     return load() is not None
 
 
+def why_slow() -> str:
+    """Return a sentence that says that NumPy trains here, and why; empty if the kernel does."""
+    return "" if has_kernel() else f"Training uses NumPy, which is slower than the kernel. {why_none()}"
+
+
+def instruction_set() -> str:
+    """Return the name of the kernel's instruction set on this machine, which no result depends on; empty for NumPy."""
+    library = load()
+    return "" if library is None else library.instruction_set
+
+
 def arithmetic_kind() -> str:
-    """Return what trains here: the kernel and its version, or NumPy. The trials of a campaign have one kind."""
-    return KERNEL if has_kernel() else _NUMPY
+    """Return what trains here: the kernel and its version, or NumPy. All trials of a campaign use the same one."""
+    return KERNEL if has_kernel() else NUMPY
 
 
 @cache
@@ -60,4 +75,4 @@ def arithmetic_name() -> str:
     blas = sorted({f"{pool['internal_api']} {pool.get('architecture')}" for pool in found})
     simd = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {})
     vectors = " ".join(simd.get("baseline", []) + simd.get("found", []))
-    return "; ".join((_NUMPY, platform.machine(), " + ".join(blas), vectors))
+    return "; ".join((NUMPY, platform.machine(), " + ".join(blas), vectors))

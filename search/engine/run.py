@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
+from coarsefine.model.arithmetic import why_slow
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.dask_cluster import DaskWorkers
@@ -61,6 +62,8 @@ def run(
             observer.on_warning(changed)
         return finished
     workload = load_workload(campaign, data, observer.on_message)
+    if isinstance(workload, Dataset) and (reason := why_slow()):
+        observer.on_warning(reason)
     with closing(create_storage(location)) as opened:
         loop = StageLoop(campaign, opened, workload, observer, stop)
         with _pool(loop, data, workers, engine) as pool:

@@ -14,6 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
+from coarsefine.model.arithmetic import instruction_set
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.network_settings import resolved
@@ -174,9 +175,15 @@ def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> 
         "evidence": verdict.as_dict() if verdict else None,
         "data": {**study.attrs["data"], "selection": campaign.data.model_dump(mode="json")},
         "versions": study.attrs["versions"],
-        "platform": f"{platform.platform()}, Python {platform.python_version()}",
+        "platform": _platform(),
     }  # fmt: skip
     return Export.model_validate_json(json.dumps({**payload, "digest": _digest(payload)}), context=STORED)
+
+
+def _platform() -> str:
+    """Return the system, Python's version, and the kernel's instruction set if there is a kernel."""
+    parts = (platform.platform(), f"Python {platform.python_version()}", instruction_set())
+    return ", ".join(filter(None, parts))
 
 
 def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str, Any]:

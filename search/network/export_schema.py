@@ -125,7 +125,8 @@ class Export(_Part):
     versions: dict[str, str]
     """Versions of the libraries that determine the campaign's bits."""
     platform: str
-    """The machine that wrote the export. It is not digested, so that a trial has the same digest everywhere."""
+    """The machine that wrote the export, with the kernel's instruction set. It is not digested, so that a trial has the
+    same digest everywhere."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

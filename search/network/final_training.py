@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from coarsefine.model import Network, Training, evaluate, train
-from coarsefine.model.arithmetic import arithmetic_name
+from coarsefine.model.arithmetic import arithmetic_name, instruction_set
 from coarsefine.model.datasets import Dataset, Part
 from coarsefine.model.errors import DataError
 from coarsefine.search.campaign.sections import FinalSettings
@@ -182,7 +182,7 @@ class FinalTraining:
             reproduction=reproduction,
             export=self.export.digest,
             folder=str(self.folder.path),
-            made_by=f"{libraries}; {arithmetic_name()}",
+            made_by=f"{libraries}; {', '.join(filter(None, (arithmetic_name(), instruction_set())))}",
             seconds=self._seconds,
             ended=datetime.now(UTC).isoformat(),
             curves=Curves.of(history),

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from coarsefine.model.arithmetic import why_slow
+from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
@@ -56,7 +58,7 @@ def train(  # noqa: PLR0913 - all but the first are optional, and most keywords
     study = _study_of(export, location)  # before the training, so that an unfit storage is reported at once
     result = FinalTraining(
         export, final_settings, TrainingFolder(folder),
-        load=lambda: load_images(export.data.selection, data, observer.on_message),
+        load=lambda: _load(export, data, observer),
         on_epoch=lambda epoch, accuracy: observer.on_final_epoch(epoch, final_settings.epochs, accuracy),
         warn=observer.on_warning, stop=stop, threads=threads,
     ).run()  # fmt: skip
@@ -77,6 +79,13 @@ def final_settings_for(export: Export, **changes: Any) -> FinalSettings:
         return FinalSettings.model_validate({**export.final.model_dump(), **changed})
     except ValidationError as error:
         raise UsageError(f"The final training has invalid settings: {sentence(error, FinalSettings)}") from error
+
+
+def _load(export: Export, data: Source | None, observer: Observer) -> Dataset:
+    """Return the export's images; first warn if the training, which begins with them, has no kernel."""
+    if reason := why_slow():
+        observer.on_warning(reason)
+    return load_images(export.data.selection, data, observer.on_message)
 
 
 def _study_of(export: Export, location: Location) -> Study | None:

@@ -78,7 +78,7 @@ class FinalResult(JsonForm):
     reproduction: Reproduction
     export: Annotated[str, Field(description="digest of the export that was trained")]
     folder: Annotated[str, Field(description="where network, model card and curves are")]
-    made_by: Annotated[str, Field(description="versions and arithmetic of the machine that trained it")]
+    made_by: Annotated[str, Field(description="versions, arithmetic and instructions of the machine that trained it")]
     seconds: float
     ended: Annotated[str, Field(description="when, in UTC: the moment at which test images were used")]
     curves: Annotated[Curves, Field(exclude=True)]

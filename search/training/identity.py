@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from coarsefine.model.arithmetic import arithmetic_kind
+from coarsefine.model.arithmetic import NUMPY, arithmetic_kind, has_kernel
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.datasets.kinds import PATH_KEY
+from coarsefine.model.kernel.library import VARIABLE, why_none
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
@@ -62,8 +63,20 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], funct
         if found:
             raise CampaignError(
                 f"{study.name} was started with something else: {'; '.join(found)}. "
-                "Restore that, or start the campaign under another name or --storage."
+                f"{_remedy(study.attrs.get('arithmetic'), compared.get('arithmetic'))}"
             )
+
+
+def _remedy(before: str | None, now: str | None) -> str:
+    """Return what to do about a refusal; `before` and `now` are the arithmetics, and `now` is None if not compared."""
+    if now is None or before == now:
+        return "Restore that, or start the campaign under another name or --storage."
+    finish, reason = "that version", ""
+    if before == NUMPY:
+        finish = f"{VARIABLE}=none"
+    elif before is not None and not has_kernel():
+        finish, reason = "the kernel", f" {why_none()}"
+    return f"Finish it with {finish}, or start the campaign under another name or --storage.{reason}"
 
 
 def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, Any]]:

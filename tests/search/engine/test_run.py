@@ -8,7 +8,7 @@ import sys
 import optuna
 import pytest
 from campaigns import write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 from optuna.trial import TrialState
 from stored import table
 
@@ -16,6 +16,10 @@ from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, O
 from coarsefine.model import Network
 from coarsefine.search.campaign.dimension import LogUniform
 from coarsefine.search.storage.sqlite import journal_mode
+
+WITHOUT_KERNEL = (
+    "Training uses NumPy, which is slower than the kernel. COARSEFINE_KERNEL is “none”: unset it to use the kernel."
+)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +40,20 @@ def test_campaign_runs_every_planned_trial_once(undisturbed):
     assert status.final.reproduction.exact
     (folder,) = (path.parent / "trained").iterdir()
     assert Network.load(folder / "model.npz").theta.W1.shape == (1, campaign.model.hidden, 64)
+
+
+def test_training_without_the_kernel_is_said_once(tmp_path):
+    """Without the kernel, `run` and `train` warn once that NumPy trains, and why; not if there is nothing to train."""
+    folder = write_campaign(tmp_path)
+    said = {}
+    for command in (
+        "run small.toml --workers 2 --quiet", "run small.toml --quiet", "export small",
+        "train exports/small.json --output out", "train exports/small.json --output out",
+    ):  # fmt: skip
+        answer = coarsefine_process(*command.split(), cwd=folder, env={"COARSEFINE_KERNEL": "none"})
+        assert answer.returncode == 0, answer.stderr
+        said.setdefault(command, []).append((answer.stdout + answer.stderr).count(WITHOUT_KERNEL))
+    assert list(said.values()) == [[1], [0], [0], [1, 0]]
 
 
 def test_second_run_trains_nothing(undisturbed):

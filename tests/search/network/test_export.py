@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+import platform
 
 import optuna
 import pytest
 from campaigns import write_campaign
-from commands import coarsefine
+from commands import coarsefine, coarsefine_process
 
+from coarsefine.model.arithmetic import has_kernel, instruction_set
 from coarsefine.model.datasets import load_digits
 from coarsefine.model.errors import DataError
 from coarsefine.search.campaign.campaign import Campaign
@@ -192,6 +194,17 @@ def test_forged_export_is_refused(exported, cli, tmp_path, change):
     assert message in err
     assert "Traceback" not in err
     assert [file.name for file in tmp_path.iterdir()] == ["bad.json"]
+
+
+def test_platform_has_the_instruction_set(exported, campaign_folder):
+    """The export names the kernel's instruction set, on which its digest does not depend; NumPy has none."""
+    here, without = f"Python {platform.python_version()}", {"COARSEFINE_KERNEL": "none"}
+    assert exported["platform"].endswith(f"{here}, {instruction_set()}" if has_kernel() else here)
+    answer = coarsefine_process("export", "small", "--output", "numpy.json", cwd=campaign_folder, env=without)
+    assert answer.returncode == 0, answer.stderr
+    again = json.loads((campaign_folder / "numpy.json").read_text("utf-8"))
+    assert again["platform"].endswith(here)
+    assert again == {**exported, "platform": again["platform"]}
 
 
 def test_digest_excludes_the_platform(exported, tmp_path):

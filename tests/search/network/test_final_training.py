@@ -18,6 +18,7 @@ from processes import dead, end_of, wait_until
 from stored import table
 
 from coarsefine.model import Network, evaluate
+from coarsefine.model.arithmetic import arithmetic_name, has_kernel, instruction_set
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
@@ -145,6 +146,7 @@ def test_model_card_describes_the_measurement(export):
     assert "used the 300 test images once" in card
     assert "It had the highest validation accuracy of 15 completed trials" in card
     assert "was not trained again on new seeds" in card
+    assert f"; {arithmetic_name()}, {instruction_set()}.\n" in card or not has_kernel()
     assert "## Limits" in card
     assert not re.search(r"\{|\}|None|nan", card)
 

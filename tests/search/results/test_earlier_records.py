@@ -12,8 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from commands import coarsefine_process
 
-from coarsefine.model.arithmetic import KERNEL, arithmetic_kind
+from coarsefine.model.arithmetic import KERNEL, arithmetic_kind, has_kernel
 from coarsefine.search.network.export import export_trial, read_export, text_of
 from coarsefine.search.results.status import read_studies
 from coarsefine.search.storage.location import locate
@@ -113,19 +114,38 @@ def test_earlier_interrupted_campaign_is_refused(cli, earlier):
     assert run_unfinished(cli) == (
         2,
         "unfinished/coarse was started with something else: its trials were computed by an earlier version of "
-        f"Coarsefine, with other rounding than {arithmetic_kind()}. Restore that, or start the campaign under another "
-        "name or --storage.\n",
+        f"Coarsefine, with other rounding than {arithmetic_kind()}. Finish it with that version, or start the campaign "
+        "under another name or --storage.\n",
     )
     assert ended(earlier) == before
 
 
 def test_campaign_with_another_arithmetic_is_refused(cli, earlier):
-    """A campaign that NumPy began is not resumed by the kernel, nor the other way round; both are named."""
-    other = {KERNEL: "NumPy"}.get(arithmetic_kind(), KERNEL)
-    arithmetic_changed(earlier, other)
+    """A campaign that another version of the kernel began is refused, and both are named."""
+    arithmetic_changed(earlier, "coarsefine kernel 0")
     code, error = run_unfinished(cli)
     assert code == 2
-    assert f"started with something else: arithmetic was {other!r}, now {arithmetic_kind()!r}. Restore" in error
+    assert f"arithmetic was 'coarsefine kernel 0', now {arithmetic_kind()!r}. Finish it with that version" in error
+
+
+@pytest.mark.skipif(not has_kernel(), reason="there is no kernel here")
+@pytest.mark.parametrize(
+    ("before", "now", "kernel", "remedy", "reason"),
+    [
+        ("NumPy", KERNEL, "", "COARSEFINE_KERNEL=none", ""),
+        (KERNEL, "NumPy", "none", "the kernel", " COARSEFINE_KERNEL is “none”: unset it to use the kernel."),
+    ],
+)
+def test_kernel_and_numpy_do_not_mix(earlier, before, now, kernel, remedy, reason):
+    """A campaign that NumPy began is not resumed by the kernel, nor the other way round; the error says what to do."""
+    arithmetic_changed(earlier, before)
+    arguments = ("run", EARLIER / "unfinished.toml", "--workers", "1", "--quiet")
+    answer = coarsefine_process(*arguments, cwd=earlier.parent, env={"COARSEFINE_KERNEL": kernel})
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1] == (
+        f"unfinished/coarse was started with something else: arithmetic was {before!r}, now {now!r}. Finish it with "
+        f"{remedy}, or start the campaign under another name or --storage.{reason}"
+    )
 
 
 def test_earlier_interrupted_campaign_is_resumed(cli, earlier):
