@@ -108,13 +108,13 @@ class KernelArithmetic:
 def _fitting(name: str, array: npt.NDArray[Any], theta: Parameters, *, written: bool) -> npt.NDArray[Any]:
     """Return an array as the kernel reads it: a copy if need be, but never of parameters that are written."""
     if name in _TYPES:
-        return np.require(array, _TYPES[name], "CA")
+        return np.require(array, _TYPES[name], ("C", "A"))
     like, dtype = getattr(theta, name.removesuffix("_prev")), theta.W1.dtype
     if (array.shape, array.dtype) != (like.shape, dtype):
         raise ValueError(f"{name} is {array.dtype} {array.shape} instead of {dtype} {like.shape}")
     if written and not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):
         raise ValueError(f"{name} must be a contiguous array that can be written")
-    return np.require(array, dtype, "CA")
+    return np.require(array, dtype, ("C", "A"))
 
 
 def _check(sizes: Mapping[str, int], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
