@@ -88,7 +88,7 @@ def _order() -> list[str]:
 
 def _tile() -> list[str]:
     """Draw a tile: vectors of rows by columns of pixels, and the number that each lane is multiplied with."""
-    vectors, columns = int(_constant("FULL_CHUNK")), int(_constant("STEP_BEST_4"))
+    vectors, columns = int(_constant("FULL_CHUNK")), int(_constant("STEP_SIZE_4"))
     left, top, lane, wide = 606, 96, 2.6, 28
     parts = [
         text(left, 22, "A tile of the step, in registers"),
