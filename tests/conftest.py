@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def _end_processes():
     """End the processes that a test started, even if it failed, so that they cannot disturb other tests."""
     yield
     processes.end_all()
+
+
+@pytest.fixture(autouse=True)
+def _forget_modules(tmp_path_factory):
+    """Forget the modules that a test imported from its folder, since another test may have one of the same name."""
+    before = {*sys.modules}
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name in {*sys.modules} - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
