@@ -3,6 +3,7 @@
 import shlex
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,9 +60,10 @@ def run(
         raise
     if as_json:
         print_json(status.as_dict())
-        return
-    print_status(status)
-    _print_next_commands(status, storage)
+    else:
+        print_status(status)
+        _print_next_commands(status, storage)
+    _say_if_changed(status, wanted.folder)
 
 
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
@@ -138,11 +140,11 @@ def presets(
         print_prose(description)
 
 
-def _say_if_changed(status: "Status") -> None:
-    """Say if the objective's file is no longer the one that gave the results."""
+def _say_if_changed(status: "Status", folder: Path | None = None) -> None:
+    """Say if the objective's file is no longer the one that gave the results; it may be in the campaign's `folder`."""
     from coarsefine.search.training.user_code.source_file import changed_since
 
-    if changed := changed_since(status.stages[0].attrs.get("objective")):
+    if changed := changed_since(status.stages[0].attrs.get("objective"), folder):
         say(changed)
 
 

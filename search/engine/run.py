@@ -59,7 +59,7 @@ def run(
     location = locate(storage)
     if (finished := _finished_status(campaign, location)) is not None:
         if changed := changed_since(finished.stages[0].attrs.get("objective"), campaign.folder):
-            observer.on_warning(changed)
+            observer.on_outdated(changed)
         return finished
     workload = load_workload(campaign, data, observer.on_message)
     if isinstance(workload, Dataset) and (reason := why_slow()):

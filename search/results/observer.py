@@ -20,6 +20,10 @@ class Observer:
         """Handle a problem that should be fixed, though the run goes on; passed to `on_message` by default."""
         self.on_message(sentence)
 
+    def on_outdated(self, sentence: str) -> None:
+        """Handle a finished campaign whose function has changed since; passed to `on_warning` by default."""
+        self.on_warning(sentence)
+
     def on_detail(self, sentence: str) -> None:
         """Handle a detail, such as a claim, a record or the traceback of a user's function."""
 

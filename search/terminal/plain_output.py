@@ -25,6 +25,9 @@ class WarningPrinter(Observer):
         """Print a warning."""
         print_message(sentence)
 
+    def on_outdated(self, sentence: str) -> None:
+        """Print nothing: the command prints the sentence after the tables."""
+
 
 class MessagePrinter(Observer):
     """Print messages and warnings, and details if `verbose`."""
@@ -35,6 +38,9 @@ class MessagePrinter(Observer):
     def on_message(self, sentence: str) -> None:
         """Print a message."""
         print_message(sentence)
+
+    def on_outdated(self, sentence: str) -> None:
+        """Print nothing: the command prints the sentence after the tables."""
 
     def on_detail(self, sentence: str) -> None:
         """Print a detail if details are wanted."""

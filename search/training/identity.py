@@ -18,6 +18,8 @@ from coarsefine.search.training.user_code.function import Function
 
 _PATH = f"config.data.{PATH_KEY}"
 """Where the images are. It is not compared, since the digest identifies the images."""
+_FUNCTION = "objective.digest"
+"""The place of the digest of a function's file, which differs if the file has changed."""
 
 
 def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
@@ -51,18 +53,23 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], funct
 
     The message names the file of the `function`, if it is the function that differs.
     """
-    shown = {} if function is None else {"objective.digest": f"objective.digest (of {function.file})"}
     # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
     compared = {key: value for key, value in current.items() if key != "images"}
     for study in studies.values():
         found = [
-            _describe(shown.get(place, place), before, now)
+            (place, before, now)
             for key, value in compared.items()
             for place, before, now in _differences(study.attrs.get(key), value, key)
         ]
-        if found:
+        if function is not None and [place for place, *_ in found] == [_FUNCTION]:
             raise CampaignError(
-                f"{study.name} was started with something else: {'; '.join(found)}. "
+                f"{function.file} has changed since {study.name} was started. To search with the present file, give "
+                "the campaign another name or --storage. To continue this search, restore the file."
+            )
+        if found:
+            described = "; ".join(_describe(*difference, function) for difference in found)
+            raise CampaignError(
+                f"{study.name} was started with something else: {described}. "
                 f"{_remedy(study.attrs.get('arithmetic'), compared.get('arithmetic'))}"
             )
 
@@ -92,8 +99,10 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
         yield where, before, now
 
 
-def _describe(place: str, before: Any, now: Any) -> str:
+def _describe(place: str, before: Any, now: Any, function: Function | None) -> str:
     """Return a difference in words. Versions before the kernel did not store the arithmetic."""
+    if place == _FUNCTION and function is not None:
+        return f"{function.file} has changed since"
     if place == "arithmetic" and before is None:
         return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     return f"{place} was {before!r}, now {now!r}"

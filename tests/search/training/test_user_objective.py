@@ -1,12 +1,13 @@
 """Test user functions as objectives: the search, the workers, and functions that fail."""
 
+import io
 import json
 import pickle
 import re
 import shutil
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -294,8 +295,12 @@ def test_changed_function_is_refused(tmp_path, monkeypatch, expected):
     before = source.read_text("utf-8")
     source.write_text(f"{before}# changed\n", "utf-8")
     for resume in (run, join):
-        with pytest.raises(CampaignError, match=rf"something else: objective\.digest \(of {source}\) was '\w+', now"):
+        with pytest.raises(CampaignError) as refused:
             resume(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+        assert str(refused.value) == (
+            f"{source} has changed since small/coarse was started. To search with the present file, give the campaign "
+            "another name or --storage. To continue this search, restore the file."
+        )
     source.write_text(before, "utf-8")
     searched(tmp_path, "single", module="changing")
     assert table(tmp_path / "studies.db") == expected
@@ -319,6 +324,9 @@ def test_finished_campaign_says_that_its_function_changed(cli, tmp_path, monkeyp
         code, out, error = cli(*command)
         assert (code, error) == (0, f"{warning}\n")
         assert "Winner" in out
+    with redirect_stdout(io.StringIO()) as both, redirect_stderr(both):
+        cli("run", "small.toml", "--quiet")
+    assert both.getvalue().splitlines()[-1] == warning
 
 
 def test_module_next_to_the_campaign_file_is_found(tmp_path, monkeypatch, expected):
