@@ -108,7 +108,9 @@ def _pool(
         logs=loop.storage.location.output_folder("logs") / loop.campaign.name,
         details=loop.observer.wants_detail,
     )
-    return DaskWorkers(task, engine, loop.observer) if engine is not None else WorkerPool(task, loop.observer)
+    if engine is not None:
+        return DaskWorkers(task, engine, loop.observer)
+    return WorkerPool(task, loop.observer, loop.stop)
 
 
 def _train_winner(loop: StageLoop, threads: int) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_all_start_methods, get_context, resource_tracker
@@ -48,8 +48,8 @@ class _PoolWorker:
 class WorkerPool:
     """Keeps a task's workers running while entered; stops them on leaving."""
 
-    def __init__(self, task: Task, observer: Observer) -> None:
-        self._task, self._observer = task, observer
+    def __init__(self, task: Task, observer: Observer, stop: Callable[[], bool]) -> None:
+        self._task, self._observer, self._stop = task, observer, stop
         self._workers: list[_PoolWorker] = []
 
     def __enter__(self) -> Self:
@@ -136,7 +136,10 @@ class WorkerPool:
         self._workers[self._workers.index(dead)] = self._start(dead.name, dead.failed_starts)
 
     def _start(self, name: str, failed_starts: int = 0) -> _PoolWorker:
-        """Start a worker; try again if its process is killed before it receives its task."""
+        """Start a worker; try again if its process is killed before it receives its task.
+
+        Raises `Interrupted` if a stop was requested, which may have killed it, and `WorkersFailed`.
+        """
         receiver, sender = _CONTEXT.Pipe(duplex=False)
         arguments = (self._task, self._log(name), sender, dict(os.environ))
         process = _CONTEXT.Process(target=work, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
@@ -146,6 +149,8 @@ class WorkerPool:
         except (OSError, EOFError) as error:
             receiver.close()
             sender.close()
+            if self._stop():
+                raise Interrupted(f"Stopped while {name} was starting.") from error
             why = error or "the process that forks workers died"
             if failed_starts + 1 < _MOST_FAILED_STARTS:
                 self._observer.on_message(f"{name} did not start ({why}): trying again.")

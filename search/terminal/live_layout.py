@@ -33,8 +33,6 @@ _TRIAL_COLUMNS, _PARAMETER_COLUMNS = 40, 13
 """Width of a finished trial, and of each of its parameters; several stand side by side if they fit."""
 _LEAST_RESULT = 20
 """Columns of a finished trial's result that its parameters leave free."""
-_INDENT = 5
-"""Columns before a fact, without the gap."""
 _MARGIN = 4
 """Columns left free at the end of the last line, where terminals echo ^C."""
 
@@ -72,22 +70,28 @@ def _header(state: LiveState, now: float) -> Text:
 
 def _facts(state: LiveState, width: int) -> list[Text]:
     rate = _rate(state.rate, state.epochs_per_trial)
-    return [*_best(state, width), Text(f" now   {state.training}"), Text(f" rate  {rate}")]
+    return [*_best(state, width), Text(_label(state, "now") + state.training), Text(_label(state, "rate") + rate)]
+
+
+def _label(state: LiveState, name: str) -> str:
+    """Return the name of a fact, or blanks for none, as wide as those of all facts."""
+    return f" {name:{len('winner' if state.best_is_winner else 'best')}}{' ' * _GAP}"
 
 
 def _best(state: LiveState, width: int) -> list[Text]:
     """Return the best trial in one line or, if that is too wide, in several, none of which divides a parameter."""
+    label = _label(state, "winner" if state.best_is_winner else "best")
     if state.best is None:
-        return [Text.assemble(" best  ", ("none yet", "dim"))]
+        return [Text.assemble(label, ("none yet", "dim"))]
     stage, trial = state.best
     value, where = (outcome(trial, state.metric), "bold green"), f"trial {trial.number} of {stage}"
-    whole = Text.assemble(" best  ", value, f"  {labels.point_columns(trial.point)}  {where}")
+    whole = Text.assemble(label, value, f"  {labels.point_columns(trial.point)}  {where}")
     if whole.cell_len <= width:
         return [whole]
-    lines = [Text.assemble(" best  ", value)]
+    lines = [Text.assemble(label, value)]
     for part in (*(labels.point_text({name: one}) for name, one in trial.point.items()), where):
         if lines[-1].cell_len + _GAP + cell_len(part) > width:
-            lines.append(Text(" " * _INDENT))
+            lines.append(Text(" " * (len(label) - _GAP)))
         lines[-1].append(" " * _GAP + part)
     return lines
 
@@ -127,12 +131,13 @@ def _finished(state: LiveState, width: int, most_lines: int) -> list[Text]:
     shown = state.finished[: most_lines * across]
     if len(shown) <= most_lines:
         across = 1
-    room = columns - _GAP if across > 1 else max(width - _INDENT - _GAP, 0)
+    label, below = _label(state, "last"), _label(state, "")
+    room = columns - _GAP if across > 1 else max(width - len(label), 0)
     entries = [_finished_trial(stage, trial, state, room) for stage, trial in shown]
     down = -(-len(entries) // across)
     lines = []
     for i in range(down):
-        line = Text(" last  " if i == 0 else "       ")
+        line = Text(below if i else label)
         for entry in entries[i::down]:
             entry.truncate(room, overflow="ellipsis", pad=across > 1)
             line.append_text(entry)
@@ -146,7 +151,7 @@ def _finished_trial(stage: str, trial: FinishedTrial, state: LiveState, room: in
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state, "")
     name = Text(stage)
     name.truncate(_MOST_NAME_COLUMNS // 2, overflow="ellipsis", pad=True)
-    result = outcome(trial, state.metric) + ("  best so far" if is_best else "")
+    result = outcome(trial, state.metric) + (f"  {'winner' if state.best_is_winner else 'best so far'}" if is_best else "")
     start, point = Text.assemble(name, f" {trial.number:>4}  "), Text(labels.point_columns(trial.point))
     for_result = _GAP + min(cell_len(result), _LEAST_RESULT)
     point.truncate(max(room - start.cell_len - for_result, 0), overflow="ellipsis")

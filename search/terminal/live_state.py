@@ -67,6 +67,8 @@ class LiveState:
     hint: str
     """Command that shows more."""
     metric: Metric = ACCURACY
+    best_is_winner: bool = False
+    """Whether `best` is the winner that was chosen among the finalists."""
 
 
 def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: float | None) -> Row:

@@ -145,6 +145,7 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
             epochs_per_trial=stage.epochs_per_trial if stage is not None else None,
             hint=self._hint,
             metric=self._campaign.metric,
+            best_is_winner=self._status.verdict is not None,
         )
         if not self._screen.is_started:
             self._drawing.enter_context(echo_disabled())

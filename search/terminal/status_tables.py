@@ -78,11 +78,11 @@ def _print_winner(status: Status, winner: Winner) -> None:
     print_facts(Text.assemble((heading, "bold"), f": trial {winner.number} of {winner.study}, {found}"))
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""
-        print_prose(f"the highest of {winner.chosen_from} values, and therefore optimistic{unlike}")
+        print_prose(f"The highest of {winner.chosen_from} values is optimistic{unlike}.")
         return
     print_prose(status.verdict.summary)
     if (optimism := status.verdict.optimism) is not None:
-        print_prose(f"the search's best value was optimistic by {metric.difference(optimism)}")
+        print_prose(f"The search's best value was optimistic by {metric.difference(optimism)}.")
 
 
 def print_final(final: FinalResult) -> None:

@@ -14,7 +14,8 @@ from forked import Forked, run_command
 from processes import end_of, finish, signal_once, start, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
-from coarsefine import Campaign, Interrupted, run
+from coarsefine import Campaign, Interrupted, Observer, run
+from coarsefine.search.engine import worker_pool
 
 CHECKPOINTED = {
     "small": {
@@ -174,6 +175,27 @@ def test_machine_that_cannot_start_workers(tmp_path, how):
     assert "worker-1 cannot be started" in answer.stderr
     assert "--workers 1" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_worker_that_a_stop_kills_at_its_start(tmp_path):
+    """If a stop kills a worker while it starts, the pool says nothing about the worker, and the run is interrupted."""
+    folder, messages = write_campaign(tmp_path), []
+
+    class Recording(Observer):
+        def on_message(self, sentence):
+            messages.append(sentence)
+
+    def killed(_):
+        raise EOFError("unexpected EOF")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_pool._CONTEXT.Process, "start", killed)
+        with pytest.raises(Interrupted, match="Stopped while worker-1 was starting"):
+            run(
+                Campaign.load(folder / "small.toml"), folder / "studies.db",
+                workers=2, observer=Recording(), stop=lambda: True,
+            )  # fmt: skip
+    assert not [sentence for sentence in messages if "worker" in sentence]
 
 
 def test_run_ends_with_the_error_of_its_worker(tmp_path):

@@ -89,6 +89,16 @@ def test_five_parameters_fit_a_terminal_of_80_columns():
     assert sum(line.endswith("50.00 %  best so far") for line in lines) == 3
 
 
+def test_best_is_called_the_winner_once_it_was_chosen():
+    """Once the finalists are confirmed, the trial shown is the winner, whatever its value, and is called so."""
+    state = live_state(["coarse"], 50, 30.0, 3.0, [finished_trial(3)])
+    for is_winner, names in ((False, ["best", "now", "rate"]), (True, ["winner", "now", "rate"])):
+        lines = draw(replace(state, best_is_winner=is_winner), 80, 12, 12.0, stopping=False)
+        facts = [line.plain.split() for line in lines if line.plain.startswith(tuple(f" {name} " for name in names))]
+        assert [words[0] for words in facts] == names
+        assert facts[0][1:3] == ["50.00", "%"]
+
+
 def test_wide_terminal_shows_more():
     """At 200 columns the view adds ranges, how trials ended, and columns of finished trials; at 80 it does not."""
     state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [finished_trial(n) for n in range(20)])
