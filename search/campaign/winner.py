@@ -153,9 +153,17 @@ def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, 
     """Return the verdict in words; `close` finalists are within one standard error of the leader."""
     if winner is None:
         return "No finalist held on every seed."
-    if not tied:
-        return "A clear winner: every other finalist is behind on these seeds by more than chance."
-    return f"A tie among {tied} of {len(finalists)} on these seeds. {_choice(finalists[0].point, close)}"
+    tie = f"A tie among {tied} of {len(finalists)} on these seeds. {_choice(finalists[0].point, close)}" if tied else ""
+    if all(finalist.confirmed and len(set(finalist.values)) == 1 for finalist in finalists):
+        return f"{_without_seeds(finalists)} {tie}".rstrip()
+    return tie or "A clear winner: every other finalist is behind on these seeds by more than chance."
+
+
+def _without_seeds(finalists: Sequence[Finalist]) -> str:
+    """Say that each finalist has one value on all seeds, and what confirmation is worth then."""
+    repeated = all(finalist.values[0] == finalist.value for finalist in finalists)
+    worth = "confirmation repeats the search's value" if repeated else "the intervals are 0"
+    return f"The value does not depend on the seed: each finalist has the same value on all its seeds, and {worth}."
 
 
 def _simplicity_of(point: Point) -> list[float]:

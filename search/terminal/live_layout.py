@@ -151,7 +151,8 @@ def _finished_trial(stage: str, trial: FinishedTrial, state: LiveState, room: in
     style = "bold green" if is_best else {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state, "")
     name = Text(stage)
     name.truncate(_MOST_NAME_COLUMNS // 2, overflow="ellipsis", pad=True)
-    result = outcome(trial, state.metric) + (f"  {'winner' if state.best_is_winner else 'best so far'}" if is_best else "")
+    remark = "winner" if state.best_is_winner else "best so far"
+    result = outcome(trial, state.metric) + (f"  {remark}" if is_best else "")
     start, point = Text.assemble(name, f" {trial.number:>4}  "), Text(labels.point_columns(trial.point))
     for_result = _GAP + min(cell_len(result), _LEAST_RESULT)
     point.truncate(max(room - start.cell_len - for_result, 0), overflow="ellipsis")

@@ -58,7 +58,7 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
             *labels.quantities(finalist.point),
             metric.number(finalist.value),
             metric.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed",
-            metric.spread(finalist.behind) if finalist.behind else "",
+            metric.spread(finalist.behind, finalist.value) if finalist.behind else "",
             f"{finalist.probability_best:.0%}",
         )
         for finalist in verdict.finalists
@@ -82,7 +82,7 @@ def _print_winner(status: Status, winner: Winner) -> None:
         return
     print_prose(status.verdict.summary)
     if (optimism := status.verdict.optimism) is not None:
-        print_prose(f"The search's best value was optimistic by {metric.difference(optimism)}.")
+        print_prose(f"The search's best value was optimistic by {metric.difference(optimism, winner.value)}.")
 
 
 def print_final(final: FinalResult) -> None:

@@ -30,6 +30,9 @@ export const formatValue = (value) => inPercent ? formatPercent(value) : String(
 /** Format a difference of two trials' values, in percentage points without a unit if they are percentages. */
 export const formatDifference = (value) => inPercent ? (100 * value).toFixed(2) : String(Number(value.toPrecision(2)));
 
+/** Return a difference of values, or 0 if it is rounding error; `size` is one of the values. */
+export const withoutRoundingError = (difference, size) => Math.abs(difference) < 1e-12 * Math.abs(size) ? 0 : difference;
+
 /**
  * Return a mean and half the width of its interval as two texts.
  *
@@ -37,12 +40,12 @@ export const formatDifference = (value) => inPercent ? (100 * value).toFixed(2) 
  * terminal (`Metric.mean_and_half` of search/campaign/metric.py).
  */
 export function formatSpread({ mean, high }) {
-  const half = high - mean;
+  const half = withoutRoundingError(high - mean, mean);
   if (inPercent || !(half > 0)) return [formatValue(mean), formatDifference(half)];
   const exponentOf = (value) => Number(value.toExponential(1).split("e")[1]);
   const place = exponentOf(half) - 1;
   const largest = Math.max(exponentOf(Math.abs(mean) || half), place + 1);
-  if (largest - place >= 9) return [formatValue(mean), formatDifference(half)]; // the interval is rounding error
+  if (largest - place >= 9) return [formatValue(mean), formatDifference(half)];
   const power = largest < -4 || largest > 6 ? largest : 0; // of the ten that both are multiples of
   return [mean, half].map((value) => {
     const rounded = (Math.round(value / 10 ** place) || 0) * 10 ** (place - power); // `|| 0`: no -0

@@ -2,6 +2,7 @@
 
 import {
   el, formatDifference, formatDuration, formatParameter, formatPercent, formatSpread, formatValue, plural,
+  withoutRoundingError,
 } from "./shared.js";
 
 /** Return the elements of the winner's card. */
@@ -46,8 +47,9 @@ function errorOf(accuracy, images) {
 }
 
 /** Return the finalists' table: the mean of each on fresh seeds, and how often it would be the best. */
-function finalistsOf({ confirm, objective }) {
+function finalistsOf({ confirm, objective, winner }) {
   if (!confirm) return [];
+  const optimism = confirm.optimism && withoutRoundingError(confirm.optimism, winner?.value ?? 0);
   const cell = (text) => el("td", { className: "number" }, text);
   const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
     el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`),
@@ -62,9 +64,9 @@ function finalistsOf({ confirm, objective }) {
     el("h3", {}, "Finalists"),
     el("table", {}, el("caption", {}, caption),
       el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...confirm.finalists.map(row))),
-    ...(confirm.optimism === null ? [] : [el("p", { className: "muted" },
-      `The search’s best value was ${confirm.optimism < 0 ? "too low" : "too high"} by `
-      + `${formatDifference(Math.abs(confirm.optimism))}${objective ? "" : " points"}.`)]),
+    ...(optimism === null ? [] : [el("p", { className: "muted" },
+      `The search’s best value was ${optimism < 0 ? "too low" : "too high"} by `
+      + `${formatDifference(Math.abs(optimism))}${objective ? "" : " points"}.`)]),
   ];
 }
 

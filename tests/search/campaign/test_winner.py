@@ -85,6 +85,19 @@ def test_clear_winner():
     assert "clear winner" in verdict.summary
 
 
+def test_value_that_does_not_depend_on_the_seed():
+    """If each finalist has one value on all its seeds, the verdict says so, and claims no certainty."""
+    own = "The value does not depend on the seed: each finalist has the same value on all its seeds, and "
+    repeated = judge(spread(3), [[0.9] * 5, [0.89] * 5, [0.88] * 5], seed=0)
+    assert repeated.summary == own + "confirmation repeats the search's value."
+    assert repeated.winner.number == 0
+    others = judge(spread(2), [[0.7] * 5, [0.6] * 5], seed=0)
+    assert others.summary == own + "the intervals are 0."
+    tied = judge(spread(3), [[0.9] * 5, [0.9] * 5, [0.88] * 5], seed=0)
+    assert tied.summary.startswith(own + "the intervals are 0. A tie among 2 of 3 on these seeds. The winner is ")
+    assert "clear winner" in judge(spread(2), [[0.9] * 5, [0.88, 0.88, 0.88, 0.88, 0.881]], seed=0).summary
+
+
 def test_tie_goes_to_the_simplest_within_one_standard_error():
     """The largest λ within one standard error of the leader wins; a tie farther away is named but does not win."""
     leader = [0.80, 0.84, 0.79, 0.83]
