@@ -17,7 +17,7 @@ from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm
-from coarsefine.search.errors import Interrupted, StorageError
+from coarsefine.search.errors import Interrupted, NothingCompleted, StorageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
@@ -131,7 +131,12 @@ class StageLoop:
         while self.storage.queries.count_unfinished(study.id):
             if self.stop():
                 raise Interrupted("Stopped while workers train.")
-            pool.wait(_WATCH_SECONDS)
+            try:
+                pool.wait(_WATCH_SECONDS)
+            except WorkersFailed as failed:
+                if failed.exit_code == NothingCompleted.exit_code:  # the stage has ended: report its last trials
+                    self.observer.on_progress(progress)
+                raise
             self.observer.on_progress(progress)
         self.observer.on_progress(progress)
 

@@ -51,6 +51,11 @@ class MessagePrinter(Observer):
 class PlainOutput(MessagePrinter):
     """Print a line for each finished trial, or in stages of more than 100 trials whenever some have finished."""
 
+    def __init__(self, *, verbose: bool) -> None:
+        super().__init__(verbose=verbose)
+        self._failed_first: dict[tuple[str, str], int] = {}
+        """The number of the trial whose line has a stage's reason in full."""
+
     def on_stage_opened(self, status: Status, stage: StageProgress) -> None:
         """Print the stage's ranges, and how many trials are left to train."""
         opened = next(s for s in status.stages if s.study == stage.study_name)
@@ -69,7 +74,15 @@ class PlainOutput(MessagePrinter):
         width = len(str(total))
         for count, trial in enumerate(snapshot.new, count_before + 1):
             where = f"{stage.stage_name} {count:>{width}}/{total}  trial {trial.number:<{width}}"
-            self.on_message(f"{where}  {labels.point_columns(trial.point)}  {outcome(trial, stage.campaign.metric)}")
+            self.on_message(f"{where}  {labels.point_columns(trial.point)}  {self._outcome(trial, stage)}")
+
+    def _outcome(self, trial: FinishedTrial, stage: StageProgress) -> str:
+        """Return how a trial finished; the reason of a failure in full only at its first trial of the stage."""
+        if trial.state is TrialState.FAIL and trial.reason and not trial.diverged:
+            first = self._failed_first.setdefault((stage.stage_name, trial.reason), trial.number)
+            if first != trial.number:
+                return f"the same reason as trial {first}"
+        return outcome(trial, stage.campaign.metric)
 
     def on_final_opened(self, campaign: Campaign, status: Status) -> None:
         """Print which trial is trained to the end."""

@@ -146,6 +146,22 @@ def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, func
     )
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_repeated_reason_is_printed_once_in_full(folder, workers):
+    """In a pipe each trial of a failing function has its line; the reason is printed in full once, later a reference.
+
+    Workers that cannot open the next stage end the run after the line of the stage's last trial.
+    """
+    write_campaign(folder, "objective", objective="user_functions:raises")
+    answer = forked_command("run", "small.toml", "--workers", workers, cwd=folder)
+    assert answer.returncode == 3, answer.stderr
+    lines = [line.split("  ") for line in answer.stderr.splitlines() if line.startswith("coarse ")]
+    assert [line[0] for line in lines] == [f"coarse {number}/8" for number in range(1, 9)]
+    first, *others = lines
+    assert re.fullmatch(BAD["raises"], first[-1])
+    assert {line[-1] for line in others} == {f"the same reason as {first[1]}"}
+
+
 def test_traceback_is_a_detail(tmp_path):
     """An observer's `on_detail` receives the trial and the whole traceback of a failed call."""
     details = []
