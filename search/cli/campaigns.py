@@ -96,7 +96,11 @@ def status(campaign: CampaignName = None, storage: Storage = "studies.db", as_js
         return
     print_status(found)
     _say_if_changed(found)
-    if found.state != "done":
+    if found.state == "failed":
+        wrong = "the function or the campaign's file" if "objective" in found.stages[0].attrs else "the campaign's file"
+        again = f"{program()} run FILE{storage_option(storage)}"
+        print_line(f"Next: correct {wrong}, change `name` in that file, then: {again}")
+    elif found.state != "done":
         resume = f"{program()} run {shlex.quote(found.campaign)}{storage_option(storage)}"
         print_line(f"Next: {resume}   (or the campaign's file)")
 

@@ -21,7 +21,7 @@ from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.final_result import read_final
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.status import Status, find_winner, read_status, status_of
+from coarsefine.search.results.status import Status, find_winner, logs_folder, read_status, status_of
 from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
@@ -105,7 +105,7 @@ def _pool(
         data=data,
         mapped_file=mapped_file,
         workers=workers,
-        logs=loop.storage.location.output_folder("logs") / loop.campaign.name,
+        logs=logs_folder(loop.storage.location, loop.campaign.name),
         details=loop.observer.wants_detail,
     )
     if engine is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from optuna.trial import FrozenTrial, TrialState
@@ -15,6 +16,7 @@ from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of, verdict_of
+from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
 
 State = Literal["running", "interrupted", "failed", "done"]
@@ -78,6 +80,8 @@ class StageStatus(TrialCounts, StageId):
     space: Annotated[SpaceField | None, Field(description="the ranges; null until a narrowed stage opens")]
     parent: Annotated[str | None, Field(description="the parent's study; null until the stage opens")]
     best: tuple[Trial, ...]
+    failure: Annotated[str | None, Field(exclude=True)]
+    """A failed trial with its reason, as text."""
     attrs: Annotated[dict[str, Any], Field(exclude=True)]
     """All attributes of the study; empty until the stage opens."""
 
@@ -126,6 +130,8 @@ class Status(JsonForm):
     trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
     metric: Annotated[Metric, Field(exclude=True)] = ACCURACY
     """What the trials are judged by."""
+    logs: Annotated[Path | None, Field(exclude=True)] = None
+    """The folder of the workers' logs; None without one on this machine."""
 
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""
@@ -164,7 +170,13 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
         final=final,
         trainings=read_trainings(studies),
         metric=campaign.metric,
+        logs=logs if (logs := logs_folder(storage.location, name)).is_dir() else None,
     )
+
+
+def logs_folder(location: Location, campaign: str) -> Path:
+    """Return the folder for the logs of a campaign's workers on this machine."""
+    return location.output_folder("logs") / campaign
 
 
 def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner | None:
@@ -217,6 +229,7 @@ def _stage(
         space=study.space if is_open else campaign.planned_space(planned),
         parent=study.attrs.get("parent"),
         best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),
+        failure=study.failure,
         attrs=study.attrs,
     )
 

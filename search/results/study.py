@@ -76,9 +76,19 @@ class Study:
         return self.count(TrialState.FAIL) - self.diverged
 
     @property
+    def failure(self) -> str | None:
+        """Return the first trial that failed without diverging, with the reason; None if there is none."""
+        for trial in self.trials:
+            reason = trial.user_attrs.get("reason")
+            if trial.state is TrialState.FAIL and reason and not has_diverged(trial.state, reason):
+                return f"trial {trial.number}: {reason}"
+        return None
+
+    @property
     def failures(self) -> str:
         """Return how many trials ended without a value, and how, as text."""
-        counts = {"diverged": self.diverged, "failed: see their attribute 'reason'": self.failed}
+        status = f"`coarsefine status {self.name.rpartition('/')[0]}` shows why"
+        counts = {"diverged": self.diverged, f"failed: {status}": self.failed}
         return ", ".join(f"{count} {how}" for how, count in counts.items() if count) or "none ended"
 
     def best(self, k: int) -> list[FrozenTrial]:
@@ -185,7 +195,7 @@ def remedy(studies: Iterable[Study]) -> str:
     trials = (trial for study in studies if "objective" in study.attrs for trial in study.trials)
     reasons = [t.user_attrs["reason"] for t in in_order_of_end(trials) if t.user_attrs.get("reason")]
     if reasons:
-        return f"The last one: {reasons[-1]}. Fix the objective or the campaign file, then start under another name."
+        return f"The last one: {reasons[-1]}. Fix the objective or the campaign file, then run it under another `name`."
     return "Lower the upper bound of eta, then start the campaign under another name."
 
 

@@ -1,5 +1,8 @@
 """A campaign's status as text and tables on stdout."""
 
+import os
+from pathlib import Path
+
 from rich.text import Text
 
 from coarsefine.search.campaign import labels
@@ -24,21 +27,36 @@ def print_status(status: Status) -> None:
 def print_best(status: Status) -> None:
     """Print the best trials of each stage, the finalists and the winner."""
     for stage in status.stages:
-        _print_stage(stage, status.metric)
+        _print_stage(stage, status)
     if status.verdict:
         _print_finalists(status.verdict, status.metric)
     if status.winner:
         _print_winner(status, status.winner)
 
 
-def _print_stage(stage: StageStatus, metric: Metric) -> None:
+def _print_stage(stage: StageStatus, status: Status) -> None:
     counts = ", ".join(f"{count} {kind}" for kind in _COUNTED if (count := getattr(stage, kind)))
     print_facts(Text.assemble((stage.study, "bold"), f": {counts} of {stage.trials} trials; {ranges(stage)}"))
+    metric = status.metric
+    if stage.failure is not None:
+        _print_failure(stage, stage.failure, status.logs)
     if stage.best:
         headings = ("trial", *map(labels.symbol, stage.best[0].point), metric.name, "seed")
         rows = [(t.number, *labels.quantities(t.point), metric.text(t.value), t.seed) for t in stage.best]
         print_rows(headings, rows)
     out.print()
+
+
+def _print_failure(stage: StageStatus, example: str, logs: Path | None) -> None:
+    """Print why a trial of a stage failed, and where the logs are."""
+    count = f"{stage.failed} failed, for example" if stage.failed > 1 else "1 failed,"
+    where = f" Logs: {_shown(logs)}{os.sep}" if logs is not None else ""
+    print_facts(Text(f"{count} {example.rstrip('.')}.{where}"))
+
+
+def _shown(folder: Path) -> Path:
+    """Return a folder as people would type it: relative if it is in the working directory."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def ranges(stage: StageStatus) -> str:

@@ -162,6 +162,36 @@ def test_repeated_reason_is_printed_once_in_full(folder, workers):
     assert {line[-1] for line in others} == {f"the same reason as {first[1]}"}
 
 
+def test_status_of_a_failed_campaign_shows_the_reason_and_what_to_do(folder, cli):
+    """A run without a completed trial names `status`, which prints a reason, the logs, and how to search again."""
+    write_campaign(folder, "objective", objective="user_functions:raises", **ONE_STAGE)
+    answer = forked_command("run", "small.toml", "--workers", 2, "--storage", "s.db", cwd=folder)
+    assert answer.returncode == 3
+    assert "(5 failed: `coarsefine status small` shows why)" in answer.stderr
+    code, out, _ = cli("status", "--storage", "s.db")
+    assert code == 0
+    reason = re.escape("5 failed, for example trial 0: ") + BAD["raises"] + re.escape(". Logs: s-logs/small/")
+    assert re.search(rf"^{reason}$", out, re.MULTILINE), out
+    assert out.splitlines()[-1].startswith(
+        "Next: correct the function or the campaign's file, change `name` in that file"
+    )
+    assert out.endswith(" run FILE --storage s.db\n")
+
+
+def test_finished_run_shows_why_trials_failed(tmp_path, cli):
+    """The end of a run, `status` and `best` print one line with a reason for each stage with failed trials."""
+    write_campaign(tmp_path, "objective", objective="user_functions:fails_for_some", **ONE_STAGE)
+    outputs = [cli("run", "small.toml", "--workers", 1, "--quiet"), cli("status"), cli("best")]
+    failed = [
+        (number, attrs) for (_, number), (*_, attrs) in table(tmp_path / "studies.db").items() if attrs.get("reason")
+    ]
+    number, attrs = min(failed, key=lambda pair: pair[0])
+    some = f"{len(failed)} failed, for example" if len(failed) > 1 else "1 failed,"
+    for code, out, error in outputs:
+        assert (code, error) == (0, "")
+        assert f"\n{some} trial {number}: {attrs['reason']}.\n" in out
+
+
 def test_traceback_is_a_detail(tmp_path):
     """An observer's `on_detail` receives the trial and the whole traceback of a failed call."""
     details = []
