@@ -109,6 +109,10 @@ class Verdict(JsonForm):
     winner: Annotated[Finalist | None, Field(exclude=True), BeforeValidator(_refuse_winner)] = None
     """None if every finalist failed on some seed, and in a verdict that was read from a file."""
 
+    def is_tied(self, finalist: Finalist) -> bool:
+        """Return whether a finalist is one of those that tie."""
+        return TrialId(finalist.study, finalist.number) in self.tied
+
 
 def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bounds: Space) -> list[Candidate]:
     """Return the best `top` candidates, leaving out any that is nearly the same as a better one.

@@ -73,6 +73,7 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
     rows = [
         (
             f"{finalist.study.rpartition('/')[2]} {finalist.number}",
+            *(["*" * verdict.is_tied(finalist)] if verdict.tied else []),
             *labels.quantities(finalist.point),
             metric.number(finalist.value),
             metric.spread(finalist.confirmed) if finalist.confirmed else "failed on a seed",
@@ -82,10 +83,12 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
         for finalist in verdict.finalists
     ]
     first = verdict.finalists[0]
-    headings = ("finalist", *map(labels.symbol, first.point), "search", "mean", "behind", "best")
+    mark = [""] if verdict.tied else []
+    headings = ("finalist", *mark, *map(labels.symbol, first.point), "search", "mean", "behind", "best")
     print_rows(headings, rows)
     unit, seeds = "in %; " * metric.is_share, f"{len(first.values)} seeds, the same for each"
-    print_prose(f"{unit}±: 95 % interval over {seeds}; best: how often, if seeds are resampled")
+    tie = "; *: in the tie" if verdict.tied else ""
+    print_prose(f"{unit}±: 95 % interval over {seeds}; best: how often, if seeds are resampled{tie}")
     out.print()
 
 

@@ -52,14 +52,16 @@ function finalistsOf({ confirm, objective, winner }) {
   const optimism = confirm.optimism && withoutRoundingError(confirm.optimism, winner?.value ?? 0);
   const cell = (text) => el("td", { className: "number" }, text);
   const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
-    el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`),
+    el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`
+      + (confirm.tied.some((trial) => trial.study === study && trial.number === number) ? " *" : "")),
     cell(confirmed ? formatSpread(confirmed).join(" ± ") : "failed"),
     cell(formatPercent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
   const headings = ["finalist", objective ? "value" : "accuracy", "best"].map((name, i) =>
     el("th", { scope: "col", className: i ? "number" : "" }, name));
   const caption = `${objective ? "Value" : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
-    + "interval, and how often it is the best when the seeds are resampled";
+    + "interval, and how often it is the best when the seeds are resampled"
+    + (confirm.tied.length ? "; * marks those in the tie" : "");
   return [
     el("h3", {}, "Finalists"),
     el("table", {}, el("caption", {}, caption),

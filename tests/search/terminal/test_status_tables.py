@@ -7,6 +7,10 @@ from campaigns import write_campaign
 from terminals import Terminal
 
 from coarsefine import Campaign, run
+from coarsefine.search.campaign.metric import VALUE
+from coarsefine.search.campaign.space import Point
+from coarsefine.search.campaign.winner import Candidate, judge
+from coarsefine.search.terminal.status_tables import _print_finalists
 
 FIVE = {
     "a": [0.001, 1.0], "learning_rate": [1e-5, 0.1], "weight_decay": [1e-6, 0.01],
@@ -47,6 +51,19 @@ def test_pipe_gets_whole_rows(searched, cli):
     assert "…" not in out
     (heading,) = [line for line in out.splitlines() if line.startswith("small/coarse: ")]
     assert "activation one of [relu], tanh" in heading
+
+
+def test_finalists_that_tie_are_marked(capsys):
+    """The table of finalists marks those that tie, and says what the mark is; without a tie there is none."""
+    points = [Candidate("s/coarse", number, Point.of({"rate": 0.1 + number}), 0.9) for number in range(3)]
+    values = [[0.80, 0.84, 0.79, 0.83], [0.60, 0.61, 0.60, 0.62], [0.81, 0.82, 0.80, 0.82]]
+    for chosen, marked in (((0, 1, 2), {"coarse 0", "coarse 2"}), ((0, 1), set())):
+        verdict = judge([points[n] for n in chosen], [values[n] for n in chosen], seed=0)
+        _print_finalists(verdict, VALUE)
+        printed = capsys.readouterr().out
+        rows = [re.split(r"\s{2,}", line) for line in printed.splitlines()]
+        assert {row[0] for row in rows if row[1:2] == ["*"]} == marked
+        assert ("*: in the tie" in " ".join(printed.split())) == bool(marked)
 
 
 @pytest.mark.parametrize("columns", [80, 40])
