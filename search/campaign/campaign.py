@@ -13,7 +13,7 @@ from coarsefine.model.errors import ExtensionError
 from coarsefine.model.extensions import Group, load, package_of
 from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
-from coarsefine.search.campaign.network_settings import OTHERS, SETTINGS, resolved
+from coarsefine.search.campaign.network_settings import NAMES, OTHERS, SETTINGS, resolved
 from coarsefine.search.campaign.presets import preset_names, preset_text
 from coarsefine.search.campaign.pruning import PRUNERS, Pruning
 from coarsefine.search.campaign.sampling import SAMPLERS
@@ -23,6 +23,9 @@ from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.toml_hints import toml_hint
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
+
+_OF_NETWORK = frozenset({"data", "model", "final", *NAMES})
+"""Keys of a campaign and of its stages that only a campaign of the network has."""
 
 
 class NetworkSections(NamedTuple):
@@ -49,9 +52,11 @@ class Campaign(CampaignSchema):
         """
         where, text = _read(str(source))
         try:
-            campaign = cls.model_validate(tomllib.loads(text))
+            given = tomllib.loads(text)
+            campaign = cls.model_validate(given)
         except ValidationError as error:
-            raise CampaignError(f"{where}: {sentence(error, cls)}") from error
+            unlisted = _OF_NETWORK if "objective" in given else ()
+            raise CampaignError(f"{where}: {sentence(error, cls, unlisted)}") from error
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
             message = str(error).rstrip(".")
             raise CampaignError(f"{where} is not TOML: {message}.{toml_hint(message, text)}") from error

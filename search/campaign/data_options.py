@@ -20,7 +20,7 @@ def checked_options(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise _refusal(NAME_KEY, name, "value_error", error=error) from error
     for key, value in given.items():
         if key not in kind.keys:
-            raise _refusal(key, value, "extra_forbidden", known=", ".join(kind.keys))
+            raise _refusal(key, value, "extra_forbidden", known=list(kind.keys))
     return _completed(name, kind, given)
 
 

@@ -56,7 +56,12 @@ def _adapter(form: type[Any]) -> TypeAdapter[Any]:
 def first_problem(error: ValidationError) -> str:
     """Return the first thing that is wrong, after the place where it is."""
     detail = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+    return f"{'.'.join(map(str, detail['loc']))}: {plain(detail['msg'])}"
+
+
+def plain(message: str) -> str:
+    """Return a message of pydantic without the kind of error that it puts before a `ValueError`'s own words."""
+    return message.removeprefix("Value error, ")
 
 
 def finite_or_none(value: float) -> float | None:

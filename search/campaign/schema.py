@@ -80,7 +80,9 @@ class CampaignSchema(Section):
     def _check_objective(self) -> None:
         of_network = [f"[{name}]" for name in ("data", "model", "final") if getattr(self, name) is not None]
         if of_network:
-            raise ValueError(f"{' and '.join(of_network)} belong to the network, not to an objective: remove them")
+            belong, them = ("belongs", "it") if len(of_network) == 1 else ("belong", "them")
+            named = " and ".join(of_network)
+            raise ValueError(f"{named} {belong} to the network, not to an objective: remove {them}")
         for stage in self.stage:
             if stage.space is None and (names := ", ".join(stage.own_ranges)):
                 raise ValueError(f"stage '{stage.name}': an objective's parameters, {names}, go into its space")

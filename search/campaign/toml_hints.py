@@ -21,7 +21,7 @@ def toml_hint(message: str, text: str) -> str:
     if _STAGE.match(line):
         return " Each stage starts with [[stage]], in two pairs of brackets."
     if "Invalid value" in message:
-        return " A text needs quotes; true and false are in lower case."
+        return " A text needs quotes; true and false are in lower case; or a bracket is not closed above."
     return ""
 
 

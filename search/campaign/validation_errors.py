@@ -1,5 +1,7 @@
 """One sentence for the errors of pydantic: the place, the value found, and the remedy."""
 
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,11 +14,20 @@ _DIRECTIONS = {"direction", "directions", "minimize", "minimise", "maximize", "m
 """Keys by which people ask for the lowest value, or for the highest one."""
 
 
-def sentence(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Return the first error as a sentence, and the number of further errors."""
-    first, *others = error.errors(include_url=False)
+def sentence(error: ValidationError, schema: type[BaseModel], unlisted: Collection[str] = ()) -> str:
+    """Return the first error as a sentence, and the number of further errors.
+
+    An unknown key comes first, since it may be the misspelt name of a missing one. The keys `unlisted` are not named
+    among those that the campaign and its stages have.
+    """
+    first, *others = sorted(error.errors(include_url=False), key=lambda detail: not _is_unknown_key(detail))
     more = f" ({len(others)} more to correct after this.)" if others else ""
-    return f"{_describe(first, schema)}{_about_setting(first['loc'])}{more}"
+    return f"{_describe(first, schema, unlisted)}{_about_setting(first['loc'])}{more}"
+
+
+def _is_unknown_key(detail: ErrorDetails) -> bool:
+    """Return whether a key is unknown; one of `[data]` may be known once its dataset is given."""
+    return detail["type"] == "extra_forbidden" and detail["loc"][0] != "data"
 
 
 def _about_setting(loc: tuple[int | str, ...]) -> str:
@@ -28,7 +39,7 @@ def _about_setting(loc: tuple[int | str, ...]) -> str:
     return ""
 
 
-def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:
+def _describe(detail: ErrorDetails, schema: type[BaseModel], unlisted: Collection[str]) -> str:
     *parents, last = detail["loc"] or ("",)
     where = _place(parents)
     match detail["type"]:
@@ -38,10 +49,8 @@ def _describe(detail: ErrorDetails, schema: type[BaseModel]) -> str:
                 "value, return its negative from the objective."
             )
         case "extra_forbidden":
-            known = detail.get("ctx", {}).get("known") or _known(schema, parents)
-            return (
-                f"unknown key '{last}'{where and ' in ' + where}: remove it, or correct its spelling (known: {known})."
-            )
+            known = detail.get("ctx", {}).get("known") or _known(schema, parents, unlisted)
+            return f"unknown key '{last}'{where and ' in ' + where}: {_instead(str(last), known)}."
         case "missing":
             return f"'{last}' is missing{where and ' in ' + where}: add it."
         case _ if not detail["loc"]:
@@ -77,14 +86,22 @@ def _place(loc: Any) -> str:
     return ", ".join(names)
 
 
-def _known(schema: type[BaseModel], parents: Any) -> str:
+def _instead(key: str, known: Sequence[str]) -> str:
+    """Return what to do about an unknown key: with the most similar known one, if one is similar."""
+    listed = f"remove it, or correct its spelling (known: {', '.join(known)})"
+    similar = get_close_matches(key, known, n=1)
+    return f"did you mean '{similar[0]}'? If not, {listed}" if similar else listed
+
+
+def _known(schema: type[BaseModel], parents: Sequence[int | str], unlisted: Collection[str]) -> list[str]:
     section: Any = schema
     for part in parents:
         if isinstance(part, str):
             annotation = section.model_fields[part].annotation  # `Model`, `Model | None` or `list[Model]`
             section = next((arg for arg in get_args(annotation) if hasattr(arg, "model_fields")), annotation)
     names = [field.alias or name for name, field in section.model_fields.items()]
-    return ", ".join(names)
+    hidden = unlisted if not parents or parents[0] == "stage" else ()
+    return [name for name in names if name not in hidden]
 
 
 def _shown(value: Any) -> str:

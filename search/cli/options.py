@@ -2,11 +2,28 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class _Group(TyperGroup):
+    """The commands; their messages about a bad value do without the prefix that Typer takes over from pydantic."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from coarsefine.search.campaign.json_form import plain
+
+            error.message = plain(error.message)
+            raise
+
 
 app = typer.Typer(
+    cls=_Group,
     name="coarsefine",
     no_args_is_help=True,
     add_completion=True,

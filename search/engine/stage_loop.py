@@ -17,12 +17,12 @@ from coarsefine.model.datasets import cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm
-from coarsefine.search.errors import Interrupted, NothingCompleted, StorageError, WorkersFailed
+from coarsefine.search.errors import CampaignError, Interrupted, NothingCompleted, StorageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
-from coarsefine.search.results.study import Study, campaign_of, find_studies, refuse_empty
+from coarsefine.search.results.study import Study, campaign_names, campaign_of, find_studies, refuse_empty
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
@@ -233,7 +233,15 @@ def find_campaign(source: str, storage: str | Path | Location) -> Campaign:
     """
     with closing(open_storage(locate(storage))) as opened:
         studies = find_studies(opened, source)
-    return campaign_of(studies) if studies else Campaign.load(source)
+        known = () if studies else campaign_names(opened)
+    if studies:
+        return campaign_of(studies)
+    try:
+        return Campaign.load(source)
+    except CampaignError as error:
+        if known and isinstance(error.__cause__, FileNotFoundError):
+            raise CampaignError(f"{error} Campaigns in {opened.location}: {', '.join(known)}.") from error
+        raise
 
 
 def find_campaign_to_run(source: str, storage: str | Path | Location) -> Campaign:

@@ -128,7 +128,8 @@ class FunctionCall:
         message = self._next_message()
         if message.ended and not last:
             raise _BrokenCall(
-                f"returned after {self.epoch - 1} of {self.options.epochs} epochs: give it the `epochs` that it reports"
+                f"returned after {counted(self.epoch - 1, 'report')}, and `epochs` is {self.options.epochs}: "
+                "set `epochs` to the number of reports that it makes"
             )
         reports = self._reports(message.values)
         self._positions = [p for p, report in zip(self._positions, reports, strict=True) if report.failure is None]
@@ -138,8 +139,8 @@ class FunctionCall:
 
     def _check_end(self, message: _Message, reported: list[EpochReport]) -> None:
         if not message.ended:
-            most = counted(self.options.epochs, "epoch")
-            raise _BrokenCall(f"reported more than {most}: give it the `epochs` that it reports")
+            most = counted(self.options.epochs, "time")
+            raise _BrokenCall(f"reported more than {most}: set `epochs` to the number of reports that it makes")
         if message.values is not None and _values(self._reports(message.values)) != _values(reported):
             raise _BrokenCall(
                 f"returned {reprlib.repr(message.values)}, which is not what it reported last: return that, or nothing"

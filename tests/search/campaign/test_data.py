@@ -60,8 +60,8 @@ WRONG = {
     "number": ({"dataset": 3}, "data, dataset = 3: must be a valid string."),
     "unknown key": (
         {"dataset": "cifar10", "trian": []},
-        "unknown key 'trian' in data: remove it, or correct its spelling (known: dataset, train, validation, "
-        "validation_images, test, held_out).",
+        "unknown key 'trian' in data: did you mean 'train'? If not, remove it, or correct its spelling (known: "
+        "dataset, train, validation, validation_images, test, held_out).",
     ),
     "key of another dataset": (
         {"dataset": "arrays", "held_out": 3},

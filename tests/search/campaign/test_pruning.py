@@ -151,7 +151,7 @@ def test_campaign_is_looked_at_without_the_package(ran):
 OPTIONS = {
     "unknown": (
         '{ name = "near_best", margn = 3 }',
-        "pruner: unknown key 'margn': remove it, or correct its spelling (",
+        "pruner: unknown key 'margn': did you mean 'margin'? If not, remove it, or correct its spelling (",
     ),
     "bounds": ('{ name = "near_best", margin = -1 }', "pruner: margin = -1: must be greater than or equal to 0."),
     "no name": ("{ margin = 0.1 }", "'name' is missing in stage 1, pruner: add it."),

@@ -71,7 +71,10 @@ BAD_CAMPAIGNS = {
         fine({"narrow": None, "hidden": {"choice": [5, 9]}}),
         "stage 'fine' searches hidden, and the first stage does",
     ),
-    "unknown key at the top": ({"seed": None, "sead": 3}, "unknown key 'sead': remove it, or correct its spelling"),
+    "unknown key at the top": (
+        {"seed": None, "sead": 3},
+        "unknown key 'sead': did you mean 'seed'? If not, remove it, or corr",
+    ),
     "unknown key in a stage": (coarse({"etta": 1}), "unknown key 'etta' in stage 1"),
     "unknown key in the model": ({"model": {"hidden": None, "hiden": 10}}, "unknown key 'hiden' in model"),
     "zero trials": (coarse({"trials": 0}), "stage 1, trials = 0: must be greater than or equal to 1"),
@@ -118,6 +121,10 @@ BAD_CAMPAIGNS = {
     "digits held out": ({"data": {"held_out": 9}}, "data: held_out needs dataset = "),
     "negative seed": ({"seed": -3}, "seed = -3"),
     "missing name": ({"name": None}, "'name' is missing: add it"),
+    "misspelt key that is then missing": (
+        coarse({"trials": None, "trails": 32}),
+        "unknown key 'trails' in stage 1: did you mean 'trials'? If not, remove it, or correct its spelling (known: na",
+    ),
     "minimizing": (
         {"minimize": True},
         "unknown key 'minimize': remove it. The highest value wins; to minimize a value, r",
@@ -159,6 +166,7 @@ def test_invalid_toml_is_refused(cli, tmp_path, line):
         ("[stage]\nname = 'coarse'\n[stage]\n", "Each stage starts with [[stage]], in two pairs of brackets"),
         ("name = 'small'\n[stage]\nname = 'coarse'\n", "each stage starts with [[stage]], in two pairs of brackets"),
         ("objective = mine:train\n", "A text needs quotes; true and false are in lower case"),
+        ("stage = [\n{ name = 'a' },\n\nconfirm = { top = 4 }\n", "or a bracket is not closed above."),
     ],
 )
 def test_usual_mistakes_in_toml_get_a_hint(cli, tmp_path, text, hint):
@@ -270,6 +278,27 @@ def test_unreadable_storage_is_refused(tmp_path, small_file, command):
     assert f"{path}: Permission denied" in result.stderr
     assert "Grant yourself read and write access" in result.stderr
     assert is_one_sentence(result.stderr)
+
+
+@pytest.mark.parametrize("command", ["run", "worker"])
+def test_unknown_campaign_is_refused_with_those_of_the_storage(cli, small_file, command):
+    """The error of a name that is neither a file nor a preset also names the campaigns in the storage."""
+    assert cli("run", small_file, "--workers", 1)[0] == 0
+    code, out, err = cli(command, "nosuch")
+    assert (code, out) == (2, "")
+    assert (
+        "There is no campaign file 'nosuch', and no preset of that name (cifar10, digits, paper). Campaigns in" in err
+    )
+    assert err.endswith("studies.db: small.\n")
+
+
+@pytest.mark.parametrize("arguments", [("export", "--as", "yaml"), ("predict", "mine", "--split", "mine")])
+def test_impossible_option_is_refused_without_a_prefix(tmp_path, arguments):
+    """The message about a value that an option does not take does not begin with pydantic's kind of error."""
+    result = coarsefine(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "is not one of" in result.stderr
+    assert "Value error" not in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [("run", "--workers"), ("nonsense",), ("gradcheck", "--images", "0"), ()])

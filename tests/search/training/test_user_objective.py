@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import user_functions
-from campaigns import write_campaign
+from campaigns import campaign_toml, write_campaign
 from forked import forked_command
 from stored import counted, ended, table
 
@@ -119,8 +119,9 @@ BAD = {
     r"the space of the first stage, or correct the name in the objective \(user_functions.py, line \d+\)",
     "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
     "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
-    "reports_too_often": "reported more than 6 epochs: give it the `epochs` that it reports",
-    "returns_too_early": "returned after 1 of 6 epochs: give it the `epochs` that it reports",
+    "reports_too_often": "reported more than 6 times: set `epochs` to the number of reports that it makes",
+    "returns_too_early": "returned after 1 report, and `epochs` is 6: set `epochs` to the number of reports that it "
+    "makes",
     "returns_another_value": r"returned 1\.\d+, which is not what it reported last: return that, or nothing",
     "returns_nothing": "its value of epoch 6 is None, no number",
     "reports_text": "its value of epoch 1 is '0.5', no number",
@@ -290,12 +291,33 @@ def test_objective_that_cannot_be_called_is_refused(cli, tmp_path, function, mes
     assert not (tmp_path / "studies.db").exists()
 
 
+def test_unknown_key_is_refused_without_keys_of_the_network(cli, tmp_path):
+    """The error of an unknown key lists the keys that a campaign with an objective can have, and no other."""
+    path = tmp_path / "small.toml"
+    for changes, known in (
+        ({"sead": 3}, "name, description, seed, objective, epochs, timeout, stage, confirm"),
+        (
+            {"stage": {"coarse": {"widen": True}}},
+            "name, trials, space, narrow, parent, carry, sampler, epochs, stack, pr",
+        ),
+    ):
+        path.write_text(campaign_toml("objective", checked=False, **changes), "utf-8")
+        code, _, error = cli("run", path.name)
+        assert code == 2
+        assert f"(known: {known}" in error
+        assert "lambda" not in error
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"dataset": "digits"}}, r"\[data\] belongs? to the network"),
-        ({"final": {"epochs": 3}}, r"\[final\] belongs? to the network"),
-        ({"model": {}}, r"\[model\] belongs? to the network"),
+        ({"data": {"dataset": "digits"}}, r"\[data\] belongs to the network, not to an objective: remove it"),
+        ({"final": {"epochs": 3}}, r"\[final\] belongs to the network, not to an objective: remove it"),
+        ({"model": {}}, r"\[model\] belongs to the network"),
+        (
+            {"data": {"dataset": "digits"}, "final": {}},
+            r"\[data\] and \[final\] belong to the network, not to an objective: remove them",
+        ),
         ({"epochs": 0}, "epochs = 0"),
         ({"timeout": 0}, "timeout = 0"),
         ({"stage": {"coarse": {"stack": 4}}}, "stack = 4, but objective = 'user_functions:single' trains one"),
