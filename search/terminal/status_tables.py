@@ -21,7 +21,7 @@ def print_status(status: Status) -> None:
     for final in (status.final, *status.trainings):
         if final is not None:
             print_final(final)
-    print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first trial to last)")
+    print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)")
 
 
 def print_best(status: Status) -> None:
