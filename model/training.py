@@ -5,7 +5,7 @@ A trial's numbers depend on its hyperparameters, the settings and the data alone
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -59,8 +59,8 @@ class Training:
     data: Dataset
     theta: Parameters
     previous: Parameters
+    arithmetic: Arithmetic
     epoch: int = 0
-    arithmetic: Arithmetic = field(default_factory=best_arithmetic)
 
     @classmethod
     def start(
@@ -79,8 +79,7 @@ class Training:
         d, C = data.train.x.shape[1], len(data.classes)
         theta = Parameters.draw([t.seed for t in trials], d, settings.hidden, C, settings.precision)
         numbers = range(len(trials)) if numbers is None else numbers
-        arithmetic = best_arithmetic(threads)
-        return cls(list(trials), list(numbers), settings, data, theta, theta.copy(), arithmetic=arithmetic)
+        return cls(list(trials), list(numbers), settings, data, theta, theta.copy(), best_arithmetic(threads))
 
     @classmethod
     def resume(
