@@ -93,15 +93,15 @@ class Campaign(CampaignSchema):
 
     @property
     def network(self) -> NetworkSections:
-        """Return the sections about the network; only for a campaign without an objective."""
+        """Return the sections about the network; only for a campaign of the network."""
         data, model, final = self.data, self.model, self.final
-        assert data and model and final, "the campaign has an objective"  # noqa: S101, PT018 - one reason for all
+        assert data and model and final, "the campaign is not of the network"  # noqa: S101, PT018 - one reason for all
         return NetworkSections(data, model, final)
 
     @property
     def metric(self) -> Metric:
         """Return the metric of the trials' values."""
-        return ACCURACY if self.objective is None else VALUE
+        return ACCURACY if self.of_network else VALUE
 
     def packages(self) -> dict[str, str]:
         """Return the other packages that bring what it names, with their versions.

@@ -35,7 +35,7 @@ def counted(number: int, noun: str) -> str:
 
 def epochs_each(campaign: Campaign, epochs: int) -> str:
     """Return `, 3 epochs each`, about the trials of a stage; nothing for a function that only returns a value."""
-    return "" if campaign.objective is not None and epochs == 1 else f", {counted(epochs, 'epoch')} each"
+    return "" if not campaign.of_network and epochs == 1 else f", {counted(epochs, 'epoch')} each"
 
 
 def quantity(name: str, value: Value) -> str:

@@ -47,7 +47,7 @@ class CampaignSchema(Section):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if self.objective is None:
+        if self.of_network:
             self._check_network()
         else:
             self._check_objective()
@@ -60,6 +60,11 @@ class CampaignSchema(Section):
         if not fields.is_stored(info):  # without the package of a setting, what it sets has no range and no value
             self._check_sources()
         return self
+
+    @property
+    def of_network(self) -> bool:
+        """Return whether the built-in network is searched, rather than training code of the user's own."""
+        return self.objective is None
 
     @property
     def usual_epochs(self) -> int:
@@ -101,7 +106,7 @@ class CampaignSchema(Section):
 
     def _check_pruner(self, stage: Stage) -> None:
         last = stage.epochs or self.usual_epochs
-        if self.objective is not None and stage.pruner_name != "none" and last == 1:
+        if not self.of_network and stage.pruner_name != "none" and last == 1:
             raise ValueError(
                 f"stage '{stage.name}': {stage.pruner_name} needs more than one epoch: give `epochs`, the number of "
                 "reports that the objective makes"

@@ -68,7 +68,7 @@ def run(
         loop = StageLoop(campaign, opened, workload, observer, stop)
         with _pool(loop, data, workers, engine) as pool:
             loop.run_stages(pool, back_up=True)
-        if campaign.objective is None:
+        if campaign.of_network:
             _train_winner(loop, threads=workers if engine is None else 1)  # no worker trains any more
         else:
             studies = loop.studies()

@@ -112,7 +112,7 @@ class StageLoop:
         return studies[name], studies
 
     def _write_study(self, stage: AnyStage, studies: Mapping[str, Study]) -> None:
-        if self.campaign.objective is not None:
+        if not self.campaign.of_network:
             refuse_empty(studies.values())
         if isinstance(stage, Confirm):
             open_confirm(self.storage, self.campaign, list(studies.values()), self.attrs)

@@ -92,7 +92,7 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
     if stage.narrow is None or parent is None:
         return bounds, {"ranges": "given by the campaign"}
     best = _best_of(parent, stage.narrow.top, stage)
-    fixed = never_widened(bounds) if campaign.objective is None else set()
+    fixed = never_widened(bounds) if campaign.of_network else set()
     narrowed = narrow([point_of(trial) for trial in best], stage.narrow, bounds, fixed)
     return narrowed.space, {
         "ranges": "narrowed from the parent's best trials",

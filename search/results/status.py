@@ -158,7 +158,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     # An objective has no final training.
-    searched = campaign.objective is not None and winner is not None and all(stage.finished for stage in stages)
+    searched = not campaign.of_network and winner is not None and all(stage.finished for stage in stages)
     return Status(
         campaign=name,
         storage=storage.location.shown,
