@@ -27,14 +27,14 @@ from sphinx.util.docutils import SphinxDirective
 from coarsefine.model.datasets.kinds import DATASETS
 from coarsefine.model.extensions import load
 from coarsefine.search.campaign import schema, sections
-from coarsefine.search.campaign.dimension import Choice, Integer, Interval
+from coarsefine.search.campaign.dimension import Choice, Grid, Interval
 from coarsefine.search.campaign.space import Space
 
 _LOG = logging.getLogger(__name__)
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Space: "table of ranges"}
 _PLURALS = {"text": "texts", "whole number": "whole numbers", "number": "numbers", "table": "tables"}
-_RANGE = (Interval, Integer, Choice)
+_RANGE = (Interval, Grid, Choice)
 _HEADER = re.compile(r"^\[+([\w.]+)\]+")
 _ENTRY = re.compile(r"^(?:# )?(\w+) = (.*?)(?: +#.*)?$")
 TABLES = {

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 
 Value = float | int | str | bool
 Axis = Literal["log", "linear"]
 _ROUNDING = 1e-9
-"""Tolerance, in steps, for a bound that rounding moved across the border between two whole numbers."""
+"""Tolerance, in steps, for a bound that rounding moved across the border between two numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +93,18 @@ class Uniform(Interval):
     kind = "uniform"
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
-    """Whole numbers from low to high, both included, one step apart.
+class Grid:
+    """Numbers from low to high, both included, one step apart.
 
     All numbers are equally likely or, with `log`, all decades; then the step is 1. Each number stands for a cell, the
     real numbers that are rounded to it.
     """
 
-    low: int
-    high: int
-    step: int = 1
-    log: bool = False
-
-    @property
-    def kind(self) -> str:
-        """Return the kind of dimension, in words."""
-        return "integer, log-uniform" if self.log else "integer"
+    __slots__ = ()
+    low: Any
+    high: Any
+    step: Any
+    log: Any
 
     @property
     def axis(self) -> Axis:
@@ -121,26 +117,88 @@ class Integer:
         half = self.step / 2
         return (LogUniform if self.log else Uniform)(self.low - half, self.high + half)
 
-    @property
-    def text(self) -> str:
-        """Return the bounds for people."""
-        return f"{self.low} to {self.high}" + (f" by {self.step}" if self.step > 1 else "")
-
-    def at(self, share: float) -> int:
+    def at(self, share: float) -> Any:
         """Return the number whose cell contains the point at a share (0 to 1) of the way through all cells."""
         place = math.floor((self.cells.at(share) - self.low) / self.step + 0.5)
-        return min(max(self.low + self.step * place, self.low), self.high)
+        return min(max(self._number(place), self.low), self.high)
 
-    def contains(self, value: Value) -> bool:
-        """Return whether a value is one of the numbers."""
-        return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
+    def box(self, values: Sequence[Any]) -> Interval:
+        """Return the cells of some of the numbers, and of those between them, as one range."""
+        return self._with_bounds(min(values), max(values)).cells
 
     def touching(self, cells: Interval) -> Self:
         """Return the numbers whose cells a range touches, continued with the same step beyond the present bounds."""
         first = math.floor((cells.low - self.low) / self.step + 0.5 + _ROUNDING)
         last = max(first, math.ceil((cells.high - self.low) / self.step - 0.5 - _ROUNDING))
-        low, high = (self.low + self.step * place for place in (first, last))
-        return type(self)(max(low, 1) if self.log else low, high, self.step, self.log)
+        low, high = self._number(first), self._number(last)
+        return self._with_bounds(max(low, 1) if self.log else low, high)
+
+    def _number(self, place: int) -> Any:
+        """Return the number that is so many steps above low."""
+        return self.low + self.step * place
+
+    def _with_bounds(self, low: Any, high: Any) -> Self:
+        return replace(self, low=low, high=high)  # type: ignore[type-var]  # subclasses are dataclasses
+
+
+@dataclass(frozen=True, slots=True)
+class Integer(Grid):
+    """Whole numbers, one step apart; with `log`, log-uniform."""
+
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of dimension, in words."""
+        return "integer, log-uniform" if self.log else "integer"
+
+    @property
+    def text(self) -> str:
+        """Return the bounds for people."""
+        return f"{self.low} to {self.high}" + (f" by {self.step}" if self.step > 1 else "")
+
+    def contains(self, value: Value) -> bool:
+        """Return whether a value is one of the numbers."""
+        return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped(Grid):
+    """Real numbers, one step apart."""
+
+    low: float
+    high: float
+    step: float
+
+    kind: ClassVar[str] = "uniform, by steps"
+
+    @property
+    def log(self) -> bool:
+        """Return False: all numbers are equally likely."""
+        return False
+
+    @property
+    def text(self) -> str:
+        """Return the bounds for people."""
+        return f"{self.low:.4g} to {self.high:.4g} by {self.step:.4g}"
+
+    def contains(self, value: Value) -> bool:
+        """Return whether a value is one of the numbers."""
+        if not isinstance(value, float | int) or not self.low <= value <= self.high:
+            return False
+        place = (value - self.low) / self.step
+        return abs(place - round(place)) < _ROUNDING
+
+    def _number(self, place: int) -> float:
+        return float(decimal(self.low) + place * decimal(self.step))  # in which 3 · 0.1 is 0.3
+
+
+def decimal(value: float) -> Decimal:
+    """Return the shortest decimal number that Python reads as a value."""
+    return Decimal(repr(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +232,7 @@ class Choice:
         return value in self.options
 
 
-Dimension = Interval | Integer | Choice
+Dimension = Interval | Integer | Stepped | Choice
 
 
 def as_json(dimension: Dimension) -> Any:
@@ -184,6 +242,8 @@ def as_json(dimension: Dimension) -> Any:
             return [low, high]
         case Interval(low, high):
             return {"uniform": [low, high]}
+        case Stepped(low, high, step):
+            return {"uniform": [low, high], "step": step}
         case Integer(low, high, step, log):
             return {"integer": [low, high]} | ({"log": True} if log else {"step": step})
         case Choice(options):
@@ -197,6 +257,8 @@ def from_json(form: Any) -> Dimension:
             return LogUniform(low, high)
         case {"uniform": [low, high], **rest} if not rest:
             return Uniform(low, high)
+        case {"uniform": [low, high], "step": step, **rest} if not rest:
+            return Stepped(low, high, step)
         case {"integer": [low, high], **rest} if rest.keys() <= {"step", "log"}:
             return Integer(low, high, form.get("step", 1), form.get("log", False))
         case {"choice": [*options], **rest} if not rest:
@@ -210,4 +272,6 @@ def around(dimensions: Sequence[Dimension], values: Sequence[Any]) -> Dimension:
     if isinstance(first, Choice) or any(type(dimension) is not type(first) for dimension in dimensions):
         return Choice(tuple(dict.fromkeys(values)))
     low, high = min(values), max(values)
-    return Integer(low, high, log=first.log) if isinstance(first, Integer) else type(first)(low, high)
+    if isinstance(first, Integer):
+        return Integer(low, high, log=first.log)
+    return Uniform(low, high) if isinstance(first, Stepped) else type(first)(low, high)

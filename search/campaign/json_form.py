@@ -70,10 +70,11 @@ def finite_or_none(value: float) -> float | None:
 
 
 class UniformForm(TypedDict):
-    """A range of real numbers, from low to high."""
+    """A range of real numbers, from low to high; with `step`, those one step apart."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     uniform: "_Bounds"
+    step: NotRequired[Annotated[float, Field(gt=0)]]
 
 
 class IntegerForm(TypedDict):

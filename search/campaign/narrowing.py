@@ -2,7 +2,7 @@
 
 Each range becomes the bounding box of the winners plus a margin on both sides. It has at least a given width, and does
 not leave the bounds that the user set unless the campaign lets it widen. Log-uniform ranges are narrowed in log space,
-whole numbers as the range of their cells, and a choice to the options that winners have.
+numbers with steps as the range of their cells, and a choice to the options that winners have.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Interval
+from coarsefine.search.campaign.dimension import Choice, Dimension, Grid, Interval
 from coarsefine.search.campaign.sections import Narrow
 from coarsefine.search.campaign.space import Point, Space
 
@@ -42,9 +42,8 @@ def _narrow_one(
 ) -> tuple[Dimension, Sequence[str]]:  # fmt: skip
     if isinstance(bound, Choice):
         return Choice(tuple(option for option in bound.options if option in values)), ()
-    if isinstance(bound, Integer):
-        box = Integer(min(values), max(values), bound.step, bound.log).cells
-        cells, pressed = _narrow_interval(box, rule, bound.cells, widen=widen)
+    if isinstance(bound, Grid):
+        cells, pressed = _narrow_interval(bound.box(values), rule, bound.cells, widen=widen)
         return bound.touching(cells), pressed
     return _narrow_interval(type(bound)(min(values), max(values)), rule, bound, widen=widen)
 

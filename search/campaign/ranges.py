@@ -3,7 +3,16 @@
 import math
 from typing import Any
 
-from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Interval, from_json
+from coarsefine.search.campaign.dimension import (
+    Choice,
+    Dimension,
+    Integer,
+    Interval,
+    Stepped,
+    Uniform,
+    decimal,
+    from_json,
+)
 from coarsefine.search.campaign.network_settings import setting as network_setting
 
 _FORMS = (
@@ -54,7 +63,7 @@ def read_range(written: Any) -> Dimension:
         return _choice(dimension)
     if isinstance(dimension, Integer):
         return _integer(dimension)
-    return _interval(dimension)
+    return _stepped(dimension) if isinstance(dimension, Stepped) else _interval(dimension)
 
 
 def _interval(written: Interval) -> Interval:
@@ -73,6 +82,15 @@ def _interval(written: Interval) -> Interval:
     if not math.isfinite(high / low if written.log else high - low):
         raise ValueError("high is more than 10^308 times low, or more than 10^308 above it")
     return type(written)(low, high)
+
+
+def _stepped(written: Stepped) -> Stepped:
+    range_, step = _interval(Uniform(written.low, written.high)), written.step
+    if type(step) not in {int, float} or not 0 < step < math.inf:
+        raise ValueError(f"step = {step!r} must be a number above 0")
+    if (decimal(range_.high) - decimal(range_.low)) % decimal(float(step)):
+        raise ValueError(f"a whole number of steps of {step!r} must lead from {range_.low} to {range_.high}")
+    return Stepped(range_.low, range_.high, float(step))
 
 
 def _integer(written: Integer) -> Integer:

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.dimension import Choice, Dimension, Integer
+from coarsefine.search.campaign.dimension import Choice, Dimension, Grid
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.charts.drawn_trials import last_value
 from coarsefine.search.results.study import Study, point_of
@@ -76,7 +76,7 @@ class Axis:
     def span(self, study: Study) -> tuple[float, float]:
         """Return the lowest and highest value of a stage.
 
-        The span of integers includes half a step at both ends, so that a single integer has a width; so does that of
+        The span of steps includes half a step at both ends, so that a single number has a width; so does that of
         options, which are one apart.
         """
         if not self.is_searched:
@@ -89,7 +89,7 @@ class Axis:
         if isinstance(dimension, Choice):
             numbers: list[Any] = list(dimension.options)
             return min(numbers), max(numbers)
-        wide = dimension.cells if isinstance(dimension, Integer) else dimension
+        wide = dimension.cells if isinstance(dimension, Grid) else dimension
         return wide.low, wide.high
 
     def position(self, value: float) -> float:

@@ -8,7 +8,7 @@ from optuna import distributions as optunas
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform
+from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform, Stepped
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.dialect import Utc, insert_once, upsert
 from coarsefine.search.storage.slots import Record, Slot
@@ -67,6 +67,8 @@ def distribution_of(dimension: Dimension) -> optunas.BaseDistribution:
         return optunas.CategoricalDistribution(dimension.options)
     if isinstance(dimension, Integer):
         return optunas.IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    if isinstance(dimension, Stepped):
+        return optunas.FloatDistribution(dimension.low, dimension.high, step=dimension.step)
     return optunas.FloatDistribution(dimension.low, dimension.high, log=isinstance(dimension, LogUniform))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from optuna.distributions import distribution_to_json, json_to_distribution
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform, around
+from coarsefine.search.campaign.dimension import Choice, Grid, Integer, LogUniform, Stepped, Uniform, around
 from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sampling import draw
@@ -23,10 +23,15 @@ log_uniform = st.builds(lambda low, ratio: LogUniform(low, low * ratio), st.floa
 uniform = st.builds(lambda low, width: Uniform(low, low + width), st.floats(-100, 100), st.floats(0.01, 100))
 integer = st.builds(lambda low, n, step: Integer(low, low + n * step, step), *(3 * [st.integers(1, 300)]))
 log_integer = st.builds(lambda low, n: Integer(low, low + n, log=True), st.integers(1, 500), st.integers(1, 500))
+stepped = st.builds(
+    lambda low, n, step: Stepped(low / 10, round(low / 10 + n * step / 20, 9), step / 20),
+    st.integers(-50, 50),
+    *(2 * [st.integers(1, 300)]),
+)
 choice = st.lists(st.integers(0, 9) | st.text(max_size=3), min_size=1, max_size=6, unique=True).map(
     lambda options: Choice(tuple(options))
 )
-dimensions = log_uniform | uniform | integer | log_integer | choice
+dimensions = log_uniform | uniform | integer | log_integer | stepped | choice
 spaces = st.dictionaries(st.sampled_from(["eta", "lambda", "rho", "hidden", "kernel"]), dimensions, min_size=1).map(
     Space.of
 )
@@ -119,6 +124,7 @@ def test_presets_draw_the_same_points_as_ever():
         (Uniform(0.5, 0.9), 0.7),
         (Integer(1, 8), 4.5),
         (Integer(25, 200, 25), 112.5),
+        (Stepped(0.0, 0.7, 0.1), 0.35),
         (Integer(1, 1000, log=True), math.sqrt(0.5 * 1000.5)),
         (Choice((25, 50, 100, 200)), 75),
     ],
@@ -133,6 +139,14 @@ def test_every_integer_is_equally_likely():
     """Each of 8 integers, the bounds included, gets about an eighth of the draws."""
     drawn = draw(Space.of({"x": Integer(25, 200, 25)}), "random", 8000, np.random.SeedSequence(0))
     counts = np.bincount([p["x"] // 25 for p in drawn], minlength=9)[1:]
+    assert abs(counts - 1000).max() < 4 * math.sqrt(8000 / 8 * 7 / 8)
+
+
+def test_every_step_is_equally_likely():
+    """Real numbers with steps are those that people write, each drawn equally often."""
+    drawn = [p["x"] for p in draw(Space.of({"x": Stepped(0.0, 0.7, 0.1)}), "random", 8000, np.random.SeedSequence(0))]
+    assert sorted(set(drawn)) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    counts = np.array([drawn.count(value) for value in set(drawn)])
     assert abs(counts - 1000).max() < 4 * math.sqrt(8000 / 8 * 7 / 8)
 
 
@@ -158,12 +172,13 @@ def test_narrowed_space_holds_the_winners_and_keeps_the_bounds(space_and_winners
         if isinstance(bound, Choice):
             assert found.options == tuple(option for option in bound.options if option in values)
             continue
-        slack = 0 if isinstance(bound, Integer) else 1e-9 * max(abs(found.low), abs(found.high))
+        slack = 0 if isinstance(bound, Grid) else 1e-9 * max(abs(found.low), abs(found.high))
         assert found.low - slack <= min(values)
         assert max(values) <= found.high + slack
-        if isinstance(bound, Integer):
+        if isinstance(bound, Grid):
             assert all(found.contains(value) for value in values)
-            assert (found.low - bound.low) % bound.step == 0
+            steps = (found.low - bound.low) / bound.step
+            assert steps == pytest.approx(round(steps))
         else:
             assert found.low < found.high
             assert found.width >= min(bound.least_width(rule.least), bound.width) * (1 - 1e-6) - 1e-9
@@ -194,12 +209,15 @@ def test_narrowing_follows_its_closed_form():
 
 def test_linear_narrowing_follows_its_closed_form():
     """A linear range is narrowed on its own scale, integers by their cells; the least width is a share of it."""
-    space = Space.of({"rho": Uniform(0.5, 0.9), "hidden": Integer(25, 200, 25), "kernel": Choice(("a", "b", "c"))})
-    winners = [Point.of({"rho": rho, "hidden": m, "kernel": k}) for rho, m, k in ((0.6, 75, "c"), (0.8, 125, "a"))]
+    hidden, drop = Integer(25, 200, 25), Stepped(0.0, 0.7, 0.1)
+    space = Space.of({"rho": Uniform(0.5, 0.9), "hidden": hidden, "kernel": Choice(("a", "b", "c")), "drop": drop})
+    values = ((0.6, 75, "c", 0.2), (0.8, 125, "a", 0.4))
+    winners = [Point.of({"rho": rho, "hidden": m, "kernel": k, "drop": d}) for rho, m, k, d in values]
     found = narrow(winners, Narrow(top=2, margin=0.25, least=0.3, widen=False), space).space
     assert (found["rho"].low, found["rho"].high) == pytest.approx((0.55, 0.85))
     assert found["hidden"] == Integer(50, 150, 25)  # cells 62.5 to 137.5, and 18.75 on both sides
     assert found["kernel"] == Choice(("a", "c"))
+    assert found["drop"] == Stepped(0.1, 0.5, 0.1)  # cells 0.15 to 0.45, and 0.075 on both sides
     alone = narrow(winners[:1], Narrow(top=1, margin=0.25, least=0.5, widen=False), space).space
     assert alone["rho"].width == pytest.approx(0.2)
     assert alone["hidden"] == Integer(25, 125, 25)  # cells 75 ± 50
@@ -239,6 +257,7 @@ def test_least_space_around_points():
     """The finalists' space spans their points; if stages differ in kind of range, it is a choice of the values."""
     assert around([LogUniform(1, 9), LogUniform(2, 8)], [3.0, 5.0, 4.0]) == LogUniform(3.0, 5.0)
     assert around([Integer(1, 9, log=True)] * 2, [3, 5]) == Integer(3, 5, log=True)
+    assert around([Stepped(0.0, 1.0, 0.1)] * 2, [0.3, 0.5]) == Uniform(0.3, 0.5)
     assert around([Integer(25, 100, 25), Choice((30, 40))], [50, 30, 50]) == Choice((50, 30))
 
 

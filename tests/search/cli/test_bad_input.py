@@ -49,6 +49,11 @@ BAD_CAMPAIGNS = {
     "whole numbers for eta": (eta({"integer": [1, 5]}), "eta is a real number: write [low, high]"),
     "text for eta": (eta({"choice": ["low", "high"]}), "eta is a real number"),
     "eta of zero": (eta({"choice": [0, 0.1]}), "eta = 0 makes no sense: it must be above 0"),
+    "step that does not lead from low to high": (
+        coarse({"rho": {"uniform": [0.5, 0.9], "step": 0.3}}),
+        "a whole number of steps of 0.3 must lead from 0.5 to 0.9",
+    ),
+    "real step of zero": (coarse({"rho": {"uniform": [0.5, 0.9], "step": 0.0}}), "step = 0.0 must be a number above 0"),
     "searched rho of one": (coarse({"rho": {"uniform": [0.5, 1.0]}}), "rho = 1.0 makes no sense: it must b"),
     "searched decay above one": (coarse({"decay": [0.5, 1.5]}), "decay = 1.5 makes no sense: it must be above"),
     "hidden as real numbers": (coarse({"hidden": [25, 200]}), "hidden is a whole number: write { integer ="),

@@ -1,0 +1,79 @@
+"""The text of a new campaign file for an objective, with comments that explain it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from coarsefine.search.campaign.dimension import Dimension
+from coarsefine.search.campaign.toml_form import range_line, toml_line
+
+_COLUMN = 34
+"""Where comments start, if the line before is not longer."""
+_FEWEST_TO_PRUNE = 3
+"""Epochs from which the stages prune."""
+_CONFIRM = (("top", 4, "settings"), ("seeds", 5, "trials of each"))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is known about a new campaign."""
+
+    objective: str
+    """`package.module:function`."""
+    trials: int
+    """Trials of the coarse stage. The fine one has half as many."""
+    epochs: int | None
+    """How often a call reports; None if it does not report, or if that is not known."""
+    space: Mapping[str, Dimension]
+    """The ranges; empty if they are not known."""
+    comments: Mapping[str, str]
+    """What to say about a range, by parameter."""
+    names: Sequence[str] = ()
+    """Parameters whose ranges are not known."""
+    notes: Sequence[str] = ()
+    """Sentences at the head of the file."""
+
+    @property
+    def name(self) -> str:
+        """Return the campaign's name, from that of the module, and of the function if that says something."""
+        module, _, function = self.objective.partition(":")
+        words = [module.rpartition(".")[2], *(function.split(".") if function != "objective" else ())]
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words)).strip("-_")[:50]
+        return name or "mine"
+
+
+def campaign_text(draft: Draft) -> str:
+    """Return a campaign file: a coarse stage, a fine one around its best trials, and a confirmation."""
+    coarse = [("name", "coarse", ""), ("trials", draft.trials, "drawn from the whole ranges")]
+    fine = [("name", "fine", ""), ("trials", max(1, draft.trials // 2), "drawn around the best trials of coarse")]
+    narrow = ("narrow", {"top": min(5, draft.trials)}, "ranges as wide as its 5 best trials lie apart, and a margin")
+    halving = ("pruner", "halving", "the worse half ends after 10 % of the epochs, half of the others after 40 %")
+    pruner = [halving] if draft.epochs is not None and draft.epochs >= _FEWEST_TO_PRUNE else []
+    blocks = [
+        [f"# {note}" for note in draft.notes],
+        [*_lines(("name", draft.name, ""), ("objective", draft.objective, "")), *_epoch_lines(draft)],
+        ["[[stage]]", *_lines(*coarse, *pruner)],
+        ["[stage.space]", *_space_lines(draft)],
+        ["[[stage]]", *_lines(*fine, *pruner, narrow)],
+        [_commented("[confirm]", "the best settings again, each on the same new seeds"), *_lines(*_CONFIRM)],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _epoch_lines(draft: Draft) -> list[str]:
+    if draft.epochs is not None:
+        return _lines(("epochs", draft.epochs, "how often a trial reports"))
+    return [_commented("# epochs = 10", "how often a trial reports, if it does")] if draft.names else []
+
+
+def _space_lines(draft: Draft) -> list[str]:
+    known = [_commented(range_line(name, found), draft.comments.get(name, "")) for name, found in draft.space.items()]
+    return known + [f"# {name} = [0.001, 1.0]" for name in draft.names]
+
+
+def _lines(*items: tuple[str, object, str]) -> list[str]:
+    return [_commented(toml_line(key, value), comment) for key, value, comment in items]
+
+
+def _commented(line: str, comment: str) -> str:
+    return f"{line.ljust(_COLUMN)}# {comment}" if comment else line
