@@ -1,21 +1,26 @@
-"""Hyperparameters, points and spaces as text for people."""
+"""Hyperparameters, points and spaces as text for people.
+
+The settings of the built-in network have symbols and titles. The parameters of a user's function have their own names,
+even if a setting has the same one; the metric says which of both a campaign searches.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.dimension import Choice, Dimension, Value
+from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.network_settings import NAMES, setting
 from coarsefine.search.campaign.space import Point, Space
 
 
-def symbol(name: str) -> str:
+def symbol(name: str, metric: Metric = ACCURACY) -> str:
     """Return the symbol of a hyperparameter; its name if it has none."""
-    return setting(name).symbol if name in NAMES else name
+    return setting(name).symbol if _is_setting(name, metric) else name
 
 
-def title(name: str) -> str:
+def title(name: str, metric: Metric = ACCURACY) -> str:
     """Return the full name of a hyperparameter, as on an axis."""
-    return setting(name).title if name in NAMES else name
+    return setting(name).title if _is_setting(name, metric) else name
 
 
 def nouns(names: Iterable[str]) -> str:
@@ -50,32 +55,42 @@ def quantities(point: Point) -> list[str]:
     return [quantity(name, value) for name, value in point.items()]
 
 
-def point_text(point: Mapping[str, Value]) -> str:
+def point_text(point: Mapping[str, Value], metric: Metric = ACCURACY) -> str:
     """Return a point in one line."""
-    return ", ".join(f"{symbol(name)} = {quantity(name, value)}" for name, value in point.items())
+    return ", ".join(f"{symbol(name, metric)} = {quantity(name, value)}" for name, value in point.items())
 
 
-def point_columns(point: Point) -> str:
-    """Return a point in one line, in columns that line up with those of other points."""
-    return "  ".join(f"{symbol(name)} {quantity(name, value):<{_width(name, value)}}" for name, value in point.items())
+def point_columns(point: Point, metric: Metric = ACCURACY, space: Mapping[str, Dimension] | None = None) -> str:
+    """Return a point in one line, in columns that line up with those of other points, if `space` has their choices."""
+    dimensions = space or {}
+    return "  ".join(
+        f"{symbol(name, metric)} {quantity(name, value):<{_width(name, value, dimensions.get(name))}}"
+        for name, value in point.items()
+    )
 
 
-def space_text(space: Space) -> str:
+def space_text(space: Space, metric: Metric = ACCURACY) -> str:
     """Return a space in one line."""
-    return ", ".join(f"{symbol(name)} {dimension.text}" for name, dimension in space.items())
+    return ", ".join(f"{symbol(name, metric)} {dimension.text}" for name, dimension in space.items())
 
 
-def space_kinds(space: Space) -> str:
+def space_kinds(space: Space, metric: Metric = ACCURACY) -> str:
     """Return the kind that all dimensions of a space have, or each kind with its dimensions."""
     names: dict[str, list[str]] = {}
     for name, dimension in space.items():
-        names.setdefault(dimension.kind, []).append(symbol(name))
+        names.setdefault(dimension.kind, []).append(symbol(name, metric))
     if len(names) == 1:
         return next(iter(names))
     return ", ".join(f"{kind} {join_words(symbols)}" for kind, symbols in names.items())
 
 
-def _width(name: str, value: Value) -> int:
+def _is_setting(name: str, metric: Metric) -> bool:
+    return metric.is_share and name in NAMES
+
+
+def _width(name: str, value: Value, dimension: Dimension | None) -> int:
+    if isinstance(dimension, Choice):
+        return max(len(quantity(name, option)) for option in dimension.options)
     if not isinstance(value, float):
         return 5
     return 8 if _spans_decades(name) else 9

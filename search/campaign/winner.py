@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
+from coarsefine.model.network_setting import Simplest
 from coarsefine.search.campaign.json_form import JsonForm, PointField
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Point, Space
 
 CONFIDENCE = 0.95
-_SIMPLEST = sorted(
+_Rules = Sequence[tuple[str, Simplest]]
+_SIMPLEST: _Rules = sorted(
     ((name, setting.simplest) for name, setting in NETWORK_SETTINGS.items() if setting.simplest),
     key=lambda pair: pair[1].rank,
 )
@@ -127,8 +129,14 @@ def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bou
     return chosen
 
 
-def judge(candidates: Sequence[Candidate], values: Sequence[Sequence[float | None]], seed: int) -> Verdict:
-    """Return the verdict on finalists with their values by seed, None for a failure; `seed` draws the bootstrap."""
+def judge(
+    candidates: Sequence[Candidate], values: Sequence[Sequence[float | None]], seed: int, *, of_network: bool = True
+) -> Verdict:
+    """Return the verdict on finalists with their values by seed, None for a failure; `seed` draws the bootstrap.
+
+    What makes a network simpler says nothing about the parameters of a user's function, even if a name is the same.
+    """
+    rules = _SIMPLEST if of_network else []
     complete = [place for place, own in enumerate(values) if None not in own]
     table = np.array([values[place] for place in complete], dtype=np.float64)
     probabilities = dict(zip(complete, _probabilities(table, seed), strict=True))
@@ -141,10 +149,11 @@ def judge(candidates: Sequence[Candidate], values: Sequence[Sequence[float | Non
     tied = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
     close = [f for f in tied if f.behind is None or f.behind.mean <= f.behind.error]
     # Of equally simple ones `max` returns the first, which has the best mean.
-    winner = max(close, key=lambda f: _simplicity_of(f.point), default=None)
+    winner = max(close, key=lambda f: _simplicity_of(f.point, rules), default=None)
     tied = tied if len(tied) > 1 else []
     ids = tuple(TrialId(f.study, f.number) for f in tied)
-    return Verdict(tuple(ranked), ids, _optimism(ranked), _summary(ranked, winner, len(tied), len(close)), winner)
+    summary = _summary(ranked, winner, len(tied), len(close), rules)
+    return Verdict(tuple(ranked), ids, _optimism(ranked), summary, winner)
 
 
 def _optimism(finalists: Sequence[Finalist]) -> float | None:
@@ -153,11 +162,12 @@ def _optimism(finalists: Sequence[Finalist]) -> float | None:
     return best.value - best.confirmed.mean if best.confirmed else None
 
 
-def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int) -> str:
+def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int, rules: _Rules) -> str:
     """Return the verdict in words; `close` finalists are within one standard error of the leader."""
     if winner is None:
         return "No finalist held on every seed."
-    tie = f"A tie among {tied} of {len(finalists)} on these seeds. {_choice(finalists[0].point, close)}" if tied else ""
+    choice = _choice(finalists[0].point, close, rules)
+    tie = f"A tie among {tied} of {len(finalists)} on these seeds. {choice}" if tied else ""
     if all(finalist.confirmed and len(set(finalist.values)) == 1 for finalist in finalists):
         return f"{_without_seeds(finalists)} {tie}".rstrip()
     return tie or "A clear winner: every other finalist is behind on these seeds by more than chance."
@@ -170,14 +180,14 @@ def _without_seeds(finalists: Sequence[Finalist]) -> str:
     return f"The value does not depend on the seed: each finalist has the same value on all its seeds, and {worth}."
 
 
-def _simplicity_of(point: Point) -> list[float]:
+def _simplicity_of(point: Point, rules: _Rules) -> list[float]:
     """Return the sort key of a point; among points of one space, a higher key is a simpler network."""
-    return [(1 if rule.highest else -1) * float(point[name]) for name, rule in _SIMPLEST if name in point]
+    return [(1 if rule.highest else -1) * float(point[name]) for name, rule in rules if name in point]
 
 
-def _choice(point: Point, close: int) -> str:
+def _choice(point: Point, close: int, rules: _Rules) -> str:
     """Say which of the finalists that tie is the winner, given a point of their space."""
-    order = [rule.words for name, rule in _SIMPLEST if name in point]
+    order = [rule.words for name, rule in rules if name in point]
     if not order:
         return "The winner has the best mean."
     if close == 1:

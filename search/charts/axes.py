@@ -45,7 +45,7 @@ class Axis:
     def title(self) -> str:
         """Return the title of the axis."""
         if self.is_searched:
-            return labels.title(self.name)
+            return labels.title(self.name, self.metric)
         return "number of the trial" if self.name == NUMBER else self.metric.title
 
     @property
@@ -101,12 +101,19 @@ class Axis:
         spans = [self.span(study) for study in self.studies] or [(0.0, 1.0)]
         low, high = self.position(min(low for low, _ in spans)), self.position(max(high for _, high in spans))
         room = _ROOM * (high - low) or 0.5
-        layout = {"title": escape(self.title), "range": [low - room, high + room], "nticks": 8}
+        layout = {"title": escape(self.title), "range": [low - room, high + room], "nticks": 8, **self._ticks()}
         if self.log:
             return {**layout, "type": "log", "exponentformat": "power"}
-        if self.options:
-            layout |= {"tickvals": list(range(len(self.options))), "ticktext": list(map(escape, self.options))}
         return {**layout, "type": "linear", **(value_axis(self.metric) if self._shows_values else {})}
+
+    def _ticks(self) -> dict[str, Any]:
+        """Return Plotly's ticks of a choice, one at each option; those of other axes are Plotly's own."""
+        if self.options:
+            return {"tickvals": list(range(len(self.options))), "ticktext": list(map(escape, self.options))}
+        if not self._dimensions or not all(isinstance(dimension, Choice) for dimension in self._dimensions):
+            return {}
+        numbers = sorted({float(option) for dimension in self._dimensions for option in _options_of(dimension)})
+        return {"tickvals": numbers, "ticktext": [f"{number:.9g}" for number in numbers]}
 
     @property
     def _shows_values(self) -> bool:

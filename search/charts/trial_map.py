@@ -148,7 +148,7 @@ def _dots(name: str, trials: StudyTrials, scale: _Scale, x: Axis, y: Axis, marke
     drawn = thinned(trials, lambda pair: last_value(pair[1]) or 0.0)
     links = trial_links(drawn, scale.metric)
     hover = "%{customdata[0]} trial %{customdata[1]}<br>%{customdata[3]}<br>%{customdata[2]}<extra></extra>"
-    settings = [escape(labels.point_text(point_of(trial))) for _, trial in drawn]
+    settings = [escape(labels.point_text(point_of(trial), scale.metric)) for _, trial in drawn]
     return go.Scatter(
         x=[x.of(trial) for _, trial in drawn], y=[y.of(trial) for _, trial in drawn], mode="markers", meta=name,
         name=legend_name(name, len(drawn), len(trials)), marker={**scale.of(drawn), **marker},

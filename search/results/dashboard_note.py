@@ -21,9 +21,9 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
     """
     rungs = campaign.pruning(stage).rungs
     pruned = f", {stage.pruner_name} after epochs {', '.join(map(str, rungs))}" if rungs else ""
-    space = Space.from_dict(attrs["space"])
+    space, metric = Space.from_dict(attrs["space"]), campaign.metric
     rows = {
-        "Ranges": f"{labels.space_text(space)}, {labels.space_kinds(space)}; {attrs['ranges']}",
+        "Ranges": f"{labels.space_text(space, metric)}, {labels.space_kinds(space, metric)}; {attrs['ranges']}",
         "Parent": f"[{attrs['parent']}](/dashboard/studies/{parent_id})" if parent_id is not None else None,
         "Narrowed from": f"the parent's trials {_listed(attrs['narrowed_from'])}" if "narrowed_from" in attrs else None,
         "Rule": attrs.get("rule"),
@@ -42,7 +42,7 @@ def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequ
     """Return the note, and the name of the value, as system attributes of the study that trains the finalists again."""
     k = len(finalists)
     rows = {
-        f"Finalist {place + 1}": f"{labels.point_text(one.point)}: trial {one.number} of {one.study}, "
+        f"Finalist {place + 1}": f"{labels.point_text(one.point, campaign.metric)}: trial {one.number} of {one.study}, "
         f"trained again in trials {_listed([r * k + place for r in range(len(seeds))])}"
         for place, one in enumerate(finalists)
     }

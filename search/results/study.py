@@ -216,4 +216,5 @@ def verdict_of(studies: Iterable[Study]) -> Verdict | None:
         ) from error
     values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirm.trials]
     k = len(finalists)
-    return judge(finalists, [values[place::k] for place in range(k)], confirm.attrs["config"]["seed"])
+    seed, of_network = confirm.attrs["config"]["seed"], "objective" not in confirm.attrs
+    return judge(finalists, [values[place::k] for place in range(k)], seed, of_network=of_network)

@@ -85,11 +85,11 @@ def _best(state: LiveState, width: int) -> list[Text]:
         return [Text.assemble(label, ("none yet", "dim"))]
     stage, trial = state.best
     value, where = (outcome(trial, state.metric), "bold green"), f"trial {trial.number} of {stage}"
-    whole = Text.assemble(label, value, f"  {labels.point_columns(trial.point)}  {where}")
+    whole = Text.assemble(label, value, f"  {labels.point_columns(trial.point, state.metric)}  {where}")
     if whole.cell_len <= width:
         return [whole]
     lines = [Text.assemble(label, value)]
-    for part in (*(labels.point_text({name: one}) for name, one in trial.point.items()), where):
+    for part in (*(labels.point_text({name: one}, state.metric) for name, one in trial.point.items()), where):
         if lines[-1].cell_len + _GAP + cell_len(part) > width:
             lines.append(Text(" " * (len(label) - _GAP)))
         lines[-1].append(" " * _GAP + part)
@@ -153,9 +153,11 @@ def _finished_trial(stage: str, trial: FinishedTrial, state: LiveState, room: in
     name.truncate(_MOST_NAME_COLUMNS // 2, overflow="ellipsis", pad=True)
     remark = "winner" if state.best_is_winner else "best so far"
     result = outcome(trial, state.metric) + (f"  {remark}" if is_best else "")
-    start, point = Text.assemble(name, f" {trial.number:>4}  "), Text(labels.point_columns(trial.point))
+    start, point = Text.assemble(name, f" {trial.number:>4}  "), Text(labels.point_columns(trial.point, state.metric))
     for_result = _GAP + min(cell_len(result), _LEAST_RESULT)
-    point.truncate(max(room - start.cell_len - for_result, 0), overflow="ellipsis")
+    if point.cell_len > (limit := max(room - start.cell_len - for_result, 0)):
+        point.rstrip()  # columns end in blanks, which need no ellipsis
+        point.truncate(limit, overflow="ellipsis", pad=True)
     return Text.assemble(start, point, " " * _GAP, (result, style))
 
 
@@ -180,7 +182,8 @@ def _stage_table(state: LiveState, width: int, now: float) -> list[Text]:
         return lambda row: Text(text(row.best) if row.best else "")
 
     def of_parameter(rank: int, name: str) -> _Column:
-        return _Column(labels.symbol(name), rank, of_best(lambda best: labels.quantity(name, best.point[name])), 5)
+        heading = labels.symbol(name, state.metric)
+        return _Column(heading, rank, of_best(lambda best: labels.quantity(name, best.point[name])), 5)
 
     columns = [
         _Column("", 0, _name),

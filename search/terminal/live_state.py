@@ -85,7 +85,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
         best=_as_finished(status.best[0], campaign.epochs_of(stage)) if status.best else None,
         value=status.best[0].value if status.best else None,
         seconds=took,
-        ranges=labels.space_text(status.space) if status.space else "",
+        ranges=labels.space_text(status.space, campaign.metric) if status.space else "",
         notes=_notes(Counter(pruned=status.pruned, diverged=status.diverged, failed=status.failed)),
     )
 
@@ -103,7 +103,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
         left=snapshot.left,
         best=best,
         value=best.value if best is not None else None,
-        ranges=labels.space_text(stage.space),
+        ranges=labels.space_text(stage.space, stage.campaign.metric),
         notes=_notes(Counter(_kind(trial) for trial in finished if trial.state is not TrialState.COMPLETE)),
     )
 

@@ -61,7 +61,7 @@ class PlainOutput(MessagePrinter):
         opened = next(s for s in status.stages if s.study == stage.study_name)
         left = f"{opened.trials - len(stage.finished)} of {opened.trials}"
         each = labels.epochs_each(stage.campaign, stage.epochs)
-        self.on_message(f"{stage.stage_name}: {left} trials to train{each}; {ranges(opened)}")
+        self.on_message(f"{stage.stage_name}: {left} trials to train{each}; {ranges(opened, stage.campaign.metric)}")
 
     def on_progress(self, stage: StageProgress) -> None:
         """Print which trials have finished since the last snapshot."""
@@ -74,7 +74,8 @@ class PlainOutput(MessagePrinter):
         width = len(str(total))
         for count, trial in enumerate(snapshot.new, count_before + 1):
             where = f"{stage.stage_name} {count:>{width}}/{total}  trial {trial.number:<{width}}"
-            self.on_message(f"{where}  {labels.point_columns(trial.point)}  {self._outcome(trial, stage)}")
+            point = labels.point_columns(trial.point, stage.campaign.metric, stage.space)
+            self.on_message(f"{where}  {point}  {self._outcome(trial, stage)}")
 
     def _outcome(self, trial: FinishedTrial, stage: StageProgress) -> str:
         """Return how a trial finished; the reason of a failure in full only at its first trial of the stage."""
@@ -113,5 +114,6 @@ def _summary(finished: tuple[FinishedTrial, ...], stage: StageProgress) -> str:
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     if (best := best_of(stage.finished)) is None:
         return f"{summary}; none completed yet"
-    value = outcome(best, stage.campaign.metric)
-    return f"{summary}; best {value}, trial {best.number}, {labels.point_text(best.point)}"
+    metric = stage.campaign.metric
+    found = f"best {outcome(best, metric)}, trial {best.number}, {labels.point_text(best.point, metric)}"
+    return f"{summary}; {found}"

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.status import StageStatus, Status, Winner
@@ -36,12 +37,12 @@ def print_best(status: Status) -> None:
 
 def _print_stage(stage: StageStatus, status: Status) -> None:
     counts = ", ".join(f"{count} {kind}" for kind in _COUNTED if (count := getattr(stage, kind)))
-    print_facts(Text.assemble((stage.study, "bold"), f": {counts} of {stage.trials} trials; {ranges(stage)}"))
     metric = status.metric
+    print_facts(Text.assemble((stage.study, "bold"), f": {counts} of {stage.trials} trials; {ranges(stage, metric)}"))
     if stage.failure is not None:
         _print_failure(stage, stage.failure, status.logs)
     if stage.best:
-        headings = ("trial", *map(labels.symbol, stage.best[0].point), metric.name, "seed")
+        headings = ("trial", *_symbols(stage.best[0].point, metric), metric.name, "seed")
         rows = [(t.number, *labels.quantities(t.point), metric.text(t.value), t.seed) for t in stage.best]
         print_rows(headings, rows)
     out.print()
@@ -59,13 +60,17 @@ def _shown(folder: Path) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def ranges(stage: StageStatus) -> str:
+def ranges(stage: StageStatus, metric: Metric) -> str:
     """Return a stage's ranges, and the bounds against which the best trials of its parent press."""
     if stage.space is None:
         return "ranges not known before its parent ends"
     pressed = stage.attrs.get("pressed")
     beyond = f" (the parent's best press against {', '.join(pressed)})" if pressed else ""
-    return f"{labels.space_text(stage.space)}{beyond}"
+    return f"{labels.space_text(stage.space, metric)}{beyond}"
+
+
+def _symbols(point: Point, metric: Metric) -> list[str]:
+    return [labels.symbol(name, metric) for name in point]
 
 
 def _print_finalists(verdict: Verdict, metric: Metric) -> None:
@@ -84,7 +89,7 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
     ]
     first = verdict.finalists[0]
     mark = [""] if verdict.tied else []
-    headings = ("finalist", *mark, *map(labels.symbol, first.point), "search", "mean", "behind", "best")
+    headings = ("finalist", *mark, *_symbols(first.point, metric), "search", "mean", "behind", "best")
     print_rows(headings, rows)
     unit, seeds = "in %; " * metric.is_share, f"{len(first.values)} seeds, the same for each"
     tie = "; *: in the tie" if verdict.tied else ""
@@ -95,7 +100,7 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
 def _print_winner(status: Status, winner: Winner) -> None:
     metric = status.metric
     heading = "Winner" if all(stage.finished for stage in status.stages) else "Best so far"
-    found = f"{labels.point_text(winner.point)}, {metric.name} {metric.text(winner.value)}"
+    found = f"{labels.point_text(winner.point, metric)}, {metric.name} {metric.text(winner.value)}"
     print_facts(Text.assemble((heading, "bold"), f": trial {winner.number} of {winner.study}, {found}"))
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""

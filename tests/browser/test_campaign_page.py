@@ -259,6 +259,8 @@ def test_function_without_epochs_has_no_curves(visit, folder, pictures):
     assert "ccuracy" not in text
     for row, finalist in zip(page.locator("#winner tbody tr").all(), confirm["finalists"], strict=True):
         expect(row).to_contain_text(VALUE.spread(Estimate(**finalist["confirmed"])))
+    run_suggestions(page, folder)
+    expect(page.locator("#winner")).to_contain_text("coarsefine export function --as params")
     page.get_by_label("Vertical").select_option("shape")
     wait_for(page, "() => document.querySelector('#map').layout.yaxis.ticktext", ["round", "square"])
     check_width(page)
@@ -274,6 +276,11 @@ def test_planted_markup_stays_text(visit):
     expect(page.locator("#summary")).to_contain_text(MARKUP)
     expect(page.locator("#problems")).to_contain_text(MARKUP.replace("/", "|"))
     expect(page.locator("#trials")).to_contain_text(f"ended {MARKUP}")
+    reason = page.locator("#trials td.reason")
+    expect(reason).to_have_count(1)
+    widths = "td => [td.getBoundingClientRect().width, 20 * parseFloat(getComputedStyle(td).fontSize)]"
+    found, least = reason.evaluate(widths)
+    assert found >= least, "a reason has room for more than a word a line"
     assert page.evaluate("[window.planted, document.querySelectorAll('img[src=x]').length]") == [None, 0]
 
 

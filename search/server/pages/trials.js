@@ -87,6 +87,7 @@ export function trialTable(api, onSelect, onPage) {
     const update = (trial) => {
       result.dataset.state = trial.state;
       setText(result, resultOf(trial));
+      result.classList.toggle("reason", trial.state !== "COMPLETE" && Boolean(trial.reason));
       setText(epochs, String(trial.epochs ?? ""));
     };
     return { element, checkbox, update };

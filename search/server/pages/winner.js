@@ -99,7 +99,9 @@ function commandsOf(status) {
     failed: { "Show how its trials ended": `coarsefine status ${name}` },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
-      ...(status.objective ? {} : { "Export the winner to a file, to train it elsewhere": `coarsefine export ${name}` }),
+      ...(status.objective
+        ? { "Print the winner’s parameters as JSON, to train with them": `coarsefine export ${name} --as params` }
+        : { "Export the winner to a file, to train it elsewhere": `coarsefine export ${name}` }),
       "Write a report as one HTML file": `coarsefine report ${name}`,
       "Print the best trials as JSON, for a script": `coarsefine best ${name} --json`,
     },

@@ -1,11 +1,12 @@
 """Charts of very many trials and of various spaces."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
-from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform
+from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
 from coarsefine.search.campaign.metric import ACCURACY, VALUE
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import axes_of, best_so_far, curves, map_of_trials
@@ -109,6 +110,23 @@ def test_map_of_a_function_shows_values():
     assert (figure.layout.yaxis.title.text, figure.layout.yaxis.tickformat) == ("value", None)
     assert dots.marker.colorbar.title.text == "value"
     assert dots.marker.colorbar.ticktext[-1] == dots.customdata[0][2] == "0.9"
+
+
+@pytest.mark.parametrize(("options", "kind"), [((32, 16), "linear"), ((500, 20, 0.5), "log")])
+def test_choice_of_numbers_has_ticks_at_its_options(options, kind):
+    """The axis of a choice of numbers has a tick at each option, and at no number between them."""
+    figure, _, _ = map_of_one_trial({"C": LogUniform(0.01, 1.0), "size": Choice(options)}, metric=VALUE)
+    axis = figure.layout.yaxis
+    assert (axis.type, axis.tickvals) == (kind, tuple(sorted(options)))
+    assert axis.ticktext == tuple(map(str, sorted(options)))
+
+
+def test_parameters_of_a_function_have_their_own_names():
+    """A function's parameters that are called like settings of the built-in network keep their names on the map."""
+    names = {"decay": Uniform(0.1, 1.0), "batch": Choice((16, 32)), "eta": LogUniform(0.01, 1.0)}
+    figure, dots, axes = map_of_one_trial(names, metric=VALUE)
+    assert [figure.layout[axis].title.text for axis in ("xaxis", "yaxis")] == axes[:2] == ["decay", "batch"]
+    assert [part.split(" = ")[0] for part in dots.customdata[0][3].split(", ")] == list(names)
 
 
 def test_options_of_a_choice_have_places():

@@ -15,6 +15,7 @@ from stages import open_stage, running
 from stored import table
 
 from coarsefine import Campaign, run
+from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.results.progress import StageProgress, best_of
@@ -97,6 +98,16 @@ def test_best_is_called_the_winner_once_it_was_chosen():
         facts = [line.plain.split() for line in lines if line.plain.startswith(tuple(f" {name} " for name in names))]
         assert [words[0] for words in facts] == names
         assert facts[0][1:3] == ["50.00", "%"]
+
+
+@pytest.mark.parametrize("width", range(40, 90))
+def test_blanks_at_the_end_of_a_column_are_cut_without_an_ellipsis(width):
+    """A finished trial's parameters end in an ellipsis only if some of their digits are cut."""
+    trial = finished_trial(3, None, TrialState.FAIL, "d" * 99)
+    trial = replace(trial, point=Point.of({"momentum": 0.5, "units": 12}))
+    state = replace(live_state(["coarse"], 50, 30.0, 3.0, [trial]), metric=VALUE, best=None)
+    (line,) = [line.plain for line in draw(state, width, 30, 12.0, stopping=False) if line.plain.startswith(" last ")]
+    assert ("units 12  " in line) == ("…" not in line.partition("ddd")[0])
 
 
 def test_wide_terminal_shows_more():

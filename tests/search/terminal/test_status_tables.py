@@ -66,6 +66,30 @@ def test_finalists_that_tie_are_marked(capsys):
         assert ("*: in the tie" in " ".join(printed.split())) == bool(marked)
 
 
+def test_parameters_of_a_function_have_their_own_names(tmp_path, cli):
+    """Names of settings of the built-in network are a function's own names in `run`, `status` and the report.
+
+    The columns of the trials' lines start at the same place whatever the option of a choice.
+    """
+    names = {
+        "a": [0.001, 1.0], "lambda": [1e-6, 0.01], "eta": {"choice": ["constant", "cosine"]},
+        "rho": {"uniform": [0.1, 0.9]}, "decay": {"uniform": [0.1, 0.9]},
+    }  # fmt: skip
+    stages = {"coarse": {"space": names, "trials": 6}}
+    write_campaign(tmp_path, "objective", objective="user_functions:at_once", epochs=None, stage=stages)
+    storage = ("--storage", tmp_path / "studies.db")
+    code, out, lines = cli("run", tmp_path / "small.toml", *storage, "--workers", "1")
+    assert code == 0, lines
+    trials = [line for line in lines.splitlines() if re.match(r"coarse +\d+/6 ", line)]
+    assert [len({line.find(f"  {name} ") for line in trials}) for name in names] == [1] * 5
+    assert all(f"  {name} " in trials[0] for name in names)
+    status = cli("status", *storage)[1]
+    assert cli("report", "small", *storage, "--output", tmp_path / "small.html")[0] == 0
+    text = (tmp_path / "small.html").read_text("utf-8").partition("<main>")[2].partition("</main>")[0]
+    assert not re.search("[ηλρ]", out + lines + status + text)
+    assert [name in status for name in names] == [name in text for name in names] == [True] * 5
+
+
 @pytest.mark.parametrize("columns", [80, 40])
 def test_wide_tables_are_divided_on_a_terminal(searched, columns):
     """On a terminal a table that is too wide becomes several with the same first column; sentences wrap at words."""
