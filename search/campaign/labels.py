@@ -74,6 +74,13 @@ def space_text(space: Space, metric: Metric = ACCURACY) -> str:
     return ", ".join(f"{symbol(name, metric)} {dimension.text}" for name, dimension in space.items())
 
 
+def bounds_text(bounds: Iterable[str], metric: Metric = ACCURACY) -> str:
+    """Return bounds such as `lambda low`, which narrowing records, as part of a sentence: `the lower bound of λ`."""
+    sides = {"low": "lower", "high": "upper"}
+    named = [bound.rpartition(" ") for bound in bounds]
+    return join_words([f"the {sides[side]} bound of {symbol(name, metric)}" for name, _, side in named])
+
+
 def space_kinds(space: Space, metric: Metric = ACCURACY) -> str:
     """Return the kind that all dimensions of a space have, or each kind with its dimensions."""
     names: dict[str, list[str]] = {}

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
 def run(
     campaign: Annotated[
-        str, typer.Argument(help="Name of a preset, path of a TOML file, or name of a campaign in the storage.")
+        str,
+        typer.Argument(
+            metavar="CAMPAIGN", help="Name of a preset, path of a TOML file, or name of a campaign in the storage."
+        ),
     ] = "digits",
     storage: Storage = "studies.db",
     data: Data = None,
@@ -69,7 +72,10 @@ def run(
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
 def worker(
     campaign: Annotated[
-        str, typer.Argument(help="Name of a preset or of a campaign in the storage, or path of a TOML file.")
+        str,
+        typer.Argument(
+            metavar="CAMPAIGN", help="Name of a preset or of a campaign in the storage, or path of a TOML file."
+        ),
     ],
     storage: Storage = "studies.db",
     data: Data = None,

@@ -58,7 +58,7 @@ Verbosity = Annotated[
 CampaignName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[CAMPAIGN]", help="Name of a campaign in the storage. May be left out if it is the only one."
+        metavar="CAMPAIGN", help="Name of a campaign in the storage. May be left out if it is the only one."
     ),
 ]
 Dataset = Annotated[

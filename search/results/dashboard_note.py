@@ -27,7 +27,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         "Parent": f"[{attrs['parent']}](/dashboard/studies/{parent_id})" if parent_id is not None else None,
         "Narrowed from": f"the parent's trials {_listed(attrs['narrowed_from'])}" if "narrowed_from" in attrs else None,
         "Rule": attrs.get("rule"),
-        "Pressed": f"its best press against the bounds set for {', '.join(attrs['pressed'])}"
+        "At a bound": f"the parent's best trials are at {labels.bounds_text(attrs['pressed'], metric)}"
         if attrs.get("pressed")
         else None,
         "Carried": _carried(attrs["carried"]),

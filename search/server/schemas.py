@@ -54,7 +54,7 @@ class StageDetail(StageStatus):
         tuple[int, ...] | None, Field(description="numbers of the parent's trials the ranges come from")
     ]
     rule: str | None
-    pressed: Annotated[tuple[str, ...], Field(description="bounds that the parent's best trials press against")]
+    pressed: Annotated[tuple[str, ...], Field(description="bounds that the parent's best trials are at")]
     carried: tuple[Carried, ...]
     finalists: Annotated[int | None, Field(description="how many settings it trains again, if it confirms")]
     seconds_left: float | None

@@ -22,7 +22,7 @@ def print_status(status: Status) -> None:
     for final in (status.final, *status.trainings):
         if final is not None:
             print_final(final)
-    print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s from first to last)")
+    print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s, first trial to last)")
 
 
 def print_best(status: Status) -> None:
@@ -65,7 +65,7 @@ def ranges(stage: StageStatus, metric: Metric) -> str:
     if stage.space is None:
         return "ranges not known before its parent ends"
     pressed = stage.attrs.get("pressed")
-    beyond = f" (the parent's best press against {', '.join(pressed)})" if pressed else ""
+    beyond = f" (the parent's best trials are at {labels.bounds_text(pressed, metric)})" if pressed else ""
     return f"{labels.space_text(stage.space, metric)}{beyond}"
 
 

@@ -82,14 +82,15 @@ function originOf(stage, searched) {
   const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
   const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it repeated on fresh seeds` : "";
   if (!stage.narrowed_from) return `Follows ${parent}${carried}`;
-  const bounds = stage.pressed.map((bound) => withSymbol(bound, searched)).join(" and ");
-  const pressed = bounds ? `, which press against ${bounds}` : "";
+  const bounds = stage.pressed.map((bound) => boundOf(bound, searched)).join(" and ");
+  const pressed = bounds ? `, which are at ${bounds}` : "";
   return `Narrowed to the ${plural(stage.narrowed_from.length, "best trial")} of ${parent}${pressed}${carried}`;
 }
 
-/** Replace the hyperparameter's name in a bound such as "lambda low" by its symbol. */
-function withSymbol(bound, searched) {
+/** Return a bound such as "lambda low" in words: "the lower bound of λ". */
+function boundOf(bound, searched) {
   const space = bound.lastIndexOf(" ");
   const name = bound.slice(0, space);
-  return `${searched.find((parameter) => parameter.name === name)?.symbol ?? name} ${bound.slice(space + 1)}`;
+  const side = bound.slice(space + 1) === "low" ? "lower" : "upper";
+  return `the ${side} bound of ${searched.find((parameter) => parameter.name === name)?.symbol ?? name}`;
 }

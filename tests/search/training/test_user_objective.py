@@ -156,7 +156,7 @@ def test_repeated_reason_is_printed_once_in_full(folder, workers):
     write_campaign(folder, "objective", objective="user_functions:raises")
     answer = forked_command("run", "small.toml", "--workers", workers, cwd=folder)
     assert answer.returncode == 3, answer.stderr
-    lines = [line.split("  ") for line in answer.stderr.splitlines() if line.startswith("coarse ")]
+    lines = [re.split(" {2,}", line) for line in answer.stderr.splitlines() if line.startswith("coarse ")]
     assert [line[0] for line in lines] == [f"coarse {number}/8" for number in range(1, 9)]
     first, *others = lines
     assert re.fullmatch(BAD["raises"], first[-1])
