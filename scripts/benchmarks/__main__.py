@@ -1,9 +1,9 @@
 """Measure Coarsefine against its alternatives in one run: `scripts/bench`.
 
-Claim (n = 5 alternating rounds, two idle cores of an AMD EPYC, Zen 4, AVX-512; medians; CIFAR-10, 5,000 images): one
-core trains an epoch of a trial 3.85 times as fast as plain NumPy in float64, 3.1 times as fast as PyTorch, 2.6 times as
-fast as scikit-learn, 2.5 times as fast as Optuna with PyTorch, 1.35 times as fast as stacked PyTorch and 1.1 times as
-fast as JAX. An epoch of 16 trials reaches 0.88 of the core's sgemm peak.
+Claim (n = 7 alternating rounds, two idle cores of an AMD EPYC, Zen 4, AVX-512; medians; 20,000 made-up images of
+CIFAR-10's shape): one core trains an epoch of a trial 3.6 times as fast as plain NumPy in float64, 2.3 times as fast as
+PyTorch, 2.2 times as fast as scikit-learn and as Optuna with PyTorch, 1.45 times as fast as stacked PyTorch and 1.2
+times as fast as JAX. An epoch of 16 trials reaches 0.95 of the core's sgemm peak.
 
 Each contender runs in its own process with one thread, pinned to the same core, and is warmed up before the clock
 starts. Contenders with one process per core use all cores at once. Figures go to stdout as a table and to a file as

@@ -5,12 +5,13 @@ from benchmarks.kernels import NUMPY, title
 from benchmarks.measure import Spread
 from benchmarks.processes import Group
 from benchmarks.task import paper_task
+from coarsefine.search.campaign.labels import counted
 
-_WIDTH = 16
+_WIDTHS = (1, 16)
 
 
 def measure_profile(plan: Plan) -> Finding:
-    """Train epochs of a stack with a clock around each call of the kernel."""
+    """Train epochs of one trial and of a stack with a clock around each call of the kernel."""
     plan.say("Profiling the training of a stack ...")
     task = paper_task(plan.folder, plan.source, plan.images)
     rows, data = [], {}
@@ -18,14 +19,16 @@ def measure_profile(plan: Plan) -> Finding:
         if kernel == NUMPY:
             rows.append(Row("step and projection", None, "of an epoch", note="there is no kernel to profile"))
             continue
-        with Group([plan.core], contender="profile", kernel=kernel, task=task.as_dict(), width=_WIDTH) as group:
-            rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
-        data[kernel] = rounds
-        rows += [
-            Row(f"{title(kernel)}: {part}", _spread(rounds, part), "of an epoch", note=_speed(rounds, part))
-            for part in rounds[0]["shares"]
-        ]
-    return Finding("profile", f"Where an epoch of {_WIDTH} trials spends its time", rows, data)
+        for width in _WIDTHS:
+            with Group([plan.core], contender="profile", kernel=kernel, task=task.as_dict(), width=width) as group:
+                rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
+            name = f"{title(kernel)}, {counted(width, 'trial')}"
+            data[name] = rounds
+            rows += [
+                Row(f"{name}: {part}", _spread(rounds, part), "of an epoch", note=_speed(rounds, part))
+                for part in rounds[0]["shares"]
+            ]
+    return Finding("profile", "Where an epoch spends its time", rows, data)
 
 
 def _spread(rounds: list[dict[str, dict[str, float]]], part: str) -> Spread:
