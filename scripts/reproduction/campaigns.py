@@ -48,11 +48,11 @@ def choice(plan: Plan, seed: int) -> dict[str, Any]:
     return selection.study(plan.storage, f"{NARROWED}-{seed}", plan.repetitions, seed)
 
 
-def highest(status: Status) -> str:
-    """Return the trial with the highest value as STUDY#NUMBER (the first of equals): the winner without finalists."""
+def highest(status: Status) -> tuple[str, int]:
+    """Return study and number of the highest trial (the first of equals), which is the winner without finalists."""
     best = [(stage.study, trial) for stage in status.stages for trial in stage.best[:1]]
     study, trial = max(best, key=lambda pair: pair[1].value)
-    return f"{study}#{trial.number}"
+    return study, trial.number
 
 
 def _run(plan: Plan, campaign: Campaign) -> Status:

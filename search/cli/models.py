@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, app, cores
+from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, TrialName, app, cores
 from coarsefine.search.cli.output import interruptible, opened, print_json, program, say, storage_option
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def export(
     campaign: CampaignName = None,
     storage: Storage = "studies.db",
     trial: Annotated[
-        str | None, typer.Option(metavar="STUDY#NUMBER", help="Trial to export. Default: the winner.")
+        TrialName | None,
+        typer.Option(metavar="STAGE#NUMBER", parser=TrialName.parse, help="Trial to export. Default: the winner."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -52,8 +53,8 @@ def export(
     with opened(storage) as source:
         name, studies = read_studies(source, campaign)
     if form != "file":
-        study, number, _ = trial_of(studies, trial)
-        _print_params(study.trials[number].params, form)
+        _, chosen, _ = trial_of(studies, trial)
+        _print_params(chosen.params, form)
         return
     found = export_trial(studies, trial)
     named = f"{name}-{found.trial.stage}-{found.trial.number}" if trial is not None else name

@@ -1,8 +1,9 @@
 """The Typer application, and the options that commands share."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, Self
 
 import typer
 from typer.core import TyperGroup
@@ -74,6 +75,25 @@ RecordWith = Annotated[
     typer.Option("--campaign", metavar="CAMPAIGN", help="Use the images and the network of this campaign, and "
                  "record the result with it, for its report."),
 ]  # fmt: skip
+_TRIAL = re.compile(r"(.+)#([0-9]{1,9})", re.DOTALL)
+
+
+class TrialName(NamedTuple):
+    """The name of a trial on the command line, `STAGE#NUMBER`."""
+
+    stage: str
+    """Its stage, or the study of the stage."""
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `STAGE#NUMBER`, such as `coarse#7`; raise `UsageError` for any other text."""
+        found = _TRIAL.fullmatch(text)
+        if found is None:
+            from coarsefine.search.errors import UsageError
+
+            raise UsageError(f"{text[:80]!r} names no trial: give STAGE#NUMBER, such as coarse#7.")
+        return cls(found[1], int(found[2]))
 
 
 def cores() -> int:

@@ -25,13 +25,13 @@ from coarsefine.search.errors import UsageError
 from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export_schema import SCHEMA_VERSION, Export
 from coarsefine.search.results.status import find_winner
-from coarsefine.search.results.study import Study, campaign_of, point_of, values_by_epoch, verdict_of
+from coarsefine.search.results.study import Study, campaign_of, find_trial, point_of, values_by_epoch, verdict_of
 
 _MOST_BYTES = 64 * 2**20
 _SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform")
 _EXPORT_AGAIN = "Export it again with `coarsefine export`."
-_MOST_DIGITS = 9
-"""Most digits of a trial's number."""
+Named = tuple[str, int]
+"""A stage or its study, and the number of a trial."""
 
 
 def write_export(export: Export, path: Path) -> None:
@@ -105,65 +105,58 @@ def digest_of(campaign: Campaign) -> str:
     return hashlib.sha256(json.dumps(campaign.as_stored(), sort_keys=True).encode()).hexdigest()
 
 
-def trial_of(studies: Mapping[str, Study], reference: str | None) -> tuple[Study, int, Verdict | None]:
-    """Return the study and number of the trial STUDY#NUMBER, or by default of the winner, and the finalists' verdict.
+def trial_of(studies: Mapping[str, Study], named: Named | None) -> tuple[Study, FrozenTrial, Verdict | None]:
+    """Return a named trial with its study, or by default the winner with the verdict on the finalists.
 
-    A study may be named by its stage alone. The verdict is None for a named trial, and if there were no finalists.
-    Raises `UsageError` if there is no such trial or winner, or if the trial has no value.
+    The verdict is None for a named trial, and if there were no finalists. Raises `UsageError` if there is no such trial
+    or winner, or if the trial has no value.
     """
-    return _winner_of(studies) if reference is None else (*_named_trial(studies, reference), None)
+    return _winner_of(studies) if named is None else (*_named_trial(studies, named), None)
 
 
-def _winner_of(studies: Mapping[str, Study]) -> tuple[Study, int, Verdict | None]:
+def _winner_of(studies: Mapping[str, Study]) -> tuple[Study, FrozenTrial, Verdict | None]:
     campaign = campaign_of(studies, to_read=True)
     for stage in campaign.stages:
         study = studies.get(campaign.study_name(stage))
         if study is None or not study.finished:
             raise UsageError(
                 f"Stage '{stage.name}' of {campaign.name} has not ended: finish it with `coarsefine run`, or name one "
-                "of its trials with --trial STUDY#NUMBER."
+                "of its trials with --trial STAGE#NUMBER."
             )
     verdict = verdict_of(studies.values())
     winner = find_winner(studies, verdict)
     if winner is None:
         reason = verdict.summary if verdict else "no trial completed"
-        raise UsageError(f"{campaign.name} has no winner ({reason}): name a trial with --trial STUDY#NUMBER.")
-    return studies[winner.study], winner.number, verdict
+        raise UsageError(f"{campaign.name} has no winner ({reason}): name a trial with --trial STAGE#NUMBER.")
+    return *find_trial(studies, winner.study, winner.number), verdict
 
 
-def _named_trial(studies: Mapping[str, Study], reference: str) -> tuple[Study, int]:
-    campaign = campaign_of(studies, to_read=True)
-    name, _, digits = reference.rpartition("#")
-    study = studies.get(name) or studies.get(f"{campaign.name}/{name}")
-    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else -1
-    if study is None or not 0 <= number < len(study.trials):
-        known = ", ".join(f"{s.name}#0 to #{len(s.trials) - 1}" for s in studies.values())
-        raise UsageError(f"There is no trial {reference[:80]!r} in {campaign.name}: it has {known}.")
-    trial = study.trials[number]
+def _named_trial(studies: Mapping[str, Study], named: Named) -> tuple[Study, FrozenTrial]:
+    study, trial = find_trial(studies, *named)
     if trial.state not in {TrialState.COMPLETE, TrialState.PRUNED}:
         reason = trial.user_attrs.get("reason", "it has not ended")
-        raise UsageError(f"Trial {reference} has no value ({reason}): name one that completed or was pruned.")
-    return study, number
+        raise UsageError(f"Trial {named[0]}#{named[1]} has no value ({reason}): name one that completed or was pruned.")
+    return study, trial
 
 
-def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> Export:
-    """Return the export of a trial named STUDY#NUMBER, or by default of the campaign's winner.
+def export_trial(studies: Mapping[str, Study], named: Named | None = None) -> Export:
+    """Return the export of a trial, named by its stage or study and its number, or by default of the campaign's winner.
 
     Raises `UsageError` if there is no such trial or winner, or if the campaign does not search the built-in network.
     """
-    study, number, verdict = trial_of(studies, reference)
+    study, trial, verdict = trial_of(studies, named)
     campaign = campaign_of(studies)
     if campaign.data is None or campaign.final is None:
         raise UsageError(
             f"{campaign.name} searches {campaign.objective}, not the built-in network: export its parameters by "
             "--as params or --as env."
         )
-    trial = study.trials[number]
     payload = {
         _SCHEMA: SCHEMA_VERSION,
         "campaign": {"name": campaign.name, "fingerprint": digest_of(campaign)},
         "trial": {
-            "stage": study.attrs["stage"], "study": study.name, "number": number, "seed": trial.user_attrs["seed"],
+            "stage": study.attrs["stage"], "study": study.name,
+            "number": trial.number, "seed": trial.user_attrs["seed"],
             "params": dict(trial.params),
             "values": values_by_epoch(trial),
             "arithmetic": trial.user_attrs.get("arithmetic", ""),
@@ -171,7 +164,7 @@ def export_trial(studies: Mapping[str, Study], reference: str | None = None) -> 
         "settings": _settings(campaign, study, trial),
         "final": campaign.final.model_dump(mode="json"),
         "lineage": [_ancestor(one) for one in studies.values()],
-        "chosen": "winner" if reference is None else "named",
+        "chosen": "winner" if named is None else "named",
         "evidence": verdict.as_dict() if verdict else None,
         "data": {**study.attrs["data"], "selection": campaign.data.model_dump(mode="json")},
         "versions": study.attrs["versions"],

@@ -153,6 +153,17 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
     return name, studies
 
 
+def find_trial(studies: Mapping[str, Study], stage: str, number: int) -> tuple[Study, FrozenTrial]:
+    """Return a trial with its study; `stage` may also be the study's name. Raises `UsageError` if there is none."""
+    for study in studies.values():
+        if stage in {study.name, study.attrs["stage"]}:
+            for trial in study.trials:
+                if trial.number == number:
+                    return study, trial
+    known = ", ".join(f"{s.attrs['stage']}#0 to #{len(s.trials) - 1}" for s in studies.values())
+    raise UsageError(f"There is no trial {f'{stage[:80]}#{number}'!r}: the campaign has {known}.")
+
+
 def campaign_of(
     studies: Mapping[str, Study], *, extra: Literal["forbid", "ignore"] = "forbid", to_read: bool = False
 ) -> Campaign:
