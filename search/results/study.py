@@ -108,6 +108,24 @@ def values_by_epoch(trial: FrozenTrial) -> list[float]:
     return [value for _, value in sorted(trial.intermediate_values.items())]
 
 
+def metrics_by_epoch(trial: FrozenTrial) -> dict[str, list[float | None]]:
+    """Return the further metrics that a trial's code reported, by name, each with a value or None for each epoch."""
+    named = trial.user_attrs.get("metrics")
+    return _known(named) if isinstance(named, dict) else {}
+
+
+def losses_by_epoch(trial: FrozenTrial) -> dict[str, list[float | None]]:
+    """Return the losses that a trial of the network recorded, by name; None where one was not finite."""
+    return _known({name: trial.user_attrs.get(name) for name in ("train_loss", "validation_loss")})
+
+
+def _known(named: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    """Return the lists with at least one number."""
+    return {
+        name: found for name, found in named.items() if isinstance(found, list) and any(v is not None for v in found)
+    }
+
+
 def point_of(trial: FrozenTrial) -> Point:
     """Return a trial's point."""
     return Point.of(trial.params)
@@ -134,8 +152,8 @@ def _read(storage: Storage, frozen: FrozenStudy) -> Study:
             f"The study {frozen.study_name} in this storage was not made by Coarsefine: "
             "rename the campaign, or give another --storage."
         )
-    slots = [t for t in storage.get_all_trials(frozen._study_id, deepcopy=False) if "seed" in t.user_attrs]
-    return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, tuple(sorted(slots, key=lambda t: t.number)))
+    slots = tuple(trial for trial in storage.trials_of(frozen._study_id) if "seed" in trial.user_attrs)
+    return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, slots)
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:

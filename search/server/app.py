@@ -13,13 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.server import api, page_routes, responses, schemas
 from coarsefine.search.server.access import AccessPolicy
+from coarsefine.search.server.caching_storage import CachingStorage
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.dashboard import make_dashboard
 from coarsefine.search.server.middleware import AccessMiddleware
 from coarsefine.search.server.redaction import redact
 from coarsefine.search.server.snapshot_cache import SnapshotCache
 from coarsefine.search.server.snapshots import SnapshotReader
-from coarsefine.search.server.trial_reader import CachingStorage
 from coarsefine.search.storage.location import Location, read_only
 from coarsefine.search.storage.opening import check_storage
 

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -12,7 +11,8 @@ from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
 from coarsefine.search.results.status import StageStatus
-from coarsefine.search.results.study import Study, campaign_of, point_of, value_of, values_by_epoch
+from coarsefine.search.results.study import Study, campaign_of, value_of, values_by_epoch
+from coarsefine.search.results.trial_table import TrialRow
 from coarsefine.search.server import schemas
 from coarsefine.search.server.snapshots import Snapshot
 
@@ -77,7 +77,7 @@ def _extend(form: type[_Form], base: Any, **more: Any) -> _Form:
 def trials(study: Study, offset: int, limit: int, order: Order) -> schemas.TrialPage:
     """Return a page of a stage's trials: by number, or the completed ones first, best first."""
     ordered = study.trials if order == "number" else sorted(study.trials, key=_by_value)
-    return schemas.TrialPage(len(ordered), offset, limit, tuple(map(_row, ordered[offset : offset + limit])))
+    return schemas.TrialPage(len(ordered), offset, limit, tuple(map(TrialRow.of, ordered[offset : offset + limit])))
 
 
 def _by_value(trial: FrozenTrial) -> tuple[bool, float, int]:
@@ -89,27 +89,11 @@ def trial_detail(study: Study, trial: FrozenTrial) -> schemas.TrialDetail:
     """Return a trial with its value and losses after each epoch."""
     return _extend(
         schemas.TrialDetail,
-        _row(trial),
+        TrialRow.of(trial),
         study=study.name,
         values=tuple(map(finite_or_none, values_by_epoch(trial))),
         train_loss=tuple(trial.user_attrs.get("train_loss", ())),
         validation_loss=tuple(trial.user_attrs.get("validation_loss", ())),
-    )
-
-
-def _row(trial: FrozenTrial) -> schemas.TrialRow:
-    epochs = trial.intermediate_values
-    return schemas.TrialRow(
-        number=trial.number,
-        state=cast("schemas.TrialState", trial.state.name),
-        point=point_of(trial),
-        value=finite_or_none(trial.values[0]) if trial.values else None,
-        last=finite_or_none(epochs[max(epochs)]) if epochs else None,
-        seed=trial.user_attrs["seed"],
-        epochs=len(epochs),
-        reason=trial.user_attrs.get("reason"),
-        started=_utc(trial.datetime_start),
-        ended=_utc(trial.datetime_complete),
     )
 
 
@@ -133,8 +117,3 @@ def figure(
         else:
             drawn = charts.curves({label: values_by_epoch(trial) for label, trial in named}, metric.title)
     return str(charts.themed(drawn, theme).to_json()).encode()
-
-
-def _utc(moment: datetime | None) -> str | None:
-    """Return a moment in UTC; Optuna's are local and without a zone."""
-    return moment.astimezone(UTC).isoformat() if moment else None

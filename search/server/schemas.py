@@ -1,14 +1,14 @@
 """The JSON of the HTTP API, as OpenAPI publishes it: the command line's JSON, and what a page needs in addition."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from coarsefine.search.campaign.json_form import JsonForm, PointField
+from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.results.status import Seconds, StageStatus, State, Status, TrialCounts
+from coarsefine.search.results.trial_table import TrialRow
 
-TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]
 _Losses = tuple[float | None, ...]
 """Losses by epoch; null where the loss was not finite."""
 
@@ -93,22 +93,6 @@ class CampaignList(JsonForm):
 
     campaigns: tuple[ListedCampaign, ...]
     problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TrialRow(JsonForm):
-    """A trial in a row; `last` is its value after the newest recorded epoch, times are in UTC."""
-
-    number: int
-    state: TrialState
-    point: PointField
-    value: float | None
-    last: float | None
-    seed: int
-    epochs: int
-    reason: str | None
-    started: str | None
-    ended: str | None
 
 
 @dataclass(frozen=True)

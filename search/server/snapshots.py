@@ -16,11 +16,12 @@ from coarsefine.search.errors import UsageError
 from coarsefine.search.results.progress import stage_seconds_left
 from coarsefine.search.results.status import Status, status_of
 from coarsefine.search.results.study import Study, campaign_of
+from coarsefine.search.server.caching_storage import CachingStorage
 from coarsefine.search.server.change_detector import ChangeDetector
-from coarsefine.search.server.trial_reader import CachingStorage, UnreadableTrials
 from coarsefine.search.server.validation import InvalidStudy, check_study, is_valid
 from coarsefine.search.storage import tables
 from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.trial_reader import UnreadableTrials
 
 _Rows = tuple[Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]
 

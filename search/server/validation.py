@@ -58,6 +58,8 @@ class _Slot(BaseModel):
     reason: str = ""
     train_loss: _Losses = []
     validation_loss: _Losses = []
+    metrics: dict[str, _Losses] = {}
+    worker: str = ""
 
 
 _SLOT, _VALUES = TypeAdapter(_Slot), TypeAdapter(Annotated[list[_Finite], Field(min_length=1, max_length=1)])

@@ -21,6 +21,11 @@ class Owner:
     pid: int = field(default_factory=os.getpid)
     started: float = field(default_factory=lambda: start_time(os.getpid()))
 
+    @property
+    def name(self) -> str:
+        """Return the host and the number of the process, as trials store it."""
+        return f"{self.host}:{self.pid}"
+
     def columns(self) -> dict[str, Any]:
         """Return the owner as columns of the lease table."""
         return {

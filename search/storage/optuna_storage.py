@@ -23,6 +23,7 @@ from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.study_queries import StudyQueries
 from coarsefine.search.storage.study_writer import write_study
 from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
+from coarsefine.search.storage.trial_reader import read_study
 
 LEASE_SECONDS = 300.0
 """How long a lease lasts unless it is renewed. A worker renews far more often, however long its epochs are."""
@@ -84,6 +85,18 @@ class Storage(RDBStorage):
     ) -> list[FrozenTrial]:
         """Return a study's trials as Optuna reads them, again if the connection is cut."""
         return self.database.persist(lambda: RDBStorage.get_all_trials(self, study_id, deepcopy, states))
+
+    def trials_of(self, study_id: int) -> tuple[FrozenTrial, ...]:
+        """Return a study's trials by number, () if there is no study; much faster than `get_all_trials`.
+
+        Raises `UnreadableTrials` or another `StorageError`.
+        """
+
+        def read() -> tuple[FrozenTrial, ...]:
+            with self.engine.connect() as connection:
+                return read_study(connection, study_id)
+
+        return self.database.persist(read)
 
     def back_up(self, label: str) -> None:
         """Copy a SQLite file as it is now; a PostgreSQL database is backed up by its administrator.

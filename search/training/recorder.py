@@ -57,14 +57,14 @@ class HeldSlot:
         """Return whether something is not recorded yet."""
         return self.epoch > self._recorded or self.state.is_finished()
 
-    def record(self) -> Record:
-        """Return what is not recorded yet, and count it as recorded."""
+    def record(self, worker: str) -> Record:
+        """Return what the worker of this name has not recorded yet, and count it as recorded."""
         values = self.history.values
         steps = dict(enumerate(values[self._recorded :], self._recorded + 1))
         self._recorded = self.epoch
         attrs = {"train_loss": self.history.train_loss, "validation_loss": self.history.validation_loss}
         reason = {"reason": self.reason} if self.reason is not None else {}
-        made = {"arithmetic": arithmetic_name()} if self.state.is_finished() else {}
+        made = {"arithmetic": arithmetic_name(), "worker": worker} if self.state.is_finished() else {}
         return Record(self.claim, steps, values[-1] if values else None, {**attrs, **reason, **made}, self.state)
 
 
@@ -96,7 +96,7 @@ class Recorder:
         if not news or time.monotonic() < self._last_flush + min_seconds:
             return
         self._last_flush = time.monotonic()
-        records = [held.record() for held in news]
+        records = [held.record(self.storage.owner.name) for held in news]
         lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
         ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
         self.checkpoints.forget(number for number in ended if self.slots[number].saved)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from coarsefine.search.network.train import train
     from coarsefine.search.results.observer import Observer
     from coarsefine.search.results.status import Status
+    from coarsefine.search.results.trial_table import trials
     from coarsefine.search.training.user_code.function import batched
 
     __version__: str
@@ -54,6 +55,7 @@ _HOMES = {
     "read_export": "search.network.export",
     "run": "search.engine.run",
     "train": "search.network.train",
+    "trials": "search.results.trial_table",
 }
 """The module that defines each public name; the errors of a search are in `search.errors`."""
 
@@ -84,6 +86,7 @@ __all__ = [
     "read_export",
     "run",
     "train",
+    "trials",
 ]
 
 

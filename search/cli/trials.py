@@ -1,0 +1,48 @@
+"""Commands about single trials: `trials`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarsefine.search.cli.options import CampaignName, Json, Storage, app
+from coarsefine.search.cli.output import opened, print_json, say
+
+
+@app.command(
+    epilog="Examples: `coarsefine trials digits --stage fine` · `coarsefine trials digits --csv trials.csv` · "
+    "`coarsefine trials digits --epochs --csv -`"
+)
+def trials(
+    campaign: CampaignName = None,
+    storage: Storage = "studies.db",
+    stage: Annotated[str | None, typer.Option(metavar="NAME", help="List only the trials of this stage.")] = None,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="List each epoch of each trial in a row of its own.")
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write CSV with a header to this file; to stdout if it is `-`."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List all trials: parameters, values, further metrics, seeds, times, workers, and why trials ended early."""
+    from coarsefine.search.errors import UsageError
+    from coarsefine.search.files import write_atomic
+    from coarsefine.search.results.trial_table import read_table
+    from coarsefine.search.terminal.trial_tables import print_epochs, print_trials
+
+    if csv is not None and as_json:
+        raise UsageError("--csv writes CSV, and --json prints JSON: give one of the two.")
+    with opened(storage) as studies:
+        table = read_table(studies, campaign, stage)
+    if csv == Path("-"):
+        sys.stdout.write(table.csv(epochs=epochs))
+    elif csv is not None:
+        write_atomic(csv, table.csv(epochs=epochs))
+        say(f"Written: {csv}")
+    elif as_json:
+        print_json(table.as_dict(epochs=epochs))
+    else:
+        print_epochs(table) if epochs else print_trials(table)
