@@ -37,7 +37,7 @@ class Stack:
         """Report the value, after the epoch's side effect."""
         self.epoch += 1
         self.after(self.epoch)
-        return [EpochReport(number, self.value, self.value, self.value, None) for number in self.numbers]
+        return [EpochReport(number, self.value, self.value, self.value) for number in self.numbers]
 
     def drop(self, numbers: Collection[int]) -> None:
         """Remove slots."""
@@ -46,6 +46,9 @@ class Stack:
     def join(self, other: "Stack") -> None:
         """Add the slots of another stack."""
         self.numbers += other.numbers
+
+    def pause(self) -> None:
+        """Do nothing."""
 
     def state_of(self, number: int) -> None:
         """Return None: there are no weights to save."""

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -15,7 +16,7 @@ from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.network_settings import NAMES, OTHERS, SETTINGS, resolved
 from coarsefine.search.campaign.presets import preset_names, preset_text
-from coarsefine.search.campaign.pruning import PRUNERS, Pruning
+from coarsefine.search.campaign.pruning import LARGEST_COHORT, LARGEST_COHORT_OF_PROCESSES, PRUNERS, Pruning
 from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.schema import CampaignSchema
 from coarsefine.search.campaign.sections import AnyStage, Confirm, Data, FinalSettings, Model, Stage
@@ -169,8 +170,10 @@ class Campaign(CampaignSchema):
         epochs = self.epochs_of(stage)
         if isinstance(stage, Confirm):
             return Pruning.of("none", {}, epochs)
+        waits_in_process = not (self.of_network or self.resumable)
+        largest = LARGEST_COHORT_OF_PROCESSES if waits_in_process else LARGEST_COHORT
         try:
-            return stage.pruning(epochs)
+            return replace(stage.pruning(epochs), largest_cohort=largest)
         except ExtensionError:
             raise
         except ValueError as error:

@@ -118,6 +118,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Timeout = Annotated[float, Field(gt=0, le=30 * 86400)]
 """Seconds: up to 30 days."""
+Recycle = Annotated[int, Field(ge=1)]
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
 Sampler = Annotated[str, PlainValidator(_check_sampler)]

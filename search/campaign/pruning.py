@@ -23,8 +23,10 @@ from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
 
-_LARGEST_COHORT = 64
+LARGEST_COHORT = 64
 """The most trials in a cohort. A worker keeps their weights until their rung is decided."""
+LARGEST_COHORT_OF_PROCESSES = 16
+"""The most trials in a cohort of user code, each of which has a process until its rung is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Pruning:
     """The epochs after which trials are pruned."""
     name: str
     """The pruner's name."""
+    largest_cohort: int = LARGEST_COHORT
+    """The most trials in a cohort."""
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any], epochs: int) -> Self:
@@ -144,8 +148,22 @@ class Pruning:
 
     def epochs_of(self, trials: int) -> int:
         """Return the epochs that all trials of a stage train together if none of them fails."""
-        sizes = [len(cohort) for cohort in cohorts_of(trials)]
+        sizes = [len(cohort) for cohort in self.cohorts_of(trials)]
         return call(PRUNERS, self.name, lambda: sum(int(self.pruner.epochs_of(size, self.epochs)) for size in sizes))
+
+    def cohort_of(self, number: int, trials: int) -> range:
+        """Return the cohort of a slot, as slot numbers; they are consecutive, and of nearly equal size."""
+        cohorts = math.ceil(trials / self.largest_cohort)
+        share = number * cohorts // trials
+        return range(-(-share * trials // cohorts), -(-(share + 1) * trials // cohorts))
+
+    def cohorts_of(self, trials: int) -> Iterator[range]:
+        """Yield the cohorts of a stage, in the order of their numbers."""
+        first = 0
+        while first < trials:
+            cohort = self.cohort_of(first, trials)
+            yield cohort
+            first = cohort.stop
 
     @property
     def _source(self) -> str:
@@ -163,19 +181,3 @@ class Pruning:
         if strangers := kept - values.keys():
             raise CampaignError(f"The {self._source} keeps {min(map(str, strangers))}, which is none of {trials}.")
         return kept
-
-
-def cohort_of(number: int, trials: int) -> range:
-    """Return the cohort of a slot, as slot numbers. Cohorts are consecutive and as equal in size as possible."""
-    cohorts = math.ceil(trials / _LARGEST_COHORT)
-    share = number * cohorts // trials
-    return range(-(-share * trials // cohorts), -(-(share + 1) * trials // cohorts))
-
-
-def cohorts_of(trials: int) -> Iterator[range]:
-    """Yield the cohorts of a stage, in the order of their numbers."""
-    first = 0
-    while first < trials:
-        cohort = cohort_of(first, trials)
-        yield cohort
-        first = cohort.stop

@@ -26,6 +26,10 @@ class CampaignSchema(Section):
     """How often a call of the objective reports; by default it only returns a value."""
     timeout: fields.Timeout | None = None
     """Seconds that an objective may take to its next report; a day by default."""
+    recycle: fields.Recycle | None = None
+    """Trials for which an objective's process is used; by default until its memory has grown by 256 MB."""
+    resumable: bool = False
+    """Whether an objective continues a trial from its folder: then no trial waits at a rung in memory."""
     data: Data | None = None
     """The images of the network."""
     model: Model | None = None
@@ -74,8 +78,10 @@ class CampaignSchema(Section):
     def _check_network(self) -> None:
         if self.data is None:
             raise ValueError("'data' is missing: add it, or the `objective` that is searched instead of a network")
-        if self.epochs is not None or self.timeout is not None:
-            raise ValueError("epochs and timeout belong to an objective: the network's epochs go into [model]")
+        given = [name for name in ("epochs", "timeout", "recycle", "resumable") if getattr(self, name)]
+        if given:
+            belong = "belong" if len(given) > 1 else "belongs"
+            raise ValueError(f"{' and '.join(given)} {belong} to an objective: the network's epochs go into [model]")
         if (stage := next((s for s in self.stage if s.space is not None), None)) is not None:
             raise ValueError(
                 f"stage '{stage.name}': a space belongs to an objective; give ranges of the network's "

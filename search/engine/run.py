@@ -28,7 +28,7 @@ from coarsefine.search.storage.opening import create_storage, open_storage, stor
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.source_file import changed_since
-from coarsefine.search.training.workload import load_workload
+from coarsefine.search.training.workload import ServedFunction, load_workload, serving
 
 
 def run(
@@ -64,7 +64,7 @@ def run(
     workload = load_workload(campaign, data, observer.on_message)
     if isinstance(workload, Dataset) and (reason := why_slow()):
         observer.on_warning(reason)
-    with closing(create_storage(location)) as opened:
+    with serving(workload), closing(create_storage(location)) as opened:
         loop = StageLoop(campaign, opened, workload, observer, stop)
         with _pool(loop, data, workers, engine) as pool:
             loop.run_stages(pool, back_up=True)
@@ -94,6 +94,8 @@ def _pool(
     """Return the worker processes of a run, or None if this process trains."""
     if workers == 1 and engine is None:
         return nullcontext()
+    if isinstance(loop.workload, ServedFunction):
+        loop.workload.server.close()  # each worker has its own
     mapped_file = loop.workload.mapped_file if isinstance(loop.workload, Dataset) else None
     if isinstance(data, Path):
         data = data.absolute()

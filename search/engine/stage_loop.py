@@ -23,18 +23,19 @@ from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import Study, campaign_names, campaign_of, find_studies, refuse_empty
+from coarsefine.search.results.trial_files import trials_folder
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
-from coarsefine.search.training.checkpoints import Checkpoints
+from coarsefine.search.training.checkpoints import Checkpoints, ReportedEpochs
 from coarsefine.search.training.identity import fingerprint, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.worker import Worker
-from coarsefine.search.training.workload import Workload, load_workload, objective_of
+from coarsefine.search.training.workload import Workload, load_workload, objective_of, serving
 
 _POLL_SECONDS = 0.5
 """Seconds between checks whether other processes are done, or have given something back."""
@@ -88,7 +89,7 @@ class StageLoop:
                     self._train(stage, study, progress)
                 if back_up:
                     self._back_up(stage)
-            self._checkpoints(study).clear()
+            self._checkpoints(stage, study).clear()
 
     def _back_up(self, stage: AnyStage) -> None:
         try:
@@ -174,14 +175,14 @@ class StageLoop:
             observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
             observer.on_progress(progress)
 
-        objective = objective_of(self.campaign, stage, self.workload, observer, self.stop)
+        objective = objective_of(self.campaign, stage, self.workload, observer, self.stop, self.storage.location)
         return Worker(
             storage=self.storage,
             study_id=study.id,
             objective=objective,
             groups=self._groups(stage, study, objective),
             pruning=self.campaign.pruning(stage),
-            checkpoints=self._checkpoints(study),
+            checkpoints=self._checkpoints(stage, study),
             stop=self.stop,
             on_claimed=partial(observer.on_claimed, study.name),
             on_resumed=partial(observer.on_resumed, study.name),
@@ -200,7 +201,10 @@ class StageLoop:
         workers = 1 if isinstance(stage, Confirm) else self.workers
         return SlotGroups.of(study.slots, objective.kind, widest, workers)
 
-    def _checkpoints(self, study: Study) -> Checkpoints:
+    def _checkpoints(self, stage: AnyStage, study: Study) -> Checkpoints:
+        if self.campaign.resumable:
+            folder = trials_folder(self.storage.location, self.campaign.name) / f".{stage.name}"
+            return ReportedEpochs(folder, self.observer.on_warning)
         return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
 
 
@@ -222,7 +226,7 @@ def join(
     """
     observer = observer or Observer()
     workload = load_workload(campaign, data, observer.on_message)
-    with closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
+    with serving(workload), closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
         StageLoop(campaign, opened, workload, observer, stop, workers).run_stages()
 
 

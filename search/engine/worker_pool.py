@@ -22,8 +22,8 @@ from coarsefine.model.datasets import DATASETS
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
 from coarsefine.search.errors import Interrupted, WorkersFailed
 from coarsefine.search.results.observer import Observer
+from coarsefine.search.training.workload import THREADS
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
 _CONTEXT.set_forkserver_preload([work.__module__, *(name.partition(":")[0] for name in DATASETS.built_in.values())])
 _MOST_FAILED_STARTS = 3
@@ -166,12 +166,12 @@ class WorkerPool:
 @contextmanager
 def _single_threaded_blas() -> Iterator[None]:
     """Make processes started meanwhile load their BLAS with one thread; a later limit would find threads started."""
-    before = {name: os.environ[name] for name in _THREADS if name in os.environ}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    before = {name: os.environ[name] for name in THREADS if name in os.environ}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:
-        for name in _THREADS:
+        for name in THREADS:
             del os.environ[name]
         os.environ.update(before)
 

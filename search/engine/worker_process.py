@@ -28,7 +28,7 @@ from coarsefine.search.results.status import Status
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.images import Source
-from coarsefine.search.training.workload import load_workload
+from coarsefine.search.training.workload import load_workload, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checke
     """
     try:
         workload = load_workload(task.campaign, task.data, observer.on_message, task.mapped_file)
-        with closing(open_storage(task.storage, writing=True, patient=True, checked=checked)) as storage:
+        opened = open_storage(task.storage, writing=True, patient=True, checked=checked)
+        with serving(workload), closing(opened) as storage:
             StageLoop(task.campaign, storage, workload, observer, stop, task.workers).run_stages()
     except (SearchError, ModelError) as error:
         return Ended(error.exit_code, str(error))

@@ -1,7 +1,7 @@
 """What happens to the slots of dead workers: they wait again, and one that keeps killing its workers FAILs."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -29,26 +29,30 @@ _HOLDERS = (
 
 
 @cache
-def _left_behind() -> sa.Select[Any]:
-    """Select the leases of workers that are gone or count as gone, with the last recorded epochs.
-
-    Locked rows are skipped: a late worker that is renewing its lease right now keeps it.
-    """
+def _leases() -> sa.Select[Any]:
+    """Select leases, with the number of slots in the same stack and the last recorded epochs."""
     others = lease.alias()
     same_stack = (others.c.owner == lease.c.owner) & (others.c.training == 1)
     company = sa.select(sa.func.count()).where(same_stack).scalar_subquery()
     reached = sa.func.coalesce(
         sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == lease.c.trial_id).scalar_subquery(), 0
     )
-    gone = lease.c.owner.in_(sa.bindparam("gone", expanding=True))
-    late = lease.c.owner.in_(sa.bindparam("late", expanding=True)) & (lease.c.expires < Now())
     return (
         sa.select(lease, trials.c.state, company.label("company"), reached.label("reached"))
         .join(trials, trials.c.trial_id == lease.c.trial_id)
-        .where(gone | late)
         .order_by(lease.c.trial_id)
-        .with_for_update(of=lease, skip_locked=True)
     )
+
+
+@cache
+def _left_behind() -> sa.Select[Any]:
+    """Select the leases of workers that are gone or count as gone.
+
+    Locked rows are skipped: a late worker that is renewing its lease right now keeps it.
+    """
+    gone = lease.c.owner.in_(sa.bindparam("gone", expanding=True))
+    late = lease.c.owner.in_(sa.bindparam("late", expanding=True)) & (lease.c.expires < Now())
+    return _leases().where(gone | late).with_for_update(of=lease, skip_locked=True)
 
 
 def take_back_slots(connection: sa.Connection, me: Owner) -> None:
@@ -69,9 +73,17 @@ def take_back_slots(connection: sa.Connection, me: Owner) -> None:
     _count_deaths(connection, [row for row in running if row.training])
 
 
-def _count_deaths(connection: sa.Connection, left: Sequence[sa.Row[Any]]) -> None:
+def count_kills(connection: sa.Connection, ids: Sequence[int], cause: str) -> None:
+    """Count a death for slots whose processes were killed under a living worker, which holds their locked leases."""
+    killed = connection.execute(_leases().where(lease.c.trial_id.in_(ids))).all()
+    _count_deaths(connection, killed, {"cause": cause})
+
+
+def _count_deaths(
+    connection: sa.Connection, left: Sequence[sa.Row[Any]], more: Mapping[str, str] | None = None
+) -> None:
     """Add a death to the history of each slot that was in training; FAIL the guilty slots, return the others."""
-    deaths = {row.trial_id: [*json.loads(row.story), _death(row)] for row in left}
+    deaths = {row.trial_id: [*json.loads(row.story), {**_death(row), **(more or {})}] for row in left}
     guilty = sorted(trial_id for trial_id, history in deaths.items() if _is_guilty(history))
     reasons = [row for i in guilty for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
     upsert(connection, attrs, ("trial_id", "key"), reasons)
@@ -103,6 +115,9 @@ def _is_guilty(deaths: Sequence[dict[str, Any]]) -> bool:
     return alone.count(furthest) >= _DEATHS_IN_ONE_EPOCH or len(alone) >= _DEATHS_ALONE
 
 
-def _reason(deaths: Collection[dict[str, Any]]) -> str:
+def _reason(deaths: Sequence[dict[str, Any]]) -> str:
     places = "; ".join(f"{d['host']} process {d['pid']} in epoch {d['epoch']}, {d['noticed']} UTC" for d in deaths)
+    cause = next((death["cause"] for death in reversed(deaths) if "cause" in death), None)
+    if cause is not None:
+        return f"{cause}, maybe for lack of memory, {len(deaths)} times: {places}"
     return f"killed its worker {len(deaths)} times: {places}"

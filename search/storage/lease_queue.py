@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database
-from coarsefine.search.storage.dead_workers import take_back_slots
+from coarsefine.search.storage.dead_workers import count_kills, take_back_slots
 from coarsefine.search.storage.dialect import Now, Utc, insert_once, upsert
 from coarsefine.search.storage.free_slots import Companions, lock_free_slots
 from coarsefine.search.storage.lease_owner import Owner, is_gone
@@ -112,6 +112,16 @@ class LeaseQueue:
             self._database.transact(give_back)
             self._known.difference_update(claim.trial_id for claim in claims)
 
+    def give_up(self, claims: Sequence[Claim], cause: str) -> None:
+        """Give back slots whose processes were killed, as if this worker had died; those killed too often FAIL."""
+
+        def count(connection: sa.Connection) -> None:
+            held = self._lock_leases(connection)
+            count_kills(connection, [c.trial_id for c in claims if held.get(c.trial_id) == c.attempt], cause)
+
+        self._database.transact(count)
+        self._known.difference_update(claim.trial_id for claim in claims)
+
     def _lease(self, connection: sa.Connection, free: Sequence[tuple[sa.Row[Any], Point]]) -> list[Claim]:
         """Lease locked free slots, which this worker trains next: its other slots wait."""
         if not free:
@@ -123,7 +133,12 @@ class LeaseQueue:
         leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in free]
         upsert(connection, lease, ("trial_id",), leases, expires=Now() + self.lease_seconds)
         return [
-            Claim(row.trial_id, row.attempts + 1, Slot(row.number, point, json.loads(row.value_json)), row.deaths)
+            Claim(
+                row.trial_id,
+                row.attempts + 1,
+                Slot(row.number, point, json.loads(row.value_json), row.attempts + 1),
+                row.deaths,
+            )
             for row, point in free
         ]
 

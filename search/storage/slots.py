@@ -1,7 +1,7 @@
 """Slots, and what the lease queue and the workers exchange about them: claims, records and finished trials."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import TrialState
@@ -16,6 +16,8 @@ class Slot:
     number: int
     point: Point
     seed: int
+    attempt: int = field(default=1, compare=False)
+    """How often it has been claimed, this time included."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -9,9 +9,9 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -29,11 +29,18 @@ State = Arrays
 
 @dataclass(slots=True)
 class History:
-    """A slot's values and losses of each epoch so far; a loss that is not finite is None."""
+    """A slot's values, losses and further metrics of each epoch so far; what is not finite, or missing, is None."""
 
     values: list[float]
     train_loss: list[float | None]
     validation_loss: list[float | None]
+    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+
+    def add_metrics(self, metrics: Mapping[str, float | None]) -> None:
+        """Add the further metrics of the epoch whose value comes next."""
+        earlier = len(self.values)
+        for name in self.metrics.keys() | metrics.keys():
+            self.metrics.setdefault(name, [None] * earlier).append(metrics.get(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class Checkpoint:
 
 class Checkpoints:
     """The newest checkpoint of each slot of one study, for the processes of this machine."""
+
+    of_user_code = False
+    """Whether they accompany files of user code: they are written after each epoch, and stay with a failed trial's."""
 
     def __init__(self, folder: Path, on_warning: Callable[[str], None] = lambda _: None) -> None:
         self._folder, self._on_warning = folder, on_warning
@@ -106,6 +116,15 @@ class Checkpoints:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.checkpoint"
+
+
+class ReportedEpochs(Checkpoints):
+    """What resumable user code has reported of each trial; its own checkpoints are in the trials' folders."""
+
+    of_user_code = True
+
+    def clear(self) -> None:
+        """Keep what belongs to failed trials, which may be tried again; the others' is removed when they end."""
 
 
 def size_of(cache: Path) -> int:

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 from coarsefine.model import Training, TrainingSettings
 from coarsefine.model.datasets import Dataset
@@ -20,13 +20,30 @@ class EpochReport:
 
     number: int
     """The slot's number."""
-    value: float
+    value: float = 0.0
     """What the search maximises, for the network the validation accuracy; ignored if the trial failed."""
     train_loss: float = math.nan
     validation_loss: float = math.nan
     """Mean losses; NaN if the objective has none."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """Further metrics of the epoch by name; None for one that is not finite."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """What user code wants to be stored with the trial."""
     failure: str | None = None
-    """Why the trial failed in this epoch; the slot has then left the stack."""
+    """Why the trial failed in this epoch."""
+    cause: str | None = None
+    """Equal for failures of user code that have the same cause; None for values that diverged."""
+    pruned: str | None = None
+    """Why the trial, by its own decision, ended before this epoch."""
+    killed: str | None = None
+    """How its process was killed from outside; the slot is then tried again."""
+    last: bool = False
+    """Whether the trial is complete, although it could have more epochs."""
+
+    @property
+    def ends_early(self) -> bool:
+        """Return whether the slot has left the stack."""
+        return self.last or not (self.failure is self.pruned is self.killed is None)
 
 
 class Stack(Protocol):
@@ -41,13 +58,16 @@ class Stack(Protocol):
         """Return the numbers of the slots still in training."""
 
     def advance(self) -> list[EpochReport]:
-        """Train one epoch; return a report for every slot of the stack, and drop the slots that failed."""
+        """Train one epoch; return a report for every slot of the stack, and drop those that have ended early."""
 
     def drop(self, numbers: Collection[int]) -> None:
         """Take slots out; the others train on as if those had never been in the stack."""
 
     def join(self, other: Self) -> None:
         """Take in the slots of another stack after equally many epochs."""
+
+    def pause(self) -> None:
+        """Prepare for waiting at a rung, until `advance` is called again or all slots are dropped."""
 
     def state_of(self, number: int) -> State | None:
         """Return the arrays from which a slot's training can resume; None if it cannot."""
@@ -88,6 +108,9 @@ class NetworkStack(Training):
             )
             for report in self.run_epoch()
         ]
+
+    def pause(self) -> None:
+        """Do nothing: a stack that waits needs nothing but its memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What a worker did with its claimed slots: recorded in the storage, and checkpointed on this machine's disk."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from optuna.trial import TrialState
 
@@ -28,19 +29,31 @@ class HeldSlot:
     history: History = field(default_factory=lambda: History([], [], []))
     state: TrialState = TrialState.RUNNING
     reason: str | None = None
+    final: float | None = None
+    """The value with which the trial ended, if it is not that of its last epoch."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """What user code stores with the trial."""
     saved: int = 0
     """Epochs in the newest checkpoint."""
     _recorded: int = 0
 
     def add(self, report: EpochReport, epochs: int) -> None:
         """Add an epoch of `epochs`. An epoch in which the slot failed has losses, but no value to compare."""
+        self.attrs = {**self.attrs, **report.attrs}
+        if report.pruned is not None:
+            self.end(TrialState.PRUNED, report.pruned)
+            return
+        if report.last and self.history.values:
+            self.final, self.state = report.value, TrialState.COMPLETE
+            return
         self.history.train_loss.append(finite_or_none(report.train_loss))
         self.history.validation_loss.append(finite_or_none(report.validation_loss))
         if report.failure is not None:
             self.end(TrialState.FAIL, report.failure)
             return
+        self.history.add_metrics(report.metrics)
         self.history.values.append(report.value)
-        if self.epoch == epochs:
+        if report.last or self.epoch == epochs:
             self.state = TrialState.COMPLETE
 
     def end(self, state: TrialState, reason: str) -> None:
@@ -62,10 +75,13 @@ class HeldSlot:
         values = self.history.values
         steps = dict(enumerate(values[self._recorded :], self._recorded + 1))
         self._recorded = self.epoch
-        attrs = {"train_loss": self.history.train_loss, "validation_loss": self.history.validation_loss}
+        attrs = {**self.attrs, "train_loss": self.history.train_loss, "validation_loss": self.history.validation_loss}
+        if self.history.metrics:
+            attrs["metrics"] = self.history.metrics
         reason = {"reason": self.reason} if self.reason is not None else {}
+        last = self.final if self.final is not None else values[-1] if values else None
         made = {"arithmetic": arithmetic_name(), "worker": worker} if self.state.is_finished() else {}
-        return Record(self.claim, steps, values[-1] if values else None, {**attrs, **reason, **made}, self.state)
+        return Record(self.claim, steps, last, {**attrs, **reason, **made}, self.state)
 
 
 @dataclass(slots=True)
@@ -99,14 +115,14 @@ class Recorder:
         records = [held.record(self.storage.owner.name) for held in news]
         lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
         ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
-        self.checkpoints.forget(number for number in ended if self.slots[number].saved)
+        self.checkpoints.forget(number for number in ended if self.slots[number].saved and not self._keeps(number))
         self._drop(ended | lost)
         self.on_recorded(records)
 
     def save_if_due(self) -> None:
         """Save checkpoints if the last ones are old enough."""
         started = time.monotonic()
-        if started >= self._next_save:
+        if started >= self._next_save or self.checkpoints.of_user_code:
             self.save()
             took = time.monotonic() - started
             self._next_save = started + max(_SAVE_SECONDS, _SAVE_FACTOR * took)
@@ -121,11 +137,22 @@ class Recorder:
                 if state is not None and self.checkpoints.save(held.claim.slot, Checkpoint(held.history, state)):
                     held.saved = held.epoch
 
+    def give_up(self, numbers: Collection[int], cause: str) -> None:
+        """Give back slots whose processes were killed from outside, with their epochs recorded."""
+        self.flush()
+        held = [number for number in numbers if number in self.slots]
+        claims = self.claims(held)
+        self._drop(set(held))
+        self.storage.queue.give_up(claims, cause)
+
     def release(self) -> None:
         """Release all held slots, so that any worker can claim them again."""
         claims = self.claims(self.slots)
         self._drop(set(self.slots))
         self.storage.queue.release(claims)
+
+    def _keeps(self, number: int) -> bool:
+        return self.checkpoints.of_user_code and self.slots[number].state is TrialState.FAIL
 
     def _drop(self, numbers: Collection[int]) -> None:
         self.scheduler.drop(set(numbers))

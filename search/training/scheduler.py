@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from coarsefine.search.campaign.pruning import Pruning, cohort_of
+from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import Stack
 
@@ -124,7 +124,7 @@ class Scheduler:
 
         `values` are the stage's values at the rung, by slot number. A decided stack counts as survived.
         """
-        cohorts = {cohort_of(number, len(self.groups.by_slot)) for number in stack.numbers}
+        cohorts = {self.pruning.cohort_of(number, len(self.groups.by_slot)) for number in stack.numbers}
         if not all(number in values for cohort in cohorts for number in cohort):
             return None
         self.parked = [other for other in self.parked if other is not stack]

@@ -137,7 +137,8 @@ class Worker:
         found: dict[int, Checkpoint] = {}
         for claim in claims:
             slot, epoch = claim.slot, 0
-            if claim.deaths < _DISTRUST_AFTER_DEATHS and (checkpoint := self.checkpoints.load(slot)) is not None:
+            trusted = self.checkpoints.of_user_code or claim.deaths < _DISTRUST_AFTER_DEATHS
+            if trusted and (checkpoint := self.checkpoints.load(slot)) is not None:
                 found[slot.number], epoch = checkpoint, checkpoint.epoch
             groups.setdefault((self.objective.kind(slot), epoch), []).append(slot)
         for (_, epoch), slots in groups.items():
@@ -158,15 +159,20 @@ class Worker:
         stop = self.pruning.next_stop(stack.epoch)
         until = min(stop, self.scheduler.next_meeting(stack))
         while stack.numbers and stack.epoch < until:
-            for report in stack.advance():
-                self.recorder.slots[report.number].add(report, self.objective.epochs)
+            reports = stack.advance()
+            for report in reports:
+                if report.killed is None:
+                    self.recorder.slots[report.number].add(report, self.objective.epochs)
+            if killed := [report for report in reports if report.killed is not None]:
+                self.recorder.give_up([report.number for report in killed], str(killed[0].killed))
             suspected = any(held.claim.deaths for held in self.recorder.slots.values())
-            at_once = stack.epoch == stop or not stack.numbers or suspected
+            at_once = stack.epoch == stop or not stack.numbers or suspected or self.checkpoints.of_user_code
             self.recorder.flush(0 if at_once else _FLUSH_SECONDS)
             self.recorder.save_if_due()
             if self.recorder.slots:
                 self._raise_if_stopped("Stopped after an epoch.")
         if stack.epoch == stop or not stack.numbers:
+            stack.pause()
             self.scheduler.park(stack)
 
     def _raise_if_stopped(self, message: str) -> None:

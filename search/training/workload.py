@@ -1,6 +1,9 @@
 """What a campaign trains: the network on its images, or a user's function; and the objective that trains its slots."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 
 from coarsefine.model.datasets import Dataset, MappedFile
@@ -9,16 +12,29 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.sections import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.observer import Observer
+from coarsefine.search.results.trial_files import trial_files
+from coarsefine.search.storage.location import Location
 from coarsefine.search.training.images import Source, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
-from coarsefine.search.training.user_code.function import Function, load_function
-from coarsefine.search.training.user_code.function_call import CallOptions
-from coarsefine.search.training.user_code.source_file import hidden_source, own_folders
+from coarsefine.search.training.user_code.call import CallOptions
+from coarsefine.search.training.user_code.function import Function
+from coarsefine.search.training.user_code.function_call import CallSetup, FunctionCall
+from coarsefine.search.training.user_code.trial_server import TrialServer
 from coarsefine.search.training.user_code.user_objective import UserObjective
 
-Workload = Dataset | Function
+
+@dataclass(frozen=True, slots=True)
+class ServedFunction(Function):
+    """A user's function, with the server of the processes that call it."""
+
+    server: TrialServer = field(kw_only=True, compare=False, repr=False)
+
+
+Workload = Dataset | ServedFunction
 _TIMEOUT = 86400.0
 """Most seconds between a function's reports, unless the campaign sets `timeout`."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""The environment variables that limit the threads of OpenMP and of each BLAS."""
 
 
 def load_workload(
@@ -32,12 +48,7 @@ def load_workload(
         if source is not None:
             given = "the Dataset" if isinstance(source, Dataset) else f"--data {source}"
             raise UsageError(f"objective = '{campaign.objective}' has its own data: leave {given} out.")
-        function = load_function(campaign.objective, campaign.folder)
-        _check_stacks(campaign, function)
-        if (hidden := hidden_source(function.module_name, own_folders(campaign.folder))) is not None:
-            place = f"{function.file}, since the Python path comes before {hidden}"
-            say(f"objective = '{function.name}' is that of {place}.")
-        return function
+        return _load_function(campaign, campaign.objective, say)
     images = load_images(campaign.network.data, _beside(campaign) if source is None else source, say, mapped_file)
     _check_batches(campaign, images)
     if campaign.network.model.mirror and len(images.shape) == 1:
@@ -48,6 +59,30 @@ def load_workload(
     return images
 
 
+@contextmanager
+def serving(workload: Workload) -> Iterator[None]:
+    """End the processes of a user's function on leaving."""
+    try:
+        yield
+    finally:
+        if isinstance(workload, ServedFunction):
+            workload.server.close()
+
+
+def _load_function(campaign: Campaign, name: str, say: Callable[[str], None]) -> ServedFunction:
+    server = TrialServer(name, campaign.folder, dict.fromkeys(THREADS, "1"))
+    function = server.function
+    try:
+        _check_form(campaign, function)
+    except CampaignError:
+        server.close()
+        raise
+    if function.hidden is not None:
+        place = f"{function.file}, since the Python path comes before {function.hidden}"
+        say(f"objective = '{name}' is that of {place}.")
+    return ServedFunction(**{each.name: getattr(function, each.name) for each in fields(function)}, server=server)
+
+
 def _beside(campaign: Campaign) -> Path | None:
     """Return the `path` of `[data]` next to the campaign's file; None if it is in the working directory, or nowhere."""
     path = campaign.network.data.options.get(PATH_KEY)
@@ -56,7 +91,11 @@ def _beside(campaign: Campaign) -> Path | None:
     return found if (found := campaign.folder / path).exists() else None
 
 
-def _check_stacks(campaign: Campaign, function: Function) -> None:
+def _check_form(campaign: Campaign, function: Function) -> None:
+    if function.batched and campaign.resumable:
+        raise CampaignError(
+            f"resumable = true, but objective = '{function.name}' trains several trials at once: leave it out."
+        )
     for stage in campaign.stage:
         if not function.batched and stage.stack not in {"auto", 1}:
             raise CampaignError(
@@ -75,16 +114,51 @@ def _check_batches(campaign: Campaign, data: Dataset) -> None:
 
 
 def objective_of(
-    campaign: Campaign, stage: AnyStage, workload: Workload, observer: Observer, stop: Callable[[], bool]
+    campaign: Campaign,
+    stage: AnyStage,
+    workload: Workload,
+    observer: Observer,
+    stop: Callable[[], bool],
+    location: Location,
 ) -> Objective:
-    """Return the objective that trains the slots of a stage.
+    """Return the objective that trains the slots of a stage of a campaign in this storage.
 
     The observer receives the tracebacks of a user's function as details.
     """
-    if isinstance(workload, Function):
-        epochs, timeout = campaign.epochs_of(stage), campaign.timeout or _TIMEOUT
-        return UserObjective(workload, CallOptions(epochs, timeout, stop, observer.on_detail, observer.on_warning))
+    if isinstance(workload, ServedFunction):
+        return _function_objective(campaign, stage, workload, observer, stop, location)
     # In the confirmation a slot's seed draws the mini-batches, too; the finalists of one seed train together.
     return NetworkObjective(
         campaign.training_settings(stage), campaign.network.model.fixed, workload, isinstance(stage, Confirm)
     )
+
+
+def _function_objective(
+    campaign: Campaign,
+    stage: AnyStage,
+    function: ServedFunction,
+    observer: Observer,
+    stop: Callable[[], bool],
+    location: Location,
+) -> UserObjective:
+    epochs = campaign.epochs_of(stage)
+    options = CallOptions(
+        epochs=epochs,
+        timeout=campaign.timeout or _TIMEOUT,
+        stop=stop,
+        on_detail=observer.on_detail,
+        on_warning=observer.on_warning,
+        resumable=campaign.resumable,
+        may_return_early=function.form == "optuna",
+    )
+    setup = CallSetup(
+        campaign=campaign.name,
+        stage=stage.name,
+        form=function.form,
+        epochs=epochs,
+        metric="value",
+        recycle=campaign.recycle,
+        environment={},
+        files_of=lambda number: trial_files(location, campaign.name, stage.name, number),
+    )
+    return UserObjective(options, partial(FunctionCall, function.server, setup), function.batched)

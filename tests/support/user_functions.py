@@ -1,16 +1,12 @@
 """Training functions as users write them, good and bad; the tests name them as `user_functions:NAME`."""
 
+import json
 import sys
-import threading
 import time
 
 from coarsefine import TrialEnded, batched
 
 EPOCHS = 6
-ended = []
-"""Seeds of the calls that received `TrialEnded`."""
-started = threading.Event()
-"""Set by a call that has started and never returns."""
 
 
 def value_after(point, seed, epoch):
@@ -43,8 +39,23 @@ def tidying(point, seed, report):
     try:
         single(point, seed, report)
     except TrialEnded:
-        ended.append(seed)
+        (report.folder / "ended").touch()
         raise
+
+
+def resumes(point, seed, report):
+    state = report.folder / "state.json"
+    done, value = json.loads(state.read_text("utf-8")) if state.exists() else (0, None)
+    if done:
+        report(value, epoch=done)
+    for epoch in range(done + 1, EPOCHS + 1):
+        value = value_after(point, seed, epoch)
+        new = state.with_suffix(".new")
+        new.write_text(json.dumps([epoch, value]), "utf-8")
+        new.replace(state)
+        print(f"epoch {epoch}")
+        report(value, epoch=epoch)
+    return value
 
 
 def slow(point, seed, report):
@@ -104,7 +115,7 @@ def reports_nan(point, seed, report):
 
 
 def never_returns(point, seed, report):
-    started.set()
+    (report.folder / "started").touch()
     while True:
         pass
 
@@ -127,7 +138,7 @@ def some_diverge(points, seeds, report):
         going = report([float("inf") if epoch == 3 and i % 2 else v for i, v in zip(going, values, strict=True)])
 
 
-def takes_a_point_only(point):
+def takes_no_report(point, seed):
     return 0.5
 
 

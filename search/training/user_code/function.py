@@ -1,48 +1,61 @@
 """A user's training function: imported by the name in the campaign, checked, and identified by its source file.
 
-It is called as `function(point, seed, report)` and returns the trial's value; see `function_call`.
+It is imported in processes that run user code only; workers get its description from one of them, see `server`.
 """
 
 import importlib
 import inspect
 import operator
-import os
 import sys
-import textwrap
-import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from coarsefine.search.errors import CampaignError
+from coarsefine.search.training.user_code.failures import describe, shown
 from coarsefine.search.training.user_code.source_file import digest_of, hidden_source, own_folders, place_of
 
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _MARK = "__trains_a_batch__"
-_NOT_THE_USERS = ("<frozen", f"{Path(__file__).parents[3]}{os.sep}")
-"""How the file names of Python's own import system and of Coarsefine start."""
+Form = Literal["plain", "batched", "optuna"]
+PARAMETERS: dict[Form, tuple[str, ...]] = {
+    "plain": ("point", "seed", "report"),
+    "batched": ("points", "seeds", "report"),
+    "optuna": ("trial",),
+}
+"""What functions of each form are called with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A user's training function."""
+    """A user's training function, as far as it is known without calling it."""
 
     name: str
     """`package.module:function`."""
-    call: Callable[..., Any]
     file: Path
     """The source file of the function's module."""
     digest: str
     """SHA-256 of that file."""
-    batched: bool
-    """Whether one call trains several trials."""
+    form: Form
+    """What it is called with."""
+    hidden: Path | None = None
+    """The user's module of the same name that was not imported, since the Python path comes before its folder."""
 
     @property
-    def module_name(self) -> str:
-        """Return `package.module`."""
-        return self.name.partition(":")[0]
+    def batched(self) -> bool:
+        """Return whether one call trains several trials."""
+        return self.form == "batched"
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the form in a message."""
+        return {**asdict(self), "file": str(self.file), "hidden": str(self.hidden) if self.hidden else None}
+
+    @classmethod
+    def from_message(cls, form: Mapping[str, Any]) -> Self:
+        """Read what `as_message` returned."""
+        return cls(**{**form, "file": Path(form["file"]), "hidden": Path(form["hidden"]) if form["hidden"] else None})
 
 
 def batched(function: _Called) -> _Called:
@@ -56,8 +69,8 @@ def batched(function: _Called) -> _Called:
     return function
 
 
-def load_function(name: str, folder: Path | None = None) -> Function:
-    """Return the function named `package.module:function`.
+def load_function(name: str, folder: Path | None = None) -> tuple[Function, Callable[..., Any]]:
+    """Import the function named `package.module:function` into this process; return its description and itself.
 
     Its module is looked for on the Python path, then in the working directory, then in `folder`, where the campaign's
     file is.
@@ -67,7 +80,8 @@ def load_function(name: str, folder: Path | None = None) -> Function:
     module_name, _, path = name.partition(":")
     folders = own_folders(folder)
     try:
-        return _loaded(name, _imported(name, module_name, folders), path)
+        module = _imported(name, module_name, folders)
+        call = _attribute(name, module, path)
     except CampaignError as error:
         if (hidden := hidden_source(module_name, folders)) is None:
             raise
@@ -75,20 +89,29 @@ def load_function(name: str, folder: Path | None = None) -> Function:
         raise CampaignError(
             f"objective = '{name}': Python imported {imported}, which hides {hidden}: give the latter another name."
         ) from error
+    return _described(name, module, call, hidden_source(module_name, folders)), call
 
 
-def _loaded(name: str, module: ModuleType, path: str) -> Function:
+def _attribute(name: str, module: ModuleType, path: str) -> Callable[..., Any]:
     try:
-        call = operator.attrgetter(path)(module)
+        call: Any = operator.attrgetter(path)(module)
     except AttributeError as error:
         raise CampaignError(
             f"objective = '{name}': there is no '{path}' in {place_of(module)}: correct the name in one of them."
         ) from error
-    takes_batch = bool(getattr(call, _MARK, False))
-    _check_call(name, call, ("points", "seeds", "report") if takes_batch else ("point", "seed", "report"))
+    if not callable(call):
+        expected = ", ".join(PARAMETERS["plain"])
+        raise CampaignError(
+            f"objective = '{name}' is not a function but {shown(call)}: name one that takes ({expected})."
+        )
+    found: Callable[..., Any] = call
+    return found
+
+
+def _described(name: str, module: ModuleType, call: Callable[..., Any], hidden: Path | None) -> Function:
     file = Path(getattr(module, "__file__", None) or "")
     try:
-        return Function(name, call, file, digest_of(file), takes_batch)
+        return Function(name, file, digest_of(file), _form_of(name, call), hidden)
     except OSError as error:
         raise CampaignError(
             f"objective = '{name}': its module has no source file, so a resumed run cannot tell "
@@ -113,28 +136,25 @@ def _imported(name: str, module_name: str, folders: Sequence[str]) -> ModuleType
         ) from error
 
 
-def describe(error: BaseException) -> str:
-    """Return an exception raised by user code in one line: its type, its message, and where it was raised."""
-    if isinstance(error, SyntaxError):
-        place = f" ({Path(error.filename or '?').name}, line {error.lineno})"
-        return f"{type(error).__name__}: {error.msg}{place}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THE_USERS)]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    message = textwrap.shorten(str(error), 300, placeholder=" …")
-    return f"{type(error).__name__}{message and ': '}{message}{place}"
-
-
-def _check_call(name: str, call: Any, parameters: tuple[str, ...]) -> None:
-    expected = ", ".join(parameters)
-    if not callable(call):
-        raise CampaignError(f"objective = '{name}' is not a function but {call!r}: name one that takes ({expected}).")
+def _form_of(name: str, call: Callable[..., Any]) -> Form:
+    """Return how a function is called: by its decorator, else by the number of its parameters."""
+    form: Form = "batched" if getattr(call, _MARK, False) is True else "plain"
     try:
         signature = inspect.signature(call)
-    except ValueError:  # some functions written in C have no known signature
-        return
+    except (TypeError, ValueError):  # some functions written in C have no known signature
+        return form
+    if form == "plain" and _takes(signature, "optuna") is None and _takes(signature, "plain") is not None:
+        return "optuna"
+    if (problem := _takes(signature, form)) is not None:
+        expected = ", ".join(PARAMETERS[form])
+        raise CampaignError(f"objective = '{name}' is called with ({expected}), but takes {signature}: {problem}.")
+    return form
+
+
+def _takes(signature: inspect.Signature, form: Form) -> TypeError | None:
+    """Return why a function cannot be called with the arguments of a form; None if it can."""
     try:
-        signature.bind(*parameters)
+        signature.bind(*PARAMETERS[form])
     except TypeError as error:
-        raise CampaignError(
-            f"objective = '{name}' is called with ({expected}), but takes {signature}: {error}."
-        ) from error
+        return error
+    return None

@@ -1,246 +1,183 @@
-"""A call of a user's function, in step with its worker: the worker asks for an epoch, the function reports it.
+"""A conversation with a function in a trial process, as a `Call` needs it."""
 
-Each call has a thread that runs only while the worker waits for it. So one function runs at a time, and a trial that
-waits for its rung to be decided waits within its call of `report`.
-"""
-
-import ctypes
-import math
 import os
-import queue
-import reprlib
-import threading
+import signal
+import socket
 import time
-import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
-from coarsefine.search.campaign.labels import counted
-from coarsefine.search.errors import Interrupted, TrialEnded
+from coarsefine.search.campaign.labels import point_text
+from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.objective import EpochReport
-from coarsefine.search.training.user_code.function import Function, describe
+from coarsefine.search.training.user_code.call import Killed, News, PrunedItself, Raised, Reported, Returned
+from coarsefine.search.training.user_code.channel import Message
+from coarsefine.search.training.user_code.report import Planned
+from coarsefine.search.training.user_code.trial_server import ProcessDied, TrialProcess, TrialServer
+from coarsefine.search.training.user_code.values import Judged
 
-_POLL_SECONDS = 0.1
-"""Seconds between checks of the clock and of `stop`."""
-_STOP_SECONDS = 30.0
-"""How long a function may take to its next report after a stop: half of what a worker process has."""
 _END_SECONDS = 10.0
-"""How long a function may clean up after `report` raised `TrialEnded`."""
-_RAISE_SECONDS = 1.0
-"""How long a function that did not end by itself has after `TrialEnded` is raised in its thread."""
+"""How long a function may clean up after `report` has raised `TrialEnded`."""
+_FROM_OUTSIDE = {-int(signal.SIGKILL), -int(signal.SIGTERM), -int(getattr(signal, "SIGHUP", signal.SIGTERM))}
+"""Exit codes of processes that somebody else has ended: the kernel for lack of memory, or a batch system."""
+_OURS = {"seed", "reason", "train_loss", "validation_loss", "metrics", "arithmetic", "user_attrs", "worker"}
+"""Attributes of a trial that user code does not set."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
-    """What the function's thread sends the worker: an epoch's values, or the end of the call."""
+class CallSetup:
+    """What each call of a stage is made with."""
 
-    values: Any
-    ended: bool
-    error: BaseException | None = None
-    """The exception that ended the call."""
-
-
-class _BrokenCall(Exception):  # noqa: N818 - the function's fault, not ours
-    """The function broke a rule; the message is the reason why its trials FAIL."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """What holds for every call of a function in one stage."""
-
+    campaign: str
+    stage: str
+    form: str
     epochs: int
-    timeout: float
-    """Most seconds from one report to the next."""
-    stop: Callable[[], bool]
-    """Called while the worker waits for the function: whether to leave."""
-    on_detail: Callable[[str], None]
-    """Called with the traceback of what a function raised."""
-    on_warning: Callable[[str], None]
-    """Called if a function cannot be ended."""
+    metric: str
+    recycle: int | None
+    environment: Mapping[str, str]
+    """Variables of every trial, such as those of its devices."""
+    files_of: Callable[[int], TrialFiles]
+    """Returns the files of the trial with this number."""
+
+    def variables(self, trials: Sequence[Planned]) -> dict[str, str]:
+        """Return the environment variables of a call."""
+
+        def joined(values: Sequence[object], mark: str = ",") -> str:
+            return mark.join(map(str, values))
+
+        return {
+            **self.environment,
+            "COARSEFINE_CAMPAIGN": self.campaign,
+            "COARSEFINE_STAGE": self.stage,
+            "COARSEFINE_TRIAL": joined([trial.number for trial in trials]),
+            "COARSEFINE_SEED": joined([trial.seed for trial in trials]),
+            "COARSEFINE_ATTEMPT": joined([trial.attempt for trial in trials]),
+            "COARSEFINE_FOLDER": joined([trial.folder for trial in trials], os.pathsep),
+        }
 
 
 @dataclass(slots=True, eq=False)
 class FunctionCall:
-    """One call of the function, and the slots it trains."""
+    """One call of a function, for slots that it trains together."""
 
-    function: Function
+    server: TrialServer
+    setup: CallSetup
     slots: Sequence[Slot]
-    options: CallOptions
-    epoch: int = 0
-    _positions: list[int] = field(init=False)
-    """The positions in `slots` of those still in training."""
-    _thread: threading.Thread = field(init=False)
-    _messages: "queue.SimpleQueue[_Message]" = field(default_factory=queue.SimpleQueue)
-    _continue: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    _running: bool = False
+    _files: list[TrialFiles] = field(init=False)
+    _process: TrialProcess | None = None
+    _runs: bool = False
     """Whether the worker waits for the function, rather than the function for the worker."""
-    _cancelled: bool = False
-    """Whether the function is to end at its next report."""
+    _reusable: bool | None = None
+    """Whether the process can make another call; None before this one has ended."""
 
     def __post_init__(self) -> None:
-        self._positions = list(range(len(self.slots)))
-        self._thread = threading.Thread(target=self._run, name=f"trains {self._trials}", daemon=True)
+        self._files = [self.setup.files_of(slot.number) for slot in self.slots]
 
-    @property
-    def numbers(self) -> list[int]:
-        """Return the numbers of the slots still in training."""
-        return [self.slots[position].number for position in self._positions]
+    def proceed(self, positions: Sequence[int], epoch: int) -> None:
+        """Start the call after `epoch` epochs, or let the function go on to its next epoch."""
+        if self._process is None:
+            self._reusable = None
+            self._start(epoch)
+        else:
+            self._process.send({"kind": "continue", "positions": list(positions)})
+        self._runs = True
 
-    def advance(self) -> list[EpochReport]:
-        """Let the function train one epoch; report on each slot, and drop those that failed.
-
-        The last epoch ends with the call. Raises `Interrupted` if the function does not report in time after a stop.
-        """
-        self.epoch += 1
-        numbers = self.numbers
+    def receive(self, seconds: float) -> News | None:
+        """Return what the function did; None if it did nothing for so many seconds."""
+        assert self._process is not None, "the call has started"  # noqa: S101
         try:
-            reports = self._train()
-        except _BrokenCall as broken:
-            reports = [_failed(number, str(broken)) for number in numbers]
-        self.drop([report.number for report in reports if report.failure is not None])
-        return reports
+            message = self._process.receive(seconds)
+        except ProcessDied as died:
+            self._runs = self._reusable = False
+            reason = f"its process {died}" if died.code is not None else str(died)
+            return Killed(reason) if died.code in _FROM_OUTSIDE else Raised(reason, reason)
+        if message is None:
+            return None
+        self._runs = False
+        return self._read(message)
 
-    def drop(self, numbers: Collection[int]) -> None:
-        """Take slots out; the call ends when no slot is left."""
-        self._positions = [p for p in self._positions if self.slots[p].number not in numbers]
-        if not self._positions:
-            self._end()
+    def kill(self) -> None:
+        """Kill the function's process with all that it started."""
+        if self._process is not None:
+            self._process.kill()
+            self._runs = self._reusable = False
 
-    def report(self, values: Any) -> tuple[int, ...] | None:
-        """Pass the values of an epoch to the worker, and wait until it asks for the next epoch.
-
-        The user's function is given this method as `report`, and calls it from its thread. Returns the positions of
-        the trials that go on to a function that trains batches, else None. Raises `TrialEnded` if no trial goes on.
-        """
-        if not self._cancelled:
-            self._messages.put(_Message(values, ended=False))
-            self._continue.acquire()
-        if self._cancelled:
-            raise TrialEnded
-        return tuple(self._positions) if self.function.batched else None
-
-    def _train(self) -> list[EpochReport]:
-        last = self.epoch == self.options.epochs
-        message = self._next_message()
-        if message.ended and not last:
-            raise _BrokenCall(
-                f"returned after {counted(self.epoch - 1, 'report')}, and `epochs` is {self.options.epochs}: "
-                "set `epochs` to the number of reports that it makes"
-            )
-        reports = self._reports(message.values)
-        self._positions = [p for p, report in zip(self._positions, reports, strict=True) if report.failure is None]
-        if last and not message.ended and self._positions:
-            self._check_end(self._next_message(), [report for report in reports if report.failure is None])
-        return reports
-
-    def _check_end(self, message: _Message, reported: list[EpochReport]) -> None:
-        if not message.ended:
-            most = counted(self.options.epochs, "time")
-            raise _BrokenCall(f"reported more than {most}: set `epochs` to the number of reports that it makes")
-        if message.values is not None and _values(self._reports(message.values)) != _values(reported):
-            raise _BrokenCall(
-                f"returned {reprlib.repr(message.values)}, which is not what it reported last: return that, or nothing"
-            )
-
-    def _next_message(self) -> _Message:
-        """Let the function run to its next report or its end, and return what it sent."""
-        self._running = True
-        self._thread.start() if self._thread.ident is None else self._continue.release()
-        message = self._wait()
-        self._running = False
-        if message.error is not None:
-            self.options.on_detail(f"{self._trials}: {''.join(traceback.format_exception(message.error)).rstrip()}")
-            raise _BrokenCall(describe(message.error)) from message.error
-        return message
-
-    def _wait(self) -> _Message:
-        started, stopped = time.monotonic(), math.inf
-        while True:
-            try:
-                return self._messages.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                now = time.monotonic()
-            if now > started + self.options.timeout:
-                raise _BrokenCall(
-                    f"neither reported nor returned within {self.options.timeout:g} s: give it a longer `timeout`, or "
-                    "have it report more often"
-                )
-            stopped = min(stopped, now) if self.options.stop() else math.inf
-            if now > stopped + _STOP_SECONDS:
-                raise Interrupted(f"Stopped within an epoch: {self._trials} did not finish it in time.")
-
-    def _reports(self, values: Any) -> list[EpochReport]:
-        """Return an epoch's values as one report for each slot still in training."""
-        numbers = self.numbers
-        if not self.function.batched:
-            return [_report(numbers[0], values, self.epoch)]
-        try:
-            found = list(values)
-        except TypeError:
-            found = None
-        if found is None or len(found) != len(numbers):
-            raise _BrokenCall(
-                f"its values of epoch {self.epoch} are {reprlib.repr(values)}, where {len(numbers)} trials are in"
-            )
-        return [_report(number, value, self.epoch) for number, value in zip(numbers, found, strict=True)]
-
-    def _run(self) -> None:
-        """Call the function, in its own thread."""
-        points, seeds = [slot.point for slot in self.slots], [slot.seed for slot in self.slots]
-        try:
-            with threadpool_limits(1):  # OpenMP has a limit for each thread
-                if self.function.batched:
-                    returned = self.function.call(points, seeds, self.report)
-                else:
-                    returned = self.function.call(points[0], seeds[0], self.report)
-            message = _Message(returned, ended=True)
-        except BaseException as error:  # noqa: BLE001 - any error fails the trial, and no worker
-            message = _Message(None, ended=True, error=error)
-        self._messages.put(message)
-
-    def _end(self) -> None:
-        """End the function and its thread; the function may clean up first, unless it already timed out."""
-        if self._cancelled or self._thread.ident is None:
+    def end(self) -> None:
+        """End the call: a function that waits in `report` may clean up, one that runs is killed."""
+        if self._process is None:
             return
-        self._cancelled = True
-        self._continue.release()
-        self._thread.join(0 if self._running else _END_SECONDS)
-        if self._thread.is_alive():
-            # Raise it as soon as the thread runs Python code, which ends even an endless loop.
-            thread_id = ctypes.c_ulong(self._thread.ident)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(TrialEnded))
-            self._thread.join(_RAISE_SECONDS)
-        if self._thread.is_alive():
-            self.options.on_warning(
-                f"The objective's call for {self._trials} cannot be ended: it runs on in process {os.getpid()} until "
-                "that process ends."
-            )
+        if self._reusable is None:
+            if self._runs:
+                self._process.kill()
+            else:
+                self._process.send({"kind": "end"})
+                self._wait_for_end()
+        self._process.give_back(reusable=self._reusable is True)
+        self._process = None
+        for files in self._files:
+            files.tidy()
+            if files is not self._files[0]:
+                files.refer_to(self._files[0].log)
 
-    @property
-    def _trials(self) -> str:
-        numbers = ", ".join(str(slot.number) for slot in self.slots)
-        return f"{'trials' if len(self.slots) > 1 else 'trial'} {numbers}"
+    def _start(self, epoch: int) -> None:
+        trials = [
+            Planned(slot.number, slot.point.as_dict(), slot.seed, slot.attempt, files.folder, epoch)
+            for slot, files in zip(self.slots, self._files, strict=True)
+        ]
+        place = f"{socket.gethostname()} process {os.getpid()}"
+        after = f", after epoch {epoch}" if epoch else ""
+        for slot, files in zip(self.slots, self._files, strict=True):
+            title = f"{self.setup.stage}#{slot.number}, attempt {slot.attempt}{after}, {point_text(slot.point)}"
+            files.open(f"{title}, seed {slot.seed}, {place}")
+        self._process = self.server.take()
+        self._process.send(
+            {
+                "kind": "call",
+                "form": self.setup.form,
+                "epochs": self.setup.epochs,
+                "metric": self.setup.metric,
+                "recycle": self.setup.recycle,
+                "log": str(self._files[0].log),
+                "environment": self.setup.variables(trials),
+                "trials": [trial.as_message() for trial in trials],
+            }
+        )
+
+    def _read(self, message: Message) -> News:
+        match message:
+            case {"kind": "report", "epoch": epoch, "judged": judged, "failure": failure}:
+                return Reported(epoch, _read_values(judged), failure)
+            case {"kind": "returned", "judged": judged, "failure": failure, "shown": shown, "attrs": attrs}:
+                self._reusable = message["reusable"]
+                values = None if judged is None else _read_values(judged)
+                return Returned(values, failure, shown, _attributes(attrs))
+            case {"kind": "pruned", "reason": reason}:
+                self._reusable = message["reusable"]
+                return PrunedItself(reason)
+            case {"kind": "raised", "reason": reason, "cause": cause, "detail": detail}:
+                self._reusable = False
+                return Raised(reason, cause, detail)
+        raise AssertionError(f"no message of a trial process: {message}")
+
+    def _wait_for_end(self) -> None:
+        """Wait until a function that was asked to end has done so; kill it if it does not."""
+        assert self._process is not None, "the call has started"  # noqa: S101
+        late = time.monotonic() + _END_SECONDS
+        try:
+            while (left := late - time.monotonic()) > 0:
+                if (message := self._process.receive(left)) is not None and message["kind"] != "report":
+                    self._reusable = message["kind"] != "raised" and message["reusable"]
+                    return
+        except ProcessDied:
+            return
+        self._process.kill()
 
 
-def _report(number: int, value: Any, epoch: int) -> EpochReport:
-    try:
-        found = None if isinstance(value, str | bytes | bool) else float(value)  # `float` would accept these
-    except (TypeError, ValueError, OverflowError):
-        found = None
-    if found is None:
-        return _failed(number, f"its value of epoch {epoch} is {reprlib.repr(value)}, no number")
-    if not math.isfinite(found):
-        return _failed(number, f"diverged in epoch {epoch}: its value is {found}")
-    return EpochReport(number, found)
+def _read_values(forms: Sequence[Mapping[str, Any]]) -> list[Judged]:
+    return [Judged.from_dict(form) for form in forms]
 
 
-def _values(reports: Sequence[EpochReport]) -> list[tuple[float, str | None]]:
-    return [(report.value, report.failure) for report in reports]
-
-
-def _failed(number: int, reason: str) -> EpochReport:
-    return EpochReport(number, 0.0, failure=reason)
+def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that a trial stores: all that user code has set, and those with names of their own."""
+    return {"user_attrs": attrs, **{name: attrs[name] for name in attrs if name not in _OURS}} if attrs else {}

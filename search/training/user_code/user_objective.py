@@ -1,20 +1,25 @@
-"""A user's function as an objective: each call trains one slot, or a batch of slots if it is declared `batched`."""
+"""User code as an objective: each call trains one slot, or a batch of slots if it is a function declared `batched`."""
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import State
 from coarsefine.search.training.objective import EpochReport
-from coarsefine.search.training.user_code.function import Function
-from coarsefine.search.training.user_code.function_call import CallOptions, FunctionCall
+from coarsefine.search.training.user_code.call import Call, CallOptions, Conversation
+
+_VALUES = "values"
+_BATCH = 16
+"""How many slots a call trains unless the stage sets `stack`, if the function trains batches."""
 
 
 @dataclass(slots=True, eq=False)
-class FunctionStack:
+class CallStack:
     """Calls after equally many epochs, as one stack; they train one after another."""
 
-    calls: list[FunctionCall]
+    calls: list[Call]
     epoch: int = 0
 
     @property
@@ -25,7 +30,7 @@ class FunctionStack:
     def advance(self) -> list[EpochReport]:
         """Let each call train one epoch.
 
-        Raises `Interrupted` if a function does not report in time after a stop.
+        Raises `Interrupted` if user code does not report in time after a stop.
         """
         self.epoch += 1
         reports = [report for call in self.calls for report in call.advance()]
@@ -38,21 +43,33 @@ class FunctionStack:
             call.drop(numbers)
         self.calls = [call for call in self.calls if call.numbers]
 
-    def join(self, other: "FunctionStack") -> None:
+    def join(self, other: "CallStack") -> None:
         """Take in the calls of another stack after equally many epochs."""
         self.calls = self.calls + other.calls
 
-    def state_of(self, number: int) -> State | None:  # noqa: ARG002 - the same for all
-        """Return None: a running function cannot be saved, so its slot restarts with the first epoch."""
-        return None
+    def pause(self) -> None:
+        """End the processes of resumable code until the next epoch is wanted."""
+        for call in self.calls:
+            call.pause()
+
+    def state_of(self, number: int) -> State | None:
+        """Return the values of a slot's epochs if its code can resume from its folder.
+
+        Else return None: a running call cannot be saved, so its slot restarts with the first epoch.
+        """
+        (call,) = [call for call in self.calls if number in call.numbers]
+        return {_VALUES: np.array(call.values)} if call.options.resumable else None
 
 
 @dataclass(frozen=True, slots=True)
 class UserObjective:
-    """Trains slots by calls of a user's function."""
+    """Trains slots by calls of user code."""
 
-    function: Function
     options: CallOptions
+    converse: Callable[[Sequence[Slot]], Conversation]
+    """Begins a call that trains these slots."""
+    batched: bool = False
+    """Whether one call trains several slots."""
 
     @property
     def epochs(self) -> int:
@@ -60,19 +77,23 @@ class UserObjective:
         return self.options.epochs
 
     def width(self, slot: Slot) -> int:  # noqa: ARG002 - the same for all
-        """Return how many slots train together unless the stage sets `stack`: a batch of 16, or one."""
-        return 16 if self.function.batched else 1
+        """Return how many slots train together unless the stage sets `stack`."""
+        return _BATCH if self.batched else 1
 
     def kind(self, slot: Slot) -> Hashable:  # noqa: ARG002 - the same for all
         """Return None: any slots can train together."""
         return None
 
-    def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> FunctionStack:
-        """Return slots as a stack: one call if the function trains batches, else one call for each slot.
+    def start(self, slots: Sequence[Slot], epoch: int = 0, states: Sequence[State] = ()) -> CallStack:
+        """Return slots as a stack: one call if it trains batches, else one call for each slot.
 
-        Raises `ValueError` after an epoch: calls have no states to resume from.
+        Raises `ValueError` after an epoch if the code is not resumable, or if the states are not of that epoch.
         """
-        if epoch:
+        if not epoch:
+            batches = [slots] if self.batched else [[slot] for slot in slots]
+            return CallStack([Call(batch, self.options, self.converse(batch)) for batch in batches])
+        reached = [list(map(float, state.get(_VALUES, ()))) for state in states]
+        if not self.options.resumable or any(len(values) != epoch for values in reached):
             raise ValueError(f"{len(slots)} slots cannot resume after epoch {epoch} from {states}")
-        batches = [slots] if self.function.batched else [[slot] for slot in slots]
-        return FunctionStack([FunctionCall(self.function, batch, self.options) for batch in batches])
+        resumed = zip(slots, reached, strict=True)
+        return CallStack([Call([slot], self.options, self.converse([slot]), list(v)) for slot, v in resumed], epoch)

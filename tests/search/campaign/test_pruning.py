@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from campaigns import campaign_toml
@@ -16,7 +17,7 @@ from stored import table
 
 from coarsefine import Campaign, CampaignError, run
 from coarsefine.model.errors import ExtensionError
-from coarsefine.search.campaign.pruning import PRUNERS, Pruning, Rung, cohort_of, cohorts_of, pruner
+from coarsefine.search.campaign.pruning import PRUNERS, Pruning, Rung, pruner
 from coarsefine.search.campaign.sections import Stage
 
 
@@ -31,14 +32,15 @@ def test_survivors_are_the_best(size, data, factor):
     assert all(rank[a] < rank[b] for a in kept for b in found.keys() - kept)
 
 
-@given(st.integers(1, 2000))
-def test_cohorts_divide_a_stage(trials):
-    """Each slot is in one cohort; cohorts are ordered, of nearly equal size, and hold at most 64 slots."""
-    cohorts = list(cohorts_of(trials))
+@given(st.integers(1, 2000), st.sampled_from([16, 64]))
+def test_cohorts_divide_a_stage(trials, largest):
+    """Each slot is in one cohort; cohorts are ordered, of nearly equal size, and hold at most 64 slots, or 16."""
+    pruning = replace(Pruning.of("halving", {}, 10), largest_cohort=largest)
+    cohorts = list(pruning.cohorts_of(trials))
     assert [number for cohort in cohorts for number in cohort] == list(range(trials))
-    assert all(cohort_of(number, trials) == cohort for cohort in cohorts for number in cohort)
+    assert all(pruning.cohort_of(number, trials) == cohort for cohort in cohorts for number in cohort)
     sizes = [len(cohort) for cohort in cohorts]
-    assert max(sizes) <= 64
+    assert max(sizes) <= largest
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -78,7 +80,7 @@ def test_own_pruners_keep_the_promises(name, epochs, trials, data):
     """At least one trial of a cohort survives, whatever the order of the values; planned epochs are what is trained."""
     pruning = Pruning.of(name, {}, epochs)
     planned = 0
-    for cohort in cohorts_of(trials):
+    for cohort in pruning.cohorts_of(trials):
         alive, before = {number: data.draw(st.floats(0, 1)) for number in cohort}, 0
         for rung in pruning.rungs:
             planned += len(alive) * (rung - before)

@@ -11,10 +11,12 @@ from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import user_functions
 from campaigns import campaign_toml, write_campaign
 from forked import forked_command
+from processes import kill_repeatedly
 from stored import counted, ended, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, join, run
@@ -32,9 +34,11 @@ def searched(folder, function="single", *, module="user_functions", observer=Non
 
 @pytest.fixture(autouse=True)
 def _no_orphans():
-    """Check that no thread of a function's call is left after a test."""
+    """Check that no process of a function's call is left after a test."""
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("trains")] == []
+    left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    assert [process for process in left if "user_code" in " ".join(process.cmdline())] == []
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +98,35 @@ def test_batches_record_the_same_values_as_single_trials(tmp_path, expected, hal
 
 def test_halving_ends_calls_at_their_rung(tmp_path, halved):
     """A pruned trial's function receives `TrialEnded` from its report; the others train to the end."""
-    user_functions.ended.clear()
     status = searched(tmp_path, "tidying", stage={"coarse": HALVING})
     assert [stage.pruned for stage in status.stages] == [6, 0, 0]
     rows = table(tmp_path / "studies.db")
-    pruned = [attrs["seed"] for state, *_, attrs in rows.values() if state.name == "PRUNED"]
-    assert sorted(user_functions.ended) == sorted(pruned)
+    pruned = [f"coarse-{number}" for (_, number), (state, *_) in rows.items() if state.name == "PRUNED"]
+    assert sorted(file.parent.name for file in tmp_path.glob("trials/small/*/ended")) == sorted(pruned)
     epochs = sorted(len(values) for (study, _), (_, _, _, values, _) in rows.items() if study == "small/coarse")
     assert epochs == [1] * 4 + [3] * 2 + [6] * 2
     assert rows == halved
+
+
+def test_resumable_trials_wait_at_a_rung_without_a_process(tmp_path, halved):
+    """A resumable function is ended at each rung and called again if its trial survives, and trains no epoch twice."""
+    status = searched(tmp_path, "resumes", resumable=True, stage={"coarse": HALVING})
+    assert [stage.pruned for stage in status.stages] == [6, 0, 0]
+    rows = table(tmp_path / "studies.db")
+    assert rows == halved
+    logs = [path.read_text("utf-8") for path in tmp_path.glob("logs/small/trials/coarse-*.log")]
+    assert sorted(log.count("attempt 1") for log in logs) == [1] * 4 + [2] * 2 + [3] * 2
+    trained = sum(len(values) for _, _, _, values, _ in rows.values())
+    assert sum(log.count("\nepoch ") for log in printed(tmp_path)) == trained
+
+
+def test_resumable_trial_that_was_stopped_continues(folder, halved):
+    """Killed and stopped runs of a resumable function end with the table of an undisturbed one."""
+    write_campaign(folder, "objective", objective="user_functions:resumes", resumable=True, stage={"coarse": HALVING})
+    kill_repeatedly(folder, processes=1, kills=5)
+    assert table(folder / "studies.db") == halved
+    trained = sum(log.count("\nepoch ") for log in printed(folder))
+    assert trained <= sum(len(values) for _, _, _, values, _ in halved.values()) + 5
 
 
 def test_two_workers_prune_the_same_trials_as_one(folder, halved):
@@ -113,10 +137,14 @@ def test_two_workers_prune_the_same_trials_as_one(folder, halved):
     assert table(folder / "studies.db") == halved
 
 
+def printed(folder):
+    """Return what each trial of a folder's campaign has printed."""
+    return [path.read_text("utf-8") for path in folder.glob("logs/small/trials/*.log")]
+
+
 BAD = {
     "raises": r"ValueError: no such kernel: linaer \(user_functions.py, line \d+\)",
-    "asks_for_another_parameter": r"NoSuchParameter: the campaign has no parameter 'gamma', only a, shape: add it to "
-    r"the space of the first stage, or correct the name in the objective \(user_functions.py, line \d+\)",
+    "asks_for_another_parameter": r"KeyError: 'gamma' \(user_functions.py, line \d+\); the point has a, shape",
     "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
     "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
     "reports_too_often": "reported more than 6 times: set `epochs` to the number of reports that it makes",
@@ -190,7 +218,7 @@ def test_finished_run_shows_why_trials_failed(tmp_path, cli):
     some = f"{len(failed)} failed, for example" if len(failed) > 1 else "1 failed,"
     for code, out, error in outputs:
         assert (code, error) == (0, "")
-        assert f"\n{some} trial {number}: {attrs['reason']}.\n" in out
+        assert f"\n{some} trial {number}: {attrs['reason']}. Logs: logs/small/\n" in out
 
 
 def test_traceback_is_a_detail(tmp_path):
@@ -247,10 +275,10 @@ def test_stop_takes_effect_at_a_report(folder, expected):
 
 def test_stop_does_not_wait_for_a_function_that_hangs(tmp_path, monkeypatch):
     """If a function reports nothing after a stop, the run ends without it and releases its slot."""
-    monkeypatch.setattr("coarsefine.search.training.user_code.function_call._STOP_SECONDS", 0.2)
-    user_functions.started.clear()
+    monkeypatch.setattr("coarsefine.search.training.user_code.call._STOP_SECONDS", 0.2)
+    started = tmp_path / "trials/small/coarse-0/started"
     with pytest.raises(Interrupted, match="trial 0 did not finish it in time"):
-        searched(tmp_path, "never_returns", stop=user_functions.started.is_set, **ONE_STAGE)
+        searched(tmp_path, "never_returns", stop=started.exists, **ONE_STAGE)
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 5
 
 
@@ -259,7 +287,7 @@ def test_stop_does_not_wait_for_a_function_that_hangs(tmp_path, monkeypatch):
     [
         ("user_functions:nothere", r"there is no 'nothere' in .*user_functions\.py"),
         ("user_functions:number", "is not a function but 3"),
-        ("user_functions:takes_a_point_only", r"is called with \(point, seed, report\), but takes \(point\)"),
+        ("user_functions:takes_no_report", r"is called with \(point, seed, report\), but takes \(point, seed\)"),
         ("no_such_module:train", "there is no module 'no_such_module' on the Python path, nor in"),
         ("broken:train", r"cannot be imported: ZeroDivisionError: division by zero \(broken\.py, line 2\)"),
         ("unfinished:train", r"cannot be imported: SyntaxError: .* \(unfinished\.py, line 1\)"),
@@ -295,7 +323,7 @@ def test_unknown_key_is_refused_without_keys_of_the_network(cli, tmp_path):
     """The error of an unknown key lists the keys that a campaign with an objective can have, and no other."""
     path = tmp_path / "small.toml"
     for changes, known in (
-        ({"sead": 3}, "name, description, seed, objective, epochs, timeout, stage, confirm"),
+        ({"sead": 3}, "name, description, seed, objective, epochs, timeout, recycle, resumable, stage, confirm"),
         (
             {"stage": {"coarse": {"widen": True}}},
             "name, trials, space, narrow, parent, carry, sampler, epochs, stack, pr",

@@ -38,13 +38,16 @@ class Toy:
     def advance(self):
         self.epoch += 1
         self.objective.during_epoch(self)
-        return [EpochReport(number, 1 - 1 / (number + 2), 0.5, 0.5, None) for number in self.numbers]
+        return [EpochReport(number, 1 - 1 / (number + 2), 0.5, 0.5) for number in self.numbers]
 
     def drop(self, numbers):
         self.numbers = [number for number in self.numbers if number not in numbers]
 
     def join(self, other):
         self.numbers = self.numbers + other.numbers
+
+    def pause(self):
+        pass
 
     def state_of(self, number):
         return {"came": np.array([number, self.epoch])}

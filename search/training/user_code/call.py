@@ -1,0 +1,293 @@
+"""Calls of user code that are advanced epoch by epoch, in step with their worker.
+
+The worker asks for an epoch, and the user's code reports it. How the two talk is a `Conversation`: with a function in a
+trial process, or with a command.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from coarsefine.search.campaign.labels import counted
+from coarsefine.search.errors import Interrupted
+from coarsefine.search.storage.slots import Slot
+from coarsefine.search.training.objective import EpochReport
+from coarsefine.search.training.user_code.values import Judged
+
+_POLL_SECONDS = 0.1
+"""Seconds between checks of the clock and of `stop`."""
+_STOP_SECONDS = 30.0
+"""How long user code may take to its next report after a stop: half of what a worker process has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The user's code has reported an epoch, and waits."""
+
+    epoch: int
+    judged: Sequence[Judged]
+    """A value for each trial in training."""
+    failure: str | None = None
+    """Why these are not such values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The user's code has ended by itself, and returned the values of its last epoch or nothing."""
+
+    judged: Sequence[Judged] | None = None
+    failure: str | None = None
+    shown: str = ""
+    """What it returned, for people."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """What it wants to be stored with the trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The user's code has failed."""
+
+    reason: str
+    cause: str
+    """Equal for failures that have the same cause."""
+    detail: str = ""
+    """Its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedItself:
+    """The user's code has ended its trial before its last epoch, without having been asked to."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """The process of the user's code was killed by somebody else, maybe for lack of memory."""
+
+    reason: str
+
+
+News = Reported | Returned | Raised | PrunedItself | Killed
+
+
+class Conversation(Protocol):
+    """One call of user code, for slots that train together."""
+
+    def proceed(self, positions: Sequence[int], epoch: int) -> None:
+        """Let the code train its next epoch, after `epoch` epochs; the first time, or after `end`, start it.
+
+        `positions` are those of the slots that are still in training.
+        """
+
+    def receive(self, seconds: float) -> News | None:
+        """Return what the code did; None if it did nothing for so many seconds."""
+
+    def kill(self) -> None:
+        """Kill the code's process with all that it started."""
+
+    def end(self) -> None:
+        """End the call: let code that waits clean up, and kill code that runs. Do nothing if it has ended."""
+
+
+class _BrokenCall(Exception):  # noqa: N818 - the user code's fault, not ours
+    """The user's code broke a rule; the message is the reason why its trials FAIL."""
+
+    def __init__(self, reason: str, cause: str | None = None) -> None:
+        super().__init__(reason)
+        self.cause = cause or reason
+
+
+class _KilledCall(Exception):  # noqa: N818 - nobody's fault, as far as is known
+    """The process of the user's code was killed from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What holds for every call of user code in one stage."""
+
+    epochs: int
+    timeout: float
+    """Most seconds from one report to the next."""
+    stop: Callable[[], bool]
+    """Called while the worker waits: whether to leave."""
+    on_detail: Callable[[str], None]
+    """Called with the traceback of what user code raised."""
+    on_warning: Callable[[str], None] = lambda _: None
+    """Called if a resumed trial reports other values than before."""
+    resumable: bool = False
+    """Whether a call may be ended after an epoch and made again, since the code goes on from its trial's folder."""
+    may_return_early: bool = False
+    """Whether a call may return before its last epoch, and return another value than it reported, as with Optuna."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call of user code, and the slots it trains."""
+
+    slots: Sequence[Slot]
+    options: CallOptions
+    conversation: Conversation
+    values: list[float] = field(default_factory=list)
+    """If it is resumable, the values that its slot has reached, also in earlier calls."""
+    epoch: int = field(init=False)
+    _positions: list[int] = field(init=False)
+    """The positions in `slots` of those still in training."""
+    _resumed: int = field(init=False)
+    """The epochs that were reached when the code was started the last time."""
+
+    def __post_init__(self) -> None:
+        self._positions = list(range(len(self.slots)))
+        self.epoch = self._resumed = len(self.values)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the numbers of the slots still in training."""
+        return [self.slots[position].number for position in self._positions]
+
+    def advance(self) -> list[EpochReport]:
+        """Let the code train one epoch; report on each slot, and drop those that have ended early.
+
+        The last epoch ends with the call. Raises `Interrupted` if the code does not report in time after a stop.
+        """
+        self.epoch += 1
+        numbers = self.numbers
+        try:
+            reports = self._train()
+        except _BrokenCall as broken:
+            reports = [EpochReport(number, failure=str(broken), cause=broken.cause) for number in numbers]
+        except _KilledCall as killed:
+            reports = [EpochReport(number, killed=str(killed)) for number in numbers]
+        self.drop([report.number for report in reports if report.ends_early])
+        if self.options.resumable and self._positions:
+            self.values.append(reports[0].value)
+        return reports
+
+    def pause(self) -> None:
+        """End the code until the next epoch is wanted, if it can be resumed."""
+        if self.options.resumable:
+            self.conversation.end()
+            self._resumed = self.epoch
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Take slots out; the call ends when no slot is left."""
+        self._positions = [p for p in self._positions if self.slots[p].number not in numbers]
+        if not self._positions:
+            self.conversation.end()
+
+    def _train(self) -> list[EpochReport]:
+        match self._next_epoch():
+            case PrunedItself() if self.epoch == 1:
+                raise _BrokenCall("pruned itself before its first report, so it has no value: report before it prunes")
+            case PrunedItself(reason):
+                return [EpochReport(number, pruned=reason) for number in self.numbers]
+            case Returned() as returned if self.epoch < self.options.epochs:
+                return self._early_end(returned)
+            case Returned(attrs=attrs) as returned:
+                return self._reports(returned, attrs)
+            case reported:
+                reports = self._reports(reported)
+        going = [report for report in reports if report.failure is None]
+        self._positions = [p for p, report in zip(self._positions, reports, strict=True) if report.failure is None]
+        if self.epoch < self.options.epochs or not going:
+            return reports
+        ended = {report.number: report for report in self._with_end(going)}
+        return [ended.get(report.number, report) for report in reports]
+
+    def _next_epoch(self) -> Reported | Returned | PrunedItself:
+        """Let the code run until it ends or reports this epoch, after those that it has reported in an earlier call."""
+        while isinstance(news := self._next_news(), Reported) and 0 < news.epoch <= self._resumed:
+            value, before = news.judged[0].value if news.judged else None, self.values[news.epoch - 1]
+            if value != before:
+                self.options.on_warning(
+                    f"{self._trials.capitalize()} reported {value} in epoch {news.epoch} when it was resumed, and "
+                    f"{before} before, which stays recorded."
+                )
+        if isinstance(news, Reported) and news.epoch != self.epoch:
+            if news.epoch > self.options.epochs:
+                raise self._too_often()
+            raise _BrokenCall(f"reported epoch {news.epoch}, where epoch {self.epoch} is due: report each epoch once")
+        return news
+
+    def _next_news(self) -> Reported | Returned | PrunedItself:
+        self.conversation.proceed(self._positions, self.epoch - 1)
+        match self._wait():
+            case Raised(reason, cause, detail):
+                if detail:
+                    self.options.on_detail(f"{self._trials}: {detail}")
+                raise _BrokenCall(reason, cause)
+            case Killed(reason):
+                raise _KilledCall(reason)
+            case news:
+                return news
+
+    def _wait(self) -> News:
+        started, stopped = time.monotonic(), math.inf
+        while (news := self.conversation.receive(_POLL_SECONDS)) is None:
+            now = time.monotonic()
+            if now > started + self.options.timeout:
+                self.conversation.kill()
+                raise _BrokenCall(
+                    f"neither reported nor returned within {self.options.timeout:g} s: give it a longer `timeout`, or "
+                    "have it report more often",
+                    "timeout",
+                )
+            stopped = min(stopped, now) if self.options.stop() else math.inf
+            if now > stopped + _STOP_SECONDS:
+                raise Interrupted(f"Stopped within an epoch: {self._trials} did not finish it in time.")
+        return news
+
+    def _early_end(self, returned: Returned) -> list[EpochReport]:
+        """Return the reports of a call that has returned before its last epoch."""
+        if not self.options.may_return_early:
+            raise _BrokenCall(
+                f"returned after {counted(self.epoch - 1, 'report')}, and `epochs` is {self.options.epochs}: "
+                "set `epochs` to the number of reports that it makes"
+            )
+        return [replace(report, last=True) for report in self._reports(returned, returned.attrs)]
+
+    def _with_end(self, reported: list[EpochReport]) -> list[EpochReport]:
+        """Return the reports of the last epoch after the call has ended, which must return the same values if any."""
+        match self._next_news():
+            case Reported():
+                raise self._too_often()
+            case PrunedItself(reason):
+                return [EpochReport(report.number, pruned=reason) for report in reported]
+            case Returned(None, None, attrs=attrs):
+                return [replace(report, attrs=attrs) for report in reported]
+            case returned:
+                final = self._reports(returned, returned.attrs)
+        if not self.options.may_return_early and _values(final) != _values(reported):
+            raise _BrokenCall(f"returned {returned.shown}, which is not what it reported last: return that, or nothing")
+        return [
+            replace(now, metrics={**before.metrics, **now.metrics}) for before, now in zip(reported, final, strict=True)
+        ]
+
+    def _reports(self, news: Reported | Returned, attrs: Mapping[str, Any] | None = None) -> list[EpochReport]:
+        """Return an epoch's values as one report for each slot still in training."""
+        if news.failure is not None:
+            raise _BrokenCall(news.failure, "values")
+        pairs = zip(self.numbers, news.judged or (), strict=True)
+        return [_report(number, judged, attrs or {}) for number, judged in pairs]
+
+    def _too_often(self) -> _BrokenCall:
+        most = counted(self.options.epochs, "time")
+        return _BrokenCall(f"reported more than {most}: set `epochs` to the number of reports that it makes")
+
+    @property
+    def _trials(self) -> str:
+        numbers = ", ".join(str(slot.number) for slot in self.slots)
+        return f"{'trials' if len(self.slots) > 1 else 'trial'} {numbers}"
+
+
+def _report(number: int, judged: Judged, attrs: Mapping[str, Any]) -> EpochReport:
+    if judged.failure is None:
+        return EpochReport(number, judged.value, metrics=judged.metrics, attrs=attrs)
+    diverged = judged.failure.startswith("diverged")
+    return EpochReport(number, failure=judged.failure, cause=None if diverged else "value")
+
+
+def _values(reports: Sequence[EpochReport]) -> list[tuple[float, str | None]]:
+    return [(report.value, report.failure) for report in reports]

@@ -1,0 +1,81 @@
+"""Messages between a worker, the server of its trial processes, and these: JSON objects, one a line, over a socket.
+
+Nothing that user code prints can reach them: standard output and standard error of a trial process go to its log.
+"""
+
+import json
+import os
+import socket
+from typing import Any
+
+VERSION = 1
+"""The version of the messages, in the first one of each connection."""
+Message = dict[str, Any]
+LOST = 97
+"""The exit code of a process that can no longer send messages: its own code has closed the socket."""
+_BLOCK = 65536
+
+
+class Closed(Exception):  # noqa: N818 - what happened, which need not be an error
+    """The other side has closed its end, or its process has ended."""
+
+
+class Channel:
+    """One end of a socket pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self._received = b""
+
+    def send(self, message: Message) -> None:
+        """Send a message; raise `Closed` if nobody can receive it."""
+        try:
+            self.socket.settimeout(None)
+            self.socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        except OSError as error:
+            raise Closed(str(error)) from error
+
+    def receive(self, seconds: float | None = None) -> Message | None:
+        """Return the next message; None if none has come after `seconds`. Raise `Closed` at the end."""
+        while not self.has_message:
+            try:
+                self.socket.settimeout(seconds)
+                block = self._block()
+            except (TimeoutError, BlockingIOError):
+                return None
+            except OSError as error:
+                raise Closed(str(error)) from error
+            if not block:
+                raise Closed("the other end is closed")
+            self._received += block
+        line, _, self._received = self._received.partition(b"\n")
+        message: Message = json.loads(line)
+        return message
+
+    @property
+    def has_message(self) -> bool:
+        """Return whether a whole message has been read already."""
+        return b"\n" in self._received
+
+    def close(self) -> None:
+        """Close this end."""
+        self.socket.close()
+
+    def _block(self) -> bytes:
+        return self.socket.recv(_BLOCK)
+
+
+class DescriptorChannel(Channel):
+    """An end of a socket pair that receives open files with the messages."""
+
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__(end)
+        self.descriptors: list[int] = []
+        """The files that were received and not taken yet."""
+
+    def _block(self) -> bytes:
+        block, descriptors, *_ = socket.recv_fds(self.socket, _BLOCK, 8)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self.descriptors += descriptors
+        return block

@@ -1,0 +1,131 @@
+"""What a user's function is given to report its epochs with, in the trial process.
+
+A trial that waits for its rung to be decided waits within its call of `report`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from coarsefine.search.errors import TrialEnded
+from coarsefine.search.training.user_code.channel import Channel, Message
+from coarsefine.search.training.user_code.values import judge, judge_batch
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A trial that a call trains."""
+
+    number: int
+    point: Mapping[str, Any]
+    seed: int
+    attempt: int
+    """1 at first; one more each time the trial starts again, because its worker was stopped or killed."""
+    folder: Path
+    """A folder of the trial's own, the same one for each attempt."""
+    epoch: int = 0
+    """The epochs that are recorded already; 0 unless the campaign is `resumable`."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return its fields."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def as_message(self) -> Message:
+        """Return the form in a message."""
+        return {**self.as_dict(), "folder": str(self.folder)}
+
+    @classmethod
+    def from_message(cls, form: Message) -> Self:
+        """Read what `as_message` returned."""
+        return cls(**{**form, "folder": Path(form["folder"])})
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Sends what a function reports, and receives which of its trials go on."""
+
+    channel: Channel
+    trials: Sequence[Planned]
+    metric: str
+    batched: bool
+    count: int = 0
+    """The number of the last epoch that was reported in this call."""
+    going: list[int] = field(init=False)
+    """The positions in `trials` of those that go on."""
+    _process: int = field(default_factory=os.getpid)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.going = list(range(len(self.trials)))
+
+    def send(self, values: Any, epoch: int | None, metrics: Mapping[str, Any]) -> bool:
+        """Send the values of an epoch, and wait; return whether a trial goes on."""
+        if os.getpid() != self._process:
+            raise RuntimeError("report was called in a child process: call it in the process that called your function")
+        with self._lock:
+            if not self.going:
+                return False
+            self.count = self.count + 1 if epoch is None else epoch
+            self.channel.send({"kind": "report", "epoch": self.count, **self.judged(values, self.count, metrics)})
+            answer = self.channel.receive()
+            self.going = [] if answer is None or answer["kind"] != "continue" else answer["positions"]
+            return bool(self.going)
+
+    def judged(self, values: Any, epoch: int, metrics: Mapping[str, Any] | None = None) -> Message:
+        """Return an epoch's values as the part of a message."""
+        if not self.batched:
+            return {"judged": [judge(values, epoch, self.metric, metrics).as_dict()], "failure": None}
+        found = judge_batch(values, len(self.going), epoch, self.metric)
+        if isinstance(found, str):
+            return {"judged": [], "failure": found}
+        return {"judged": [one.as_dict() for one in found], "failure": None}
+
+
+class Report:
+    """Reports the epochs of one trial: `report(value, loss=…)`."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        (trial,) = reporter.trials
+        self.number, self.seed, self.attempt, self.folder = trial.number, trial.seed, trial.attempt, trial.folder
+        self.epoch = trial.epoch
+
+    def __call__(self, value: Any, *, epoch: int | None = None, **metrics: Any) -> None:
+        """Report the value of an epoch, and further metrics by name; wait until the next epoch may begin.
+
+        Epochs count from 1. Without `epoch`, it is the one after the last reported in this call.
+        Raises `TrialEnded` if the trial does not go on.
+        """
+        if not self._reporter.send(value, epoch, metrics):
+            raise TrialEnded
+
+
+class BatchReport:
+    """Reports the epochs of several trials that one call trains: `report([value, …])`."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.numbers = [trial.number for trial in reporter.trials]
+        self.attempts = [trial.attempt for trial in reporter.trials]
+        self.folders = [trial.folder for trial in reporter.trials]
+
+    def __call__(self, values: Any) -> tuple[int, ...]:
+        """Report an epoch's values, one for each trial in training; return the positions of those that go on.
+
+        Raises `TrialEnded` if no trial goes on.
+        """
+        if not self._reporter.send(values, None, {}):
+            raise TrialEnded
+        return tuple(self._reporter.going)
+
+
+def stepper(reporter: Reporter) -> Callable[..., bool]:
+    """Return a function that reports a value and returns whether the trial goes on."""
+
+    def report(value: Any, epoch: int | None = None) -> bool:
+        return reporter.send(value, epoch, {})
+
+    return report

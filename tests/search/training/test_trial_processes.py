@@ -1,0 +1,124 @@
+"""Test the processes in which user code runs: whatever it does, its own trial ends, and nothing else."""
+
+import json
+import re
+
+import numpy as np
+import optuna
+import psutil
+import pytest
+from campaigns import write_campaign
+from faulty_campaigns import campaign_in, check_faults
+from faulty_functions import FAULTS
+from forked import forked_command
+from processes import wait_until
+from stored import table
+
+from coarsefine import Campaign, NothingCompleted, Observer, run
+
+
+@pytest.mark.parametrize("function", ["one_fault_each", "one_fault_each_batch"])
+def test_each_fault_ends_its_trial_and_nothing_else(tmp_path, function):
+    """Every kind of fault ends its own trial with its reason; the worker goes on, and no process outlives its trial."""
+    campaign_in(tmp_path, function, len(FAULTS), {"stack": 1})
+    answer = forked_command("run", "small.toml", "--workers", 1, "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["state"] == "done"
+    check_faults(table(tmp_path / "studies.db"))
+    (left,) = tmp_path.glob("trials/small/*/left")
+    pids = json.loads(left.read_text("utf-8"))
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+
+def test_two_workers_end_faults_as_one_does(tmp_path):
+    """Two workers record the same ends of faulty trials as one, and print what functions print into logs only."""
+    campaign_in(tmp_path, "one_fault_each", len(FAULTS))
+    answer = forked_command("run", "small.toml", "--workers", 2, "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    check_faults(table(tmp_path / "studies.db"))
+    log = (tmp_path / "logs/small/trials/coarse-0.log").read_text("utf-8")
+    assert log.startswith("── coarse#0, attempt 1")
+    assert "below Python" in log
+    assert log.count("x" * 200_000) == 20
+    crash = (tmp_path / "logs/small/trials/coarse-8.log").read_text("utf-8")
+    assert "Segmentation fault" in crash
+    assert "the stream is there" in (tmp_path / "logs/small/trials/coarse-4.log").read_text("utf-8")
+
+
+def test_call_that_blocks_is_killed_at_its_timeout(tmp_path):
+    """A function that blocks in a C library, with Python's lock held, is killed when it times out."""
+    campaign_in(tmp_path, "blocks", 2, timeout=0.2)
+    with pytest.raises(NothingCompleted, match=r"neither reported nor returned within 0\.2 s"):
+        run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+
+
+def test_memory_that_leaks_ends_with_its_process(tmp_path):
+    """A function that leaks 50 MB a trial leaves the worker's memory flat, and its processes are replaced."""
+    campaign_in(tmp_path, "leaks", 40)
+    most = []
+    observer = Observer()
+
+    def watch(*_):
+        processes = psutil.Process().children(recursive=True)
+        most.append(sum(process.memory_info().rss for process in processes if process.is_running()))
+
+    observer.on_recorded = watch
+    before = psutil.Process().memory_info().rss
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db", observer=observer)
+    assert psutil.Process().memory_info().rss < before + 50 * 2**20
+    assert max(most) < 2**30
+
+
+def test_process_that_is_killed_from_outside_is_tried_again(tmp_path):
+    """A trial whose process gets SIGKILL is tried again, and FAILs with the reason if that happens again and again."""
+    campaign_in(tmp_path, "dies_by_kill", 4)
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    rows = table(tmp_path / "studies.db")
+    assert [state.name for state, *_ in rows.values()] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    reason = rows["small/coarse", 2][-1]["reason"]
+    assert reason.startswith("its process was killed by signal 9 (SIGKILL), maybe for lack of memory, 3 times: ")
+
+
+def test_death_of_the_worker_ends_all_that_its_trial_started(tmp_path):
+    """If a worker is killed, so are its trial's process, the server, and a child in a session of its own."""
+    campaign_in(tmp_path, "kills_its_worker", 4)
+    answer = forked_command("run", "small.toml", "--workers", 2, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert all(state.name == "COMPLETE" for state, *_ in table(tmp_path / "studies.db").values())
+    (running,) = tmp_path.glob("trials/small/*/running")
+    pids = json.loads(running.read_text("utf-8"))
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+
+def test_recycle_limits_the_trials_of_a_process(tmp_path):
+    """With `recycle = 2` a process trains two trials."""
+    (tmp_path / "noting.py").write_text(
+        "import os\n\n\ndef train(point, seed, report):\n    print(f'pid={os.getpid()}')\n    return 0.5\n", "utf-8"
+    )
+    write_campaign(
+        tmp_path, "objective", objective="noting:train", epochs=None, recycle=2,
+        stage={"coarse": {"trials": 6}, "fine": None}, confirm=None,
+    )  # fmt: skip
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    logs = [path.read_text("utf-8") for path in tmp_path.glob("logs/small/trials/*.log")]
+    found = [re.search(r"pid=(\d+)", log)[1] for log in logs]
+    assert sorted(map(found.count, {*found})) == [2, 2, 2]
+
+
+def test_metrics_are_stored_for_each_epoch(tmp_path):
+    """Further metrics of reports and of a returned dict are stored with a place for each epoch."""
+    (tmp_path / "measuring.py").write_text(
+        "def train(point, seed, report):\n"
+        "    report(0.1, loss=3.0)\n"
+        "    report({'value': 0.2, 'f1': 1})\n"
+        "    return {'value': 0.3, 'loss': float('nan')}\n",
+        "utf-8",
+    )
+    write_campaign(
+        tmp_path, "objective", objective="measuring:train", epochs=3,
+        stage={"coarse": {"trials": 1}, "fine": None}, confirm=None,
+    )  # fmt: skip
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    study = optuna.load_study(study_name="small/coarse", storage=f"sqlite:///{tmp_path}/studies.db")
+    assert study.trials[0].user_attrs["metrics"] == {"loss": [3.0, None, None], "f1": [None, 1.0, None]}
+    assert np.allclose(study.trials[0].value, 0.3)
