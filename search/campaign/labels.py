@@ -4,7 +4,7 @@ The settings of the built-in network have symbols and titles. The parameters of 
 even if a setting has the same one; the metric says which of both a campaign searches.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Choice, Dimension, Value
@@ -105,3 +105,16 @@ def _width(name: str, value: Value, dimension: Dimension | None) -> int:
 
 def _spans_decades(name: str) -> bool:
     return name in NAMES and setting(name).spans_decades
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """Return trial numbers as text: `trial 3`, `trials 0 to 4, 7`."""
+    runs = [f"{first} to {last}" if first < last else f"{first}" for first, last in _runs(sorted(numbers))]
+    one = len(runs) == 1 and " " not in runs[0]
+    return f"{'trial' if one else 'trials'} {', '.join(runs)}"
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    starts = [i for i, number in enumerate(numbers) if i == 0 or number != numbers[i - 1] + 1]
+    for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
+        yield numbers[start], numbers[end - 1]

@@ -74,7 +74,11 @@ def _exponent(value: float) -> int:
 
 def _rounded(value: float, place: int, power: int) -> str:
     """Return a value rounded to 10 to the `place`, as a multiple of 10 to the `power`."""
-    digits = f"{Decimal(round(value, -place)).scaleb(-power):z.{max(power - place, 0)}f}"
+    try:
+        rounded = round(value, -place)
+    except OverflowError:  # near the largest float
+        rounded = value
+    digits = f"{Decimal(rounded).scaleb(-power):z.{max(power - place, 0)}f}"
     return f"{digits}e{power:+03}" if power else digits
 
 

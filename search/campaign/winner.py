@@ -9,6 +9,7 @@ Stone 1984 for pruning trees, here applied to paired differences).
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -30,6 +31,8 @@ _SIMPLEST: _Rules = sorted(
 )
 """What makes a network simpler, by setting, in order of importance."""
 _BOOTSTRAP_SAMPLES = 10_000
+_HUGE = 2.0**500
+"""Values from here on would overflow if they were squared and added."""
 Values = tuple[float | None, ...]
 """A finalist's values by seed; None if the trial failed or has not ended."""
 
@@ -80,6 +83,13 @@ class Estimate(JsonForm):
         error = float(values.std(ddof=1)) / math.sqrt(n)
         half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
         return cls(mean, error, mean - half, mean + half, n)
+
+    def times(self, factor: float) -> Self:
+        """Return the estimate for values `factor` times as large. What overflows is the largest float."""
+        if factor == 1.0:
+            return self
+        mean, error, low, high = (_finite(factor * x) for x in (self.mean, self.error, self.low, self.high))
+        return type(self)(mean, error, low, high, self.n)
 
 
 @dataclass(frozen=True)
@@ -138,11 +148,14 @@ def judge(
     """
     rules = _SIMPLEST if of_network else []
     complete = [place for place, own in enumerate(values) if None not in own]
-    table = np.array([values[place] for place in complete], dtype=np.float64)
+    scale = _scale_of(value for own in values for value in own if value is not None)
+    table = np.array([values[place] for place in complete], dtype=np.float64) / scale
     probabilities = dict(zip(complete, _probabilities(table, seed), strict=True))
     leader = complete[int(table.mean(axis=1).argmax())] if complete else None
     finalists = [
-        _finalist(candidate, own, None if leader in {None, place} else values[leader], probabilities.get(place, 0.0))
+        _finalist(
+            candidate, own, None if leader in {None, place} else values[leader], probabilities.get(place, 0.0), scale
+        )
         for place, (candidate, own) in enumerate(zip(candidates, values, strict=True))
     ]
     ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
@@ -159,7 +172,7 @@ def judge(
 def _optimism(finalists: Sequence[Finalist]) -> float | None:
     """Return by how much the search's best value exceeds the mean of the same point on the new seeds."""
     best = max(finalists, key=lambda f: f.value)
-    return best.value - best.confirmed.mean if best.confirmed else None
+    return _finite(best.value - best.confirmed.mean) if best.confirmed else None
 
 
 def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int, rules: _Rules) -> str:
@@ -197,16 +210,34 @@ def _choice(point: Point, close: int, rules: _Rules) -> str:
 
 
 def _finalist(
-    candidate: Candidate, values: Sequence[float | None], ahead: Sequence[float | None] | None, probability: float
+    candidate: Candidate,
+    values: Sequence[float | None],
+    ahead: Sequence[float | None] | None,
+    probability: float,
+    scale: float,
 ) -> Finalist:
-    """Return a finalist with its estimates; `ahead` has the leader's values, None for the leader itself."""
+    """Return a finalist with its estimates; `ahead` has the leader's values, None for the leader itself.
+
+    Divided by `scale`, the values have sums and squares that are finite.
+    """
     confirmed = behind = None
     if None not in values:
-        own = np.array(values, dtype=np.float64)
-        confirmed = Estimate.of(own)
-        behind = None if ahead is None else Estimate.of(np.array(ahead, dtype=np.float64) - own)
+        own = np.array(values, dtype=np.float64) / scale
+        confirmed = Estimate.of(own).times(scale)
+        behind = None if ahead is None else Estimate.of(np.array(ahead, dtype=np.float64) / scale - own).times(scale)
     found = (candidate.study, candidate.number, candidate.point, candidate.value)
     return Finalist(*found, tuple(values), confirmed, behind, probability)
+
+
+def _scale_of(values: Iterable[float]) -> float:
+    """Return the power of two by which values are divided before they are added and squared: 1 unless they are huge."""
+    largest = max(map(abs, values), default=0.0)
+    return 1.0 if largest < _HUGE else math.ldexp(1.0, math.frexp(largest)[1] - 1)
+
+
+def _finite(value: float) -> float:
+    """Return a value, or instead of an infinity the largest float of its sign."""
+    return min(max(value, -sys.float_info.max), sys.float_info.max)
 
 
 def _probabilities(table: npt.NDArray[np.float64], seed: int) -> list[float]:

@@ -25,11 +25,17 @@ def opened(storage: str) -> "closing[Storage]":
 
 
 def read(storage: str, campaign: str | None) -> "Status":
-    """Return the status of a campaign, or of the storage's only one if no name is given."""
+    """Return the status of a campaign, or of the storage's only one if no name is given.
+
+    Say what other programs have deleted, changed or added.
+    """
     from coarsefine.search.results.status import read_status
 
     with opened(storage) as studies:
-        return read_status(studies, campaign)
+        status = read_status(studies, campaign)
+    for note in status.notes:
+        say(note)
+    return status
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def report(
     from coarsefine.search.terminal.console import print_line
 
     with opened(storage) as studies:
-        written = write_report(studies, campaign, output, png)
+        written = write_report(studies, campaign, output, png, say)
     if as_json:
         print_json(asdict(written))
         return

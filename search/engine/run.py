@@ -21,10 +21,11 @@ from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.final_result import read_final
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.status import Status, find_winner, logs_folder, read_status, status_of
+from coarsefine.search.results.status import Status, find_winner, logs_folder, read_status
 from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
+from coarsefine.search.storage.tables import IDENTITY
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.source_file import changed_since
@@ -58,6 +59,8 @@ def run(
     observer = observer or Observer()
     location = locate(storage)
     if (finished := _finished_status(campaign, location)) is not None:
+        for note in finished.notes:
+            observer.on_other_program(note)
         if changed := changed_since(finished.stages[0].attrs.get("objective"), campaign.folder):
             observer.on_outdated(changed)
         return finished
@@ -74,6 +77,7 @@ def run(
             studies = loop.studies()
             refuse_empty(studies.values())
             _require_winner(campaign, studies)
+        loop.others.say_studies(opened, campaign, loop.studies())
         return read_status(opened, campaign.name)
 
 
@@ -84,7 +88,7 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     with closing(open_storage(location)) as storage:
         studies = find_studies(storage, campaign.name)
         refuse_other(studies, {"config": campaign.as_stored()})
-        status = status_of(storage, campaign.name, studies) if studies else None
+        status = read_status(storage, campaign.name) if studies else None
     return status if status is not None and status.state == "done" else None
 
 
@@ -120,7 +124,7 @@ def _train_winner(loop: StageLoop, threads: int) -> None:
 
     Raises `NothingCompleted` if there is no winner, and `Interrupted`.
     """
-    study_id = loop.open(loop.campaign.stages[-1])[0].id
+    study_id = loop.studies()[loop.campaign.study_name(loop.campaign.stages[-1])].id
 
     def train() -> None:
         if loop.storage.once.acquire(study_id):
@@ -173,4 +177,6 @@ def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
     training = FinalTraining(
         export, settings, folder, lambda: images, on_epoch, observer.on_warning, loop.stop, threads
     )
-    loop.storage.set_study_attrs(study_id, {"final": training.run().as_attr()})
+    final = training.run().as_attr()
+    study = loop.studies()[loop.campaign.study_name(loop.campaign.stages[-1])]
+    loop.storage.set_study_attrs(study.id, {"final": final}, study.attrs.get(IDENTITY))

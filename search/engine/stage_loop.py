@@ -19,6 +19,7 @@ from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm
 from coarsefine.search.errors import CampaignError, Interrupted, NothingCompleted, StorageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
+from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
@@ -28,6 +29,7 @@ from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
+from coarsefine.search.storage.tables import IDENTITY
 from coarsefine.search.training.checkpoints import Checkpoints, ReportedEpochs
 from coarsefine.search.training.identity import fingerprint, refuse_other
 from coarsefine.search.training.images import Source
@@ -66,12 +68,19 @@ class StageLoop:
     """The attributes that identify the campaign's studies."""
     initial_studies: Mapping[str, Study] = field(init=False)
     """The campaign's studies as they stood when this process came, by name."""
+    others: OtherPrograms = field(init=False)
+    """Says what other programs do to the studies."""
+    _known: dict[str, str | None] = field(init=False, default_factory=dict)
+    """The identities of all studies that this process has seen, by name."""
 
     def __post_init__(self) -> None:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
         self.attrs = fingerprint(self.campaign, self.workload)
+        found = find_studies(self.storage, self.campaign.name)
+        refuse_other(found, self.attrs, self.workload if isinstance(self.workload, Function) else None)
+        self.others = OtherPrograms(self.observer.on_other_program)
+        self.others.say_studies(self.storage, self.campaign, found)
         self.initial_studies = self.studies()
-        refuse_other(self.initial_studies, self.attrs, self.workload if isinstance(self.workload, Function) else None)
 
     def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
         """Run every stage in this process, or watch the workers of a pool run them.
@@ -98,8 +107,14 @@ class StageLoop:
             self.observer.on_warning(f"There is no backup of stage {stage.name}. {error}")
 
     def studies(self) -> dict[str, Study]:
-        """Return the campaign's studies as they stand, by name."""
-        return find_studies(self.storage, self.campaign.name)
+        """Return the campaign's studies as they stand, by name.
+
+        Raises `StorageError` if another program has deleted or renamed one, or deleted slots of it.
+        """
+        found = find_studies(self.storage, self.campaign.name)
+        refuse_lost(self.storage, self.campaign, found, self._known)
+        self._known |= {name: study.attrs.get(IDENTITY) for name, study in found.items()}
+        return found
 
     def open(self, stage: AnyStage) -> tuple[Study, Mapping[str, Study]]:
         """Return a stage's study and all studies of the campaign by name; open the stage if nobody has."""
@@ -110,6 +125,8 @@ class StageLoop:
         if name not in studies:
             self._write_study(stage, studies)
             studies = self.studies()
+        if name not in studies:
+            raise not_ours(name)
         return studies[name], studies
 
     def _write_study(self, stage: AnyStage, studies: Mapping[str, Study]) -> None:
@@ -120,7 +137,8 @@ class StageLoop:
         else:
             parent = self.campaign.parent_of(stage)
             parent_study = studies[self.campaign.study_name(parent)] if parent else None
-            open_study(self.storage, self.campaign, stage, parent_study, self.attrs)
+            after = next((study.id for study in reversed([*studies.values()])), None)
+            open_study(self.storage, self.campaign, stage, parent_study, self.attrs, after)
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         progress = StageProgress(self.storage, study, self.campaign, stage, self.initial_studies.get(study.name))
@@ -129,27 +147,36 @@ class StageLoop:
 
     def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:
         """Report the progress of a stage until the workers of a pool have finished it."""
+        watch = self._study_watch(study)
         while self.storage.queries.count_unfinished(study.id):
             if self.stop():
                 raise Interrupted("Stopped while workers train.")
             try:
                 pool.wait(_WATCH_SECONDS)
             except WorkersFailed as failed:
+                watch.check()
                 if failed.exit_code == NothingCompleted.exit_code:  # the stage has ended: report its last trials
                     self.observer.on_progress(progress)
                 raise
+            watch.check_if_due()
             self.observer.on_progress(progress)
+        watch.check()
         self.observer.on_progress(progress)
+
+    def _study_watch(self, study: Study) -> StudyWatch:
+        return StudyWatch(self.storage, study, self.others, self.studies)
 
     def _train(self, stage: AnyStage, study: Study, progress: StageProgress) -> None:
         """Train a stage until no slot is left, and wait for the slots that other processes train."""
+        watch = self._study_watch(study)
 
         def left() -> str:
+            watch.check()
             unfinished = self.storage.queries.count_unfinished(study.id)
             self.observer.on_progress(progress)
             return f"{unfinished} slots of {study.name}" if unfinished else ""
 
-        self.work_until_done(self._worker(stage, study, progress).work, left)
+        self.work_until_done(self._worker(stage, study, progress, watch).work, left)
 
     def work_until_done(self, work: Callable[[], None], left: Callable[[], str]) -> None:
         """Do the work of this process again and again, until other processes have done the rest, too.
@@ -167,7 +194,7 @@ class StageLoop:
             time.sleep(_POLL_SECONDS)
             work()
 
-    def _worker(self, stage: AnyStage, study: Study, progress: StageProgress) -> Worker:
+    def _worker(self, stage: AnyStage, study: Study, progress: StageProgress, watch: StudyWatch) -> Worker:
         observer = self.observer
 
         def on_recorded(records: Sequence[Record]) -> None:
@@ -179,6 +206,8 @@ class StageLoop:
         return Worker(
             storage=self.storage,
             study_id=study.id,
+            identity=study.attrs.get(IDENTITY),
+            check=watch.check_if_due,
             objective=objective,
             groups=self._groups(stage, study, objective),
             pruning=self.campaign.pruning(stage),

@@ -82,6 +82,10 @@ class _WorkerObserver(Observer):
         self.log.warning(sentence)
         self._send(Message("warning", sentence))
 
+    def on_other_program(self, sentence: str) -> None:
+        """Log it; the pool's process says it once for all workers."""
+        self.log.warning(sentence)
+
     def on_detail(self, sentence: str) -> None:
         """Log a detail; send it if details are wanted."""
         self.log.info(sentence)

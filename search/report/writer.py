@@ -1,6 +1,6 @@
 """Writes a report as one HTML file, and its figures as PNG files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,16 +28,23 @@ class WrittenReport:
 
 
 def write_report(
-    storage: Storage, campaign: str | None, output: Path | None = None, png: Path | None = None
+    storage: Storage,
+    campaign: str | None,
+    output: Path | None = None,
+    png: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> WrittenReport:
     """Write the report of a campaign as an HTML file and, into the folder `png` if given, its figures.
 
-    `output` is by default `reports/CAMPAIGN.html` next to the studies. An existing report is replaced atomically.
+    `output` is by default `reports/CAMPAIGN.html` next to the studies. An existing report is replaced atomically. `say`
+    receives what other programs have deleted, changed or added.
 
     Raises `UsageError` if the storage does not hold the campaign or, after the report is written, if the figures cannot
     be drawn, and `StorageError` if a file cannot be written.
     """
     content = read_content(storage, campaign)
+    for note in content.status.notes:
+        say(note)
     figures = all_figures(content)
     path = output or storage.location.output_folder("reports") / f"{content.campaign.name}.html"
     page = render(content, figures).encode()

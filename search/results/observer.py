@@ -1,8 +1,9 @@
 """The events of a run, as methods that an observer overrides."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.labels import listed
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
 
@@ -22,6 +23,10 @@ class Observer:
 
     def on_outdated(self, sentence: str) -> None:
         """Handle a finished campaign whose function has changed since; passed to `on_warning` by default."""
+        self.on_warning(sentence)
+
+    def on_other_program(self, sentence: str) -> None:
+        """Handle what another program added to the studies, or changed in them; `on_warning` by default."""
         self.on_warning(sentence)
 
     def on_detail(self, sentence: str) -> None:
@@ -50,16 +55,3 @@ class Observer:
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Handle an epoch of the final training; `accuracy` is the mean validation accuracy, None without one."""
-
-
-def listed(numbers: Iterable[int]) -> str:
-    """Return trial numbers as text: `trial 3`, `trials 0 to 4, 7`."""
-    runs = [f"{first} to {last}" if first < last else f"{first}" for first, last in _runs(sorted(numbers))]
-    one = len(runs) == 1 and " " not in runs[0]
-    return f"{'trial' if one else 'trials'} {', '.join(runs)}"
-
-
-def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    starts = [i for i, number in enumerate(numbers) if i == 0 or number != numbers[i - 1] + 1]
-    for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
-        yield numbers[start], numbers[end - 1]

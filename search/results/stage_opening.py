@@ -24,10 +24,16 @@ from coarsefine.search.storage.slots import Slot
 
 
 def open_study(
-    storage: Storage, campaign: Campaign, stage: Stage, parent: Study | None, fingerprint: dict[str, Any]
+    storage: Storage,
+    campaign: Campaign,
+    stage: Stage,
+    parent: Study | None,
+    fingerprint: dict[str, Any],
+    after: int | None = None,
 ) -> None:
     """Draw a stage's slots and write its study, unless another process has already done so.
 
+    `after` is the id of the study of the stage before, which is not always the parent's.
     Raises `NothingCompleted` if the stage needs its parent's best trials and none completed.
     """
     space, provenance = _space_of(campaign, stage, parent)
@@ -35,7 +41,7 @@ def open_study(
     provenance |= {"carried": carried, "sampler": stage.sampler}
     attrs = _attrs(campaign, stage, parent, space, provenance) | fingerprint
     note = stage_note(campaign, stage, attrs, parent.id if parent else None)
-    storage.open_study(campaign.study_name(stage), attrs, space, slots, note)
+    storage.open_study(campaign.study_name(stage), attrs, space, slots, note, after)
 
 
 def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
@@ -59,7 +65,7 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     provenance = {"ranges": "the points of the finalists", "finalists": [finalist.as_dict() for finalist in finalists]}
     attrs = _attrs(campaign, campaign.confirm, studies[-1], space, provenance) | fingerprint
     note = confirm_note(campaign, finalists, seeds)
-    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note)
+    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note, studies[-1].id)
 
 
 def _attrs(

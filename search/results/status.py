@@ -1,7 +1,7 @@
 """The status of a campaign, read from its storage alone: what `run`, `status` and `best` print."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,6 +15,7 @@ from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
+from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
 from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of, verdict_of
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
@@ -130,6 +131,8 @@ class Status(JsonForm):
     trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
     metric: Annotated[Metric, Field(exclude=True)] = ACCURACY
     """What the trials are judged by."""
+    notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """What other programs have deleted, changed or added, as sentences."""
     logs: Annotated[Path | None, Field(exclude=True)] = None
     """The folder of the workers' logs; None without one on this machine."""
 
@@ -145,7 +148,8 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` if the storage does not hold that campaign.
     """
     name, studies = read_studies(storage, name)
-    return status_of(storage, name, studies)
+    notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), studies)
+    return replace(status_of(storage, name, studies), notes=tuple(notes))
 
 
 def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
@@ -170,6 +174,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
         final=final,
         trainings=read_trainings(studies),
         metric=campaign.metric,
+        notes=tuple(notes_on(storage, campaign, studies)),
         logs=logs if (logs := logs_folder(storage.location, name)).is_dir() else None,
     )
 
@@ -191,8 +196,9 @@ def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner
         chosen = verdict.winner
         if chosen is None:
             return None
-        study = studies[chosen.study]
-        return _winner(study, study.trials[chosen.number], completed, chosen.confirmed)
+        study = studies.get(chosen.study)  # None if another program has deleted it
+        trial = study.trial(chosen.number) if study is not None else None
+        return _winner(study, trial, completed, chosen.confirmed) if study is not None and trial is not None else None
     ranked = [(study, trial) for study in searched for trial in study.best(1)]
     if not ranked:
         return None
@@ -219,7 +225,7 @@ def _stage(
         "failed": study.failed,
         "running": storage.queries.count_training(study.id) if study.count(TrialState.RUNNING) else 0,
     }
-    trials = len(study.trials) if is_open else planned.trials
+    trials = study.planned if is_open else planned.trials
     return StageStatus(
         name=planned.name,
         study=name,

@@ -1,7 +1,7 @@
 """A stage's study as it is read back from the storage, and the campaign that its studies hold."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,9 +15,11 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
-from coarsefine.search.errors import CampaignError, NothingCompleted, UsageError
+from coarsefine.search.errors import CampaignError, NothingCompleted, StorageError, UsageError
+from coarsefine.search.results.own_slots import as_slots, planned_of
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.slots import Slot, has_diverged
+from coarsefine.search.storage.slots import SET_BY_OTHERS, Slot, has_diverged
+from coarsefine.search.storage.study_queries import StudyName
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
@@ -30,7 +32,9 @@ class Study:
     name: str
     attrs: dict[str, Any]
     trials: tuple[FrozenTrial, ...]
-    """The slots. A trial that somebody else put into the study has no seed and is left out."""
+    """The slots, as `as_slots` returns them."""
+    others: tuple[int, ...] = ()
+    """The numbers of the trials of other programs."""
 
     @property
     def space(self) -> Space:
@@ -56,6 +60,31 @@ class Study:
         """Return the trials as they were planned."""
         return [Slot(trial.number, point_of(trial), trial.user_attrs["seed"]) for trial in self.trials]
 
+    @property
+    def planned(self) -> int:
+        """Return the number of slots that were planned."""
+        return planned_of(self.attrs) or len(self.trials)
+
+    @property
+    def missing(self) -> list[int]:
+        """Return the numbers of the slots that another program has deleted."""
+        return sorted({*range(self.planned)} - {trial.number for trial in self.trials}) if self.planned else []
+
+    @property
+    def changed(self) -> list[int]:
+        """Return the numbers of the slots whose state another program has set."""
+        return [t.number for t in self.trials if str(t.user_attrs.get("reason", "")).startswith(SET_BY_OTHERS)]
+
+    @property
+    def altered(self) -> list[int]:
+        """Return the numbers of the slots that do not have a seed and a point of the space."""
+        space = self.space
+        return [t.number for t in self.trials if not _is_seed(t.user_attrs["seed"]) or not space.contains(point_of(t))]
+
+    def trial(self, number: int) -> FrozenTrial | None:
+        """Return a slot by its number; None if there is none."""
+        return next((trial for trial in self.trials if trial.number == number), None)
+
     def count(self, state: TrialState) -> int:
         """Return the number of trials in a state."""
         return sum(trial.state is state for trial in self.trials)
@@ -63,7 +92,7 @@ class Study:
     @property
     def finished(self) -> bool:
         """Return whether every trial has ended."""
-        return all(trial.state.is_finished() for trial in self.trials)
+        return all(trial.state.is_finished() for trial in self.trials) and len(self.trials) == self.planned
 
     @property
     def diverged(self) -> int:
@@ -138,22 +167,46 @@ def in_order_of_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
-    """Return a campaign's studies by name, in the order in which they were opened.
-
-    Raises `CampaignError` if another program made a study under the campaign's name.
-    """
-    named = [study for study in storage.get_all_studies() if study.study_name.rpartition("/")[0] == campaign]
-    return {frozen.study_name: _read(storage, frozen) for frozen in named}
+    """Return a campaign's studies by name, in the order of the stages. Studies of other programs are left out."""
+    found = sorted((study for study in storage.get_all_studies() if _is_of(study, campaign)), key=_place)
+    return {study.name: study for study in (_read(storage, frozen) for frozen in found) if study is not None}
 
 
-def _read(storage: Storage, frozen: FrozenStudy) -> Study:
-    if not frozen.user_attrs.keys() >= {"config", "stage", "space"}:
-        raise CampaignError(
-            f"The study {frozen.study_name} in this storage was not made by Coarsefine: "
-            "rename the campaign, or give another --storage."
-        )
-    slots = tuple(trial for trial in storage.trials_of(frozen._study_id) if "seed" in trial.user_attrs)
-    return Study(frozen._study_id, frozen.study_name, frozen.user_attrs, slots)
+def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> list[StudyName]:
+    """Return the studies that are named after a campaign, or say they are its own, and are not among its `studies`."""
+    return [
+        study
+        for study in storage.queries.names()
+        if campaign in {study.name.rpartition("/")[0], study.campaign} and study.name not in studies
+    ]
+
+
+def _is_of(study: FrozenStudy, campaign: str) -> bool:
+    """Return whether a study is one of a campaign's; a copy of one has another name."""
+    attrs = study.user_attrs
+    return attrs.keys() >= {"config", "stage", "space"} and study.study_name == f"{campaign}/{attrs['stage']}"
+
+
+def _place(study: FrozenStudy) -> tuple[int, int]:
+    """Return the key that sorts studies in the order of their stages; a study that was put back has the highest id."""
+    config = study.user_attrs["config"]
+    stages = config.get("stage") if isinstance(config, dict) else None
+    names = [stage.get("name") for stage in stages or () if isinstance(stage, dict)]
+    stage = study.user_attrs["stage"]
+    return names.index(stage) if stage in names else len(names), study._study_id
+
+
+def _read(storage: Storage, frozen: FrozenStudy) -> Study | None:
+    """Return a study with its slots; None if another program has deleted it meanwhile."""
+    attrs = frozen.user_attrs
+    if not (trials := storage.trials_of(frozen._study_id)):
+        return None
+    slots, others = as_slots(trials, attrs)
+    return Study(frozen._study_id, frozen.study_name, attrs, slots, others)
+
+
+def _is_seed(seed: object) -> bool:
+    return isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
@@ -164,6 +217,12 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
     known = campaign_names(storage)
     name = known[0] if name is None and len(known) == 1 else name
     studies = find_studies(storage, name) if name in known else {}
+    if name in known and not studies:
+        renamed = next(study.name for study in other_studies(storage, name, ()) if study.campaign == name)
+        raise StorageError(
+            f"{storage.location} has campaign {name} under another name: another program renamed a study of it to "
+            f"{renamed}. `coarsefine run` with the campaign's file says how to give it back its name."
+        )
     if name is None or not studies:
         listed = ", ".join(known) or "none"
         asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
@@ -243,7 +302,7 @@ def verdict_of(studies: Iterable[Study]) -> Verdict | None:
             f"{confirm.name} has finalists that this version of Coarsefine cannot read ({error}). Use the version "
             "that recorded them, or start again under another name or --storage."
         ) from error
-    values = [trial.value if trial.state is TrialState.COMPLETE else None for trial in confirm.trials]
+    values = [t.value if t.state is TrialState.COMPLETE else None for t in confirm.trials]  # none is missing
     k = len(finalists)
     seed, of_network = confirm.attrs["config"]["seed"], "objective" not in confirm.attrs
     return judge(finalists, [values[place::k] for place in range(k)], seed, of_network=of_network)

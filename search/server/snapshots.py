@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial
 
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import UsageError
+from coarsefine.search.results.other_programs import notes_on
+from coarsefine.search.results.own_slots import as_slots
 from coarsefine.search.results.progress import stage_seconds_left
 from coarsefine.search.results.status import Status, status_of
 from coarsefine.search.results.study import Study, campaign_of
@@ -104,7 +106,7 @@ class SnapshotReader:
         studies, problems = self._read_studies(name, index)
         if not studies:
             raise UsageError(f"Campaign '{name}' has no study that can be read. {' '.join(problems)}")
-        status = replace(status_of(self._storage, name, studies), storage="")
+        status = replace(status_of(self._storage, name, studies), storage="", notes=())
         if (
             before is not None
             and (before.status, before.problems) == (status, problems)
@@ -117,39 +119,49 @@ class SnapshotReader:
 
     def _read_studies(self, name: str, index: StudyIndex) -> tuple[dict[str, Study], tuple[str, ...]]:
         studies, problems = {}, list(index.problems.get(name, ()))
+        whole: dict[str, Study] = {}
         for study_id, attrs in index.stages[name].items():
             study = f"{name}/{attrs['stage']}"
             try:
-                slots = self._read_slots(study_id, Space.from_dict(attrs["space"]))
+                slots = self._read_slots(study_id, attrs)
             except UnreadableTrials as error:
                 problems.append(f"{study} is left out. {error}")
                 continue
             studies[study] = Study(study_id, study, attrs, slots.valid)
+            whole[study] = Study(study_id, study, attrs, slots.slots, slots.others)
             if slots.invalid:
                 problems.append(
                     f"{slots.invalid} trials of {study} are left out: they do not hold what Coarsefine writes."
                 )
+        if whole:
+            problems += notes_on(self._storage, campaign_of(whole, extra="ignore"), whole)
         return studies, tuple(problems)
 
-    def _read_slots(self, study_id: int, space: Space) -> "_Slots":
-        trials = self._storage.trials_of(study_id)
+    def _read_slots(self, study_id: int, attrs: dict[str, Any]) -> "_Slots":
+        trials, space = self._storage.trials_of(study_id), Space.from_dict(attrs["space"])
         before = self._slots.get(study_id)
         if before is None or before.trials is not trials:
             # Trials that have not changed are the same objects, and need no second check.
             checked = {id(slot) for slot in before.valid} if before else set()
-            slots = [t for t in trials if id(t) in checked or "seed" in t.user_attrs]  # others made the rest
+            slots, others = as_slots(trials, attrs)
             valid = tuple(slot for slot in slots if id(slot) in checked or is_valid(slot, space))
-            self._slots[study_id] = _Slots(trials, valid, len(slots) - len(valid))
+            self._slots[study_id] = _Slots(trials, slots, valid, others)
         return self._slots[study_id]
 
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
-    """A study's trials, those that are valid slots, and how many slots are invalid."""
+    """A study's trials, those that are slots, the valid ones among these, and the numbers of the others."""
 
     trials: tuple[FrozenTrial, ...]
+    slots: tuple[FrozenTrial, ...]
     valid: tuple[FrozenTrial, ...]
-    invalid: int
+    others: tuple[int, ...]
+
+    @property
+    def invalid(self) -> int:
+        """Return how many slots are invalid."""
+        return len(self.slots) - len(self.valid)
 
 
 def _seconds_left(status: Status, studies: Mapping[str, Study]) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from coarsefine.search.storage.dialect import Now, upsert
 from coarsefine.search.storage.lease_owner import Owner, is_gone
 from coarsefine.search.storage.study_writer import end_trials, return_slots
-from coarsefine.search.storage.tables import HOLDER, attrs, lease, rows_of, steps, trials
+from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attrs, lease, rows_of, steps, trials
 
 _DEATHS_IN_ONE_EPOCH = 3
 """Workers that a slot trained alone may kill in one epoch before it FAILs."""
@@ -38,7 +38,7 @@ def _leases() -> sa.Select[Any]:
         sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == lease.c.trial_id).scalar_subquery(), 0
     )
     return (
-        sa.select(lease, trials.c.state, company.label("company"), reached.label("reached"))
+        sa.select(lease, trials.c.state, IS_SLOT.label("is_slot"), company.label("company"), reached.label("reached"))
         .join(trials, trials.c.trial_id == lease.c.trial_id)
         .order_by(lease.c.trial_id)
     )
@@ -58,19 +58,20 @@ def _left_behind() -> sa.Select[Any]:
 def take_back_slots(connection: sa.Connection, me: Owner) -> None:
     """Let the slots of dead workers and expired leases wait again; FAIL the slots that killed too many workers.
 
-    A trial that somebody ended by other means, for example in a dashboard, stays ended and loses its lease.
+    A trial that somebody ended by other means, for example in a dashboard, stays ended and loses its lease. So does a
+    trial of another program: SQLite gives it the id that a slot of a deleted study had.
     """
-    others = [row for row in connection.execute(_HOLDERS) if row.owner != me.id]
-    gone = [row.owner for row in others if is_gone(row)]
-    late = [row.owner for row in others if row.late]
+    holders = [row for row in connection.execute(_HOLDERS) if row.owner != me.id]
+    gone = [row.owner for row in holders if is_gone(row)]
+    late = [row.owner for row in holders if row.late]
     if not gone and not late:
         return
     left = connection.execute(_left_behind(), {"gone": gone, "late": late}).all()
-    ended = [row.trial_id for row in left if row.state is not TrialState.RUNNING]
-    connection.execute(lease.delete().where(lease.c.trial_id.in_(ended)))
-    running = [row for row in left if row.state is TrialState.RUNNING]
-    return_slots(connection, [row.trial_id for row in running if not row.training])
-    _count_deaths(connection, [row for row in running if row.training])
+    held = [row for row in left if row.is_slot and not row.state.is_finished()]
+    others = sorted({row.trial_id for row in left} - {row.trial_id for row in held})
+    connection.execute(lease.delete().where(lease.c.trial_id.in_(others)))
+    return_slots(connection, [row.trial_id for row in held if not row.training])
+    _count_deaths(connection, [row for row in held if row.training])
 
 
 def count_kills(connection: sa.Connection, ids: Sequence[int], cause: str) -> None:
@@ -87,7 +88,7 @@ def _count_deaths(
     guilty = sorted(trial_id for trial_id, history in deaths.items() if _is_guilty(history))
     reasons = [row for i in guilty for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
     upsert(connection, attrs, ("trial_id", "key"), reasons)
-    end_trials(connection, guilty, TrialState.FAIL)
+    end_trials(connection, dict.fromkeys(guilty), TrialState.FAIL)
     innocent = sorted(deaths.keys() - guilty)
     return_slots(connection, innocent)
     for i in innocent:  # its lease has no owner now

@@ -9,7 +9,17 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.study_queries import with_points
 from coarsefine.search.storage.study_writer import return_slots
-from coarsefine.search.storage.tables import IS_SLOT, attr_of, attrs, lease, params, trials
+from coarsefine.search.storage.tables import (
+    HAS_ENDED,
+    IS_SLOT,
+    SLOTS,
+    attr_of,
+    attrs,
+    lease,
+    params,
+    study_attr,
+    trials,
+)
 
 Companions = Callable[[int], Sequence[int]]
 """Return the numbers of the slots to claim together with the first free slot, itself included, given its number."""
@@ -21,15 +31,19 @@ _SUSPECT_DEATHS = 2
 def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
     """Return the free trials of a study, locked: suspects, which train alone, come first, then the lowest numbers.
 
-    A trial that is not a slot has a higher number than all slots, and takes no slot's place.
+    A trial that is not a slot has a higher number than all slots, and takes no slot's place. A slot that another
+    program set WAITING while its worker trains it is not free: it still has its lease. Neither is one that has ended.
     """
     attempts = sa.func.coalesce(lease.c.attempt, 0).label("attempts")
     deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
     alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0).label("alone")
+    planned = sa.cast(study_attr(SLOTS, sa.bindparam("study")), sa.Integer)
     return (
         sa.select(trials.c.trial_id, trials.c.number, attempts, deaths, alone)
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, *among)
+        .where(trials.c.number < sa.func.coalesce(planned, trials.c.number + 1))
+        .where(sa.func.coalesce(lease.c.owner, "") == "", ~HAS_ENDED)
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
@@ -55,7 +69,7 @@ _STRAY = (
     sa.select(trials.c.trial_id)
     .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
     .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING)
-    .where(lease.c.trial_id.is_(None), IS_SLOT)
+    .where(lease.c.trial_id.is_(None), IS_SLOT, ~HAS_ENDED)
     .order_by(trials.c.trial_id)
     .with_for_update(of=trials, skip_locked=True)
 )

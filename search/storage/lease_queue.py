@@ -26,17 +26,20 @@ from coarsefine.search.storage.dialect import Now, Utc, insert_once, upsert
 from coarsefine.search.storage.free_slots import Companions, lock_free_slots
 from coarsefine.search.storage.lease_owner import Owner, is_gone
 from coarsefine.search.storage.slots import Claim, Record, Slot
-from coarsefine.search.storage.study_writer import return_slots, write_records
-from coarsefine.search.storage.tables import HOLDER, lease, trials
+from coarsefine.search.storage.study_writer import has_identity, return_slots, write_records
+from coarsefine.search.storage.tables import HOLDER, IS_SLOT, lease, trials
 
 _HELD = (
-    sa.select(lease.c.trial_id, lease.c.attempt)
+    sa.select(lease.c.trial_id, lease.c.attempt, trials.c.state)
     .join(trials, trials.c.trial_id == lease.c.trial_id)
-    .where(lease.c.owner == sa.bindparam("me"), trials.c.state == TrialState.RUNNING)
+    .where(lease.c.owner == sa.bindparam("me"), trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING)), IS_SLOT)
     .order_by(lease.c.trial_id)
     .with_for_update(of=lease)
 )
-"""The leases of a worker, locked in order, so that nobody takes the worker for dead while it records."""
+"""The leases of a worker, locked in order, so that nobody takes the worker for dead while it records.
+
+A slot that another program has set WAITING meanwhile still belongs to the worker.
+"""
 
 
 class LeaseQueue:
@@ -47,11 +50,14 @@ class LeaseQueue:
         self._known: set[int] = set()
         """The trials of the claims this worker knows of."""
 
-    def claim(self, study_id: int, n: int, companions: Companions | None = None) -> list[Claim]:
+    def claim(
+        self, study_id: int, n: int, companions: Companions | None = None, identity: str | None = None
+    ) -> list[Claim]:
         """Claim up to n slots of a study, lowest numbers first: waiting slots, and slots whose worker is gone.
 
         With `companions`, claim only the slots it returns for the first free slot. After two worker deaths a slot is
-        claimed alone; after three more it FAILs, with the deaths as its `reason`.
+        claimed alone; after three more it FAILs, with the deaths as its `reason`. Claim none if the study does not have
+        the `identity`: then it was deleted, and its id is another study's.
         """
         tries = itertools.count()
 
@@ -60,6 +66,8 @@ class LeaseQueue:
                 leased = self._lock_leases(connection)
                 return_slots(connection, sorted(leased.keys() - self._known))
             take_back_slots(connection, self.owner)
+            if not has_identity(connection, study_id, identity):
+                return []
             return self._lease(connection, lock_free_slots(connection, study_id, n, companions))
 
         claims = self._database.transact(take)
@@ -144,7 +152,10 @@ class LeaseQueue:
 
     def _lock_leases(self, connection: sa.Connection) -> dict[int, int]:
         """Return the attempt of each lease of this worker, by trial; they stay locked until the transaction ends."""
-        return {row.trial_id: row.attempt for row in connection.execute(_HELD, {"me": self.owner.id})}
+        held = connection.execute(_HELD, {"me": self.owner.id}).all()
+        if reset := [row.trial_id for row in held if row.state is TrialState.WAITING]:  # by another program
+            connection.execute(trials.update().where(trials.c.trial_id.in_(reset)).values(state=TrialState.RUNNING))
+        return {row.trial_id: row.attempt for row in held}
 
     def _update_leases(self, connection: sa.Connection, **values: Any) -> None:
         """Set columns of all leases of this worker."""

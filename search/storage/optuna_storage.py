@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.space import Space
+from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.dialect import engine_options, upsert
@@ -21,7 +23,7 @@ from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.study_queries import StudyQueries
-from coarsefine.search.storage.study_writer import write_study
+from coarsefine.search.storage.study_writer import has_identity, write_next, write_study
 from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
 from coarsefine.search.storage.trial_reader import read_study
 
@@ -61,20 +63,39 @@ class Storage(RDBStorage):
         return partial(type(self), lease_seconds=self.lease_seconds), (self.location,)
 
     def open_study(
-        self, name: str, attrs: Attrs, space: Space, slots: Sequence[Slot], system_attrs: Attrs | None = None
+        self,
+        name: str,
+        attrs: Attrs,
+        space: Space,
+        slots: Sequence[Slot],
+        system_attrs: Attrs | None = None,
+        after: int | None = None,
     ) -> None:
         """Write a study, its attributes and all its slots in one transaction; do nothing if it exists.
 
-        `system_attrs` are read by Optuna and its dashboard.
+        `system_attrs` are read by Optuna and its dashboard. `after` is the id of the study of the stage before: it
+        stores the new study's name, so that nobody opens that study again if another program deletes it.
         """
-        self.database.transact(
-            lambda connection: write_study(connection, name, attrs, space, slots, system_attrs or {})
-        )
 
-    def set_study_attrs(self, study_id: int, attrs: Attrs) -> None:
-        """Set user attributes of a study in one transaction."""
+        def write(connection: sa.Connection) -> None:
+            if write_study(connection, name, attrs, space, slots, system_attrs or {}) and after is not None:
+                write_next(connection, after, name, attrs)
+
+        self.database.transact(write)
+
+    def set_study_attrs(self, study_id: int, attrs: Attrs, identity: str | None = None) -> None:
+        """Set user attributes of a study in one transaction.
+
+        Raises `StorageError` if another program has deleted the study, or if it does not have the `identity`.
+        """
         rows = rows_of(attrs, study_id=study_id)
-        self.database.transact(lambda connection: upsert(connection, study_attrs, ("study_id", "key"), rows))
+
+        def write(connection: sa.Connection) -> None:
+            if not has_identity(connection, study_id, identity):
+                raise StorageError(f"Another program has deleted study {study_id} from {self.location}.")
+            upsert(connection, study_attrs, ("study_id", "key"), rows)
+
+        self.database.transact(write)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies as Optuna reads them, again if the connection is cut."""

@@ -8,6 +8,9 @@ from optuna.trial import TrialState
 
 from coarsefine.search.campaign.space import Point
 
+SET_BY_OTHERS = "another program set it to"
+"""How the reason begins for which such a slot counts as failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -74,3 +77,19 @@ class FinishedTrial:
 def has_diverged(state: TrialState, reason: str | None) -> bool:
     """Return whether a trial in this state, recorded with this reason, failed because its numbers overflowed."""
     return state is TrialState.FAIL and "diverged" in (reason or "")
+
+
+def end_mark(state: TrialState, value: float | None) -> dict[str, Any]:
+    """Return the attribute that marks how Coarsefine ended a slot."""
+    return {"state": state.name, "value": None if state is TrialState.FAIL else value}
+
+
+def set_by_others(state: TrialState, value: float | None, mark: Any) -> str | None:
+    """Return the reason for which a finished slot counts as failed; None if it stands as its mark says.
+
+    Another program can end a slot, with any state and value, through Optuna's API or its dashboard.
+    """
+    if mark == end_mark(state, value):
+        return None
+    given = f" with the value {value:.6g}" if value is not None else ""
+    return f"{SET_BY_OTHERS} {state.name}{given}"

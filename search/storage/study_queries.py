@@ -16,8 +16,24 @@ from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database, Row
 from coarsefine.search.storage.dialect import Now
 from coarsefine.search.storage.lease_owner import is_gone
-from coarsefine.search.storage.slots import FinishedTrial
-from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attr_of, attrs, lease, params, steps, trials, values
+from coarsefine.search.storage.slots import FinishedTrial, set_by_others
+from coarsefine.search.storage.tables import (
+    ENDED,
+    HAS_ENDED,
+    HOLDER,
+    IDENTITY,
+    IS_SLOT,
+    SLOTS,
+    attr_of,
+    attrs,
+    lease,
+    params,
+    steps,
+    studies,
+    study_attr,
+    trials,
+    values,
+)
 
 distribution_from_json = lru_cache(optunas.json_to_distribution)
 """Read a distribution as Optuna stores it; most trials of a study share the same texts."""
@@ -44,15 +60,17 @@ def _progress() -> sa.Select[Any]:
 @cache
 def _finished_trials() -> sa.Select[Any]:
     """Select the finished slots from a number on, in the order they finished; a row for each parameter."""
-    reason = attrs.alias()
+    reason, mark = attrs.alias(), attrs.alias()
     reached = sa.select(sa.func.max(steps.c.step)).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
     return (
         sa.select(trials.c.number, trials.c.state, values.c.value, reason.c.value_json.label("reason"))
+        .add_columns(mark.c.value_json.label("mark"), study_attr(SLOTS, trials.c.study_id).label("slots"))
         .add_columns(params.c.param_name, params.c.param_value, params.c.distribution_json)
         .add_columns(sa.func.coalesce(reached, 0).label("epochs"))
         .join(params, params.c.trial_id == trials.c.trial_id)
         .outerjoin(values, values.c.trial_id == trials.c.trial_id)
         .outerjoin(reason, attr_of(trials, reason, "reason"))
+        .outerjoin(mark, attr_of(trials, mark, ENDED))
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.number >= sa.bindparam("low"), IS_SLOT)
         .where(trials.c.state.in_([state for state in TrialState if state.is_finished()]))
         .order_by(trials.c.datetime_complete, trials.c.number, params.c.param_id)
@@ -83,6 +101,52 @@ class Progress:
     """Workers that hold slots of the study and are not known to be gone."""
 
 
+_NAME = sa.select(studies.c.study_name, study_attr(IDENTITY, studies.c.study_id).label(IDENTITY)).where(
+    studies.c.study_id == sa.bindparam("study")
+)
+
+
+@cache
+def _unlike_slots() -> sa.Select[Any]:
+    """Select the trials of a study that are no slots, and the slots whose state does not fit their mark."""
+    finished = trials.c.state.in_([state for state in TrialState if state.is_finished()])
+    return (
+        sa.select(trials.c.number, IS_SLOT.label("is_slot"))
+        .where(trials.c.study_id == sa.bindparam("study"))
+        .where(~IS_SLOT | (finished & ~HAS_ENDED) | (~finished & HAS_ENDED))
+        .order_by(trials.c.number)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What other programs have made of a study."""
+
+    name: str | None
+    """Its name; None if there is no study with its id and identity."""
+    slots: int
+    """The number of its slots that exist."""
+    others: tuple[int, ...]
+    """The numbers of trials that are no slots."""
+    changed: tuple[int, ...]
+    """The numbers of slots that another program ended, or set to an earlier state after their end."""
+
+
+_NAMES = sa.select(
+    studies.c.study_name, *(study_attr(key, studies.c.study_id).label(key) for key in ("campaign", "stage", IDENTITY))
+).order_by(studies.c.study_id)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyName:
+    """A study's name, and what it says it is; None where it does not say."""
+
+    name: str
+    campaign: str | None
+    stage: str | None
+    identity: str | None
+
+
 class StudyQueries:
     """Answers the questions of pages, terminal and workers about a study."""
 
@@ -104,13 +168,8 @@ class StudyQueries:
 
     def finished_trials(self, study_id: int, low: int = 0) -> list[FinishedTrial]:
         """Return the finished slots numbered `low` or higher, in the order they finished."""
-        return [
-            FinishedTrial(
-                row.number, point, row.state, row.value, row.epochs,
-                json.loads(row.reason) if row.reason is not None else None,
-            )
-            for row, point in with_points(self._database.read(_finished_trials(), study=study_id, low=low))
-        ]  # fmt: skip
+        found = with_points(self._database.read(_finished_trials(), study=study_id, low=low))
+        return [_finished(row, point) for row, point in found]
 
     def values_after(self, study_id: int, epoch: int) -> dict[int, float]:
         """Return the accuracy of each slot after an epoch, by number; −∞ for slots that ended before that epoch.
@@ -119,7 +178,7 @@ class StudyQueries:
         """
         reached = (steps.c.trial_id == trials.c.trial_id) & (steps.c.step == epoch)
         query = sa.select(trials.c.number, trials.c.state, steps.c.intermediate_value)
-        found = query.where(trials.c.study_id == study_id).outerjoin_from(trials, steps, reached)
+        found = query.where(trials.c.study_id == study_id, IS_SLOT).outerjoin_from(trials, steps, reached)
         return {
             number: -math.inf if value is None else value
             for number, state, value in self._database.read(found)
@@ -129,9 +188,23 @@ class StudyQueries:
     def count_unfinished(self, study_id: int) -> int:
         """Return the number of slots that have not ended."""
         unfinished = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
-        ours = (trials.c.study_id == study_id) & IS_SLOT
+        ours = (trials.c.study_id == study_id) & IS_SLOT & ~HAS_ENDED
         ((count,),) = self._database.read(sa.select(sa.func.count()).where(ours, unfinished))
         return int(count)
+
+    def names(self) -> list[StudyName]:
+        """Return all studies of the storage, of any program."""
+        rows = self._database.read(_NAMES)
+        return [StudyName(row.study_name, *map(_text_of, (row.campaign, row.stage, row.id))) for row in rows]
+
+    def standing(self, study_id: int, identity: str | None) -> Standing:
+        """Return what other programs have made of a study, whose slots are marked."""
+        named = self._database.read(_NAME, study=study_id)
+        same = [row.study_name for row in named if identity is None or row.id == json.dumps(identity)]
+        ((slots,),) = self._database.read(sa.select(sa.func.count()).where(trials.c.study_id == study_id, IS_SLOT))
+        unlike = self._database.read(_unlike_slots(), study=study_id)
+        others, changed = (tuple(row.number for row in unlike if bool(row.is_slot) is kind) for kind in (False, True))
+        return Standing(same[0] if same else None, slots, others, changed)
 
     def count_training(self, study_id: int) -> int:
         """Return the number of slots in training now: RUNNING under a lease whose owner is not known to be gone.
@@ -143,6 +216,22 @@ class StudyQueries:
     def _trainers(self, study_id: int) -> Sequence[Row]:
         owners = self._database.read(_TRAINERS, study=study_id)
         return [row for row in owners if not is_gone(row)]
+
+
+def _text_of(form: str | None) -> str | None:
+    """Return the text that an attribute holds as JSON; None if it holds anything else."""
+    try:
+        value = json.loads(form or "null")
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _finished(row: sa.Row[Any], point: Point) -> FinishedTrial:
+    reason, mark = (json.loads(text) if text is not None else None for text in (row.reason, row.mark))
+    if row.slots is not None and (others := set_by_others(row.state, row.value, mark)):
+        return FinishedTrial(row.number, point, TrialState.FAIL, None, row.epochs, others)
+    return FinishedTrial(row.number, point, row.state, row.value, row.epochs, reason)
 
 
 def with_points(rows: Iterable[sa.Row[Any]]) -> list[tuple[sa.Row[Any], Point]]:

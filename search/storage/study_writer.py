@@ -1,5 +1,6 @@
 """Writing the rows of a study, its slots and their trials, each as part of a transaction."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,14 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform, Stepped
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.dialect import Utc, insert_once, upsert
-from coarsefine.search.storage.slots import Record, Slot
+from coarsefine.search.storage.slots import Record, Slot, end_mark
 from coarsefine.search.storage.tables import (
+    ENDED,
     FINITE_STEP,
     FINITE_VALUE,
+    IDENTITY,
+    NEXT,
+    SLOTS,
     Attrs,
     attrs,
     directions,
@@ -23,6 +28,7 @@ from coarsefine.search.storage.tables import (
     rows_of,
     steps,
     studies,
+    study_attr,
     study_attrs,
     study_system_attrs,
     trials,
@@ -32,18 +38,41 @@ from coarsefine.search.storage.tables import (
 
 def write_study(
     connection: sa.Connection, name: str, user_attrs: Attrs, space: Space, slots: Sequence[Slot], system_attrs: Attrs
-) -> None:
-    """Write a study, its attributes and all its slots; do nothing if the study exists."""
+) -> bool:
+    """Write a study, its attributes and all its slots unless the study exists; return whether it was written.
+
+    The study's attribute `slots` distinguishes its slots from trials that other programs add.
+    """
     once = insert_once(connection.dialect.name, studies, "study_name", {"study_name": name})
     study = connection.scalars(once.returning(studies.c.study_id)).one_or_none()
     if study is None:
-        return
+        return False
     direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
     connection.execute(directions.insert(), [direction])
     if system_attrs:
         connection.execute(study_system_attrs.insert(), rows_of(system_attrs, study_id=study))
-    connection.execute(study_attrs.insert(), rows_of(user_attrs, study_id=study))
+    connection.execute(study_attrs.insert(), rows_of({**user_attrs, SLOTS: len(slots)}, study_id=study))
     write_slots(connection, study, space, slots)
+    return True
+
+
+def write_next(connection: sa.Connection, study_id: int, name: str, attrs: Attrs) -> None:
+    """Store with a study, unless it was deleted, name and identity of the study that was opened after it."""
+    if has_identity(connection, study_id, None):
+        rows = rows_of({NEXT: {"study": name, IDENTITY: attrs[IDENTITY]}}, study_id=study_id)
+        upsert(connection, study_attrs, ("study_id", "key"), rows)
+
+
+def has_identity(connection: sa.Connection, study_id: int, identity: str | None) -> bool:
+    """Return whether a study exists and has this identity; None stands for any.
+
+    Optuna can delete it at any time, and SQLite then gives its id to the next study.
+    """
+    found = connection.execute(
+        sa.select(study_attr(IDENTITY, studies.c.study_id)).where(studies.c.study_id == study_id)
+    )
+    known = found.all()
+    return bool(known) and (identity is None or known[0][0] == json.dumps(identity))
 
 
 def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequence[Slot]) -> None:
@@ -106,13 +135,19 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
     ]
     upsert(connection, values, ("trial_id", "objective"), scores)
     for state in sorted({record.state for record in ended}):
-        end_trials(connection, [record.claim.trial_id for record in ended if record.state is state], state)
+        end_trials(connection, {r.claim.trial_id: r.value for r in ended if r.state is state}, state)
 
 
-def end_trials(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:
-    """End trials in a state, and delete their leases."""
-    if not ids:
+def end_trials(connection: sa.Connection, final: Mapping[int, float | None], state: TrialState) -> None:
+    """End trials in a state, given with their values by id, and delete their leases.
+
+    State and value are written as an attribute, too: a slot that another program ended does not have it.
+    """
+    if not final:
         return
+    ids = sorted(final)
+    marks = [row for i in ids for row in rows_of({ENDED: end_mark(state, final[i])}, trial_id=i)]
+    upsert(connection, attrs, ("trial_id", "key"), marks)
     connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(state=state, datetime_complete=Utc()))
     connection.execute(lease.delete().where(lease.c.trial_id.in_(ids)))
 

@@ -42,8 +42,32 @@ lease = sa.Table(
 HOLDER = (lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
 """The columns of a lease that identify the process that holds it."""
 
-IS_SLOT = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed")
-"""Whether a trial is a slot: a trial that somebody enqueued, for example, has no seed."""
+SLOTS = "slots"
+"""Key of a study's attribute: the number of its slots. Studies of earlier versions do not have it."""
+ENDED = "ended"
+"""Key of a slot's attribute: the state and the value with which Coarsefine ended it. Other programs do not set it."""
+IDENTITY = "id"
+"""Key of a study's attribute that no other study has: Optuna can give name and id of a deleted study to another."""
+
+NEXT = "next"
+"""Key of a study's attribute: name and identity of the study that the campaign opened after it."""
+
+
+def study_attr(key: str, study_id: sa.ColumnElement[int]) -> sa.ScalarSelect[Any]:
+    """Return the JSON text of an attribute of a study; NULL if it has none."""
+    found = (study_attrs.c.study_id == study_id) & (study_attrs.c.key == key)
+    return sa.select(study_attrs.c.value_json).where(found).scalar_subquery()
+
+
+IS_SLOT = sa.and_(
+    sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed"),
+    trials.c.number < sa.func.coalesce(sa.cast(study_attr(SLOTS, trials.c.study_id), sa.Integer), trials.c.number + 1),
+)
+"""Whether a trial is a slot. A trial that another program enqueued or added has no seed, or if it is a copy of a slot,
+a number beyond those of the slots."""
+
+HAS_ENDED = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == ENDED)
+"""Whether Coarsefine has ended a trial. If it waits or runs all the same, another program has set its state."""
 
 
 def rows_of(attributes: Attrs, **owner_id: int) -> list[dict[str, Any]]:

@@ -41,6 +41,10 @@ class Worker:
     """All slots of the study."""
     pruning: Pruning
     checkpoints: Checkpoints
+    identity: str | None = None
+    """The study's identity, which it keeps while others may delete it and make another one with its id."""
+    check: Callable[[], None] = lambda: None
+    """Called while the worker waits at a rung; raises if the study, or a slot of it, is lost."""
     stop: Callable[[], bool] = lambda: False
     """Called after each epoch: whether to release the slots and leave."""
     on_claimed: Callable[[list[int]], None] = lambda _: None
@@ -90,6 +94,7 @@ class Worker:
             elif not self.scheduler.parked:
                 return None
             else:
+                self.check()
                 time.sleep(_POLL_SECONDS)
 
     def _decide_rungs(self) -> None:
@@ -108,7 +113,7 @@ class Worker:
     def _claim(self) -> list[Claim]:
         """Claim slots that can train together."""
         companions = self.groups.companions if len(self.groups.kinds) > 1 else None
-        return self.storage.queue.claim(self.study_id, self.groups.largest_share, companions)
+        return self.storage.queue.claim(self.study_id, self.groups.largest_share, companions, self.identity)
 
     def _start(self, claims: Sequence[Claim]) -> None:
         """Make stacks of claimed slots, each from its last checkpoint on this machine.

@@ -41,7 +41,9 @@ def _plant(url):
     storage = optuna.storages.RDBStorage(url)
     coarse = optuna.load_study(study_name="planted/coarse", storage=storage)
     coarse.set_user_attr("data", {**coarse.user_attrs["data"], "description": f"images {MARKUP}"})
-    trial, attrs = coarse.trials[0], {"seed": 1, "reason": f"ended {MARKUP}"}
+    coarse.set_user_attr("slots", coarse.user_attrs["slots"] + 1)  # the planted trial passes for a slot
+    trial = coarse.trials[0]
+    attrs = {"seed": 1, "reason": f"ended {MARKUP}", "ended": {"state": "FAIL", "value": None}}
     coarse.add_trial(
         create_trial(
             state=TrialState.FAIL, params=trial.params, distributions=trial.distributions, user_attrs=attrs

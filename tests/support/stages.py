@@ -16,9 +16,9 @@ def planned(n):
     ]
 
 
-def open_stage(storage, n, name="small/coarse"):
+def open_stage(storage, n, name="small/coarse", identity=None):
     """Open a stage of n slots; return its id."""
-    storage.open_study(name, {"campaign": "small"}, SPACE, planned(n))
+    storage.open_study(name, {"campaign": "small"} | ({"id": identity} if identity else {}), SPACE, planned(n))
     return storage.get_study_id_from_name(name)
 
 

@@ -1,6 +1,9 @@
 """Test the choice of the winner: finalists, their comparison on the same seeds, and campaigns that end with it."""
 
+import json
 import signal
+import sys
+from fractions import Fraction
 
 import numpy as np
 import optuna
@@ -15,9 +18,11 @@ from stored import counted, table
 
 from coarsefine import Campaign, CampaignError, NothingCompleted, run
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
+from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, Estimate, choose_finalists, judge
 
+HUGE = sys.float_info.max
 CONFIRMED = {"confirm": {"top": 3, "seeds": 4}}
 
 
@@ -65,6 +70,36 @@ def test_distance_of_settings_depends_on_the_dimension(dimension, one, near, far
     bounds = Space.of({"x": dimension})
     found = [Candidate("s", n, Point.of({"x": x}), 0.9 - n / 10) for n, x in enumerate((one, near, far))]
     assert [c.number for c in choose_finalists(found, 9, 0.05, bounds)] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[-HUGE] * 3, [-HUGE] * 3],
+        [[HUGE] * 3, [-HUGE] * 3],
+        [[HUGE, -HUGE, HUGE], [HUGE, 0.5, -HUGE / 3]],
+        [[1e200, 2e200, 4e200], [1e-300, 0.0, -1e200]],
+    ],
+)
+def test_values_near_the_largest_float_are_compared(values):
+    """Values near the largest float, alike or not, give finite estimates and the right winner."""
+    found = [candidate(number, own[0], lam=10.0 ** (number - 6)) for number, own in enumerate(values)]
+    verdict = judge(found, values, 3)
+    json.dumps(verdict.as_dict(), allow_nan=False)
+    assert [finalist.number for finalist in verdict.finalists] == [0, 1]
+    assert verdict.finalists[0].confirmed.mean == pytest.approx(float(sum(map(Fraction, values[0])) / 3), rel=1e-12)
+    for finalist in verdict.finalists:
+        assert VALUE.spread(finalist.confirmed)
+
+
+def test_huge_values_are_compared_as_small_ones_are():
+    """A verdict on values times a power of two is the verdict on the values, times that power, to the bit."""
+    values = [[0.41, 0.43, 0.40], [0.40, 0.44, 0.39]]
+    small, huge = (judge([candidate(n, 0.4 * f) for n in (0, 1)], [[v * f for v in own] for own in values], 3)
+                   for f in (1.0, 2.0**1000))  # fmt: skip
+    for one, other in zip(small.finalists, huge.finalists, strict=True):
+        assert other.confirmed == one.confirmed.times(2.0**1000)
+        assert (other.number, other.probability_best) == (one.number, one.probability_best)
 
 
 def test_interval_is_that_of_students_t():

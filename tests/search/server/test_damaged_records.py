@@ -115,7 +115,8 @@ def test_planted_markup_stays_text(copied):
     coarse = optuna.load_study(study_name="small/coarse", storage=storage)
     coarse.set_user_attr("rule", SCRIPT)
     template = coarse.trials[0]
-    attrs = {"seed": 1, "reason": SCRIPT, SCRIPT: SCRIPT}
+    coarse.set_user_attr("slots", 10)  # the planted trial passes for a slot
+    attrs = {"seed": 1, "reason": SCRIPT, SCRIPT: SCRIPT, "ended": {"state": "FAIL", "value": None}}
     planted = create_trial(
         state=TrialState.FAIL, params=template.params, distributions=template.distributions, user_attrs=attrs
     )

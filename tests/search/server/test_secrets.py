@@ -39,7 +39,8 @@ def test_planted_address_is_redacted(copied):
         coarse.set_user_attr(key, URL)
     coarse._storage.set_study_system_attr(coarse._study_id, "dashboard:note_str:0", f"see {URL}")
     template = coarse.trials[0]
-    attrs = {"seed": 1, "reason": f"lost {URL}", "url": URL}
+    coarse.set_user_attr("slots", 10)  # the planted trial passes for a slot
+    attrs = {"seed": 1, "reason": f"lost {URL}", "url": URL, "ended": {"state": "FAIL", "value": None}}
     planted = create_trial(
         state=TrialState.FAIL, params=template.params, distributions=template.distributions, user_attrs=attrs
     )

@@ -16,7 +16,7 @@ from stages import SPACE, ended, finish, numbers, open_stage, planned, running, 
 
 from coarsefine.search.campaign.dimension import Choice, Integer, Uniform
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.storage import database
+from coarsefine.search.storage import database, tables
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
@@ -98,7 +98,9 @@ def test_optuna_reads_recorded_trials(opened):
     assert [trial.value for trial in trials] == [0.0, 0.1, None]
     for trial in trials:
         assert trial.intermediate_values == {1: trial.number / 20, 2: trial.number / 10}
-        assert trial.user_attrs == {"seed": 1000 + trial.number, "train_loss": [1.0, 0.5]}
+        value = None if trial.state is TrialState.FAIL else trial.value
+        mark = {"state": trial.state.name, "value": value}
+        assert trial.user_attrs == {"seed": 1000 + trial.number, "train_loss": [1.0, 0.5], "ended": mark}
         assert trial.datetime_start <= trial.datetime_complete
     assert storage.queries.count_training(study) == 0
 
@@ -110,7 +112,7 @@ def test_stage_is_opened_once(opened):
     (claim, *_) = storage.queue.claim(study, 1)
     storage.open_study("small/coarse", {"campaign": "other"}, SPACE, planned(7))
     assert states(storage, study) == ["RUNNING", "WAITING", "WAITING"]
-    assert storage.get_study_user_attrs(study) == {"campaign": "small"}
+    assert storage.get_study_user_attrs(study) == {"campaign": "small", "slots": 3}
     assert claim.slot.number == 0
 
 
@@ -303,6 +305,71 @@ def test_trial_that_is_not_a_slot_is_left_unchanged(opened):
     assert storage.get_trial(asked).state is TrialState.RUNNING
     assert storage.get_trial(asked).intermediate_values == {1: 0.25}
     assert storage.get_trial(waiting).state is TrialState.WAITING
+
+
+def test_copy_of_a_slot_is_no_slot(opened):
+    """A trial that was enqueued or added with a slot's attributes is neither claimed nor counted."""
+    storage = opened()
+    open_stage(storage, 2)
+    study = optuna.load_study(study_name="small/coarse", storage=storage)
+    study.enqueue_trial({"eta": 0.1, "lambda": 1e-3}, user_attrs={"seed": 1})
+    study.add_trial(study.trials[0])
+    assert storage.queries.count_unfinished(study._study_id) == 2
+    assert finish(storage, study._study_id, 1) == [[0], [1]]
+    assert states(storage, study._study_id)[2:] == ["WAITING", "WAITING"]
+    assert storage.queries.standing(study._study_id, None).others == (2, 3)
+
+
+def test_slot_that_others_set_waiting_stays_claimed(opened):
+    """A slot that another program sets WAITING while it trains is not claimed again, and its worker can record it."""
+    storage, other = opened(), opened()
+    study = open_stage(storage, 2)
+    claims = storage.queue.claim(study, 1)
+    storage.set_trial_state_values(claims[0].trial_id, TrialState.WAITING)
+    assert numbers(other.queue.claim(study, 2)) == [1]
+    assert storage.queue.record([running(claims[0], 1)], claims) == []
+    assert states(storage, study) == ["RUNNING", "RUNNING"]
+
+
+def test_slot_that_ended_is_not_claimed_again(opened):
+    """A slot that is set WAITING or RUNNING in the database after its end is neither claimed nor awaited, but named."""
+    storage = opened()
+    study = open_stage(storage, 3)
+    assert finish(storage, study, 3) == [[0, 1, 2]]
+    for number, state in ((0, TrialState.WAITING), (1, TrialState.RUNNING)):
+        changed = tables.trials.update().where(tables.trials.c.number == number).values(state=state)
+        storage.database.transact(lambda connection, changed=changed: connection.execute(changed))
+    assert storage.queue.claim(study, 3) == []
+    assert storage.queries.count_unfinished(study) == 0
+    assert storage.queries.standing(study, None).changed == (0, 1)
+
+
+def test_slots_of_another_study_are_not_claimed(opened):
+    """If a study was deleted and another one has its id, a worker that knows its identity claims nothing."""
+    storage = opened()
+    study = open_stage(storage, 2, identity="first")
+    assert numbers(storage.queue.claim(study, 1, identity="first")) == [0]
+    storage.delete_study(study)
+    assert storage.queue.claim(study, 1, identity="first") == []
+    again = open_stage(storage, 2, identity="second")
+    assert storage.queue.claim(again, 1, identity="first") == []
+    assert storage.queries.standing(again, "first").name is None
+    assert numbers(storage.queue.claim(again, 1, identity="second")) == [0]
+
+
+def test_trial_with_the_id_of_a_deleted_slot_is_left_alone(opened, dying):
+    """Neither a record nor the death of a worker changes a trial of another program that has a deleted slot's id."""
+    storage, dead = opened(), dying()
+    study = open_stage(storage, 2)
+    held = [*storage.queue.claim(study, 1), *dead.queue.claim(study, 1)]
+    storage.delete_study(study)
+    theirs = optuna.create_study(study_name="theirs", storage=storage)
+    for _ in held:
+        theirs.ask().report(0.25, 1)
+    assert storage.queue.record([ended(claim) for claim in held], held) == held
+    storage.queue.claim(theirs._study_id, 2)
+    assert [trial.intermediate_values for trial in theirs.trials] == [{1: 0.25}] * 2
+    assert states(storage, theirs._study_id) == ["RUNNING"] * 2
 
 
 def test_slots_of_a_closed_storage_are_free(opened):

@@ -12,7 +12,7 @@ from stored import counted, epochs_recorded, table
 from terminals import COLOUR, Terminal
 
 from coarsefine import Campaign, Interrupted, run
-from coarsefine.search.results.observer import listed
+from coarsefine.search.campaign.labels import listed
 from coarsefine.search.terminal.console import duration
 
 ONE_BY_ONE = {"coarse": {"stack": 1}, "fine": {"stack": 1}}

@@ -1,0 +1,249 @@
+"""What other programs, such as Optuna and its dashboard, have made of a campaign's studies.
+
+What they add is left alone and named once. What they took away stops the campaign, before anything is trained again.
+"""
+
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.labels import listed
+from coarsefine.search.errors import CampaignError, StorageError
+from coarsefine.search.results.study import Study, other_studies
+from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.sqlite import newest_backup
+from coarsefine.search.storage.study_queries import StudyName
+from coarsefine.search.storage.tables import IDENTITY, NEXT, SLOTS
+
+_CHECK_SECONDS = 1.0
+"""Seconds between checks of the study that is trained."""
+_AGAIN = "start the campaign under another name or --storage"
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What is lost of a study."""
+
+    study: str
+    identity: str | None
+    """Its identity; None if it is not known."""
+    what: str
+    """A sentence."""
+    called: str | None = None
+    """The study's new name, if it was renamed."""
+    exists: bool = False
+    """Whether the study is still there, with other slots than planned."""
+
+
+def refuse_lost(
+    storage: Storage, campaign: Campaign, studies: Mapping[str, Study], known: Mapping[str, str | None] | None = None
+) -> None:
+    """Raise `StorageError` if another program deleted, renamed or changed a study of a campaign, or slots of it.
+
+    `known` has the identities of studies that existed before, by name. The message says how to get back what is lost.
+    """
+    for loss in (*_losses(storage, campaign, studies, known or {}), *_altered(studies)):
+        raise StorageError(f"{loss.what} {_remedy(storage.location, loss)}")
+
+
+def notes_on(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> Iterator[str]:
+    """Yield a sentence for each thing that is lost, and for what other programs have added or changed."""
+    for loss in _losses(storage, campaign, studies, {}):
+        yield loss.what
+    for study in studies.values():
+        yield from _sentences(study.name, study.others, study.changed)
+
+
+def notes_with_remedies(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> Iterator[str]:
+    """Yield what `notes_on` yields, with what to do about losses, and a sentence for each study of another program."""
+    for loss in (*_losses(storage, campaign, studies, {}), *_altered(studies)):
+        yield f"{loss.what} {_remedy(storage.location, loss)}"
+    for study in studies.values():
+        yield from _sentences(study.name, study.others, study.changed)
+    yield from map(_stranger, _strange_names(storage, campaign, studies))
+
+
+class OtherPrograms:
+    """Says once what other programs have added to a campaign's studies, and which slots they have set."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._named: set[tuple[str, int] | str] = set()
+
+    def say_studies(self, storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> None:
+        """Say what is found in studies that were read.
+
+        Raises `CampaignError` if another program made a study under the name of a stage.
+        """
+        stages = [campaign.study_name(stage) for stage in campaign.stages]
+        for name in _strange_names(storage, campaign, studies):
+            if name in stages:
+                raise not_ours(name)
+            if name not in self._named:
+                self._named.add(name)
+                self._say(_stranger(name))
+        for study in studies.values():
+            self.say_trials(study.name, study.others, study.changed)
+
+    def say_trials(self, study: str, others: Iterable[int], changed: Iterable[int]) -> None:
+        """Say which trials are of another program, and which slots another program has set."""
+        new = [[number for number in numbers if (study, number) not in self._named] for numbers in (others, changed)]
+        self._named.update((study, number) for numbers in new for number in numbers)
+        for sentence in _sentences(study, *new):
+            self._say(sentence)
+
+
+class StudyWatch:
+    """Watches the study of a stage while it is trained."""
+
+    def __init__(
+        self, storage: Storage, study: Study, others: OtherPrograms, refuse_lost: Callable[[], object]
+    ) -> None:
+        """`refuse_lost` reads all studies of the campaign, and raises if something is lost."""
+        self._storage, self._study, self._others, self._refuse_lost = storage, study, others, refuse_lost
+        self._due = 0.0
+
+    def check_if_due(self) -> None:
+        """Do what `check` does, unless it was done less than a second ago."""
+        if time.monotonic() >= self._due:
+            self.check()
+
+    def check(self) -> None:
+        """Say what other programs have added or set; raise `StorageError` if the study, or a slot of it, is lost."""
+        study = self._study
+        standing = self._storage.queries.standing(study.id, study.attrs.get(IDENTITY))
+        if standing.name != study.name or standing.slots != study.planned:
+            self._refuse_lost()
+            raise StorageError(
+                f"Another program deleted the study {study.name}, or slots of it, and they were put back while this "
+                "process trained them. Run the same command again."
+            )
+        marked = SLOTS in study.attrs  # an earlier version does not mark the slots that it ends
+        self._others.say_trials(study.name, standing.others, standing.changed if marked else ())
+        self._due = time.monotonic() + _CHECK_SECONDS
+
+
+def not_ours(study: str) -> CampaignError:
+    """Return the error for a study of another program that has the name of a stage."""
+    return CampaignError(
+        f"The study {study} in this storage was not made by Coarsefine: rename the campaign, or give another --storage."
+    )
+
+
+def _sentences(study: str, others: Sequence[int], changed: Sequence[int]) -> Iterator[str]:
+    if others:
+        them, are = ("it", "is") if len(others) == 1 else ("they", "are")
+        yield (
+            f"{study}: another program, such as Optuna, added {listed(others)}: {them} {are} neither trained nor "
+            "counted."
+        )
+    if changed:
+        them, count, are = ("it", "counts", "is") if len(changed) == 1 else ("they", "count", "are")
+        yield (
+            f"{study}: another program, such as Optuna's dashboard, set the state of {listed(changed)}: {them} {count} "
+            f"as failed and {are} not trained again."
+        )
+
+
+def _strange_names(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> list[str]:
+    return [study.name for study in other_studies(storage, campaign.name, studies)]
+
+
+def _stranger(name: str) -> str:
+    return f"The study {name} was not made by Coarsefine: it is left alone."
+
+
+def _losses(
+    storage: Storage, campaign: Campaign, studies: Mapping[str, Study], known: Mapping[str, str | None]
+) -> Iterator[_Loss]:
+    """Yield what is lost, studies first, in the order of the stages."""
+    others = other_studies(storage, campaign.name, studies)
+    for name, identity in _lost_studies(campaign, studies, others, known).items():
+        if called := _new_name(others, campaign, name, identity):
+            yield _Loss(name, identity, f"Another program renamed the study {name} to {called}.", called)
+        else:
+            exists = any(other.name == name for other in others)
+            yield _Loss(name, identity, f"Another program, such as Optuna, deleted the study {name}.", exists=exists)
+    for study in studies.values():
+        if lost := study.missing:
+            what = f"Another program deleted {listed(lost)} of the {study.planned} of {study.name}."
+            yield _Loss(study.name, study.attrs.get(IDENTITY), what, exists=True)
+
+
+def _altered(studies: Mapping[str, Study]) -> Iterator[_Loss]:
+    """Yield the studies that have slots with another point or seed than planned."""
+    for study in studies.values():
+        if altered := study.altered:
+            what = f"Another program changed the point or the seed of {listed(altered)} of {study.name}."
+            yield _Loss(study.name, study.attrs.get(IDENTITY), what, exists=True)
+
+
+def _lost_studies(
+    campaign: Campaign,
+    studies: Mapping[str, Study],
+    others: Sequence[StudyName],
+    known: Mapping[str, str | None],
+) -> dict[str, str | None]:
+    """Return the identities of the studies that must exist and do not, by name; None if an identity is not known.
+
+    A stage opens after those before it, and its study is named by the attribute `next` of the study before. A study
+    that says it is a stage's, and is not called so, was renamed. If another study has the name, that is another error,
+    unless it is new.
+    """
+    names = [campaign.study_name(stage) for stage in campaign.stages]
+    opened = max((place for place, name in enumerate(names) if name in studies), default=0)
+    expected: dict[str, str | None] = {**dict.fromkeys(names[:opened]), **known}
+    for study in studies.values():
+        if isinstance(following := study.attrs.get(NEXT), dict):
+            expected[str(following.get("study"))] = following.get(IDENTITY)
+    for other in others:
+        if other.campaign == campaign.name:
+            expected.setdefault(f"{campaign.name}/{other.stage}", other.identity)
+    there = {*studies, *({other.name for other in others} - known.keys())}
+    return {name: expected[name] for name in names if name in expected and name not in there}
+
+
+def _new_name(others: Iterable[StudyName], campaign: Campaign, name: str, identity: str | None) -> str | None:
+    """Return the name under which a study is in the storage now; None if it is not."""
+    for other in others:
+        if identity in {None, other.identity} and (other.campaign, f"{campaign.name}/{other.stage}") == (
+            campaign.name,
+            name,
+        ):
+            return other.name
+    return None
+
+
+def _remedy(location: Location, loss: _Loss) -> str:
+    """Return what to do about a loss, with a command that puts the study back if there is one."""
+    if loss.called is not None:
+        script = _copy(loss.called, location.shown, loss.study, location.shown) + _delete(loss.called, location.shown)
+        return f"To give it back its name, run `{_python(script)}`, then run the same command again."
+    copy = newest_backup(location.path, loss.study, loss.identity) if location.path else None
+    if copy is None:
+        kept = "Restore it from a backup of the database" if location.path is None else "No backup holds it"
+        return f"{kept}{', or' if location.path is None else ':'} {_AGAIN}."
+    script = _copy(loss.study, f"sqlite:///{copy}", loss.study, location.shown)
+    script = (_delete(loss.study, location.shown) if loss.exists else "") + script
+    return (
+        f"Its newest good backup is {copy}. To put it back, run `{_python(script)}`, then run the same command again; "
+        f"or {_AGAIN}."
+    )
+
+
+def _copy(study: str, storage: str, to_study: str, to_storage: str) -> str:
+    given = {
+        "from_study_name": study, "from_storage": storage, "to_study_name": to_study, "to_storage": to_storage
+    }  # fmt: skip
+    return f"optuna.copy_study({', '.join(f'{name}={value!r}' for name, value in given.items())}); "
+
+
+def _delete(study: str, storage: str) -> str:
+    return f"optuna.delete_study(study_name={study!r}, storage={storage!r}); "
+
+
+def _python(script: str) -> str:
+    return f"python -c {shlex.quote(f'import optuna; {script}'.rstrip('; '))}"

@@ -1,0 +1,50 @@
+"""Which trials of a study are its slots, and how a slot counts whose state another program has set."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from coarsefine.search.storage.slots import SET_BY_OTHERS, set_by_others
+from coarsefine.search.storage.tables import ENDED, SLOTS
+
+
+def as_slots(
+    trials: Iterable[FrozenTrial], attrs: Mapping[str, Any]
+) -> tuple[tuple[FrozenTrial, ...], tuple[int, ...]]:
+    """Return the slots among a study's trials by rising number, and the numbers of the trials that are none.
+
+    A trial that another program enqueued or added has no seed, or if it is a copy, too high a number. A slot whose
+    state another program has set counts as failed.
+    """
+    planned = planned_of(attrs)
+    slots: dict[int, FrozenTrial] = {}
+    others = []
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if "seed" in trial.user_attrs and (planned is None or trial.number < planned) and trial.number not in slots:
+            slots[trial.number] = trial if planned is None else _as_ended(trial)
+        else:
+            others.append(trial.number)
+    return tuple(slots.values()), tuple(others)
+
+
+def planned_of(attrs: Mapping[str, Any]) -> int | None:
+    """Return the number of slots that a study stores; None for studies of earlier versions."""
+    planned = attrs.get(SLOTS)
+    return planned if isinstance(planned, int) else None
+
+
+def _as_ended(slot: FrozenTrial) -> FrozenTrial:
+    """Return a slot as it is, or as failed if another program has set its state."""
+    mark = slot.user_attrs.get(ENDED)
+    if slot.state.is_finished():
+        reason = set_by_others(slot.state, slot.values[0] if slot.values else None, mark)
+    else:
+        reason = f"{SET_BY_OTHERS} {slot.state.name} after its end" if mark is not None else None
+    if reason is None:
+        return slot
+    failed = copy.copy(slot)
+    failed.state, failed.values = TrialState.FAIL, None
+    failed.user_attrs = {**slot.user_attrs, "reason": reason}
+    return failed

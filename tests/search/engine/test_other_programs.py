@@ -1,0 +1,293 @@
+"""Test runs while other programs delete, rename, end and add studies and trials, by plain calls of Optuna."""
+
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from campaigns import write_campaign
+from commands import coarsefine
+from other_programs import Hands, Meddler, Waiting
+from serving import serving
+from stored import table
+
+from coarsefine import Campaign, StorageError, run
+from coarsefine.search.engine.stage_loop import join
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.opening import create_storage, open_storage
+
+MOMENTS = {
+    "small": (
+        "coarse opened", "coarse claimed", "coarse recorded", "fine opened", "fine progress", "final epoch",
+    ),
+    "objective": (
+        "coarse opened", "coarse progress", "fine claimed", "fine recorded", "confirm opened", "confirm claimed",
+        "confirm recorded",
+    ),
+}  # fmt: skip
+ALL = [(base, moment) for base, moments in MOMENTS.items() for moment in moments]
+SLOTS = {
+    "small": {"small/coarse": 9, "small/fine": 6},
+    "objective": {"small/coarse": 8, "small/fine": 5, "small/confirm": 4},
+    "halving": {"small/coarse": 12, "small/fine": 12},
+}
+RESTORE = re.compile(r"`python -c (.*?)`, then run the same command again")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """Return a function that returns the table of an undisturbed campaign."""
+    tables = {}
+
+    def of(base):
+        if base not in tables:
+            folder = write_campaign(tmp_path_factory.mktemp(base), base)
+            run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+            tables[base] = table(folder / "studies.db")
+        return tables[base]
+
+    return of
+
+
+def campaign_in(folder, base):
+    return Campaign.load(write_campaign(folder, base) / "small.toml")
+
+
+def disturbed(campaign, address, act, moment, nth=1, workers=1):
+    """Run a campaign while another program acts at a moment; return the status and the observer."""
+    hands = address if isinstance(address, Hands) else Hands(address)
+    address, observer = hands.address, Meddler(moment, getattr(hands, act), nth, getattr(hands, "claim", None))
+    try:
+        status = run(campaign, address, workers=workers, observer=observer, stop=observer.stop)
+    finally:
+        assert observer.acted
+        hands.close()
+    return status, observer
+
+
+def outcome(*arguments, **options):
+    """Run a disturbed campaign; return its status and observer, or None and the message of a `StorageError`."""
+    try:
+        return disturbed(*arguments, **options)
+    except StorageError as error:
+        return None, str(error)
+
+
+def own(rows, base):
+    """Return the rows of the slots, without those of trials that another program added."""
+    return {(study, number): row for (study, number), row in rows.items() if number < SLOTS[base].get(study, 0)}
+
+
+def counts(status):
+    return {stage.study: stage.completed + stage.failed + stage.pruned + stage.diverged for stage in status.stages}
+
+
+def restore(error, folder):
+    """Run the command that a message gives to put a study back."""
+    (quoted,) = RESTORE.findall(str(error))
+    (script,) = shlex.split(quoted)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=folder, capture_output=True, timeout=240)
+
+
+@pytest.mark.parametrize(("base", "moment"), ALL)
+def test_trials_and_studies_of_others_change_nothing(tmp_path, undisturbed, base, moment):
+    """Whatever Optuna adds, at any moment, is left alone and named once; the campaign records the same values."""
+    place = tmp_path / "studies.db"
+    status, observer = disturbed(campaign_in(tmp_path, base), place, "add", moment)
+    assert status.state == "done"
+    assert counts(status) == {study: SLOTS[base][study] for study in counts(status)}
+    assert own(table(place), base) == undisturbed(base)
+    named = [sentence for sentence in observer.warnings if "another program" in sentence]
+    assert len(named) == 1
+    (first, last) = re.findall(r"trials (\d+) to (\d+)", named[0])[0]
+    assert int(last) - int(first) == 3
+    assert [s for s in observer.warnings if "small/own" in s] == [
+        "The study small/own was not made by Coarsefine: it is left alone."
+    ]
+    answer = coarsefine("status", "--json", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert named[0] in answer.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("base", "moment"), ALL)
+def test_deleted_study_ends_the_run(tmp_path, base, moment):
+    """A study that is deleted, at any moment, ends the run with exit code 5 and its name; nothing is trained again."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, base)
+    with pytest.raises(StorageError, match="Another program, such as Optuna, deleted the study small/") as error:
+        disturbed(campaign, place, "delete", moment)
+    assert error.value.exit_code == 5
+    (deleted,) = re.findall(r"the study (\S+)\.", str(error.value))
+    if "final" not in moment:
+        assert "No backup holds it: start the campaign under another name or --storage." in str(error.value)
+    if deleted != "small/coarse":  # else nothing is left of the campaign
+        after = table(place)
+        with pytest.raises(StorageError, match=f"deleted the study {deleted}"):
+            run(campaign, place)
+        assert table(place) == after
+
+
+@pytest.mark.parametrize(("base", "moment"), [("small", "final epoch"), ("objective", "confirm recorded")])
+def test_deleted_study_is_put_back_from_its_backup(tmp_path, undisturbed, base, moment):
+    """The command of the message puts a deleted study back, and the same run then ends with the same values."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, base)
+    hands = Hands(place)
+    observer = Meddler(moment, lambda: hands.delete("small/fine"))
+    with pytest.raises(StorageError, match=r"studies\.db-backups/small\+(fine|confirm)\.db") as error:
+        run(campaign, place, observer=observer)
+    hands.close()
+    assert coarsefine("status", cwd=tmp_path).returncode == 0
+    restore(error.value, tmp_path)
+    status = run(campaign, place)
+    assert status.state == "done"
+    assert table(place) == undisturbed(base)
+
+
+@pytest.mark.parametrize(("base", "moment"), [("small", "coarse claimed"), ("objective", "coarse progress"), ("small", "final epoch")])
+def test_renamed_study_ends_the_run_with_its_new_name(tmp_path, undisturbed, base, moment):
+    """A study that is renamed ends the run with its new name; the command of the message gives it back its name."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, base)
+    with pytest.raises(StorageError, match=r"Another program renamed the study small/\w+ to mine") as error:
+        disturbed(campaign, place, "rename", moment)
+    assert coarsefine("status", cwd=tmp_path).returncode in {0, 5}
+    with pytest.raises(StorageError, match=r"Another program renamed the study small/\w+ to mine"):
+        run(campaign, place)
+    restore(error.value, tmp_path)
+    assert run(campaign, place).state == "done"
+    assert table(place) == undisturbed(base)
+
+
+@pytest.mark.parametrize(("base", "moment"), [pair for pair in ALL if "final" not in pair[1]])
+def test_slot_that_another_program_ended_counts_as_failed(tmp_path, base, moment):
+    """A slot that a dashboard ends is named once and counts as failed, whatever its value; it is not trained again."""
+    place = tmp_path / "studies.db"
+    status, observer = disturbed(campaign_in(tmp_path, base), place, "tell", moment)
+    assert status.state == "done"
+    assert counts(status) == {study: SLOTS[base][study] for study in counts(status)}
+    told = {key: row for key, row in table(place).items() if row[2] == [1e9]}
+    named = [sentence for sentence in observer.warnings if "set the state" in sentence]
+    assert len(named) == len(told) <= 1
+    for study, number in told:
+        assert f"{study}: another program, such as Optuna's dashboard, set the state of trial {number}: it" in named[0]
+        stage = next(stage for stage in status.stages if stage.study == study)
+        assert (stage.failed, stage.failure) == (
+            1, f"trial {number}: another program set it to COMPLETE with the value 1e+09"
+        )  # fmt: skip
+    assert status.winner is None or status.winner.value < 2
+
+
+@pytest.mark.parametrize("act", ["ask", "reset"])
+@pytest.mark.parametrize(("base", "moment"), [("small", "coarse opened"), ("small", "coarse claimed"), ("objective", "coarse opened")])
+def test_slots_that_optuna_takes_or_resets_are_trained_once(tmp_path, undisturbed, base, moment, act):
+    """A slot that `study.ask()` took, or that is set WAITING while it trains, is trained to the same values."""
+    place = tmp_path / "studies.db"
+    status, _ = disturbed(campaign_in(tmp_path, base), place, act, moment)
+    assert status.state == "done"
+    assert own(table(place), base) == undisturbed(base)
+
+
+@pytest.mark.parametrize("act", ["add", "tell", "delete"])
+def test_other_programs_at_a_rung(tmp_path, undisturbed, act):
+    """A worker that waits at a rung for a slot of another worker neither hangs nor prunes others."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, "halving")
+    create_storage(locate(place)).close()
+    with closing(open_storage(locate(place), writing=True)) as other:
+        hands = Waiting(place, other)
+        status, news = outcome(campaign, hands, act, "waiting")
+    if act == "delete":
+        assert "deleted the study small/coarse" in news
+    else:
+        assert counts(status) == SLOTS["halving"]
+        assert act == "tell" or own(table(place), "halving") == undisturbed("halving")
+
+
+@pytest.mark.parametrize("act", ["add", "tell"])
+def test_additions_beside_two_workers(tmp_path, address, undisturbed, act):
+    """With two workers, on each database, what others add or end is named once, and every slot is counted once."""
+    status, observer = disturbed(campaign_in(tmp_path, "small"), address, act, "fine opened", workers=2)
+    assert counts(status) == SLOTS["small"]
+    rows = table(address)
+    acted = act == "add" or any(row[2] == [1e9] for row in rows.values())  # the workers may have ended every slot
+    assert len([sentence for sentence in observer.warnings if "another program" in sentence]) == acted
+    assert act == "tell" or own(rows, "small") == undisturbed("small")
+
+
+@pytest.mark.parametrize("act", ["delete", "rename"])
+def test_lost_study_beside_two_workers(tmp_path, address, act):
+    """With two workers, on each database, a lost study ends the run; a server's backup is its administrator's."""
+    _, message = outcome(campaign_in(tmp_path, "small"), address, act, "fine progress", workers=2)
+    assert f"Another program{', such as Optuna, deleted' * (act == 'delete')}" in message
+    assert ("Restore it from a backup" in message) == (str(address).startswith("postgresql") and act == "delete")
+
+
+def test_worker_that_joins_meets_a_deleted_study(tmp_path):
+    """`worker` ends with the same error, and says once what others added."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, "small")
+    create_storage(locate(place)).close()
+    hands = Hands(place)
+    observer = Meddler("fine recorded", hands.delete)
+    with pytest.raises(StorageError, match="deleted the study small/fine"):
+        join(campaign, place, observer=observer)
+    hands.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("DELETE FROM trials WHERE number IN (3, 4)", "deleted trials 3 to 4 of the 9 of small/coarse"),
+        (
+            "DELETE FROM trial_user_attributes WHERE key = 'seed' AND trial_id = 2",
+            "deleted trial 1 of the 9 of small/coarse",
+        ),
+        (
+            "UPDATE trial_user_attributes SET value_json = '\"a\"' WHERE key = 'seed' AND trial_id = 2",
+            "changed the point or the seed of trial 1 of small/coarse",
+        ),
+        (
+            "UPDATE trial_params SET param_value = 7 WHERE trial_id = 2",
+            "changed the point or the seed of trial 1 of small/coarse",
+        ),
+    ],
+)
+def test_lost_slots_stop_the_run(tmp_path, statement, message):
+    """Slots that are deleted, or have another point or seed, stop the run; the command in the message restores them."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, "small")
+
+    def execute():
+        with closing(sqlite3.connect(place, timeout=60)) as connection, connection:
+            connection.execute(statement)
+
+    with pytest.raises(StorageError, match=message) as error:
+        run(campaign, place, observer=Meddler("fine opened", execute))
+    with pytest.raises(StorageError, match=message):
+        run(campaign, place)
+    assert message in coarsefine("status", cwd=tmp_path).stderr.replace("\n", " ")
+    restore(error.value, tmp_path)
+    assert counts(run(campaign, place)) == SLOTS["small"]
+
+
+@pytest.mark.parametrize("act", ["add", "rename", "delete"])
+def test_pages_and_commands_after_other_programs(tmp_path, act):
+    """After a campaign has ended, every command and the API still answer, and say what happened."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, "objective")
+    run(campaign, place)
+    hands = Hands(place)
+    getattr(hands, act)(*(() if act == "add" else ("small/coarse",)))
+    hands.close()
+    for command in (("status",), ("best",), ("best", "--json"), ("report", "--output", "report.html")):
+        answer = coarsefine(*command, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+    problem = {
+        "add": "small/confirm: another program, such as Optuna, added trials 4 to 7",
+        "rename": "Another program renamed the study small/coarse to mine.",
+        "delete": "Another program, such as Optuna, deleted the study small/coarse.",
+    }[act]
+    assert problem in coarsefine("status", cwd=tmp_path).stderr.replace("\n", " ")
+    with serving(place) as client:
+        answer = client.get("/api/v1/campaigns/small").json()
+        assert any(problem in sentence for sentence in answer["problems"])
+        assert [stage["trials"] for stage in answer["stages"]] == [8, 5, 4]
+        for path in ("/best", "/figures/map", "/figures/best-so-far", "/figures/losses", "/stages/fine/trials"):
+            assert client.get(f"/api/v1/campaigns/small{path}").status_code == 200, path
