@@ -1,8 +1,10 @@
 """What other programs do to a campaign's studies, by real calls of Optuna, at moments that a run's events name."""
 
 import itertools
+from contextlib import suppress
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState, create_trial
 
 from coarsefine import Observer
@@ -106,9 +108,8 @@ class Hands:
 
     def tell(self):
         """End the last slot of the newest study with the best value, unless it has ended."""
-        slot = self.newest.trials[-1]
-        if not slot.state.is_finished():
-            self.storage.set_trial_state_values(slot._trial_id, TrialState.COMPLETE, [1e9])
+        with suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_state_values(self.newest.trials[-1]._trial_id, TrialState.COMPLETE, [1e9])
 
     def ask(self):
         """Ask for a trial: Optuna sets the first WAITING one RUNNING, or adds one."""

@@ -145,7 +145,9 @@ def test_deleted_study_is_put_back_from_its_backup(tmp_path, undisturbed, base, 
     assert table(place) == undisturbed(base)
 
 
-@pytest.mark.parametrize(("base", "moment"), [("small", "coarse claimed"), ("objective", "coarse progress"), ("small", "final epoch")])
+@pytest.mark.parametrize(
+    ("base", "moment"), [("small", "coarse claimed"), ("objective", "coarse progress"), ("small", "final epoch")]
+)
 def test_renamed_study_ends_the_run_with_its_new_name(tmp_path, undisturbed, base, moment):
     """A study that is renamed ends the run with its new name; the command of the message gives it back its name."""
     place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, base)
@@ -179,7 +181,9 @@ def test_slot_that_another_program_ended_counts_as_failed(tmp_path, base, moment
 
 
 @pytest.mark.parametrize("act", ["ask", "reset"])
-@pytest.mark.parametrize(("base", "moment"), [("small", "coarse opened"), ("small", "coarse claimed"), ("objective", "coarse opened")])
+@pytest.mark.parametrize(
+    ("base", "moment"), [("small", "coarse opened"), ("small", "coarse claimed"), ("objective", "coarse opened")]
+)
 def test_slots_that_optuna_takes_or_resets_are_trained_once(tmp_path, undisturbed, base, moment, act):
     """A slot that `study.ask()` took, or that is set WAITING while it trains, is trained to the same values."""
     place = tmp_path / "studies.db"
