@@ -6,15 +6,18 @@ What they add is left alone and named once. What they took away stops the campai
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
-from coarsefine.search.errors import CampaignError, StorageError
-from coarsefine.search.results.study import Study, other_studies
-from coarsefine.search.storage.location import Location
+from coarsefine.search.errors import CampaignError, SearchError, StorageError
+from coarsefine.search.results.study import Study, find_studies, other_studies
+from coarsefine.search.storage.location import Location, at_file, read_only
+from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.sqlite import newest_backup
+from coarsefine.search.storage.sqlite import good_backups
 from coarsefine.search.storage.study_queries import StudyName
 from coarsefine.search.storage.tables import IDENTITY, NEXT, SLOTS
 
@@ -222,7 +225,7 @@ def _remedy(location: Location, loss: _Loss) -> str:
     if loss.called is not None:
         script = _copy(loss.called, location.shown, loss.study, location.shown) + _delete(loss.called, location.shown)
         return f"To give it back its name, run `{_python(script)}`, then run the same command again."
-    copy = newest_backup(location.path, loss.study, loss.identity) if location.path else None
+    copy = _backup_of(location.path, loss) if location.path else None
     if copy is None:
         kept = "Restore it from a backup of the database" if location.path is None else "No backup holds it"
         return f"{kept}{', or' if location.path is None else ':'} {_AGAIN}."
@@ -232,6 +235,17 @@ def _remedy(location: Location, loss: _Loss) -> str:
         f"Its newest good backup is {copy}. To put it back, run `{_python(script)}`, then run the same command again; "
         f"or {_AGAIN}."
     )
+
+
+def _backup_of(path: Path, loss: _Loss) -> Path | None:
+    """Return the newest backup that holds the whole study; None if there is none."""
+    for copy in good_backups(path):
+        with suppress(SearchError), closing(open_storage(read_only(at_file(copy)))) as storage:
+            study = find_studies(storage, loss.study.rpartition("/")[0]).get(loss.study)
+            same = study is not None and loss.identity in {None, study.attrs.get(IDENTITY)}
+            if study is not None and same and not study.missing and not study.altered:
+                return copy
+    return None
 
 
 def _copy(study: str, storage: str, to_study: str, to_storage: str) -> str:

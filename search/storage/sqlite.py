@@ -5,7 +5,6 @@ knowledge. The journal mode depends on the library: SQLite 3.7.0 to 3.51.2 can c
 connections (the WAL-reset bug, https://sqlite.org/wal.html#walresetbug; fixes in 3.50.7 and 3.44.6 too).
 """
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.dialect import BUSY_SECONDS
-from coarsefine.search.storage.tables import IDENTITY, NEEDED
+from coarsefine.search.storage.tables import NEEDED
 
 _MAGIC = b"SQLite format 3\x00"
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "lustre", "gpfs", "ceph", "glusterfs", "afs"}
@@ -122,7 +121,7 @@ def _check_file(path: Path, *, writing: bool) -> None:
 
 
 def _restore_hint(path: Path) -> str:
-    good = next((copy for copy in _newest_first(path) if _is_undamaged(copy)), None)
+    good = next(good_backups(path), None)
     if good is None:
         return "move it away, and put back a copy if you have one, or give another --storage"
     return f"move it away, and put back its newest good backup, {good}"
@@ -162,23 +161,9 @@ def back_up(path: Path, label: str) -> Path:
     return copy
 
 
-def newest_backup(path: Path, study: str, identity: str | None = None) -> Path | None:
-    """Return the newest undamaged backup that holds a study with this name and identity; None if there is none."""
-    return next((copy for copy in _newest_first(path) if _holds(copy, study, identity) and _is_undamaged(copy)), None)
-
-
-def _holds(copy: Path, study: str, identity: str | None) -> bool:
-    """Return whether a copy has a study with this name, and with this identity if one is given."""
-    query = (
-        "SELECT value_json FROM studies LEFT JOIN study_user_attributes AS attr "
-        "ON attr.study_id = studies.study_id AND attr.key = ? WHERE study_name = ?"
-    )
-    try:
-        with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute(query, (IDENTITY, study)).fetchone()
-    except sqlite3.Error:
-        return False
-    return found is not None and (identity is None or found[0] == json.dumps(identity))
+def good_backups(path: Path) -> Iterator[Path]:
+    """Yield the undamaged backups of a file, the newest first."""
+    return (copy for copy in _newest_first(path) if _is_undamaged(copy))
 
 
 def _backups(path: Path) -> Path:

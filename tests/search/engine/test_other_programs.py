@@ -240,7 +240,7 @@ def test_worker_that_joins_meets_a_deleted_study(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("DELETE FROM trials WHERE number IN (3, 4)", "deleted trials 3 to 4 of the 9 of small/coarse"),
+        ("DELETE FROM trials WHERE trial_id IN (4, 5)", "deleted trials 3 to 4 of the 9 of small/coarse"),
         (
             "DELETE FROM trial_user_attributes WHERE key = 'seed' AND trial_id = 2",
             "deleted trial 1 of the 9 of small/coarse",

@@ -19,6 +19,8 @@ from coarsefine.search.storage.opening import open_storage
 
 API = "/api/v1/campaigns"
 SCRIPT = "<script>alert(1)</script>"
+FORGET_MARKS = "DELETE FROM study_user_attributes WHERE key = 'slots'"
+"""The statement after which studies are like those of earlier versions, which do not mark how their slots ended."""
 
 
 def execute(path, statement, *values):
@@ -68,6 +70,7 @@ def test_damaged_study_is_left_out(copied, damage):
 def test_damaged_trial_is_left_out(copied):
     """A completed trial without a finite value or with invalid losses is left out of its stage."""
     trial = "trial_id = (SELECT trial_id FROM trials WHERE study_id = 2 AND number = ?)"
+    execute(copied, FORGET_MARKS)
     execute(copied, f"UPDATE trial_values SET value = NULL, value_type = 'INF_POS' WHERE {trial}", 0)  # noqa: S608
     set_losses = "UPDATE trial_user_attributes SET value_json = '7' WHERE key = 'train_loss'"
     execute(copied, f"{set_losses} AND {trial}", 1)
@@ -87,7 +90,10 @@ def test_foreign_studies_are_ignored(copied):
     coarse.enqueue_trial({"eta": 0.1, "lambda": 1e-3})
     with serving(copied) as client:
         response = client.get(f"{API}/small").json()
-        assert response["problems"] == ["The study small/own was not made by Coarsefine. It is left out."]
+        assert response["problems"] == [
+            "The study small/own was not made by Coarsefine. It is left out.",
+            "small/coarse: another program, such as Optuna, added trial 9: it is neither trained nor counted.",
+        ]
         assert [stage["trials"] for stage in response["stages"]] == [9, 6]
         assert [campaign["campaign"] for campaign in client.get(API).json()["campaigns"]] == ["small"]
         names = [study["study_name"] for study in client.get("/api/studies").json()["study_summaries"]]
@@ -172,6 +178,7 @@ def test_replaced_file_is_read_again(searched, tmp_path):
         assert client.get(f"{API}/small").json()["stages"][0]["best"]
         other = tmp_path / "other.db"
         shutil.copy(path, other)
+        execute(other, FORGET_MARKS)
         execute(other, "UPDATE trials SET state = 'WAITING', datetime_complete = NULL WHERE study_id = 2")
         execute(other, "DELETE FROM study_user_attributes WHERE key = 'final'")
         other.rename(path)
@@ -186,6 +193,7 @@ def test_changes_by_other_programs_are_seen(copied):
     """Changed values of trials are read, even if the trials keep their ids and numbers."""
     with serving(copied) as client:
         before = client.get(f"{API}/small/stages/fine/trials/0").json()
+        execute(copied, FORGET_MARKS)
         execute(
             copied,
             "UPDATE trial_values SET value = 0.125 WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = 2)",
