@@ -37,5 +37,5 @@ def test_answers_are_correct(file, name):
 
 
 def test_ten_questions_are_answered():
-    """The page answers ten questions."""
-    assert len(ANSWERS) == 10
+    """The page answers at least ten questions."""
+    assert len(ANSWERS) >= 10

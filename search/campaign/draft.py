@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coarsefine.search.campaign.dimension import Dimension
 from coarsefine.search.campaign.toml_form import range_line, toml_line
@@ -26,7 +26,7 @@ class Draft:
     """How often a call reports; None if it does not report, or if that is not known."""
     space: Mapping[str, Dimension]
     """The ranges; empty if they are not known."""
-    comments: Mapping[str, str]
+    comments: Mapping[str, str] = field(default_factory=dict)
     """What to say about a range, by parameter."""
     names: Sequence[str] = ()
     """Parameters whose ranges are not known."""
@@ -44,10 +44,11 @@ class Draft:
 
 def campaign_text(draft: Draft) -> str:
     """Return a campaign file: a coarse stage, a fine one around its best trials, and a confirmation."""
+    top = min(5, draft.trials)
     coarse = [("name", "coarse", ""), ("trials", draft.trials, "drawn from the whole ranges")]
     fine = [("name", "fine", ""), ("trials", max(1, draft.trials // 2), "drawn around the best trials of coarse")]
-    narrow = ("narrow", {"top": min(5, draft.trials)}, "ranges as wide as its 5 best trials lie apart, and a margin")
-    halving = ("pruner", "halving", "the worse half ends after 10 % of the epochs, half of the others after 40 %")
+    narrow = ("narrow", {"top": top}, f"ranges from its {top} best trials, and a margin")
+    halving = ("pruner", "halving", "the better half goes on after 10 % of the epochs, half of these after 40 %")
     pruner = [halving] if draft.epochs is not None and draft.epochs >= _FEWEST_TO_PRUNE else []
     blocks = [
         [f"# {note}" for note in draft.notes],
@@ -76,4 +77,4 @@ def _lines(*items: tuple[str, object, str]) -> list[str]:
 
 
 def _commented(line: str, comment: str) -> str:
-    return f"{line.ljust(_COLUMN)}# {comment}" if comment else line
+    return f"{line.ljust(_COLUMN - 2)}  # {comment}" if comment else line

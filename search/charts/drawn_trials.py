@@ -47,7 +47,9 @@ def trial_links(trials: Iterable[tuple[Study, FrozenTrial]], metric: Metric) -> 
 
 
 def last_value(trial: FrozenTrial) -> float | None:
-    """Return a trial's value after its last epoch, or None before its first."""
+    """Return a trial's value, that of its last epoch if it is not complete, or None before its first."""
+    if trial.state is TrialState.COMPLETE:
+        return trial.value
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else trial.value
 
 

@@ -103,8 +103,9 @@ class _Scale:
         return cls(low if low < high else high - (0.01 * abs(high) or 0.01), high, metric)  # two ends must differ
 
     def of(self, trials: StudyTrials) -> dict[str, Any]:
-        """Return the marker colours of trials."""
-        colours = [last_value(trial) for _, trial in trials]
+        """Return the marker colours of trials; one that was pruned before its first epoch has the lowest."""
+        values = (last_value(trial) for _, trial in trials)
+        colours = [self.low if value is None else value for value in values]
         return {"color": colours, "colorscale": _COLOURS, "cmin": self.low, "cmax": self.high, "showscale": False}
 
     def bar(self) -> dict[str, Any]:

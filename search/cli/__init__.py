@@ -8,12 +8,12 @@ import os
 import sys
 
 from coarsefine.model.errors import ModelError
-from coarsefine.search.cli import campaigns, checks, models, pages, trials  # in the order of the help page
+from coarsefine.search.cli import campaigns, checks, init, models, pages, trials  # in the order of the help page
 from coarsefine.search.cli.options import app
 from coarsefine.search.cli.output import say
 from coarsefine.search.errors import SearchError
 
-__all__ = ["app", "campaigns", "checks", "main", "models", "pages", "trials"]
+__all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "trials"]
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 

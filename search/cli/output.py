@@ -1,11 +1,13 @@
 """Helpers of several commands: opening a storage, interrupting, printing, and command lines to paste."""
 
+import ctypes
 import json
+import os
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +78,22 @@ def say(sentence: str) -> None:
     from coarsefine.search.terminal.console import print_message
 
     print_message(sentence)
+
+
+@contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Send all that is written to stdout to stderr, by libraries and child processes, too."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with redirect_stdout(sys.stderr):
+            os.dup2(2, 1)
+            yield
+    finally:
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)  # what C code has printed may still be in its buffer
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def storage_option(storage: str) -> str:

@@ -131,7 +131,7 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
     scores = [
         {"trial_id": r.claim.trial_id, "objective": 0, "value": r.value, "value_type": FINITE_VALUE}
         for r in ended
-        if r.state is not TrialState.FAIL
+        if r.state is not TrialState.FAIL and r.value is not None  # a trial may prune itself before its first report
     ]
     upsert(connection, values, ("trial_id", "objective"), scores)
     for state in sorted({record.state for record in ended}):

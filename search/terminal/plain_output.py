@@ -105,7 +105,9 @@ def outcome(trial: FinishedTrial, metric: Metric) -> str:
     if trial.state is TrialState.FAIL:
         return trial.reason or "failed"
     value = metric.text(trial.value) if trial.value is not None else "no value"
-    return f"{value}  pruned after epoch {trial.epochs}" if trial.state is TrialState.PRUNED else value
+    if trial.state is not TrialState.PRUNED:
+        return value
+    return f"{value}  pruned after epoch {trial.epochs}" if trial.epochs else "pruned before its first report"
 
 
 def _summary(finished: tuple[FinishedTrial, ...], stage: StageProgress) -> str:

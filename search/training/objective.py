@@ -37,6 +37,8 @@ class EpochReport:
     """Why the trial, by its own decision, ended before this epoch."""
     killed: str | None = None
     """How its process was killed from outside; the slot is then tried again."""
+    final: float | None = None
+    """The trial's value, if user code returns another one than that of its last epoch."""
     last: bool = False
     """Whether the trial is complete, although it could have more epochs."""
 

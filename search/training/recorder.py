@@ -44,7 +44,7 @@ class HeldSlot:
             self.end(TrialState.PRUNED, report.pruned)
             return
         if report.last and self.history.values:
-            self.final, self.state = report.value, TrialState.COMPLETE
+            self.final, self.state = report.value, TrialState.COMPLETE  # of no epoch
             return
         self.history.train_loss.append(finite_or_none(report.train_loss))
         self.history.validation_loss.append(finite_or_none(report.validation_loss))
@@ -53,6 +53,7 @@ class HeldSlot:
             return
         self.history.add_metrics(report.metrics)
         self.history.values.append(report.value)
+        self.final = report.final
         if report.last or self.epoch == epochs:
             self.state = TrialState.COMPLETE
 

@@ -31,6 +31,8 @@ class Reported:
     """A value for each trial in training."""
     failure: str | None = None
     """Why these are not such values."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """What it stores with its trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Returned:
     shown: str = ""
     """What it returned, for people."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    """What it wants to be stored with the trial."""
+    """What it stores with its trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Raised:
     """Equal for failures that have the same cause."""
     detail: str = ""
     """Its traceback."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """What it stores with its trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class PrunedItself:
     """The user's code has ended its trial before its last epoch, without having been asked to."""
 
     reason: str
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """What it stores with its trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,9 @@ class Conversation(Protocol):
 class _BrokenCall(Exception):  # noqa: N818 - the user code's fault, not ours
     """The user's code broke a rule; the message is the reason why its trials FAIL."""
 
-    def __init__(self, reason: str, cause: str | None = None) -> None:
+    def __init__(self, reason: str, cause: str | None = None, attrs: Mapping[str, Any] | None = None) -> None:
         super().__init__(reason)
-        self.cause = cause or reason
+        self.cause, self.attrs = cause or reason, attrs or {}
 
 
 class _KilledCall(Exception):  # noqa: N818 - nobody's fault, as far as is known
@@ -157,7 +163,9 @@ class Call:
         try:
             reports = self._train()
         except _BrokenCall as broken:
-            reports = [EpochReport(number, failure=str(broken), cause=broken.cause) for number in numbers]
+            reports = [
+                EpochReport(number, failure=str(broken), cause=broken.cause, attrs=broken.attrs) for number in numbers
+            ]
         except _KilledCall as killed:
             reports = [EpochReport(number, killed=str(killed)) for number in numbers]
         self.drop([report.number for report in reports if report.ends_early])
@@ -179,14 +187,12 @@ class Call:
 
     def _train(self) -> list[EpochReport]:
         match self._next_epoch():
-            case PrunedItself() if self.epoch == 1:
-                raise _BrokenCall("pruned itself before its first report, so it has no value: report before it prunes")
-            case PrunedItself(reason):
-                return [EpochReport(number, pruned=reason) for number in self.numbers]
+            case PrunedItself(reason, attrs):
+                return [EpochReport(number, pruned=reason, attrs=attrs) for number in self.numbers]
             case Returned() as returned if self.epoch < self.options.epochs:
                 return self._early_end(returned)
-            case Returned(attrs=attrs) as returned:
-                return self._reports(returned, attrs)
+            case Returned() as returned:
+                return self._reports(returned)
             case reported:
                 reports = self._reports(reported)
         going = [report for report in reports if report.failure is None]
@@ -214,10 +220,10 @@ class Call:
     def _next_news(self) -> Reported | Returned | PrunedItself:
         self.conversation.proceed(self._positions, self.epoch - 1)
         match self._wait():
-            case Raised(reason, cause, detail):
+            case Raised(reason, cause, detail, attrs):
                 if detail:
                     self.options.on_detail(f"{self._trials}: {detail}")
-                raise _BrokenCall(reason, cause)
+                raise _BrokenCall(reason, cause, attrs)
             case Killed(reason):
                 raise _KilledCall(reason)
             case news:
@@ -246,31 +252,29 @@ class Call:
                 f"returned after {counted(self.epoch - 1, 'report')}, and `epochs` is {self.options.epochs}: "
                 "set `epochs` to the number of reports that it makes"
             )
-        return [replace(report, last=True) for report in self._reports(returned, returned.attrs)]
+        return [replace(report, last=True) for report in self._reports(returned)]
 
     def _with_end(self, reported: list[EpochReport]) -> list[EpochReport]:
         """Return the reports of the last epoch after the call has ended, which must return the same values if any."""
         match self._next_news():
             case Reported():
                 raise self._too_often()
-            case PrunedItself(reason):
-                return [EpochReport(report.number, pruned=reason) for report in reported]
+            case PrunedItself(reason, attrs):
+                return [EpochReport(report.number, pruned=reason, attrs=attrs) for report in reported]
             case Returned(None, None, attrs=attrs):
                 return [replace(report, attrs=attrs) for report in reported]
             case returned:
-                final = self._reports(returned, returned.attrs)
+                final = self._reports(returned)
         if not self.options.may_return_early and _values(final) != _values(reported):
             raise _BrokenCall(f"returned {returned.shown}, which is not what it reported last: return that, or nothing")
-        return [
-            replace(now, metrics={**before.metrics, **now.metrics}) for before, now in zip(reported, final, strict=True)
-        ]
+        return [_ended(before, now) for before, now in zip(reported, final, strict=True)]
 
-    def _reports(self, news: Reported | Returned, attrs: Mapping[str, Any] | None = None) -> list[EpochReport]:
+    def _reports(self, news: Reported | Returned) -> list[EpochReport]:
         """Return an epoch's values as one report for each slot still in training."""
         if news.failure is not None:
-            raise _BrokenCall(news.failure, "values")
+            raise _BrokenCall(news.failure, "values", news.attrs)
         pairs = zip(self.numbers, news.judged or (), strict=True)
-        return [_report(number, judged, attrs or {}) for number, judged in pairs]
+        return [_report(number, judged, news.attrs) for number, judged in pairs]
 
     def _too_often(self) -> _BrokenCall:
         most = counted(self.options.epochs, "time")
@@ -286,7 +290,15 @@ def _report(number: int, judged: Judged, attrs: Mapping[str, Any]) -> EpochRepor
     if judged.failure is None:
         return EpochReport(number, judged.value, metrics=judged.metrics, attrs=attrs)
     diverged = judged.failure.startswith("diverged")
-    return EpochReport(number, failure=judged.failure, cause=None if diverged else "value")
+    return EpochReport(number, failure=judged.failure, cause=None if diverged else "value", attrs=attrs)
+
+
+def _ended(reported: EpochReport, returned: EpochReport) -> EpochReport:
+    """Return the report of a slot's last epoch together with what the call has returned for it."""
+    if returned.failure is not None:
+        return returned
+    metrics = {**reported.metrics, **returned.metrics}
+    return replace(reported, final=returned.value, metrics=metrics, attrs=returned.attrs)
 
 
 def _values(reports: Sequence[EpochReport]) -> list[tuple[float, str | None]]:

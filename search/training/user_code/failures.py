@@ -35,7 +35,7 @@ def description_of(error: BaseException, point: Mapping[str, Any] | None = None)
 
     `point` is what the function was called with: a missing key may be one that it should have.
     """
-    name, place, message = _type_name(error), _place(error), _message(error)
+    name, place, message = _type_name(error), _place(error), message_of(error)
     shown_place = f" ({place})" if place else ""
     hint = ""
     if point and type(error) is KeyError and isinstance(key := next(iter(error.args), None), str) and key not in point:
@@ -69,7 +69,8 @@ def _type_name(value: Any) -> str:
     return str(type(value).__name__)
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """Return an exception's message as one line."""
     try:
         return printable(str(error.msg if isinstance(error, SyntaxError) else error))
     except BaseException as raised:  # noqa: BLE001 - whatever `__str__` raises

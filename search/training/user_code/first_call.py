@@ -4,19 +4,20 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from coarsefine.search.campaign.dimension import Dimension
+from coarsefine.search.campaign.toml_form import toml_value
 from coarsefine.search.errors import CampaignError, TrialEnded
+from coarsefine.search.training.user_code.failures import describe
 from coarsefine.search.training.user_code.module_source import Reached
 from coarsefine.search.training.user_code.optuna_trial import UserTrial, call_objective
-from coarsefine.search.training.user_code.suggestions import call_text, dimension_of, middle
+from coarsefine.search.training.user_code.suggestions import call_text, dimension_of, middle, written_option
 
 _OWN = (str(Path(__file__).parent), str(Path(optuna.__file__).parent))
 """Where the code of trials is, as the file names of its frames start."""
@@ -28,11 +29,13 @@ class FirstCall:
 
     space: dict[str, Dimension]
     """The range of each parameter, in the order in which it asked for them."""
-    calls: dict[str, str]
-    """How it asked for each."""
+    comments: dict[str, str]
+    """What is not obvious about a range, by parameter."""
     reports: int
     stopped: bool
     """Whether it was stopped at its first report."""
+    pruned: bool
+    """Whether it ended itself by `TrialPruned`."""
     reached: Reached
 
 
@@ -43,8 +46,7 @@ def call_once(name: str, objective: Callable[[Any], Any], file: Path, *, to_firs
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = _RecordingTrial(Path(folder), file, to_first_report=to_first_report)
-        with suppress(TrialEnded, optuna.TrialPruned):
-            _check_value(name, call_objective(objective, trial))
+        pruned = _call(name, objective, trial)
     if not trial.params:
         raise CampaignError(
             f"objective = '{name}' asked for no parameter, so there is nothing to search: have it call "
@@ -52,11 +54,27 @@ def call_once(name: str, objective: Callable[[Any], Any], file: Path, *, to_firs
         )
     return FirstCall(
         {parameter: _dimension(distribution, parameter) for parameter, distribution in trial.distributions.items()},
-        {parameter: call_text(parameter, distribution) for parameter, distribution in trial.distributions.items()},
+        {parameter: _comment(distribution) for parameter, distribution in trial.distributions.items()},
         trial.reports,
         to_first_report and trial.reports > 0,
+        pruned,
         trial.reached,
     )
+
+
+def _call(name: str, objective: Callable[[Any], Any], trial: UserTrial) -> bool:
+    """Call an objective; return whether it ended itself by `TrialPruned`."""
+    try:
+        _check_value(name, call_objective(objective, trial))
+    except CampaignError:
+        raise
+    except (TrialEnded, optuna.TrialPruned) as end:
+        return isinstance(end, optuna.TrialPruned)
+    except (Exception, SystemExit) as error:  # whatever the objective raises
+        raise CampaignError(
+            f"objective = '{name}' failed when it was called: {describe(error)}. Fix it, or try it with Optuna first."
+        ) from error
+    return False
 
 
 class _RecordingTrial(UserTrial):
@@ -103,6 +121,13 @@ def _dimension(distribution: BaseDistribution, name: str) -> Dimension:
         return dimension_of(distribution)
     except ValueError as error:
         raise CampaignError(f"trial.{call_text(name, distribution)} cannot be searched: {error}.") from error
+
+
+def _comment(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        objects = [option for option in distribution.choices if written_option(option) != option]
+        return ", ".join(f"{toml_value(written_option(option))} stands for {option!r}" for option in objects)
+    return "log-uniform" if isinstance(distribution, FloatDistribution) and distribution.log else ""
 
 
 def _check_value(name: str, value: Any) -> None:

@@ -8,6 +8,7 @@ import inspect
 import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,14 @@ from typing import Any, Literal, Self, TypeVar
 
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.failures import describe, shown
-from coarsefine.search.training.user_code.source_file import digest_of, hidden_source, own_folders, place_of
+from coarsefine.search.training.user_code.module_source import refuse_study_in_body
+from coarsefine.search.training.user_code.source_file import (
+    digest_of,
+    find_source,
+    hidden_source,
+    own_folders,
+    place_of,
+)
 
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _MARK = "__trains_a_batch__"
@@ -79,6 +87,7 @@ def load_function(name: str, folder: Path | None = None) -> tuple[Function, Call
     """
     module_name, _, path = name.partition(":")
     folders = own_folders(folder)
+    _refuse_study(name, find_source(module_name, [*sys.path, *folders]))
     try:
         module = _imported(name, module_name, folders)
         call = _attribute(name, module, path)
@@ -90,6 +99,12 @@ def load_function(name: str, folder: Path | None = None) -> tuple[Function, Call
             f"objective = '{name}': Python imported {imported}, which hides {hidden}: give the latter another name."
         ) from error
     return _described(name, module, call, hidden_source(module_name, folders)), call
+
+
+def _refuse_study(name: str, file: Path | None) -> None:
+    with suppress(OSError, ValueError):  # a module without a source, or one that is no text
+        source = "" if file is None else file.read_text("utf-8")
+        refuse_study_in_body(name, source)
 
 
 def _attribute(name: str, module: ModuleType, path: str) -> Callable[..., Any]:

@@ -145,19 +145,20 @@ class FunctionCall:
         )
 
     def _read(self, message: Message) -> News:
+        attrs = _attributes(message["attrs"])
         match message:
             case {"kind": "report", "epoch": epoch, "judged": judged, "failure": failure}:
-                return Reported(epoch, _read_values(judged), failure)
-            case {"kind": "returned", "judged": judged, "failure": failure, "shown": shown, "attrs": attrs}:
+                return Reported(epoch, _read_values(judged), failure, attrs)
+            case {"kind": "returned", "judged": judged, "failure": failure, "shown": shown}:
                 self._reusable = message["reusable"]
                 values = None if judged is None else _read_values(judged)
-                return Returned(values, failure, shown, _attributes(attrs))
+                return Returned(values, failure, shown, attrs)
             case {"kind": "pruned", "reason": reason}:
                 self._reusable = message["reusable"]
-                return PrunedItself(reason)
+                return PrunedItself(reason, attrs)
             case {"kind": "raised", "reason": reason, "cause": cause, "detail": detail}:
                 self._reusable = False
-                return Raised(reason, cause, detail)
+                return Raised(reason, cause, detail, attrs)
         raise AssertionError(f"no message of a trial process: {message}")
 
     def _wait_for_end(self) -> None:

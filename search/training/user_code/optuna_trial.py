@@ -58,13 +58,14 @@ class UserTrial(BaseTrial):
         self.seed = seed
         self.epoch = epoch
         """How many epochs an earlier call has reported, if the campaign is resumable."""
+        self.stored: dict[str, Any] = {}
+        """The user attributes."""
         self._number = number
         self._report = report
         self._ended = False
         self._steps: set[int] = set()
         self._params: dict[str, Any] = {}
         self._distributions: dict[str, BaseDistribution] = {}
-        self._user_attrs: dict[str, Any] = {}
         self._started = datetime.now()  # noqa: DTZ005 - Optuna's times have no zone
 
     # Parameters.
@@ -171,7 +172,7 @@ class UserTrial(BaseTrial):
         if not isinstance(key, str):
             raise TypeError(f"trial.set_user_attr: the key {key!r} must be a text.")
         json.dumps(value)  # raises a `TypeError` here, as Optuna does, not when the trial has ended
-        self._user_attrs[key] = value
+        self.stored[key] = value
 
     def set_constraint(self, key: str, value: float) -> NoReturn:
         """Refuse a constraint: Coarsefine would choose a winner that breaks it."""
@@ -183,7 +184,7 @@ class UserTrial(BaseTrial):
     @property
     def user_attrs(self) -> dict[str, Any]:
         """Return the stored values."""
-        return dict(self._user_attrs)
+        return dict(self.stored)
 
     @property
     def system_attrs(self) -> dict[str, Any]:

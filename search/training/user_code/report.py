@@ -53,6 +53,8 @@ class Reporter:
     batched: bool
     count: int = 0
     """The number of the last epoch that was reported in this call."""
+    attrs: dict[str, Any] = field(default_factory=dict)
+    """What the function stores with its trial."""
     going: list[int] = field(init=False)
     """The positions in `trials` of those that go on."""
     _process: int = field(default_factory=os.getpid)
@@ -69,7 +71,8 @@ class Reporter:
             if not self.going:
                 return False
             self.count = self.count + 1 if epoch is None else epoch
-            self.channel.send({"kind": "report", "epoch": self.count, **self.judged(values, self.count, metrics)})
+            judged = self.judged(values, self.count, metrics)
+            self.channel.send({"kind": "report", "epoch": self.count, **judged, "attrs": self.attrs})
             answer = self.channel.receive()
             self.going = [] if answer is None or answer["kind"] != "continue" else answer["positions"]
             return bool(self.going)

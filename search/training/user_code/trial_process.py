@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from coarsefine.search.errors import TrialEnded
 from coarsefine.search.training.user_code.channel import LOST, Channel, Closed, Message
-from coarsefine.search.training.user_code.failures import description_of, shown
+from coarsefine.search.training.user_code.failures import description_of, message_of, shown
 from coarsefine.search.training.user_code.function import Form
 from coarsefine.search.training.user_code.process_tree import children, memory
 from coarsefine.search.training.user_code.report import BatchReport, Planned, Report, Reporter, stepper
@@ -107,8 +107,7 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
     reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched")
     try:
         _seed_generators(trials[0].seed)
-        returned, attrs = _invoke(request["form"], function, reporter)
-        answer = {**_returned(returned, reporter, request["epochs"]), "attrs": attrs}
+        answer = _returned(_invoke(request["form"], function, reporter), reporter, request["epochs"])
     except BaseException as error:  # noqa: BLE001 - any error fails the trial, and nothing else
         if os.getpid() != own:  # a child that the function has forked came back from it
             _leave(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
@@ -117,11 +116,11 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
         _leave(0)
     flush_streams()
     reusable = answer["kind"] != "raised" and state.is_reusable(request["recycle"])
-    return answer | {"reusable": reusable}
+    return answer | {"attrs": reporter.attrs, "reusable": reusable}
 
 
-def _invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> tuple[Any, dict[str, Any]]:
-    """Call the function; return what it returns, and the attributes that it set."""
+def _invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> Any:
+    """Call the function; return what it returns."""
     if form == "optuna":
         from coarsefine.search.training.user_code.optuna_trial import (  # noqa: PLC0415 - of Optuna's objectives only
             UserTrial,
@@ -130,11 +129,12 @@ def _invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> tup
 
         (planned,) = reporter.trials
         trial = UserTrial(**planned.as_dict(), report=stepper(reporter))
-        return call_objective(function, trial), trial.user_attrs
+        reporter.attrs = trial.stored
+        return call_objective(function, trial)
     points, seeds = [dict(trial.point) for trial in reporter.trials], [trial.seed for trial in reporter.trials]
     if form == "batched":
-        return function(points, seeds, BatchReport(reporter)), {}
-    return function(points[0], seeds[0], Report(reporter)), {}
+        return function(points, seeds, BatchReport(reporter))
+    return function(points[0], seeds[0], Report(reporter))
 
 
 def _returned(value: Any, reporter: Reporter, epochs: int) -> Message:
@@ -153,7 +153,8 @@ def _raised(error: BaseException, reporter: Reporter) -> Message:
     if not reporter.going and (prunes or isinstance(error, TrialEnded)):
         return {"kind": "ended"}
     if prunes:
-        return {"kind": "pruned", "reason": f"pruned itself after epoch {reporter.count}"}
+        when = f"after epoch {reporter.count}" if reporter.count else "before its first report"
+        return {"kind": "pruned", "reason": ": ".join(filter(None, (f"pruned itself {when}", message_of(error))))}
     found = description_of(error, dict(reporter.trials[0].point))
     with suppress(BaseException):  # the function may have closed the stream
         os.write(2, f"{found.detail}\n".encode())

@@ -22,7 +22,7 @@ HEAVY = (
 )
 COMMANDS = (
     "run", "worker", "status", "best", "export", "train", "predict", "report", "serve", "presets", "gradcheck",
-    "momentum", "doctor",
+    "momentum", "doctor", "init",
 )  # fmt: skip
 LIST_MODULES = "import json, sys; sys.stderr.write(json.dumps(sorted(sys.modules)))"
 SHOW_HELP = f"""
