@@ -24,7 +24,7 @@ from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import Study, campaign_names, campaign_of, find_studies, refuse_empty
-from coarsefine.search.results.trial_files import trials_folder
+from coarsefine.search.results.trial_files import remove_empty_folders, trials_folder
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
@@ -99,6 +99,8 @@ class StageLoop:
                 if back_up:
                     self._back_up(stage)
             self._checkpoints(stage, study).clear()
+        if not self.campaign.of_network:
+            remove_empty_folders(self.storage.location, self.campaign.name)
 
     def _back_up(self, stage: AnyStage) -> None:
         try:

@@ -9,6 +9,8 @@ from coarsefine.search.files import unwritable
 from coarsefine.search.results.status import logs_folder
 from coarsefine.search.storage.location import Location
 
+_TRIES = 3
+
 
 def trials_folder(location: Location, campaign: str) -> Path:
     """Return the folder with the folders of a campaign's trials."""
@@ -37,8 +39,8 @@ class TrialFiles:
     def open(self, title: str) -> None:
         """Make the folder, and add a heading to the log; raise `StorageError` where that fails."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.log.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.folder)
+            _make_folder(self.log.parent)
             with self.log.open("ab") as file:
                 is_new = file.tell() == 0
                 now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
@@ -67,3 +69,18 @@ def trial_files(location: Location, campaign: str, stage: str, number: int) -> T
     """Return the files of a trial."""
     named = (location, campaign, stage, number)
     return TrialFiles(trial_folder(*named), trial_log(*named))
+
+
+def remove_empty_folders(location: Location, campaign: str) -> None:
+    """Remove the folders for files of trials if there are none."""
+    folder = trials_folder(location, campaign)
+    for empty in (folder, folder.parent, trial_log(location, campaign, "", 0).parent):
+        with suppress(OSError):
+            empty.rmdir()
+
+
+def _make_folder(folder: Path) -> None:
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):  # another process has removed an empty folder meanwhile
+            return folder.mkdir(parents=True, exist_ok=True)
+    return folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,13 @@
 """Training functions as users write them, good and bad; the tests name them as `user_functions:NAME`."""
 
 import json
+import os
+import signal
 import sys
 import time
+from pathlib import Path
+
+import numpy as np
 
 from coarsefine import TrialEnded, batched
 
@@ -56,6 +61,43 @@ def resumes(point, seed, report):
         print(f"epoch {epoch}")
         report(value, epoch=epoch)
     return value
+
+
+KILLS = [(1, "trained"), (2, "saved"), (3, "trained"), (5, "saved")]
+"""The moments at which each trial is killed once: an epoch, and what has been done in it."""
+
+
+def dies_and_resumes(point, seed, report):
+    """Train with NumPy, save weights in the trial's folder, and have a process killed at many moments."""
+    file = report.folder / "weights.npz"
+
+    def reached(moment):
+        mark = report.folder / f"killed in epoch {done}"
+        if (done, moment) in KILLS and not mark.exists() and os.environ["COARSEFINE_STAGE"] == "coarse":
+            mark.touch()
+            kill(("process", "server", "worker")[(report.number + done) % 3])
+
+    if file.exists():
+        with np.load(file) as saved:
+            done, weights = int(saved["epoch"]), saved["weights"]
+        report(value_after(point, seed, done) + 0 * weights.sum(), epoch=done)
+    else:
+        done, weights = 0, np.random.default_rng(seed).normal(size=50)
+    while done < EPOCHS:
+        weights, done = 0.9 * weights, done + 1
+        reached("trained")
+        np.savez(report.folder / "new.npz", epoch=done, weights=weights)
+        (report.folder / "new.npz").replace(file)
+        reached("saved")
+        report(value_after(point, seed, done) + 0 * weights.sum(), epoch=done)
+
+
+def kill(victim):
+    """Kill this process, its server, or their worker."""
+    server = os.getppid()
+    worker = int(Path(f"/proc/{server}/stat").read_text("utf-8").rpartition(")")[2].split()[1])
+    os.kill({"process": os.getpid(), "server": server, "worker": worker}[victim], signal.SIGKILL)
+    time.sleep(600)
 
 
 def slow(point, seed, report):
@@ -128,6 +170,11 @@ def reports_too_few(points, seeds, report):
 @batched
 def reports_no_list(points, seeds, report):
     report(0.5)
+
+
+@batched
+def reports_a_dict(points, seeds, report):
+    report(dict.fromkeys(range(len(points)), 0.5))
 
 
 @batched

@@ -53,6 +53,7 @@ class CallSetup:
             "COARSEFINE_TRIAL": joined([trial.number for trial in trials]),
             "COARSEFINE_SEED": joined([trial.seed for trial in trials]),
             "COARSEFINE_ATTEMPT": joined([trial.attempt for trial in trials]),
+            "COARSEFINE_EPOCH": joined([trial.epoch for trial in trials]),
             "COARSEFINE_FOLDER": joined([trial.folder for trial in trials], os.pathsep),
         }
 

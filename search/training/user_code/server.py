@@ -22,8 +22,8 @@ from typing import Any, NoReturn
 
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.channel import VERSION, Channel, Closed, DescriptorChannel, Message
-from coarsefine.search.training.user_code.failures import description_of
-from coarsefine.search.training.user_code.function import load_function
+from coarsefine.search.training.user_code.failures import describe, description_of
+from coarsefine.search.training.user_code.function import Function, load_function
 from coarsefine.search.training.user_code.process_tree import (
     CAN_FORK,
     adopt_orphans,
@@ -33,7 +33,7 @@ from coarsefine.search.training.user_code.process_tree import (
     outlive_parent,
     terminate_group,
 )
-from coarsefine.search.training.user_code.trial_process import serve_calls
+from coarsefine.search.training.user_code.trial_process import preload, serve_calls
 
 _GRACE_SECONDS = 10.0
 """How long a trial process may take to end after its last call, before it is killed."""
@@ -59,11 +59,12 @@ def serve_worker(descriptor: int, worker: int) -> None:
         answer: Message = {"kind": "loaded", "version": VERSION, "function": None}
         if request["objective"] is not None:
             try:
-                function, call = load_function(request["objective"], _folder(request))
+                function, call = _load(request)
             except CampaignError as error:
                 channel.send({"kind": "refused", "reason": str(error)})
                 return
             answer["function"] = function.as_message()
+            preload(function.form)
         gc.collect()
         gc.freeze()  # objects that no process collects stay in the memory that all share
         _Server(channel, request, call, answer).serve()
@@ -75,7 +76,7 @@ def serve_alone(descriptor: int, server: int, request: Message) -> None:
     channel, call = Channel(socket.socket(fileno=descriptor)), None
     if request["objective"] is not None:
         try:
-            _, call = load_function(request["objective"], _folder(request))
+            _, call = _load(request)
         except CampaignError as error:
             with suppress(Closed):
                 channel.receive()
@@ -93,8 +94,19 @@ def _begin(parent: int) -> None:
     adopt_orphans()
 
 
-def _folder(request: Message) -> Path | None:
-    return None if request["folder"] is None else Path(request["folder"])
+def _load(request: Message) -> tuple[Function, Callable[..., Any]]:
+    """Import the function that the worker names; a script's own, as the processes of `multiprocessing` do."""
+    if request["objective"].startswith("__main__:") and request["main"] is not None:
+        from multiprocessing import spawn  # noqa: PLC0415 - needed for such a function only
+
+        try:
+            spawn.prepare({"init_main_from_path": request["main"]})
+        except (Exception, SystemExit) as error:
+            raise CampaignError(
+                f"objective = '{request['objective']}' cannot be imported: {describe(error)}. Put what the script does "
+                'below `if __name__ == "__main__":`.'
+            ) from error
+    return load_function(request["objective"], None if request["folder"] is None else Path(request["folder"]))
 
 
 class _Server:

@@ -26,6 +26,8 @@ from coarsefine.search.training.user_code.report import BatchReport, Planned, Re
 
 _MOST_GROWTH = 256 * 2**20
 """Bytes by which the memory of a process may grow after its first call, before it is replaced."""
+_THREADS = "OMP_NUM_THREADS"
+"""The environment variable with the number of threads."""
 _SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2")
@@ -56,12 +58,19 @@ def _send_end(channel: Channel, message: Message) -> None:
         _leave(LOST)
 
 
+def preload(form: Form) -> None:
+    """Import what calls of a form need, before processes are forked."""
+    if form == "optuna":
+        import coarsefine.search.training.user_code.optuna_trial  # noqa: F401, PLC0415 - of Optuna's objectives only
+
+
 class _State:
     """What a process is like between its calls."""
 
     def __init__(self) -> None:
         self.home, self.environment = os.getcwd(), dict(os.environ)  # noqa: PTH109 - a text to compare
         self.handlers = [signal.getsignal(kind) for kind in _SIGNALS]
+        self.threads = self.environment.get(_THREADS, "")
         self.calls, self.usual_memory = 0, 0
 
     def restore(self, environment: Mapping[str, str], log: str) -> None:
@@ -70,6 +79,9 @@ class _State:
         if dict(os.environ) != wanted:
             os.environ.clear()
             os.environ.update(wanted)
+        if (threads := wanted.get(_THREADS, "")) != self.threads:
+            _limit_threads(int(threads))
+            self.threads = threads
         os.chdir(self.home)
         file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         for stream in (1, 2):
@@ -159,6 +171,18 @@ def _raised(error: BaseException, reporter: Reporter) -> Message:
     with suppress(BaseException):  # the function may have closed the stream
         os.write(2, f"{found.detail}\n".encode())
     return {"kind": "raised", "reason": found.reason, "cause": found.cause, "detail": found.detail}
+
+
+def _limit_threads(threads: int) -> None:
+    """Have libraries that are loaded already use so many threads.
+
+    They were loaded in the server, with one thread: a fork would not have the others.
+    """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - needed where a campaign sets `threads` only
+
+    threadpool_limits(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
 
 
 def _seed_generators(seed: int) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -121,13 +122,11 @@ class TrialServer:
 
     def kill(self, pid: int) -> None:
         """Kill a process and its group."""
-        if pid in self._living:
-            self._send({"kind": "kill", "pid": pid})
+        self._send({"kind": "kill", "pid": pid})
 
     def terminate(self, pid: int, grace: float) -> None:
         """Ask a process and its group to end, and kill them after `grace` seconds."""
-        if pid in self._living:
-            self._send({"kind": "terminate", "pid": pid, "grace": grace})
+        self._send({"kind": "terminate", "pid": pid, "grace": grace})
 
     def wait_for_exit(self, pid: int, seconds: float) -> int | None:
         """Return how a process has ended, as `TrialProcess.exit_code`; None if it runs on for so many seconds."""
@@ -165,7 +164,8 @@ class TrialServer:
         self._channel = Channel(ours)
         folder = None if self._folder is None else str(self._folder)
         try:
-            self._channel.send({"kind": "load", "version": VERSION, "objective": self._objective, "folder": folder})
+            load = {"kind": "load", "version": VERSION, "objective": self._objective, "folder": folder}
+            self._channel.send({**load, "main": _main_script()})
             answer = self._channel.receive()
         except Closed as error:
             code = self._lose()
@@ -202,6 +202,9 @@ class TrialServer:
         return TrialProcess(self, answer["pid"], Channel(ours))
 
     def _send(self, message: Message) -> None:
+        """Send a message about a process, unless it has ended."""
+        if message["pid"] not in self._living:
+            return
         try:
             self._channel.send(message)
         except Closed:
@@ -215,7 +218,8 @@ class TrialServer:
         """Forget the server, which ends or has ended, and kill what it may have left; return its exit code."""
         self._channel.close()
         process, self._process = self._process, None
-        assert process is not None, "there is a server"  # noqa: S101
+        if process is None:
+            return None
         try:
             code = process.wait(2 * _CLOSE_SECONDS + _EXIT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -235,6 +239,12 @@ def how_it_ended(code: int | None) -> str:
     if code is None:
         return "closed the connection to its worker: your code may close only the files that it has opened"
     return f"was killed by {name_of_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+
+
+def _main_script() -> str | None:
+    """Return the script that this Python runs, whose functions user code may be; None without one."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    return None if path is None else str(Path(path).absolute())
 
 
 def _standard_error() -> int:

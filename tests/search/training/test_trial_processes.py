@@ -10,11 +10,11 @@ import pytest
 from campaigns import write_campaign
 from faulty_campaigns import campaign_in, check_faults
 from faulty_functions import FAULTS
-from forked import forked_command
+from forked import PATIENCE, Forked, forked_command, run_script
 from processes import wait_until
 from stored import table
 
-from coarsefine import Campaign, NothingCompleted, Observer, run
+from coarsefine import Campaign, CampaignError, NothingCompleted, Observer, run
 
 
 @pytest.mark.parametrize("function", ["one_fault_each", "one_fault_each_batch"])
@@ -92,13 +92,8 @@ def test_death_of_the_worker_ends_all_that_its_trial_started(tmp_path):
 
 def test_recycle_limits_the_trials_of_a_process(tmp_path):
     """With `recycle = 2` a process trains two trials."""
-    (tmp_path / "noting.py").write_text(
-        "import os\n\n\ndef train(point, seed, report):\n    print(f'pid={os.getpid()}')\n    return 0.5\n", "utf-8"
-    )
-    write_campaign(
-        tmp_path, "objective", objective="noting:train", epochs=None, recycle=2,
-        stage={"coarse": {"trials": 6}, "fine": None}, confirm=None,
-    )  # fmt: skip
+    source = "import os\n\n\ndef train(point, seed, report):\n    print(f'pid={os.getpid()}')\n    return 0.5\n"
+    one_stage_of(tmp_path, source, recycle=2, stage={"coarse": {"trials": 6}, "fine": None})
     run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     logs = [path.read_text("utf-8") for path in tmp_path.glob("logs/small/trials/*.log")]
     found = [re.search(r"pid=(\d+)", log)[1] for log in logs]
@@ -107,18 +102,87 @@ def test_recycle_limits_the_trials_of_a_process(tmp_path):
 
 def test_metrics_are_stored_for_each_epoch(tmp_path):
     """Further metrics of reports and of a returned dict are stored with a place for each epoch."""
-    (tmp_path / "measuring.py").write_text(
-        "def train(point, seed, report):\n"
-        "    report(0.1, loss=3.0)\n"
-        "    report({'value': 0.2, 'f1': 1})\n"
-        "    return {'value': 0.3, 'loss': float('nan')}\n",
-        "utf-8",
-    )
-    write_campaign(
-        tmp_path, "objective", objective="measuring:train", epochs=3,
-        stage={"coarse": {"trials": 1}, "fine": None}, confirm=None,
-    )  # fmt: skip
+    source = """
+def train(point, seed, report):
+    report(0.1, loss=3.0)
+    report({"value": 0.2, "f1": 1})
+    return {"value": 0.3, "loss": float("nan")}
+"""
+    one_stage_of(tmp_path, source, epochs=3)
     run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     study = optuna.load_study(study_name="small/coarse", storage=f"sqlite:///{tmp_path}/studies.db")
     assert study.trials[0].user_attrs["metrics"] == {"loss": [3.0, None, None], "f1": [None, 1.0, None]}
     assert np.allclose(study.trials[0].value, 0.3)
+
+
+def test_module_that_starts_threads_is_imported_by_each_process(tmp_path):
+    """A module with threads of its own is not forked: each trial process imports it, threads included."""
+    source = """
+import threading
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def train(point, seed, report):
+    report(threading.active_count())
+"""
+    one_stage_of(tmp_path, source, recycle=1)
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    assert [values for _, _, values, *_ in table(tmp_path / "studies.db").values()] == [[2.0]] * 3
+
+
+def test_threads_are_those_of_the_environment(tmp_path):
+    """A function's libraries use one thread."""
+    source = """
+import numpy
+import threadpoolctl
+
+
+def train(point, seed, report):
+    return max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+"""
+    one_stage_of(tmp_path, source)
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    assert [values for _, _, values, *_ in table(tmp_path / "studies.db").values()] == [[1.0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("import os; os._exit(3)", "the process that imports it ended with exit code 3"),
+        ("import ctypes; ctypes.string_at(0)", r"the process that imports it was killed by signal 11 \(SIGSEGV\)"),
+        ("raise SystemExit(4)", r"SystemExit: 4 \(own\.py, line 1\)"),
+    ],
+)
+def test_module_that_crashes_is_refused(tmp_path, line, reason):
+    """A module that ends its process when it is imported is refused with the way it ended; nothing is created."""
+    one_stage_of(tmp_path, f"{line}\n")
+    with pytest.raises(CampaignError, match=f"objective = 'own:train' cannot be imported: {reason}. Fix the module"):
+        run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    assert not (tmp_path / "studies.db").exists()
+
+
+def test_function_of_the_script_is_found(tmp_path):
+    """A script can search a function of its own, as `__main__:NAME`."""
+    source = """
+from coarsefine import Campaign, run
+
+
+def train(point, seed, report):
+    return point["a"]
+
+
+if __name__ == "__main__":
+    print(run(Campaign.load("small.toml"), workers=2).state)
+"""
+    one_stage_of(tmp_path, source, objective="__main__:train")
+    process = Forked(run_script, tmp_path / "own.py", cwd=tmp_path)
+    assert process.wait(PATIENCE) == 0, process.communicate()
+    assert process.communicate()[0] == "done\n"
+
+
+def one_stage_of(folder, source, objective="own:train", **changes):
+    """Write a module, and a campaign with three trials of its function."""
+    (folder / "own.py").write_text(source.lstrip(), "utf-8")
+    changes |= {"stage": {"coarse": {"trials": 3}, "fine": None}, "confirm": None, "epochs": None} | changes
+    write_campaign(folder, "objective", objective=objective, **changes)

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import shutil
+import signal
 import sys
 import threading
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
@@ -129,6 +130,24 @@ def test_resumable_trial_that_was_stopped_continues(folder, halved):
     assert trained <= sum(len(values) for _, _, _, values, _ in halved.values()) + 5
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_resumable_function_that_is_killed_again_and_again(folder, halved, workers):
+    """Trials whose processes, servers and workers are killed at many moments end with the undisturbed table."""
+    changes = {"objective": "user_functions:dies_and_resumes", "resumable": True, "stage": {"coarse": HALVING}}
+    write_campaign(folder, "objective", **changes)
+    codes = []
+    while not codes or codes[-1] == -signal.SIGKILL:  # with one worker, the run itself is killed
+        answer = forked_command("run", "small.toml", "--workers", workers, cwd=folder)
+        codes.append(answer.returncode)
+    assert codes[-1] == 0, answer.stderr
+    assert "exit code" not in answer.stderr
+    assert (len(codes) > 1) == (workers == 1)
+    assert table(folder / "studies.db") == halved
+    reached = [len(values) for (study, _), (*_, values, _) in halved.items() if study == "small/coarse"]
+    kills = sum(epoch <= last for last in reached for epoch, _ in user_functions.KILLS)
+    assert len([*folder.glob("trials/small/coarse-*/killed*")]) == kills >= 10
+
+
 def test_two_workers_prune_the_same_trials_as_one(folder, halved):
     """Two workers with trials parked at a rung record the same table as one worker."""
     write_campaign(folder, "objective", stage={"coarse": HALVING})
@@ -157,6 +176,7 @@ BAD = {
     "never_returns": "neither reported nor returned within 0.2 s: give it a longer `timeout`, or have it report more "
     "often",
     "reports_too_few": r"its values of epoch 1 are \[0.5\], where 5 trials are in",
+    "reports_a_dict": r"its values of epoch 1 are \{0: 0.5, .*\}, where 5 trials are in",
     "reports_no_list": "its values of epoch 1 are 0.5, where 5 trials are in",
 }
 
