@@ -46,6 +46,11 @@ SLOTS = "slots"
 """Key of a study's attribute: the number of its slots. Studies of earlier versions do not have it."""
 ENDED = "ended"
 """Key of a slot's attribute: the state and the value with which Coarsefine ended it. Other programs do not set it."""
+OWN_ATTRS = frozenset({
+    "seed", "reason", "earlier_failures", "train_loss", "validation_loss", "metrics", "arithmetic", "user_attrs",
+    "worker", ENDED,
+})  # fmt: skip
+"""Keys of a slot's attributes that user code does not set."""
 IDENTITY = "id"
 """Key of a study's attribute that no other study has: Optuna can give name and id of a deleted study to another."""
 

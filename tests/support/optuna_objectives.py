@@ -24,7 +24,7 @@ def never_asks(trial):
     x = trial.suggest_float("x", 0.0, 1.0)
     for step in range(EPOCHS):
         trial.report(x, step)
-    trial.set_user_attr("ended", True)
+    trial.set_user_attr("finished", True)
     return x
 
 
@@ -54,6 +54,14 @@ def prunes_itself(trial):
     if x > 0.4:
         raise optuna.TrialPruned
     return x
+
+
+def takes_our_names(trial):
+    """Store attributes with names that Coarsefine uses itself."""
+    trial.suggest_categorical("kind", [None, "other"])
+    for name in ("seed", "ended", "reason", "metrics", "train_loss", "user_attrs", "earlier_failures"):
+        trial.set_user_attr(name, "the objective's")
+    return trial.suggest_float("x", 0.0, 1.0)
 
 
 def fails(trial):

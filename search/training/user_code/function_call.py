@@ -11,6 +11,7 @@ from typing import Any
 from coarsefine.search.campaign.labels import point_text
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
+from coarsefine.search.storage.tables import OWN_ATTRS
 from coarsefine.search.training.user_code.call import Killed, News, PrunedItself, Raised, Reported, Returned
 from coarsefine.search.training.user_code.channel import Message
 from coarsefine.search.training.user_code.report import Planned
@@ -21,8 +22,6 @@ _END_SECONDS = 10.0
 """How long a function may clean up after `report` has raised `TrialEnded`."""
 _FROM_OUTSIDE = {-int(signal.SIGKILL), -int(signal.SIGTERM), -int(getattr(signal, "SIGHUP", signal.SIGTERM))}
 """Exit codes of processes that somebody else has ended: the kernel for lack of memory, or a batch system."""
-_OURS = {"seed", "reason", "train_loss", "validation_loss", "metrics", "arithmetic", "user_attrs", "worker"}
-"""Attributes of a trial that user code does not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +181,4 @@ def _read_values(forms: Sequence[Mapping[str, Any]]) -> list[Judged]:
 
 def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes that a trial stores: all that user code has set, and those with names of their own."""
-    return {"user_attrs": attrs, **{name: attrs[name] for name in attrs if name not in _OURS}} if attrs else {}
+    return {"user_attrs": attrs, **{name: attrs[name] for name in attrs if name not in OWN_ATTRS}} if attrs else {}

@@ -62,7 +62,7 @@ def test_rungs_prune_objectives(tmp_path, function):
     pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
     assert len(pruned) == 9
     assert all(trial.user_attrs["reason"].startswith("pruned after epoch") for trial in pruned)
-    assert not any("ended" in trial.user_attrs for trial in pruned)
+    assert not any("finished" in trial.user_attrs for trial in pruned)
 
 
 def test_same_table_for_any_number_of_workers(tmp_path):
@@ -105,6 +105,15 @@ def test_self_pruned_trials_leave_the_others_to_a_rung(tmp_path):
     states = [trial.state for trial in searched(tmp_path, "prunes_itself", pruner="halving", epochs=3)]
     assert states.count(TrialState.COMPLETE) >= 1
     assert TrialState.RUNNING not in states
+
+
+def test_names_of_our_own_attributes(tmp_path):
+    """An attribute with the name of one of ours does not replace it; all are in `user_attrs`."""
+    for trial in searched(tmp_path, "takes_our_names"):
+        assert trial.state is TrialState.COMPLETE
+        assert isinstance(trial.user_attrs["seed"], int)
+        assert "reason" not in trial.user_attrs
+        assert set(trial.user_attrs["user_attrs"].values()) == {"the objective's"}
 
 
 def test_failed_objective_keeps_its_attributes(tmp_path):
