@@ -30,6 +30,10 @@ class Metric:
         """Return a value with its unit."""
         return f"{self.number(value)} %" if self.is_share else self.number(value)
 
+    def text_or_nothing(self, value: float | None) -> str:
+        """Return a value with its unit, or an empty text for none."""
+        return "" if value is None else self.text(value)
+
     def number(self, value: float) -> str:
         """Return a value without its unit."""
         return f"{100 * value:z.2f}" if self.is_share else f"{value:z.5g}"

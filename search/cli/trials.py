@@ -1,4 +1,4 @@
-"""Commands about single trials: `trials`."""
+"""Commands about single trials: `trials` and `logs`."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coarsefine.search.cli.options import CampaignName, Json, Storage, app
+from coarsefine.search.cli.options import CampaignName, Json, Storage, TrialName, app
 from coarsefine.search.cli.output import opened, print_json, say
 
 
@@ -46,3 +46,31 @@ def trials(
         print_json(table.as_dict(epochs=epochs))
     else:
         print_epochs(table) if epochs else print_trials(table)
+
+
+@app.command(epilog="Examples: `coarsefine logs mine coarse#7` · `coarsefine logs mine coarse#7 --follow`")
+def logs(
+    campaign: CampaignName = None,
+    trial: Annotated[
+        TrialName | None,
+        typer.Argument(
+            metavar="[STAGE#NUMBER]", parser=TrialName.parse, help="Trial of your own code. Default: the workers' logs."
+        ),
+    ] = None,
+    storage: Storage = "studies.db",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what is printed from now on, until the trial has ended.")
+    ] = False,
+) -> None:
+    """Print what a trial of your own code printed, and its traceback if it failed; or the ends of the workers' logs."""
+    from coarsefine.search.results.study import find_trial, read_studies
+    from coarsefine.search.terminal.log_output import print_trial_log, print_worker_logs
+
+    if trial is None and campaign is not None and "#" in campaign:  # a trial of the only campaign
+        campaign, trial = None, TrialName.parse(campaign)
+    with opened(storage) as studies:
+        name, found = read_studies(studies, campaign)
+        if trial is None:
+            print_worker_logs(studies, name, follow=follow)
+        else:
+            print_trial_log(studies, *find_trial(found, *trial), follow=follow)

@@ -1,7 +1,7 @@
 """The status of a campaign, read from its storage alone: what `run`, `status` and `best` print."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +16,15 @@ from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
-from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of, verdict_of
+from coarsefine.search.results.study import (
+    Study,
+    campaign_of,
+    metrics_by_epoch,
+    point_of,
+    read_studies,
+    value_of,
+    verdict_of,
+)
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
 
@@ -33,11 +41,14 @@ class Trial(JsonForm):
     point: PointField
     value: float
     seed: int
+    metrics: Annotated[dict[str, float | None], Field(exclude=True)] = field(default_factory=dict, kw_only=True)
+    """The further metrics after the last epoch."""
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Self:
         """Convert a completed trial of Optuna."""
-        return cls(trial.number, point_of(trial), value_of(trial), trial.user_attrs["seed"])
+        metrics = {name: by_epoch[-1] for name, by_epoch in metrics_by_epoch(trial).items()}
+        return cls(trial.number, point_of(trial), value_of(trial), trial.user_attrs["seed"], metrics=metrics)
 
 
 @dataclass(frozen=True)
@@ -81,8 +92,8 @@ class StageStatus(TrialCounts, StageId):
     space: Annotated[SpaceField | None, Field(description="the ranges; null until a narrowed stage opens")]
     parent: Annotated[str | None, Field(description="the parent's study; null until the stage opens")]
     best: tuple[Trial, ...]
-    failure: Annotated[str | None, Field(exclude=True)]
-    """A failed trial with its reason, as text."""
+    failure: Annotated[tuple[int, str] | None, Field(exclude=True)]
+    """The number of a failed trial, and its reason."""
     attrs: Annotated[dict[str, Any], Field(exclude=True)]
     """All attributes of the study; empty until the stage opens."""
 

@@ -105,12 +105,12 @@ class Study:
         return self.count(TrialState.FAIL) - self.diverged
 
     @property
-    def failure(self) -> str | None:
-        """Return the first trial that failed without diverging, with the reason; None if there is none."""
+    def failure(self) -> tuple[int, str] | None:
+        """Return the number of the first trial that failed without diverging, and the reason; None if there is none."""
         for trial in self.trials:
             reason = trial.user_attrs.get("reason")
             if trial.state is TrialState.FAIL and reason and not has_diverged(trial.state, reason):
-                return f"trial {trial.number}: {reason}"
+                return trial.number, reason
         return None
 
     @property

@@ -24,7 +24,12 @@ def trial_folder(location: Location, campaign: str, stage: str, number: int) -> 
 
 def trial_log(location: Location, campaign: str, stage: str, number: int) -> Path:
     """Return the file with what a trial has printed, in all attempts; it need not exist."""
-    return logs_folder(location, campaign).absolute() / "trials" / f"{stage}-{number}.log"
+    return log_in(logs_folder(location, campaign).absolute(), stage, number)
+
+
+def log_in(logs: Path, stage: str, number: int) -> Path:
+    """Return the file with what a trial has printed, in the folder of its campaign's logs."""
+    return logs / "trials" / f"{stage}-{number}.log"
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from optuna.trial import FrozenTrial
 
 from coarsefine.search import charts
 from coarsefine.search.campaign.json_form import JsonForm
@@ -32,9 +33,10 @@ _Axes = Annotated[
     list[str] | None,
     Query(description="two of the campaign's `axes` for the map: horizontal, then vertical", max_length=2),
 ]
+_Metric = Annotated[str | None, Query(description="one of the campaign's `metrics`, for the learning curves")]
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": schemas.Problem, "description": "The server requires its token."},
-    404: {"model": schemas.Problem, "description": "There is no such campaign, stage, trial or axis."},
+    404: {"model": schemas.Problem, "description": "There is no such campaign, stage, trial, log, axis or metric."},
     421: {"model": schemas.Problem, "description": "The request is for another host."},
     503: {"model": schemas.Problem, "description": "The storage cannot be read just now."},
 }
@@ -45,13 +47,15 @@ async def _cache(request: Request) -> SnapshotCache:
     return cache
 
 
-async def _requested_trials(study: _Studies = None, number: _Numbers = None) -> tuple[list[str], list[int]]:
-    return study or [], number or []
+async def _requested_curves(
+    study: _Studies = None, number: _Numbers = None, metric: _Metric = None
+) -> tuple[list[str], list[int], str | None]:
+    return study or [], number or [], metric
 
 
 Cache = Annotated[SnapshotCache, Depends(_cache)]
 """Inject the snapshots of the storage's campaigns into a route."""
-_Trials = Annotated[tuple[list[str], list[int]], Depends(_requested_trials)]
+_Curves = Annotated[tuple[list[str], list[int], str | None], Depends(_requested_curves)]
 router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 
 
@@ -93,18 +97,24 @@ async def list_trials(
 @router.get("/campaigns/{name}/stages/{stage}/trials/{number}", response_model=schemas.TrialDetail)
 async def get_trial(request: Request, cache: Cache, name: str, stage: str, number: _Number) -> Response:
     """Return a trial with its value and losses after each epoch."""
-    study = _study(await cache.get(name), stage)
-    trial = next((trial for trial in study.trials if trial.number == number), None)
-    if trial is None:
-        raise HTTPException(404, f"Stage '{stage}' has no trial {number}.")
-    return _json(request, responses.trial_detail(study, trial))
+    return _json(request, responses.trial_detail(*_trial(await cache.get(name), stage, number)))
+
+
+@router.get("/campaigns/{name}/stages/{stage}/trials/{number}/log", response_model=schemas.TrialLog)
+async def get_trial_log(request: Request, cache: Cache, name: str, stage: str, number: _Number) -> Response:
+    """Return the end of what a trial printed, if its log is on the server's machine."""
+    study, trial = _trial(await cache.get(name), stage, number)
+    log = await asyncio.to_thread(responses.trial_log, request.app.state.storage.location, study, trial)
+    if log is None:
+        raise HTTPException(404, f"Trial {number} of {stage} has printed nothing, or its log is on another machine.")
+    return _json(request, log)
 
 
 @router.get("/campaigns/{name}/figures/{figure}", response_model=schemas.Figure)
 async def get_figure(
     request: Request,
     cache: Cache,
-    requested: _Trials,
+    requested: _Curves,
     name: str,
     figure: responses.Figure,
     theme: charts.Theme = "light",
@@ -112,11 +122,14 @@ async def get_figure(
 ) -> Response:
     """Return a figure for Plotly. Learning curves are of the given trials, or of the three best of each stage."""
     snapshot = await cache.get(name)
-    axes, chosen = _map_axes(snapshot, axis or []), _chosen_trials(snapshot, *requested)
-    make = partial(responses.figure, snapshot, figure, theme, axes, chosen)
+    axes, chosen = _map_axes(snapshot, axis or []), _chosen_trials(snapshot, *requested[:2])
+    metric = requested[2]
+    if metric is not None and metric not in (known := responses.metrics_of(snapshot)):
+        raise HTTPException(404, f"There is no metric '{metric}': there is {', '.join(known) or 'none'}.")
+    make = partial(responses.figure, snapshot, figure, theme, axes, chosen, metric)
     if chosen:
         return _send(request, TaggedBody.of(await asyncio.to_thread(make)))
-    return _send(request, await cache.body(snapshot, (figure, theme, axes), make))
+    return _send(request, await cache.body(snapshot, (figure, theme, axes, metric), make))
 
 
 @router.get(
@@ -152,6 +165,14 @@ def _study(snapshot: Snapshot, stage: str) -> Study:
     if study is None:
         raise HTTPException(404, f"Campaign '{snapshot.status.campaign}' has no open stage '{stage}'.")
     return study
+
+
+def _trial(snapshot: Snapshot, stage: str, number: int) -> tuple[Study, FrozenTrial]:
+    study = _study(snapshot, stage)
+    trial = next((trial for trial in study.trials if trial.number == number), None)
+    if trial is None:
+        raise HTTPException(404, f"Stage '{stage}' has no trial {number}.")
+    return study, trial
 
 
 def _map_axes(snapshot: Snapshot, names: list[str]) -> tuple[str, str]:

@@ -10,11 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
-from coarsefine.search.results.status import StageStatus
-from coarsefine.search.results.study import Study, campaign_of, value_of, values_by_epoch
+from coarsefine.search.results.log_files import read_end
+from coarsefine.search.results.status import StageStatus, logs_folder
+from coarsefine.search.results.study import Study, campaign_of, metrics_by_epoch, value_of, values_by_epoch
+from coarsefine.search.results.trial_files import trial_log as trial_log_path
 from coarsefine.search.results.trial_table import TrialRow
 from coarsefine.search.server import schemas
 from coarsefine.search.server.snapshots import Snapshot
+from coarsefine.search.storage.location import Location
 
 Figure = Literal["map", "best-so-far", "losses"]
 Order = Literal["number", "best"]
@@ -44,10 +47,17 @@ def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
         axes=tuple(
             schemas.Axis(name, charts.Axis(name, studies, plan.metric).title) for name in charts.axes_of(studies)
         ),
+        metrics=metrics_of(snapshot),
         validation_images=images.validation if images else None,
         problems=snapshot.problems,
         revision=snapshot.revision,
     )
+
+
+def metrics_of(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the names of the further metrics of a campaign's trials, in the order in which they first appear."""
+    trials = (trial for study in snapshot.studies.values() for trial in study.trials)
+    return tuple(dict.fromkeys(name for trial in trials for name in metrics_by_epoch(trial)))
 
 
 def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> schemas.StageDetail:
@@ -97,12 +107,24 @@ def trial_detail(study: Study, trial: FrozenTrial) -> schemas.TrialDetail:
     )
 
 
+def trial_log(location: Location, study: Study, trial: FrozenTrial) -> schemas.TrialLog | None:
+    """Return the end of a trial's log on this machine, without secrets; None if there is none."""
+    campaign, stage = study.attrs["campaign"], study.attrs["stage"]
+    end = read_end(trial_log_path(location, campaign, stage, trial.number), logs_folder(location, campaign))
+    if end is None:
+        return None
+    text = "\n".join(end.lines)
+    for secret in location.secrets:
+        text = text.replace(secret, "***")
+    return schemas.TrialLog(tuple(text.split("\n")), end.size, end.is_whole)
+
+
 def figure(
-    snapshot: Snapshot, name: Figure, theme: charts.Theme, axes: tuple[str, str], chosen: Chosen
+    snapshot: Snapshot, name: Figure, theme: charts.Theme, axes: tuple[str, str], chosen: Chosen, shown: str | None
 ) -> bytes:  # fmt: skip
     """Return a figure as Plotly's JSON; learning curves are of the chosen trials, or of the best of each stage.
 
-    `axes` name what the map shows, two of `charts.axes_of`.
+    `axes` name what the map shows, two of `charts.axes_of`, and `shown` a further metric for the learning curves.
     """
     studies, metric = list(snapshot.studies.values()), snapshot.status.metric
     if name == "map":
@@ -112,7 +134,9 @@ def figure(
     else:
         best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in chosen or best]
-        if metric.is_share:
+        if shown is not None:
+            drawn = charts.curves({label: metrics_by_epoch(trial).get(shown, []) for label, trial in named}, shown)
+        elif metric.is_share:
             drawn = charts.loss_curves(named)
         else:
             drawn = charts.curves({label: values_by_epoch(trial) for label, trial in named}, metric.title)

@@ -72,6 +72,7 @@ class CampaignStatus(Status):
     data: Annotated[str, Field(description="what it trains on")]
     searched: Annotated[tuple[Searched, ...], Field(description="in the order of the points")]
     axes: Annotated[tuple[Axis, ...], Field(description="what the map's `axis` may be; by default the first two")]
+    metrics: Annotated[tuple[str, ...], Field(description="further metrics that the trials reported")]
     validation_images: int | None
     problems: Annotated[tuple[str, ...], Field(description="what is left out, and why")]
     revision: Annotated[int, Field(description="grows with every change")]
@@ -117,6 +118,15 @@ class TrialDetail(TrialRow, _OfStudy):
     values: _Losses
     train_loss: _Losses
     validation_loss: _Losses
+
+
+@dataclass(frozen=True)
+class TrialLog(JsonForm):
+    """The end of what a trial printed, as plain text."""
+
+    lines: tuple[str, ...]
+    size: Annotated[int, Field(description="bytes of the whole log")]
+    is_whole: Annotated[bool, Field(description="whether the lines are all of the log")]
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,13 @@ class StudyQueries:
         others, changed = (tuple(row.number for row in unlike if bool(row.is_slot) is kind) for kind in (False, True))
         return Standing(same[0] if same else None, slots, others, changed)
 
+    def has_ended(self, study_id: int, number: int) -> bool:
+        """Return whether the slot of this number has ended, or is there no more."""
+        states = self._database.read(
+            sa.select(trials.c.state).where(trials.c.study_id == study_id, trials.c.number == number)
+        )
+        return all(state.is_finished() for (state,) in states)
+
     def count_training(self, study_id: int) -> int:
         """Return the number of slots in training now: RUNNING under a lease whose owner is not known to be gone.
 

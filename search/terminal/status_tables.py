@@ -1,18 +1,24 @@
 """A campaign's status as text and tables on stdout."""
 
 import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.final_result import FinalResult
-from coarsefine.search.results.status import StageStatus, Status, Winner
+from coarsefine.search.results.log_files import read_end
+from coarsefine.search.results.status import StageStatus, Status, Trial, Winner
+from coarsefine.search.results.trial_files import log_in
 from coarsefine.search.terminal.console import out, print_facts, print_line, print_prose, print_rows
 
+_LOG_LINES, _LOG_WIDTH = 5, 200
+"""How much of a failed trial's log is shown: its last lines, and their first characters."""
 _COUNTED = ("completed", "pruned", "diverged", "failed", "running", "waiting")
 
 
@@ -40,19 +46,31 @@ def _print_stage(stage: StageStatus, status: Status) -> None:
     metric = status.metric
     print_facts(Text.assemble((stage.study, "bold"), f": {counts} of {stage.trials} trials; {ranges(stage, metric)}"))
     if stage.failure is not None:
-        _print_failure(stage, stage.failure, status.logs)
+        _print_failure(stage, *stage.failure, status)
     if stage.best:
-        headings = ("trial", *_symbols(stage.best[0].point, metric), metric.name, "seed")
-        rows = [(t.number, *labels.quantities(t.point), metric.text(t.value), t.seed) for t in stage.best]
-        print_rows(headings, rows)
+        more = list(dict.fromkeys(name for trial in stage.best for name in trial.metrics))
+        headings = ("trial", *_symbols(stage.best[0].point, metric), metric.name, *more, "seed")
+        print_rows(headings, [_best_cells(trial, metric, more) for trial in stage.best])
     out.print()
 
 
-def _print_failure(stage: StageStatus, example: str, logs: Path | None) -> None:
-    """Print why a trial of a stage failed, and where the logs are."""
+def _best_cells(trial: Trial, metric: Metric, more: Sequence[str]) -> list[object]:
+    further = [VALUE.text_or_nothing(trial.metrics.get(name)) for name in more]
+    return [trial.number, *labels.quantities(trial.point), metric.text(trial.value), *further, trial.seed]
+
+
+def _print_failure(stage: StageStatus, number: int, reason: str, status: Status) -> None:
+    """Print why a trial of a stage failed, the last lines that it printed, and where the logs are."""
     count = f"{stage.failed} failed, for example" if stage.failed > 1 else "1 failed,"
-    where = f" Logs: {_shown(logs)}{os.sep}" if logs is not None else ""
-    print_facts(Text(f"{count} {example.rstrip('.')}.{where}"))
+    where = f" Logs: {_shown(status.logs)}{os.sep}" if status.logs is not None else ""
+    print_facts(Text(f"{count} trial {number}: {reason.rstrip('.')}.{where}"))
+    end = read_end(log_in(status.logs, stage.name, number), status.logs) if status.logs is not None else None
+    if end is not None and (lines := [line for line in end.lines if line]):
+        for line in lines[-_LOG_LINES:]:
+            print_line(f"  │ {line[:_LOG_WIDTH]}")
+        print_line(
+            f"  All of it: coarsefine logs {shlex.quote(status.campaign)} {shlex.quote(f'{stage.name}#{number}')}"
+        )
 
 
 def _shown(folder: Path) -> Path:

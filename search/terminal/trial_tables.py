@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from coarsefine.search.campaign import labels
-from coarsefine.search.campaign.metric import VALUE, Metric
+from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.results.trial_table import TrialRow, TrialTable
 from coarsefine.search.terminal.console import print_rows
 
@@ -13,7 +13,15 @@ _ENDS = {"COMPLETE": "completed", "FAIL": "failed"}
 def print_trials(table: TrialTable) -> None:
     """Print a row for each trial."""
     metrics = table.metrics
-    headings = ("trial", *map(labels.symbol, table.searched), table.metric.name, *metrics, "epochs", "seed", "time")
+    headings = (
+        "trial",
+        *(labels.symbol(name, table.metric) for name in table.searched),
+        table.metric.name,
+        *metrics,
+        "epochs",
+        "seed",
+        "time",
+    )
     rows = (_trial_cells(stage, row, table, metrics) for stage, row in table.rows())
     print_rows((*headings, "state"), rows)
 
@@ -22,7 +30,12 @@ def print_epochs(table: TrialTable) -> None:
     """Print a row for each epoch of each trial."""
     _, rows = table.flat(epochs=True)
     cells = (
-        (f"{stage}#{number}", epoch, _text(table.metric, value), *(_text(VALUE, metric) for metric in metrics))
+        (
+            f"{stage}#{number}",
+            epoch,
+            table.metric.text_or_nothing(value),
+            *(VALUE.text_or_nothing(metric) for metric in metrics),
+        )
         for stage, number, epoch, value, *metrics in rows
     )
     print_rows(("trial", "epoch", table.metric.name, *table.metrics), cells)
@@ -32,14 +45,10 @@ def _trial_cells(stage: str, row: TrialRow, table: TrialTable, metrics: Sequence
     point = row.point.as_dict()
     yield f"{stage}#{row.number}"
     yield from (labels.quantity(name, point[name]) if name in point else "" for name in table.searched)
-    yield _text(table.metric, row.last if row.value is None else row.value)
-    yield from (_text(VALUE, row.metrics.get(name)) for name in metrics)
+    yield table.metric.text_or_nothing(row.last if row.value is None else row.value)
+    yield from (VALUE.text_or_nothing(row.metrics.get(name)) for name in metrics)
     yield row.epochs
     yield row.seed
     yield "" if row.seconds is None else f"{row.seconds:.1f} s"
     state = _ENDS.get(row.state, row.state.lower())
     yield f"{state}: {row.reason}" if row.reason else state
-
-
-def _text(metric: Metric, value: float | None) -> str:
-    return "" if value is None else metric.text(value)

@@ -3,6 +3,7 @@
 import json
 
 from browser_campaigns import MARKUP, serving
+from campaigns import write_campaign
 from commands import coarsefine
 from playwright.sync_api import expect
 
@@ -306,3 +307,20 @@ def test_all_campaigns_are_listed(visit):
     expect(page.get_by_role("heading", level=1)).to_have_text("blown")
     page.get_by_role("link", name="Coarsefine").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
+
+
+def test_log_and_metrics_of_a_trial_are_shown(visit, tmp_path):
+    """The button of a trial opens its log as text, Escape closes it; the curves' menu draws a further metric."""
+    write_campaign(tmp_path, "objective", objective="user_functions:talks", confirm=None)
+    assert coarsefine("run", "small.toml", "--workers", 1, cwd=tmp_path).returncode == 0
+    with serving(tmp_path) as address:
+        page = visit("/campaigns/small", at=address)
+        wait_for_plots(page)
+        page.get_by_role("button", name="Log of trial").first.click()
+        expect(page.locator("#log-text")).to_contain_text("epoch 6 at <b>")
+        expect(page.locator("#log-title")).to_contain_text("Log of coarse#")
+        page.keyboard.press("Escape")
+        expect(page.locator("#log")).to_be_hidden()
+        expect(page.locator("th[data-metric]")).to_have_text("f1")
+        page.select_option("#metric", "f1")
+        wait_for(page, "() => document.querySelector('#losses').data[0].y[5]", 0.6)

@@ -190,3 +190,12 @@ def takes_no_report(point, seed):
 
 
 number = 3
+
+
+def talks(point, seed, report):
+    """Print, report a further metric, and fail for some seeds."""
+    for epoch in range(1, EPOCHS + 1):
+        print(f"epoch {epoch} at <b>{point['shape']}</b>", flush=True)
+        report({"value": value_after(point, seed, epoch), "f1": epoch / 10})
+    if seed % 3 == 0:
+        raise OSError("cannot save to postgresql://me:secret@host/db")

@@ -44,8 +44,9 @@ function show(status) {
     else elements.stages.append((cards[index] = stageCard(stage, index, status.searched)).card);
   });
   showWinner(status);
-  table.setStages(status.stages, status.searched);
+  table.setStages(status.stages, status.searched, status.metrics, status.objective !== null);
   offerAxes(status.axes);
+  offerMetrics(status.metrics);
   elements.problems.hidden = !status.problems.length;
   elements.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
   showProblem({ campaign: problemOf(status) });
@@ -62,6 +63,18 @@ function offerAxes(axes) {
     menu.addEventListener("change", () => showErrors(drawMap()));
   });
 }
+
+/** Fill the menu of the learning curves' metrics, if there are some beside the value. */
+function offerMetrics(metrics) {
+  const menu = elements.metric;
+  if (menu.options.length === metrics.length + 1 || !metrics.length) return;
+  elements.metrics.hidden = false;
+  const chosen = menu.value;
+  menu.replaceChildren(el("option", { value: "" }, "value"), ...metrics.map((name) => el("option", { value: name }, name)));
+  menu.value = chosen;
+}
+
+elements.metric.addEventListener("change", () => showErrors(drawLosses()));
 
 /** Draw the map with the selected axes. */
 function drawMap() {
@@ -150,7 +163,9 @@ function drawLosses() {
   setText(elements["losses-caption"], table.isDefault()
     ? "The three best trials of each stage. Tick others in the table below."
     : `The ${plural(selected.length, "trial")} ticked in the table below.`);
-  return draw.losses(table.isDefault() ? [] : selected.flatMap(([study, number]) => [["study", study], ["number", number]]));
+  const metric = elements.metric.value ? [["metric", elements.metric.value]] : [];
+  return draw.losses(table.isDefault() ? metric
+    : [...metric, ...selected.flatMap(([study, number]) => [["study", study], ["number", number]])]);
 }
 
 /** Wait for a drawing; show its error, or remove the error of the last drawing. */

@@ -1,5 +1,6 @@
 /** The table of a stage's trials, in pages. Ticking a trial draws its learning curve. */
 
+import { showLog } from "./log.js";
 import { el, fetchJson, formatParameter, formatValue, setText } from "./shared.js";
 
 const PAGE_SIZE = 20;
@@ -9,15 +10,16 @@ const PAGE_SIZE = 20;
  *
  * `onSelect()` is called when the selection changes; until the user ticks a trial, the best of each stage are selected.
  * `onPage(promise)` is called when another page is requested. The returned object has `refresh()`,
- * `setStages(stages, searched)`, `toggle(study, number)`, `selected()`, which returns [study, number] pairs, and
+ * `setStages(stages, searched, metrics, hasLogs)`, `toggle(study, number)`, `selected()`, which returns [study, number] pairs, and
  * `isDefault()`, which is true until the user selects a trial.
  */
 export function trialTable(api, onSelect, onPage) {
   const elements = Object.fromEntries(["stage", "order", "reset", "page-range", "previous", "next", "trials", "no-trials"]
     .map((id) => [id, document.getElementById(id)]));
   const resultHeading = document.getElementById("trial-result");
+  const seedHeading = document.getElementById("trial-seed");
   const rows = new Map();
-  let stages = [], searched = [], offset = 0, total = 0, newest = 0;
+  let stages = [], searched = [], metrics = [], hasLogs = false, offset = 0, total = 0, newest = 0;
   let chosen = null; // the trials that the user selected, by key
 
   const currentStage = () => stages.find((stage) => stage.name === elements.stage.value) ?? stages[0];
@@ -80,15 +82,22 @@ export function trialTable(api, onSelect, onPage) {
     const link = el("a", { href: `${stage.dashboard}/trials?numbers=${trial.number}` }, String(trial.number));
     link.setAttribute("aria-label", `Trial ${trial.number} in optuna-dashboard`);
     const [result, epochs] = [el("td"), el("td", { className: "number wide curve" })];
+    const further = metrics.map(() => el("td", { className: "number wide" }));
+    const log = el("button", { type: "button", hidden: true, "aria-label": `Log of trial ${trial.number} of ${stage.name}` }, "Log");
+    log.addEventListener("click", () => showLog(`${api}/stages/${encodeURIComponent(stage.name)}/trials/${trial.number}/log`,
+      `Log of ${stage.name}#${trial.number}`));
     const element = el("tr", {}, el("td", { className: "curve" }, checkbox), el("th", { scope: "row", className: "number" }, link),
       ...searched.map(({ name }) => el("td", { className: "number" }, formatParameter(trial.params[name], 3))),
-      result, epochs, el("td", { className: "number wide" }, String(trial.seed)));
+      result, ...further, epochs, el("td", { className: "number wide" }, String(trial.seed)),
+      ...(hasLogs ? [el("td", {}, log)] : []));
     checkbox.addEventListener("change", () => toggle(stage.study, trial.number));
     const update = (trial) => {
       result.dataset.state = trial.state;
       setText(result, resultOf(trial));
       result.classList.toggle("reason", trial.state !== "COMPLETE" && Boolean(trial.reason));
       setText(epochs, String(trial.epochs ?? ""));
+      metrics.forEach((name, i) => setText(further[i], trial.metrics[name] == null ? "" : formatValue(trial.metrics[name])));
+      log.hidden = trial.state === "WAITING";
     };
     return { element, checkbox, update };
   }
@@ -108,11 +117,19 @@ export function trialTable(api, onSelect, onPage) {
     elements.stage.focus();
   });
 
-  function setStages(newStages, newSearched) {
+  function setStages(newStages, newSearched, newMetrics, newHasLogs) {
     if (!searched.length) {
       resultHeading.before(...newSearched.map(({ symbol }) => el("th", { scope: "col", className: "number" }, symbol)));
+      if (newHasLogs) seedHeading.after(el("th", { scope: "col" }, "Log"));
     }
-    searched = newSearched;
+    [searched, hasLogs] = [newSearched, newHasLogs];
+    if (newMetrics.join("\n") !== metrics.join("\n")) { // trials that began to report them
+      document.querySelectorAll("th[data-metric]").forEach((heading) => heading.remove());
+      resultHeading.after(...newMetrics.map((name) =>
+        el("th", { scope: "col", className: "number wide", data: { metric: name } }, name)));
+      metrics = newMetrics;
+      rows.clear();
+    }
     if (newStages.map((stage) => stage.name).join("\n") !== stages.map((stage) => stage.name).join("\n")) {
       elements.stage.replaceChildren(...newStages.map((stage) => el("option", { value: stage.name }, stage.name)));
     }

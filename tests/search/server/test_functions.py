@@ -45,3 +45,61 @@ def test_choice_can_be_an_axis(client):
     (completed,) = [trace for trace in drawn["data"] if trace.get("meta") == "completed"]
     assert len(completed["x"]) == 13
     assert {round(x) for x in completed["x"]} <= {0, 1}
+
+
+@pytest.fixture(scope="module")
+def talked(tmp_path_factory):
+    """Search a function that prints and reports a further metric; return the folder and a client of a server."""
+    folder = tmp_path_factory.mktemp("talked")
+    write_campaign(folder, "objective", objective="user_functions:talks", confirm=None)
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    with serving(folder / "studies.db") as client:
+        yield folder, client
+
+
+def failed_trial(client):
+    rows = client.get(f"{API}/stages/coarse/trials").json()["trials"]
+    return next(row["number"] for row in rows if row["state"] == "FAIL")
+
+
+def test_log_is_served_without_secrets(talked):
+    """The log of a trial is served as text in JSON, without the address of a database that the trial printed."""
+    _, client = talked
+    response = client.get(f"{API}/stages/coarse/trials/{failed_trial(client)}/log")
+    assert response.headers["content-type"] == "application/json"
+    log = response.json()
+    assert log["lines"][1].startswith("epoch 1 at <b>")
+    assert "Traceback (most recent call last):" in log["lines"]
+    assert log["is_whole"]
+    assert "secret" not in response.text
+    assert "[database address withheld]" in response.text
+
+
+def test_only_logs_are_served(talked):
+    """A link in place of a log, a log that is not there and names that are no trials are a 404."""
+    folder, client = talked
+    number = failed_trial(client)
+    log = folder / f"logs/small/trials/coarse-{number}.log"
+    kept = log.rename(log.with_suffix(".kept"))
+    log.symlink_to(folder / "small.toml")
+    try:
+        response = client.get(f"{API}/stages/coarse/trials/{number}/log")
+    finally:
+        kept.rename(log)
+    assert response.status_code == 404
+    assert response.json()["detail"].startswith(f"Trial {number} of coarse has printed nothing")
+    for path in ("coarse/trials/99", "..%2F..%2Fsmall/trials/0", "coarse/trials/..%2F..%2F0"):
+        assert client.get(f"{API}/stages/{path}/log").status_code in {404, 422}
+
+
+def test_metrics_can_be_drawn(talked):
+    """The campaign lists the further metrics, the rows of trials have them, and the learning curves show one."""
+    _, client = talked
+    assert client.get(API).json()["metrics"] == ["f1"]
+    rows = client.get(f"{API}/stages/coarse/trials").json()["trials"]
+    assert {row["metrics"]["f1"] for row in rows if row["state"] == "COMPLETE"} == {0.6}
+    drawn = client.get(f"{API}/figures/losses", params={"metric": "f1"}).json()
+    assert next(trace["y"] for trace in drawn["data"]) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert "f1" in str(drawn["layout"]["yaxis"]["title"])
+    missing = client.get(f"{API}/figures/losses", params={"metric": "f2"})
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no metric 'f2': there is f1.")
