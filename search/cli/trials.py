@@ -1,6 +1,7 @@
-"""Commands about single trials: `trials` and `logs`."""
+"""Commands about single trials: `trials`, `logs` and `try`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -67,10 +68,55 @@ def logs(
     from coarsefine.search.terminal.log_output import print_trial_log, print_worker_logs
 
     if trial is None and campaign is not None and "#" in campaign:  # a trial of the only campaign
-        campaign, trial = None, TrialName.parse(campaign)
+        trial = TrialName.parse(campaign)
+        campaign = None
     with opened(storage) as studies:
         name, found = read_studies(studies, campaign)
         if trial is None:
             print_worker_logs(studies, name, follow=follow)
         else:
             print_trial_log(studies, *find_trial(found, *trial), follow=follow)
+
+
+@app.command("try", epilog="Examples: `coarsefine try mine.toml` · `coarsefine try mine.toml --point lr=0.01 --seed 3`")
+def try_(
+    campaign: Annotated[str, typer.Argument(metavar="FILE", help="Path of the campaign's TOML file.")],
+    point: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Value of a parameter. Repeatable. Default: that of the first trial."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the trial. Default: that of the first trial.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(metavar="NAME", help="Stage of the trial. Default: the first.")] = None,
+) -> None:
+    """Run one trial of your own code here, to look at: its output is seen, `breakpoint()` works, nothing is stored."""
+    from coarsefine.search.campaign import labels
+    from coarsefine.search.campaign.campaign import Campaign
+    from coarsefine.search.campaign.metric import VALUE
+    from coarsefine.search.errors import NothingCompleted
+    from coarsefine.search.terminal.console import print_line
+    from coarsefine.search.training.user_code.foreground import reports_note, slot_to_try, stage_to_try, try_trial
+
+    loaded = Campaign.load(campaign)
+    chosen = stage_to_try(loaded, stage)
+    slot, metric, epochs = slot_to_try(loaded, chosen, point or (), seed), loaded.metric, loaded.epochs_of(chosen)
+
+    def shown(value: float, further: Mapping[str, float | None]) -> str:
+        more = (f"{name} {VALUE.text_or_nothing(number)}" for name, number in further.items())
+        return "  ".join([f"{metric.name} {metric.text(value)}", *more])
+
+    print_line(f"Trial of {loaded.name}/{chosen.name}: {labels.point_text(slot.point, metric)}; seed {slot.seed}")
+    try:
+        tried = try_trial(
+            loaded, chosen, slot, lambda n, now: print_line(f"epoch {n}/{epochs}  {shown(now.value, now.metrics)}")
+        )
+    except NothingCompleted as failed:
+        for traceback in getattr(failed, "__notes__", ()):
+            say(traceback)
+        raise
+    print_line(f"Result: {shown(tried.last.value, tried.last.metrics)}, in {tried.seconds:.1f} s")
+    if tried.folder is not None:
+        print_line(f"Files: {tried.folder}")
+    if note := reports_note(loaded, chosen, tried):
+        say(note)

@@ -126,6 +126,12 @@ def _draw_slots(
     return slots, [{"number": number, "from": trial.number} for number, trial in enumerate(inside)]
 
 
+def first_slot(campaign: Campaign, stage: Stage) -> Slot:
+    """Return the first trial of a stage as it is drawn, of a narrowed stage from the ranges that the campaign gives."""
+    slots, _ = _draw_slots(campaign, stage, campaign.bounds_of(stage), None)
+    return slots[0]
+
+
 def _seed(campaign: Campaign, index: int, number: int) -> int:
     return int(np.random.SeedSequence(campaign.seed, spawn_key=(index, 1, number)).generate_state(1)[0])
 

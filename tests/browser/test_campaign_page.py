@@ -253,7 +253,7 @@ def test_function_without_epochs_has_no_curves(visit, folder, pictures):
     page.wait_for_selector("#map .main-svg")
     page.wait_for_selector("#trials tr")
     heads = page.locator("[aria-labelledby=trials-title] thead th:visible").all_inner_texts()
-    assert heads == ["Trial", "a", "shape", "Result"]
+    assert heads == ["Trial", "a", "shape", "Result", "Log"]
     expect(page.locator("#losses")).to_be_hidden()
     text = page.inner_text("main")
     assert "urve" not in text
@@ -309,16 +309,18 @@ def test_all_campaigns_are_listed(visit):
     expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
 
 
-def test_log_and_metrics_of_a_trial_are_shown(visit, tmp_path):
+def test_log_and_metrics_of_a_trial_are_shown(visit, tmp_path, pictures):
     """The button of a trial opens its log as text, Escape closes it; the curves' menu draws a further metric."""
     write_campaign(tmp_path, "objective", objective="user_functions:talks", confirm=None)
     assert coarsefine("run", "small.toml", "--workers", 1, cwd=tmp_path).returncode == 0
     with serving(tmp_path) as address:
+        visit.allowed += [address, "ERR_"]  # once the server has ended, the page loses its connection
         page = visit("/campaigns/small", at=address)
         wait_for_plots(page)
         page.get_by_role("button", name="Log of trial").first.click()
         expect(page.locator("#log-text")).to_contain_text("epoch 6 at <b>")
         expect(page.locator("#log-title")).to_contain_text("Log of coarse#")
+        take(page, pictures, "log")
         page.keyboard.press("Escape")
         expect(page.locator("#log")).to_be_hidden()
         expect(page.locator("th[data-metric]")).to_have_text("f1")

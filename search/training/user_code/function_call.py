@@ -41,20 +41,24 @@ class CallSetup:
 
     def variables(self, trials: Sequence[Planned]) -> dict[str, str]:
         """Return the environment variables of a call."""
+        return {**self.environment, **trial_variables(self.campaign, self.stage, trials)}
 
-        def joined(values: Sequence[object], mark: str = ",") -> str:
-            return mark.join(map(str, values))
 
-        return {
-            **self.environment,
-            "COARSEFINE_CAMPAIGN": self.campaign,
-            "COARSEFINE_STAGE": self.stage,
-            "COARSEFINE_TRIAL": joined([trial.number for trial in trials]),
-            "COARSEFINE_SEED": joined([trial.seed for trial in trials]),
-            "COARSEFINE_ATTEMPT": joined([trial.attempt for trial in trials]),
-            "COARSEFINE_EPOCH": joined([trial.epoch for trial in trials]),
-            "COARSEFINE_FOLDER": joined([trial.folder for trial in trials], os.pathsep),
-        }
+def trial_variables(campaign: str, stage: str, trials: Sequence[Planned]) -> dict[str, str]:
+    """Return the environment variables that describe the trials of a call."""
+
+    def joined(values: Sequence[object], mark: str = ",") -> str:
+        return mark.join(map(str, values))
+
+    return {
+        "COARSEFINE_CAMPAIGN": campaign,
+        "COARSEFINE_STAGE": stage,
+        "COARSEFINE_TRIAL": joined([trial.number for trial in trials]),
+        "COARSEFINE_SEED": joined([trial.seed for trial in trials]),
+        "COARSEFINE_ATTEMPT": joined([trial.attempt for trial in trials]),
+        "COARSEFINE_EPOCH": joined([trial.epoch for trial in trials]),
+        "COARSEFINE_FOLDER": joined([trial.folder for trial in trials], os.pathsep),
+    }
 
 
 @dataclass(slots=True, eq=False)

@@ -118,8 +118,8 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
     own, trials = os.getpid(), [Planned.from_message(form) for form in request["trials"]]
     reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched")
     try:
-        _seed_generators(trials[0].seed)
-        answer = _returned(_invoke(request["form"], function, reporter), reporter, request["epochs"])
+        seed_generators(trials[0].seed)
+        answer = _returned(invoke(request["form"], function, reporter), reporter, request["epochs"])
     except BaseException as error:  # noqa: BLE001 - any error fails the trial, and nothing else
         if os.getpid() != own:  # a child that the function has forked came back from it
             _leave(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
@@ -131,7 +131,7 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
     return answer | {"attrs": reporter.attrs, "reusable": reusable}
 
 
-def _invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> Any:
+def invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> Any:
     """Call the function; return what it returns."""
     if form == "optuna":
         from coarsefine.search.training.user_code.optuna_trial import (  # noqa: PLC0415 - of Optuna's objectives only
@@ -185,7 +185,7 @@ def _limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _seed_generators(seed: int) -> None:
+def seed_generators(seed: int) -> None:
     """Start the global generators from the trial's seed, for functions that use them: a trial repeats its values."""
     random.seed(seed)
     if numpy := sys.modules.get("numpy"):

@@ -1,0 +1,181 @@
+"""One trial of the user's function in this process, to look at: its output is seen, and a debugger can be used.
+
+Nothing is stored. The trial has the point and the seed of the first trial of a stage, unless others are given.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from bdb import BdbQuit
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Value
+from coarsefine.search.campaign.labels import counted
+from coarsefine.search.campaign.sections import Stage
+from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
+from coarsefine.search.results.stage_opening import first_slot
+from coarsefine.search.storage.slots import Slot
+from coarsefine.search.training.user_code.channel import Channel, Message
+from coarsefine.search.training.user_code.failures import description_of
+from coarsefine.search.training.user_code.function import load_function
+from coarsefine.search.training.user_code.function_call import trial_variables
+from coarsefine.search.training.user_code.report import Planned, Reporter
+from coarsefine.search.training.user_code.trial_process import invoke, seed_generators
+from coarsefine.search.training.user_code.values import Judged
+
+OnReport = Callable[[int, Judged], None]
+"""Called with the number of an epoch and what was reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a trial ended."""
+
+    last: Judged
+    """Its value, and its further metrics."""
+    reports: int
+    seconds: float
+    folder: Path | None
+    """The trial's folder; None if it has left nothing there."""
+
+
+def stage_to_try(campaign: Campaign, name: str | None) -> Stage:
+    """Return a search stage by its name, by default the first one.
+
+    Raises `UsageError` if there is none, or if the campaign trains the built-in network.
+    """
+    if campaign.objective is None:
+        raise UsageError(f"{campaign.name} has no function of yours to try: start it with `coarsefine run`.")
+    found = [stage for stage in campaign.stage if name in {None, stage.name}]
+    if not found:
+        raise UsageError(f"{campaign.name} has no stage {name!r}: it has {', '.join(s.name for s in campaign.stage)}.")
+    return found[0]
+
+
+def slot_to_try(campaign: Campaign, stage: Stage, changes: Sequence[str], seed: int | None) -> Slot:
+    """Return the first trial of a stage, with changes of its point (`lr=0.01`), and with another seed if it is given.
+
+    Of a narrowed stage, the point is drawn from the ranges that the campaign gives. Raises `UsageError` for a change
+    that cannot be.
+    """
+    slot, space = first_slot(campaign, stage), campaign.bounds_of(stage)
+    point = Point.of({**slot.point, **dict(_assignment(space, text) for text in changes)})
+    return replace(slot, point=point, seed=slot.seed if seed is None else seed)
+
+
+def try_trial(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnReport) -> Tried:
+    """Call the campaign's function for one trial; return how it ended.
+
+    Raises `NothingCompleted` if it failed, with its traceback in `__notes__`, and `CampaignError` if the function
+    cannot be loaded.
+    """
+    assert campaign.objective is not None, "stage_to_try has checked it"  # noqa: S101
+    function, call = load_function(campaign.objective, campaign.folder)
+    folder, started = Path(tempfile.mkdtemp(prefix="coarsefine-try-")), time.monotonic()
+    planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
+    reporter = Reporter(_Here(on_report), [planned], "value", function.batched)
+    with _environment(trial_variables(campaign.name, stage.name, [planned])), threadpool_limits(1):
+        seed_generators(slot.seed)
+        try:
+            returned = invoke(function.form, call, reporter)
+        except BdbQuit as quit_:
+            raise Interrupted("The debugger was left.") from quit_
+        except NothingCompleted:
+            raise
+        except (Exception, SystemExit) as error:
+            if not isinstance(error, getattr(sys.modules.get("optuna"), "TrialPruned", ())):
+                found = description_of(error, slot.point)
+                failed = NothingCompleted(f"The trial failed: {found.reason.rstrip('.')}.")
+                failed.add_note(found.detail)
+                raise failed from error
+            returned = None
+    with suppress(OSError):
+        folder.rmdir()
+    last = _last(returned, reporter)
+    return Tried(last, reporter.count, time.monotonic() - started, folder if folder.exists() else None)
+
+
+def _last(returned: object, reporter: Reporter) -> Judged:
+    """Return what the trial came to: what the function returned, or else its last report."""
+    channel = reporter.channel
+    assert isinstance(channel, _Here), "try_trial has made it"  # noqa: S101
+    if returned is None and channel.last is not None:
+        return channel.last
+    form = reporter.judged(returned, max(reporter.count, 1))
+    last = Judged(failure=form["failure"]) if form["failure"] else Judged.from_dict(form["judged"][0])
+    if last.failure is not None:
+        raise NothingCompleted(f"The trial failed: {last.failure}.")
+    return last
+
+
+class _Here(Channel):
+    """Takes the reports in this process, and lets the trial go on after each."""
+
+    def __init__(self, on_report: OnReport) -> None:
+        self._on_report = on_report
+        self.last: Judged | None = None
+
+    def send(self, message: Message) -> None:
+        """Take a report; raise `NothingCompleted` for one that ends the trial."""
+        failure = message["failure"]
+        judged = Judged(failure=failure) if failure is not None else Judged.from_dict(message["judged"][0])
+        if judged.failure is not None:
+            raise NothingCompleted(f"The trial failed: {judged.failure}.")
+        self.last = judged
+        self._on_report(message["epoch"], judged)
+
+    def receive(self, seconds: float | None = None) -> Message:  # noqa: ARG002 - the answer is there at once
+        """Return the answer to a report."""
+        return {"kind": "continue", "positions": [0]}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def reports_note(campaign: Campaign, stage: Stage, tried: Tried) -> str | None:
+    """Return a sentence if a function that reports does not report as often as `epochs` says; None if it does."""
+    epochs = campaign.epochs_of(stage)
+    if tried.reports in {epochs, epochs - 1}:
+        return None
+    return (
+        f"It made {counted(tried.reports, 'report')}, and `epochs` is {epochs}: a run needs epochs = {tried.reports}."
+    )
+
+
+def _assignment(space: Space, text: str) -> tuple[str, Value]:
+    """Return the parameter and the value in `lr=0.01`; a number may lie outside the range."""
+    name, equals, written = text.partition("=")
+    if not equals:
+        raise UsageError(f"--point {text!r} has no value: write NAME=VALUE.")
+    if name not in space:
+        raise UsageError(f"--point {text!r}: there is no parameter {name!r}, only {', '.join(space)}.")
+    try:
+        return name, _read(space[name], written)
+    except ValueError as error:
+        raise UsageError(f"--point {text!r}: {name} is {space[name].kind}, {space[name].text}.") from error
+
+
+def _read(dimension: Dimension, written: str) -> Value:
+    if isinstance(dimension, Choice):
+        forms = {form: option for option in dimension.options for form in (str(option), json.dumps(option))}
+        if written not in forms:
+            raise ValueError(written)
+        return forms[written]
+    return int(written) if isinstance(dimension, Integer) else float(written)
