@@ -4,6 +4,7 @@ Commands import what they need when they run, so that `--help` loads nothing of 
 """
 
 import errno
+import io
 import os
 import sys
 
@@ -20,6 +21,9 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # η becomes \\u03b7 where the locale has no Greek: JSON reads that, too
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             app()

@@ -29,6 +29,7 @@ from coarsefine.search.results.study import Study, campaign_of, find_trial, poin
 
 _MOST_BYTES = 64 * 2**20
 _SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform")
+_NO_DIGEST = "0" * 64
 _EXPORT_AGAIN = "Export it again with `coarsefine export`."
 Named = tuple[str, int]
 """A stage or its study, and the number of a trial."""
@@ -170,7 +171,9 @@ def export_trial(studies: Mapping[str, Study], named: Named | None = None) -> Ex
         "versions": study.attrs["versions"],
         "platform": _platform(),
     }  # fmt: skip
-    return Export.model_validate_json(json.dumps({**payload, "digest": _digest(payload)}), context=STORED)
+    export = Export.model_validate_json(json.dumps({**payload, "digest": _NO_DIGEST}), context=STORED)
+    # Of the file's form, in which a setting may be 0.0 where the trial's point has 0.
+    return export.model_copy(update={"digest": _digest(json.loads(text_of(export)))})
 
 
 def _platform() -> str:

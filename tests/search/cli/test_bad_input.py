@@ -327,3 +327,11 @@ def test_failed_download_names_the_options_for_data(tmp_path):
     assert "COARSEFINE_DATA" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "studies.db").exists()
+
+
+def test_characters_that_the_locale_lacks_are_escaped(tmp_path):
+    """Where stdout has ASCII only, other characters are printed as escapes, which JSON reads, too."""
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+    answer = coarsefine_process("presets", cwd=tmp_path, env=ascii_only)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert r"8\xd78" in answer.stdout

@@ -45,6 +45,18 @@ def with_valid_digest(export):
     return {**export, "digest": digest}
 
 
+def test_setting_chosen_as_a_whole_number_is_exported_and_read(tmp_path):
+    """A setting of real numbers whose option is written without a point, `rho = 0`, does not spoil the digest."""
+    coarse = {"trials": 1, "rho": {"choice": [0]}, "eta": [0.01, 0.1], "lambda": [1e-4, 1e-3]}
+    folder = write_campaign(tmp_path, stage={"coarse": coarse, "fine": None})
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    for file in ("one.json", "two.json"):
+        assert coarsefine("export", "small", "--output", file, cwd=folder).returncode == 0
+    export = read_export(folder / "one.json")
+    assert export.trial.params["rho"] == 0
+    assert (folder / "one.json").read_text("utf-8") == (folder / "two.json").read_text("utf-8")
+
+
 def test_export_contains_everything_about_the_winner(campaign_folder, exported):
     """The export has the winner's parameters, seed, settings, values, stages, evidence, data and versions."""
     status = json.loads(coarsefine("status", "--json", cwd=campaign_folder).stdout)
