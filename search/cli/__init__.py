@@ -22,7 +22,9 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # η becomes \\u03b7 where the locale has no Greek: JSON reads that, too
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # η becomes \\u03b7 where the locale has no Greek: JSON reads that, too
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
