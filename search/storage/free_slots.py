@@ -10,8 +10,9 @@ from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.study_queries import with_points
 from coarsefine.search.storage.study_writer import return_slots
 from coarsefine.search.storage.tables import (
+    ENDED,
     HAS_ENDED,
-    IS_SLOT,
+    IS_SLOT_HERE,
     SLOTS,
     attr_of,
     attrs,
@@ -32,7 +33,7 @@ def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
     """Return the free trials of a study, locked: suspects, which train alone, come first, then the lowest numbers.
 
     A trial that is not a slot has a higher number than all slots, and takes no slot's place. A slot that another
-    program set WAITING while its worker trains it is not free: it still has its lease. Neither is one that has ended.
+    program set WAITING while its worker trains it is not free: it still has its lease.
     """
     attempts = sa.func.coalesce(lease.c.attempt, 0).label("attempts")
     deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
@@ -43,7 +44,7 @@ def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, *among)
         .where(trials.c.number < sa.func.coalesce(planned, trials.c.number + 1))
-        .where(sa.func.coalesce(lease.c.owner, "") == "", ~HAS_ENDED)
+        .where(sa.func.coalesce(lease.c.owner, "") == "")
         .order_by(alone.desc(), trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
@@ -53,23 +54,28 @@ def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
 
 def _with_slots(waiting: sa.Subquery) -> sa.Select[Any]:
     """Return free slots with their points and seeds, a row for each parameter: one query instead of three."""
+    mark = attrs.alias()
     return (
         sa.select(waiting, params.c.param_name, params.c.param_value, params.c.distribution_json, attrs.c.value_json)
+        .add_columns(mark.c.trial_id.is_not(None).label("has_ended"))
         .join(params, params.c.trial_id == waiting.c.trial_id)
         .join(attrs, attr_of(waiting, attrs, "seed"))
+        .outerjoin(mark, attr_of(waiting, mark, ENDED))
         .order_by(waiting.c.alone.desc(), waiting.c.number, params.c.param_id)
     )
 
 
-_FREE = _with_slots(_waiting())
-_FREE_AMONG = _with_slots(_waiting(trials.c.number.in_(sa.bindparam("numbers", expanding=True))))
-"""The free slots among given numbers."""
+_AMONG = trials.c.number.in_(sa.bindparam("numbers", expanding=True))
+_FREE = _with_slots(_waiting()), _with_slots(_waiting(~HAS_ENDED))
+"""The free slots; then without those that have ended, if another program set one WAITING, which is slower to find."""
+_FREE_AMONG = _with_slots(_waiting(_AMONG)), _with_slots(_waiting(_AMONG, ~HAS_ENDED))
+"""The same among given numbers."""
 
 _STRAY = (
     sa.select(trials.c.trial_id)
     .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
     .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING)
-    .where(lease.c.trial_id.is_(None), IS_SLOT, ~HAS_ENDED)
+    .where(lease.c.trial_id.is_(None), IS_SLOT_HERE, ~HAS_ENDED)
     .order_by(trials.c.trial_id)
     .with_for_update(of=trials, skip_locked=True)
 )
@@ -96,12 +102,21 @@ def _free_slots(
     connection: sa.Connection, study: int, n: int, companions: Companions | None
 ) -> list[tuple[sa.Row[Any], Point]]:
     if companions is None:
-        return with_points(connection.execute(_FREE, {"study": study, "n": n}))
-    first = with_points(connection.execute(_FREE, {"study": study, "n": 1}))
+        return _found(connection, _FREE, study=study, n=n)
+    first = _found(connection, _FREE, study=study, n=1)
     if not first or first[0][0].alone:
         return first
     numbers = companions(first[0][0].number)  # the first is among them: it is locked for us already
-    return with_points(connection.execute(_FREE_AMONG, {"study": study, "n": n, "numbers": list(numbers)}))
+    return _found(connection, _FREE_AMONG, study=study, n=n, numbers=list(numbers))
+
+
+def _found(
+    connection: sa.Connection, queries: tuple[sa.Select[Any], sa.Select[Any]], **bound: Any
+) -> list[tuple[sa.Row[Any], Point]]:
+    rows = connection.execute(queries[0], bound).all()
+    if any(row.has_ended for row in rows):
+        rows = connection.execute(queries[1], bound).all()
+    return with_points(rows)
 
 
 def _return_strays(connection: sa.Connection, study: int) -> bool:

@@ -22,7 +22,7 @@ from coarsefine.search.storage.tables import (
     HAS_ENDED,
     HOLDER,
     IDENTITY,
-    IS_SLOT,
+    IS_SLOT_HERE,
     SLOTS,
     attr_of,
     attrs,
@@ -38,6 +38,9 @@ from coarsefine.search.storage.tables import (
 distribution_from_json = lru_cache(optunas.json_to_distribution)
 """Read a distribution as Optuna stores it; most trials of a study share the same texts."""
 
+_HERE = trials.c.study_id == sa.bindparam("study")
+"""Whether a trial is of the study that is asked about."""
+
 
 @cache
 def _progress() -> sa.Select[Any]:
@@ -52,7 +55,7 @@ def _progress() -> sa.Select[Any]:
     return (
         sa.select(trials.c.state, sa.func.count().label("trials"))
         .add_columns(sa.func.sum(epochs).label("epochs"), sa.func.max(leading).label("leading"))
-        .where(trials.c.study_id == sa.bindparam("study"), IS_SLOT)
+        .where(_HERE, IS_SLOT_HERE)
         .group_by(trials.c.state)
     )
 
@@ -71,7 +74,7 @@ def _finished_trials() -> sa.Select[Any]:
         .outerjoin(values, values.c.trial_id == trials.c.trial_id)
         .outerjoin(reason, attr_of(trials, reason, "reason"))
         .outerjoin(mark, attr_of(trials, mark, ENDED))
-        .where(trials.c.study_id == sa.bindparam("study"), trials.c.number >= sa.bindparam("low"), IS_SLOT)
+        .where(_HERE, trials.c.number >= sa.bindparam("low"), IS_SLOT_HERE)
         .where(trials.c.state.in_([state for state in TrialState if state.is_finished()]))
         .order_by(trials.c.datetime_complete, trials.c.number, params.c.param_id)
     )
@@ -80,7 +83,7 @@ def _finished_trials() -> sa.Select[Any]:
 _TRAINERS = (
     sa.select(*HOLDER, sa.func.count().label("slots"))
     .join(trials, trials.c.trial_id == lease.c.trial_id)
-    .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
+    .where(_HERE, trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
     .group_by(*HOLDER)
 )
 """The owners of leases on RUNNING slots that have not expired, and how many each holds."""
@@ -111,9 +114,9 @@ def _unlike_slots() -> sa.Select[Any]:
     """Select the trials of a study that are no slots, and the slots whose state does not fit their mark."""
     finished = trials.c.state.in_([state for state in TrialState if state.is_finished()])
     return (
-        sa.select(trials.c.number, IS_SLOT.label("is_slot"))
-        .where(trials.c.study_id == sa.bindparam("study"))
-        .where(~IS_SLOT | (finished & ~HAS_ENDED) | (~finished & HAS_ENDED))
+        sa.select(trials.c.number, IS_SLOT_HERE.label("is_slot"))
+        .where(_HERE)
+        .where(~IS_SLOT_HERE | (finished & ~HAS_ENDED) | (~finished & HAS_ENDED))
         .order_by(trials.c.number)
     )
 
@@ -178,18 +181,18 @@ class StudyQueries:
         """
         reached = (steps.c.trial_id == trials.c.trial_id) & (steps.c.step == epoch)
         query = sa.select(trials.c.number, trials.c.state, steps.c.intermediate_value)
-        found = query.where(trials.c.study_id == study_id, IS_SLOT).outerjoin_from(trials, steps, reached)
+        found = query.where(_HERE, IS_SLOT_HERE).outerjoin_from(trials, steps, reached)
         return {
             number: -math.inf if value is None else value
-            for number, state, value in self._database.read(found)
+            for number, state, value in self._database.read(found, study=study_id)
             if value is not None or state.is_finished()
         }
 
     def count_unfinished(self, study_id: int) -> int:
         """Return the number of slots that have not ended."""
         unfinished = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
-        ours = (trials.c.study_id == study_id) & IS_SLOT & ~HAS_ENDED
-        ((count,),) = self._database.read(sa.select(sa.func.count()).where(ours, unfinished))
+        ours = sa.select(sa.func.count()).where(_HERE, unfinished, IS_SLOT_HERE, ~HAS_ENDED)
+        ((count,),) = self._database.read(ours, study=study_id)
         return int(count)
 
     def names(self) -> list[StudyName]:
@@ -201,7 +204,7 @@ class StudyQueries:
         """Return what other programs have made of a study, whose slots are marked."""
         named = self._database.read(_NAME, study=study_id)
         same = [row.study_name for row in named if identity is None or row.id == json.dumps(identity)]
-        ((slots,),) = self._database.read(sa.select(sa.func.count()).where(trials.c.study_id == study_id, IS_SLOT))
+        ((slots,),) = self._database.read(sa.select(sa.func.count()).where(_HERE, IS_SLOT_HERE), study=study_id)
         unlike = self._database.read(_unlike_slots(), study=study_id)
         others, changed = (tuple(row.number for row in unlike if bool(row.is_slot) is kind) for kind in (False, True))
         return Standing(same[0] if same else None, slots, others, changed)

@@ -64,12 +64,20 @@ def study_attr(key: str, study_id: sa.ColumnElement[int]) -> sa.ScalarSelect[Any
     return sa.select(study_attrs.c.value_json).where(found).scalar_subquery()
 
 
-IS_SLOT = sa.and_(
-    sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed"),
-    trials.c.number < sa.func.coalesce(sa.cast(study_attr(SLOTS, trials.c.study_id), sa.Integer), trials.c.number + 1),
-)
-"""Whether a trial is a slot. A trial that another program enqueued or added has no seed, or if it is a copy of a slot,
-a number beyond those of the slots."""
+def is_slot_of(study_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """Return whether a trial of a study is a slot.
+
+    A trial that another program enqueued or added has no seed, or if it is a copy of a slot, a number beyond theirs.
+    """
+    planned = sa.cast(study_attr(SLOTS, study_id), sa.Integer)
+    has_seed = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed")
+    return sa.and_(has_seed, trials.c.number < sa.func.coalesce(planned, trials.c.number + 1))
+
+
+IS_SLOT = is_slot_of(trials.c.study_id)
+"""Whether a trial of any study is a slot."""
+IS_SLOT_HERE = is_slot_of(sa.bindparam("study"))
+"""The same for a query of one study, the parameter `study`, whose attribute is then read once."""
 
 HAS_ENDED = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == ENDED)
 """Whether Coarsefine has ended a trial. If it waits or runs all the same, another program has set its state."""
