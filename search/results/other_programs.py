@@ -152,7 +152,8 @@ def _sentences(study: str, others: Sequence[int], changed: Sequence[int]) -> Ite
 
 
 def _strange_names(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> list[str]:
-    return [study.name for study in other_studies(storage, campaign.name, studies)]
+    """Return the studies of other programs; a stage that another process has just opened is not one."""
+    return [study.name for study in other_studies(storage, campaign.name, studies) if not study.is_own]
 
 
 def _stranger(name: str) -> str:
@@ -212,10 +213,8 @@ def _lost_studies(
 def _new_name(others: Iterable[StudyName], campaign: Campaign, name: str, identity: str | None) -> str | None:
     """Return the name under which a study is in the storage now; None if it is not."""
     for other in others:
-        if identity in {None, other.identity} and (other.campaign, f"{campaign.name}/{other.stage}") == (
-            campaign.name,
-            name,
-        ):
+        stage = (other.campaign, f"{campaign.name}/{other.stage}")
+        if identity in {None, other.identity} and stage == (campaign.name, name) and other.name != name:
             return other.name
     return None
 

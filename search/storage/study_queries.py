@@ -149,6 +149,11 @@ class StudyName:
     stage: str | None
     identity: str | None
 
+    @property
+    def is_own(self) -> bool:
+        """Return whether it is called what it says it is; a copy of a stage's study is not."""
+        return self.name == f"{self.campaign}/{self.stage}"
+
 
 class StudyQueries:
     """Answers the questions of pages, terminal and workers about a study."""

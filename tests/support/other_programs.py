@@ -111,6 +111,23 @@ class Hands:
         with suppress(UpdateFinishedTrialError):
             self.storage.set_trial_state_values(self.newest.trials[-1]._trial_id, TrialState.COMPLETE, [1e9])
 
+    def replace(self):
+        """Delete the newest study, and make one with its name, in which trials wait and run."""
+        name, slot = self.newest.study_name, self.newest.trials[0]
+        self.delete(name)
+        study = optuna.create_study(study_name=name, storage=self.storage)
+        study.enqueue_trial(slot.params)
+        study.ask()
+        study.enqueue_trial(slot.params)
+
+    def make_next(self):
+        """Make a study with the name of the next stage."""
+        optuna.create_study(study_name="small/fine", storage=self.storage)
+
+    def optimize(self):
+        """Optimise the newest study: Optuna takes slots that wait, trains them in its way, and adds trials."""
+        self.newest.optimize(lambda trial: 1e9 + trial.number, n_trials=3)
+
     def ask(self):
         """Ask for a trial: Optuna sets the first WAITING one RUNNING, or adds one."""
         self.newest.ask()

@@ -14,7 +14,7 @@ from other_programs import Hands, Meddler, Waiting
 from serving import serving
 from stored import table
 
-from coarsefine import Campaign, StorageError, run
+from coarsefine import Campaign, CampaignError, StorageError, run
 from coarsefine.search.engine.stage_loop import join
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage, open_storage
@@ -178,6 +178,40 @@ def test_slot_that_another_program_ended_counts_as_failed(tmp_path, base, moment
             1, f"trial {number}: another program set it to COMPLETE with the value 1e+09"
         )  # fmt: skip
     assert status.winner is None or status.winner.value < 2
+
+
+@pytest.mark.parametrize("moment", ["coarse opened", "coarse progress", "confirm opened", "confirm claimed"])
+def test_study_that_optuna_optimizes_keeps_its_number_of_trials(tmp_path, moment):
+    """Slots that `study.optimize` takes count as failed, whatever it returns; each slot is counted once."""
+    place = tmp_path / "studies.db"
+    status, observer = disturbed(campaign_in(tmp_path, "objective"), place, "optimize", moment)
+    assert status.state == "done"
+    assert counts(status) == SLOTS["objective"]
+    taken = [key for key, row in table(place).items() if row[2] and row[2][0] >= 1e9]
+    assert len(taken) == 3
+    assert sum(stage.failed for stage in status.stages) == sum(number < SLOTS["objective"][s] for s, number in taken)
+    assert 1 <= sum("another program" in sentence for sentence in observer.warnings) <= 2
+    assert status.winner is None or status.winner.value < 2
+
+
+@pytest.mark.parametrize(
+    ("act", "moment", "message"),
+    [
+        ("replace", "coarse opened", "Another program, such as Optuna, deleted the study small/coarse"),
+        ("replace", "coarse claimed", "Another program, such as Optuna, deleted the study small/coarse"),
+        ("replace", "fine recorded", "Another program, such as Optuna, deleted the study small/fine"),
+        ("make_next", "coarse recorded", "The study small/fine in this storage was not made by Coarsefine"),
+    ],
+)
+def test_study_of_others_with_the_name_of_a_stage_ends_the_run(tmp_path, act, moment, message):
+    """A study of another program that takes a stage's name, before or after it opens, is refused and left alone."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, "small")
+    with pytest.raises((StorageError, CampaignError), match=message):
+        disturbed(campaign, place, act, moment)
+    before = table(place)
+    with pytest.raises(CampaignError, match="was not made by Coarsefine"):
+        run(campaign, place)
+    assert table(place) == before
 
 
 @pytest.mark.parametrize("act", ["ask", "reset"])

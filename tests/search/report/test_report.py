@@ -285,6 +285,7 @@ def test_unfinished_campaign_is_reported_as_such(small, tmp_path):
 
 def test_report_without_completed_trials_gives_reasons(small_copy, tmp_path):
     """If every trial diverged, the report lists the reasons and the lowest η that diverged, but no winner."""
+    execute(small_copy, "DELETE FROM study_user_attributes WHERE key = 'slots'")  # as in earlier versions: unmarked
     execute(small_copy, "UPDATE trials SET state = 'FAIL'")
     execute(small_copy, "DELETE FROM trial_values")
     execute(small_copy, "DELETE FROM study_user_attributes WHERE key = 'final'")
@@ -545,6 +546,7 @@ def test_expected_highest_follows_the_tables(n, expected):
 def test_importance_finds_the_parameter_that_matters(paper_file, tmp_path):
     """If accuracy depends on η alone, its share is high and differs from that of shuffled accuracies."""
     shutil.copy(paper_file, tmp_path / "studies.db")
+    execute(tmp_path / "studies.db", "DELETE FROM study_user_attributes WHERE key = 'slots'")
     execute(
         tmp_path / "studies.db",
         "UPDATE trial_values SET value = (SELECT 0.5 - abs(log(param_value / 0.02)) / 20 FROM trial_params p "
