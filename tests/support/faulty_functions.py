@@ -234,6 +234,12 @@ def one_fault_each_batch(points, seeds, report):
     return [FAULTS[First.number][0](First)]
 
 
+def one_fault_each_objective(trial):
+    trial.suggest_float("a", 0.001, 1.0, log=True)
+    trial.suggest_categorical("shape", ["round", "square"])
+    return FAULTS[trial.number][0](trial)
+
+
 def leaks(point, seed, report, kept=[]):
     kept.append(np.ones(50 * 2**20 // 8))
     return HALF

@@ -17,7 +17,7 @@ from stored import table
 from coarsefine import Campaign, CampaignError, NothingCompleted, Observer, run
 
 
-@pytest.mark.parametrize("function", ["one_fault_each", "one_fault_each_batch"])
+@pytest.mark.parametrize("function", ["one_fault_each", "one_fault_each_batch", "one_fault_each_objective"])
 def test_each_fault_ends_its_trial_and_nothing_else(tmp_path, function):
     """Every kind of fault ends its own trial with its reason; the worker goes on, and no process outlives its trial."""
     campaign_in(tmp_path, function, len(FAULTS), {"stack": 1})
