@@ -26,12 +26,15 @@ class Channel:
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
         self._received = b""
+        self._timeout = end.gettimeout()
 
     def send(self, message: Message) -> None:
         """Send a message; raise `Closed` if nobody can receive it."""
+        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
-            self.socket.settimeout(None)
-            self.socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            if len(line) > _BLOCK:
+                self._set_timeout(None)
+            self.socket.sendall(line)  # a short one is sent at once, since the other side waits for it
         except OSError as error:
             raise Closed(str(error)) from error
 
@@ -39,7 +42,7 @@ class Channel:
         """Return the next message; None if none has come after `seconds`. Raise `Closed` at the end."""
         while not self.has_message:
             try:
-                self.socket.settimeout(seconds)
+                self._set_timeout(seconds)
                 block = self._block()
             except (TimeoutError, BlockingIOError):
                 return None
@@ -63,6 +66,11 @@ class Channel:
 
     def _block(self) -> bytes:
         return self.socket.recv(_BLOCK)
+
+    def _set_timeout(self, seconds: float | None) -> None:
+        if seconds != self._timeout:
+            self.socket.settimeout(seconds)
+            self._timeout = seconds
 
 
 class DescriptorChannel(Channel):

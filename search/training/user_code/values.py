@@ -5,7 +5,7 @@ This runs in the trial process: a value may be any object, and asking it for its
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ class Judged:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form in a message."""
-        return asdict(self)
+        return {"value": self.value, "metrics": self.metrics, "failure": self.failure}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Self:
