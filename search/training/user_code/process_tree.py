@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def children() -> set[int]:
             with suppress(OSError), open(f"{_TASKS}/{task}/children", "rb") as file:  # noqa: PTH123 - as above
                 found.update(map(int, file.read().split()))
     return found
+
+
+def count_threads() -> int:
+    """Return the number of threads of this process, those of libraries included if the system lists them."""
+    try:
+        return len(os.listdir(_TASKS))  # noqa: PTH208 - as above
+    except OSError:
+        return threading.active_count()
 
 
 def memory() -> int:

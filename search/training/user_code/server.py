@@ -2,7 +2,7 @@
 
 It runs in a process and a session of its own and does nothing else, so that a fork is cheap and safe. It has the trial
 processes as its children: it says how each one ended, kills what an ended one leaves behind, and ends with its worker.
-Where the module must not be forked, since it has started threads or CUDA, each trial process is a new interpreter.
+Where the module has started threads, which a forked process would not have, each trial process is a new interpreter.
 """
 
 import gc
@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,6 +27,7 @@ from coarsefine.search.training.user_code.process_tree import (
     CAN_FORK,
     adopt_orphans,
     children,
+    count_threads,
     die_with,
     kill_group,
     outlive_parent,
@@ -120,7 +120,7 @@ class _Server:
         """The children that the user's module has started when it was imported."""
         self._deadlines: dict[int, float] = {}
         """When each of the trial processes is killed, by number."""
-        self._forks = CAN_FORK and not _is_unsafe_to_fork()
+        self._forks = CAN_FORK and count_threads() == 1
         self._woken, self._waker = os.pipe()
         for descriptor in (self._woken, self._waker):
             os.set_blocking(descriptor, False)
@@ -231,9 +231,3 @@ class _Server:
         while (self._deadlines or self._orphans()) and time.monotonic() < late + _LAST_SECONDS:
             self._wait([], late + _LAST_SECONDS)
         os._exit(0)
-
-
-def _is_unsafe_to_fork() -> bool:
-    """Return whether importing the user's module started threads or CUDA, which a forked process would not have."""
-    torch: Any = sys.modules.get("torch")
-    return threading.active_count() > 1 or (torch is not None and torch.cuda.is_initialized())
