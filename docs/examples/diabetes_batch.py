@@ -15,4 +15,4 @@ def train(points, seeds, report):
     for _ in range(10):
         errors = weights @ x.T - (y - y.mean())
         weights -= rates[:, None] * (errors @ x)
-        going = report([-np.mean((x_valid @ weights[i] + y.mean() - y_valid) ** 2) for i in going])
+        going = report([np.mean((x_valid @ weights[i] + y.mean() - y_valid) ** 2) for i in going])

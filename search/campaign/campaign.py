@@ -12,8 +12,9 @@ from pydantic import PrivateAttr, ValidationError
 from coarsefine.model import TrainingSettings
 from coarsefine.model.errors import ExtensionError
 from coarsefine.model.extensions import Group, load, package_of
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.fields import STORED
-from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
+from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.network_settings import NAMES, OTHERS, SETTINGS, resolved
 from coarsefine.search.campaign.presets import preset_names, preset_text
 from coarsefine.search.campaign.pruning import LARGEST_COHORT, LARGEST_COHORT_OF_PROCESSES, PRUNERS, Pruning
@@ -27,6 +28,8 @@ from coarsefine.search.errors import CampaignError
 
 _OF_NETWORK = frozenset({"data", "model", "final", *NAMES})
 """Keys of a campaign and of its stages that only a campaign of the network has."""
+_LATER_DEFAULTS = {"direction": "maximize", "metric": None, "recycle": None, "resumable": False}
+"""Keys that are stored only if they have another value."""
 
 
 class NetworkSections(NamedTuple):
@@ -77,8 +80,14 @@ class Campaign(CampaignSchema):
         return cls.model_validate(config, extra=extra, context=STORED)
 
     def as_stored(self) -> dict[str, Any]:
-        """Return what studies store and a resumed campaign must equal: all fields that can change a result."""
+        """Return what studies store and a resumed campaign must equal: all fields that can change a result.
+
+        A default that came later than the first studies is left out: those do not have it.
+        """
         config: dict[str, Any] = json.loads(self.model_dump_json(by_alias=True, exclude={"description"}))
+        for name, default in _LATER_DEFAULTS.items():
+            if config[name] == default:
+                del config[name]
         for stage in config["stage"]:
             del stage["stack"]
         for section in [*config["stage"], config["model"] or {}]:
@@ -101,8 +110,8 @@ class Campaign(CampaignSchema):
 
     @property
     def metric(self) -> Metric:
-        """Return the metric of the trials' values."""
-        return ACCURACY if self.of_network else VALUE
+        """Return the metric of the trials' values, which says which of them are better."""
+        return ACCURACY if self.of_network else Metric.of_function(self.metric_name, Direction(self.direction))
 
     def packages(self) -> dict[str, str]:
         """Return the other packages that bring what it names, with their versions.
@@ -173,7 +182,7 @@ class Campaign(CampaignSchema):
         waits_in_process = not (self.of_network or self.resumable)
         largest = LARGEST_COHORT_OF_PROCESSES if waits_in_process else LARGEST_COHORT
         try:
-            return replace(stage.pruning(epochs), largest_cohort=largest)
+            return replace(stage.pruning(epochs), largest_cohort=largest, direction=self.metric.direction)
         except ExtensionError:
             raise
         except ValueError as error:

@@ -18,6 +18,7 @@ from coarsefine.search.campaign.space import Space
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_METRIC = re.compile(r"\w([\w ./:@%+-]{0,38}[\w%])?")
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LARGEST_STACK = 1024
 _BROUGHT = "A network setting of another package."
@@ -39,6 +40,14 @@ def _check_name(value: Any) -> str:
 def _check_function(value: Any) -> str:
     if not isinstance(value, str) or not _FUNCTION.fullmatch(value):
         raise ValueError('an objective is the name of a function, "package.module:function"')
+    return value
+
+
+def _check_metric(value: Any) -> str:
+    if not isinstance(value, str) or not _METRIC.fullmatch(value):
+        raise ValueError(
+            "a metric is a name of 1 to 40 letters, digits, spaces or any of _ . / : @ % + -, such as val_loss"
+        )
     return value
 
 
@@ -114,6 +123,7 @@ def _limits_of(setting: NetworkSetting) -> Any:
 
 Name = Annotated[str, BeforeValidator(_check_name)]
 FunctionName = Annotated[str, BeforeValidator(_check_function)]
+MetricName = Annotated[str, BeforeValidator(_check_metric)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Timeout = Annotated[float, Field(gt=0, le=30 * 86400)]

@@ -4,7 +4,12 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
+from typing import Annotated, Self
 
+from pydantic import Field
+
+from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.winner import Estimate
 
 _WITHOUT_POWER = range(-4, 7)
@@ -16,15 +21,18 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """The name of a campaign's values, and how they are written."""
+class Metric(JsonForm):
+    """The name of a campaign's values, which of them are better, and how they are written."""
 
-    name: str
-    """One word, as the heading of a column."""
-    title: str
-    """The full name, as on an axis."""
-    is_share: bool
-    """Whether values are fractions, written in percent."""
+    name: Annotated[str, Field(description="as the heading of a column")]
+    title: Annotated[str, Field(description="the full name, as on an axis")]
+    is_share: Annotated[bool, Field(description="whether values are fractions, which people read in percent")]
+    direction: Direction = Direction.MAXIMIZE
+
+    @classmethod
+    def of_function(cls, name: str | None, direction: Direction) -> Self:
+        """Return the metric of a user's code, by its name if it has one."""
+        return cls(name or VALUE.name, name or VALUE.title, is_share=False, direction=direction)
 
     def text(self, value: float) -> str:
         """Return a value with its unit."""

@@ -19,6 +19,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ValidationError
 
 from coarsefine.model.extensions import Group, call, described, load
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
@@ -57,7 +58,8 @@ class Pruner(BaseModel, ABC):
         """Return the numbers of the trials that continue, at least one.
 
         `values` are the values after the rung's epoch, by number, of the trials that have not ended before it; the
-        higher the better. The result follows from the arguments and the options alone: every worker asks for it.
+        higher the better, so those of a campaign that minimizes are negated. The result follows from the arguments and
+        the options alone: every worker asks for it.
         """
 
     def reason(self, rung: Rung, kept: int) -> str:
@@ -116,6 +118,8 @@ class Pruning:
     """The pruner's name."""
     largest_cohort: int = LARGEST_COHORT
     """The most trials in a cohort."""
+    direction: Direction = Direction.MAXIMIZE
+    """Which values are better."""
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any], epochs: int) -> Self:
@@ -135,13 +139,14 @@ class Pruning:
         """Return the epoch up to which a trial trains next: a rung, or the last epoch."""
         return next((rung for rung in self.rungs if rung > epoch), self.epochs)
 
-    def losers(self, cohort: range, epoch: int, values: Mapping[int, float]) -> dict[int, str]:
+    def losers(self, cohort: range, epoch: int, values: Mapping[int, float | None]) -> dict[int, str]:
         """Return the trials of a cohort that are pruned after a rung, each with the reason.
 
-        `values` has a value for every trial of the cohort: −∞ for those that ended before the rung.
+        `values` has a value for every trial of the cohort: None for those that ended before the rung.
         """
         rung = Rung(epoch, self.rungs.index(epoch), self.epochs, cohort)
-        reached = {number: values[number] for number in cohort if values[number] > -math.inf}
+        known = ((number, values[number]) for number in cohort)
+        reached = {number: self.direction.sign * value for number, value in known if value is not None}
         kept = self._survivors(rung, reached)
         reason = call(PRUNERS, self.name, lambda: str(self.pruner.reason(rung, len(kept))))
         return {number: f"pruned after epoch {epoch}: {reason}" for number in reached if number not in kept}

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign import fields
+from coarsefine.search.campaign.direction import DirectionName
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS, setting
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sections import CONFIRM, Confirm, Data, FinalSettings, Model, Section, Stage
@@ -22,6 +23,10 @@ class CampaignSchema(Section):
     """Seed from which all points, initial weights and mini-batches are drawn."""
     objective: fields.FunctionName | None = None
     """A function of yours to search, `"package.module:function"`, instead of the network."""
+    direction: DirectionName = "maximize"
+    """Whether the highest value of the objective wins, or with `"minimize"` the lowest one."""
+    metric_name: fields.MetricName | None = Field(None, alias="metric")
+    """Name of the objective's value, as in tables and charts; by default it is called value."""
     epochs: fields.Epochs | None = None
     """How often a call of the objective reports; by default it only returns a value."""
     timeout: fields.Timeout | None = None
@@ -82,6 +87,11 @@ class CampaignSchema(Section):
         if given:
             belong = "belong" if len(given) > 1 else "belongs"
             raise ValueError(f"{' and '.join(given)} {belong} to an objective: the network's epochs go into [model]")
+        if {"direction", "metric_name"} & self.model_fields_set:
+            raise ValueError(
+                "direction and metric belong to an objective: the network is searched for the highest validation "
+                "accuracy, so remove them"
+            )
         if (stage := next((s for s in self.stage if s.space is not None), None)) is not None:
             raise ValueError(
                 f"stage '{stage.name}': a space belongs to an objective; give ranges of the network's "

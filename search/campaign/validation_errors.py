@@ -10,8 +10,11 @@ from pydantic_core import ErrorDetails
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.network_settings import unusable_setting
 
-_DIRECTIONS = {"direction", "directions", "minimize", "minimise", "maximize", "maximise"}
-"""Keys by which people ask for the lowest value, or for the highest one."""
+_DIRECTIONS = {
+    **dict.fromkeys(("direction", "directions", "minimize", "minimise"), "minimize"),
+    **dict.fromkeys(("maximize", "maximise"), "maximize"),
+}
+"""Keys by which people ask for the lowest value or for the highest one, where none is known, and what they mean."""
 
 
 def sentence(error: ValidationError, schema: type[BaseModel], unlisted: Collection[str] = ()) -> str:
@@ -45,8 +48,8 @@ def _describe(detail: ErrorDetails, schema: type[BaseModel], unlisted: Collectio
     match detail["type"]:
         case "extra_forbidden" if last in _DIRECTIONS:
             return (
-                f"unknown key '{last}'{where and ' in ' + where}: remove it. The highest value wins; to minimize a "
-                "value, return its negative from the objective."
+                f"unknown key '{last}'{where and ' in ' + where}: write direction = \"{_DIRECTIONS[last]}\" next to "
+                "`objective`, above the stages."
             )
         case "extra_forbidden":
             known = detail.get("ctx", {}).get("known") or _known(schema, parents, unlisted)

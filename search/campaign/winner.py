@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
 from coarsefine.model.network_setting import Simplest
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.json_form import JsonForm, PointField
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Point, Space
@@ -116,7 +117,7 @@ class Verdict(JsonForm):
         tuple[TrialId, ...],
         Field(description="the leader and those that these seeds cannot tell from it; empty if it won clearly"),
     ]
-    optimism: Annotated[float | None, Field(description="by how much the search's best value was too high")]
+    optimism: Annotated[float | None, Field(description="by how much the search's best value was too good")]
     summary: Annotated[str, Field(alias="verdict")]
     winner: Annotated[Finalist | None, Field(exclude=True), BeforeValidator(_refuse_winner)] = None
     """None if every finalist failed on some seed, and in a verdict that was read from a file."""
@@ -126,21 +127,32 @@ class Verdict(JsonForm):
         return TrialId(finalist.study, finalist.number) in self.tied
 
 
-def choose_finalists(candidates: Iterable[Candidate], top: int, near: float, bounds: Space) -> list[Candidate]:
+def choose_finalists(
+    candidates: Iterable[Candidate],
+    top: int,
+    near: float,
+    bounds: Space,
+    direction: Direction = Direction.MAXIMIZE,
+) -> list[Candidate]:
     """Return the best `top` candidates, leaving out any that is nearly the same as a better one.
 
     Two are nearly the same if all their settings are at most `near` apart: in decades for a log-uniform range, as a
     share of the bounds for a linear one; other settings must be equal. Of equal values the earlier counts as better.
     """
     chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: -c.value):
+    for candidate in sorted(candidates, key=lambda c: direction.key(c.value)):
         if len(chosen) < top and not any(bounds.near(candidate.point, other.point, near) for other in chosen):
             chosen.append(candidate)
     return chosen
 
 
 def judge(
-    candidates: Sequence[Candidate], values: Sequence[Sequence[float | None]], seed: int, *, of_network: bool = True
+    candidates: Sequence[Candidate],
+    values: Sequence[Sequence[float | None]],
+    seed: int,
+    *,
+    direction: Direction = Direction.MAXIMIZE,
+    of_network: bool = True,
 ) -> Verdict:
     """Return the verdict on finalists with their values by seed, None for a failure; `seed` draws the bootstrap.
 
@@ -149,16 +161,15 @@ def judge(
     rules = _SIMPLEST if of_network else []
     complete = [place for place, own in enumerate(values) if None not in own]
     scale = _scale_of(value for own in values for value in own if value is not None)
-    table = np.array([values[place] for place in complete], dtype=np.float64) / scale
+    table = direction.sign * np.array([values[place] for place in complete], dtype=np.float64) / scale
     probabilities = dict(zip(complete, _probabilities(table, seed), strict=True))
-    leader = complete[int(table.mean(axis=1).argmax())] if complete else None
+    leader = int(table.mean(axis=1).argmax()) if complete else 0
+    behind = {place: table[leader] - table[row] for row, place in enumerate(complete) if row != leader}
     finalists = [
-        _finalist(
-            candidate, own, None if leader in {None, place} else values[leader], probabilities.get(place, 0.0), scale
-        )
+        _finalist(candidate, own, behind.get(place), probabilities.get(place, 0.0), scale)
         for place, (candidate, own) in enumerate(zip(candidates, values, strict=True))
     ]
-    ranked = sorted(finalists, key=lambda f: -f.confirmed.mean if f.confirmed else math.inf)
+    ranked = sorted(finalists, key=lambda f: direction.key(f.confirmed.mean) if f.confirmed else math.inf)
     tied = [f for f in ranked if f.confirmed and (f.behind is None or f.behind.low <= 0)]
     close = [f for f in tied if f.behind is None or f.behind.mean <= f.behind.error]
     # Of equally simple ones `max` returns the first, which has the best mean.
@@ -166,13 +177,14 @@ def judge(
     tied = tied if len(tied) > 1 else []
     ids = tuple(TrialId(f.study, f.number) for f in tied)
     summary = _summary(ranked, winner, len(tied), len(close), rules)
-    return Verdict(tuple(ranked), ids, _optimism(ranked), summary, winner)
+    return Verdict(tuple(ranked), ids, _optimism(ranked, direction), summary, winner)
 
 
-def _optimism(finalists: Sequence[Finalist]) -> float | None:
-    """Return by how much the search's best value exceeds the mean of the same point on the new seeds."""
-    best = max(finalists, key=lambda f: f.value)
-    return _finite(best.value - best.confirmed.mean) if best.confirmed else None
+def _optimism(finalists: Sequence[Finalist], direction: Direction) -> float | None:
+    """Return by how much the search's best value is better than the mean of the same point on the new seeds."""
+    best = min(finalists, key=lambda f: direction.key(f.value))
+    sign = direction.sign
+    return _finite(sign * best.value - sign * best.confirmed.mean) if best.confirmed else None
 
 
 def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int, rules: _Rules) -> str:
@@ -212,21 +224,18 @@ def _choice(point: Point, close: int, rules: _Rules) -> str:
 def _finalist(
     candidate: Candidate,
     values: Sequence[float | None],
-    ahead: Sequence[float | None] | None,
+    behind: npt.NDArray[np.float64] | None,
     probability: float,
     scale: float,
 ) -> Finalist:
-    """Return a finalist with its estimates; `ahead` has the leader's values, None for the leader itself.
+    """Return a finalist with its estimates; `behind` is by how much the leader is better on each seed.
 
-    Divided by `scale`, the values have sums and squares that are finite.
+    Divided by `scale`, as `behind` is, the values have sums and squares that are finite.
     """
-    confirmed = behind = None
-    if None not in values:
-        own = np.array(values, dtype=np.float64) / scale
-        confirmed = Estimate.of(own).times(scale)
-        behind = None if ahead is None else Estimate.of(np.array(ahead, dtype=np.float64) / scale - own).times(scale)
+    confirmed = None if None in values else Estimate.of(np.array(values, dtype=np.float64) / scale).times(scale)
+    difference = None if behind is None else Estimate.of(behind).times(scale)
     found = (candidate.study, candidate.number, candidate.point, candidate.value)
-    return Finalist(*found, tuple(values), confirmed, behind, probability)
+    return Finalist(*found, tuple(values), confirmed, difference, probability)
 
 
 def _scale_of(values: Iterable[float]) -> float:

@@ -1,6 +1,5 @@
 """Lines and bars: values over epochs, over trials and over time."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, pairwise
@@ -28,7 +27,7 @@ def best_so_far(studies: Sequence[Study], metric: Metric = ACCURACY) -> go.Figur
         numbered = list(enumerate(_completed(study), len(values) + 1))
         values += [value_of(trial) for _, trial in numbered]
         figure.add_trace(_value_dots(study, numbered, stage_colour(index), metric))
-    figure.add_trace(_best_line(values, _number_format(metric)))
+    figure.add_trace(_best_line(values, metric))
     return figure.update_xaxes(title="completed trials").update_yaxes(**value_axis(metric))
 
 
@@ -107,7 +106,7 @@ def _completed(study: Study) -> list[FrozenTrial]:
 
 
 def _value_dots(study: Study, numbered: Sequence[tuple[int, FrozenTrial]], colour: str, metric: Metric) -> go.Scatter:
-    drawn = thinned(numbered, lambda pair: value_of(pair[1]))
+    drawn = thinned(numbered, lambda pair: metric.direction.key(value_of(pair[1])))
     return go.Scatter(
         x=[number for number, _ in drawn], y=[value_of(trial) for _, trial in drawn], mode="markers",
         name=legend_name(study.attrs["stage"], len(drawn), len(numbered)), marker={"size": 6, "color": colour},
@@ -120,14 +119,15 @@ def _number_format(metric: Metric) -> str:
     return ".2%" if metric.is_share else ".5g"
 
 
-def _best_line(values: Sequence[float], shown_as: str) -> go.Scatter:
-    best = [-math.inf, *accumulate(values, max)]
-    corners = [(number, new) for number, (old, new) in enumerate(pairwise(best), 1) if new > old]
+def _best_line(values: Sequence[float], metric: Metric) -> go.Scatter:
+    best = list(accumulate(values, lambda old, new: metric.direction.best((old, new))))
+    corners = [(number, new) for number, (old, new) in enumerate(pairwise([None, *best]), 1) if new != old]
     if values:
         corners.append((len(values), best[-1]))
     return go.Scatter(
         x=[number for number, _ in corners], y=[value for _, value in corners], mode="lines", name="best so far",
-        line={"shape": "hv", "color": "#888"}, hovertemplate=f"best of %{{x}}: %{{y:{shown_as}}}<extra></extra>",
+        line={"shape": "hv", "color": "#888"},
+        hovertemplate=f"best of %{{x}}: %{{y:{_number_format(metric)}}}<extra></extra>",
     )  # fmt: skip
 
 

@@ -21,15 +21,16 @@ def search_studies(studies: Sequence[Study]) -> list[Study]:
     return [study for study in studies if not study.is_confirm]
 
 
-def thinned(trials: Sequence[T], value: Callable[[T], float]) -> list[T]:
+def thinned(trials: Sequence[T], key: Callable[[T], float]) -> list[T]:
     """Return the trials to draw, in their order: all, or at most `MOST_DRAWN`.
 
-    If there are more, half of the drawn trials are the best ones; the other half is an even sample of the rest.
+    If there are more, half of the drawn trials are the best ones, with the lowest keys; the other half is an even
+    sample of the rest.
     """
     if len(trials) <= MOST_DRAWN:
         return list(trials)
     half = MOST_DRAWN // 2
-    ranked = sorted(range(len(trials)), key=lambda index: -value(trials[index]))
+    ranked = sorted(range(len(trials)), key=lambda index: key(trials[index]))
     rest = sorted(ranked[half:])
     sample = {rest[n * len(rest) // half] for n in range(half)}
     kept = sample.union(ranked[:half])

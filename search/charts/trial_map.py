@@ -25,7 +25,7 @@ from coarsefine.search.results.study import Study, point_of, value_of
 from coarsefine.search.storage.slots import has_diverged
 
 _COLOURS = ("#5b5ea6", "#2f7f9f", "#22a884", "#7ad151", "#e0d81b")
-"""Colours from low to high: Viridis without its ends, which can hardly be seen on a dark or a light page."""
+"""Colours from the worst value to the best: Viridis without its ends, hardly seen on a dark or a light page."""
 _WINNER, _FAILED = "#c026d3", "#d64545"
 _TICKS = 5
 
@@ -88,33 +88,42 @@ def _ring(studies: Sequence[Study], winner: Winner, x: Axis, y: Axis) -> go.Scat
 class _Scale:
     """The colour scale of values.
 
-    It starts at the lower quartile. If it started at the lowest value, a few poor trials would leave all good ones
+    It starts at the worst quartile. If it started at the worst value, a few poor trials would leave all good ones
     nearly the same colour.
     """
 
-    low: float
-    high: float
+    worst: float
+    best: float
     metric: Metric
 
     @classmethod
     def over(cls, trials: Iterable[FrozenTrial], metric: Metric) -> "_Scale":
-        values = sorted(value for trial in trials if (value := last_value(trial)) is not None) or [0.0, 1.0]
-        low, high = values[len(values) // 4], values[-1]
-        return cls(low if low < high else high - (0.01 * abs(high) or 0.01), high, metric)  # two ends must differ
+        direction = metric.direction
+        found = [value for trial in trials if (value := last_value(trial)) is not None] or [0.0, 1.0]
+        values = sorted(found, key=direction.key, reverse=True)
+        worst, best = values[len(values) // 4], values[-1]
+        if worst == best:  # two ends must differ
+            worst = best - direction.sign * (0.01 * abs(best) or 0.01)
+        return cls(worst, best, metric)
 
     def of(self, trials: StudyTrials) -> dict[str, Any]:
-        """Return the marker colours of trials; one that was pruned before its first epoch has the lowest."""
+        """Return the marker colours of trials; one that was pruned before its first epoch has that of the worst."""
+        low, high = sorted((self.worst, self.best))
         values = (last_value(trial) for _, trial in trials)
-        colours = [self.low if value is None else value for value in values]
-        return {"color": colours, "colorscale": _COLOURS, "cmin": self.low, "cmax": self.high, "showscale": False}
+        colours = [self.worst if value is None else value for value in values]
+        scale = _COLOURS if self.worst == low else _COLOURS[::-1]
+        return {"color": colours, "colorscale": scale, "cmin": low, "cmax": high, "showscale": False}
 
     def bar(self) -> dict[str, Any]:
-        """Return the colour bar. Its lowest colour also stands for all lower values."""
-        ticks = [self.low + (self.high - self.low) * step / (_TICKS - 1) for step in range(_TICKS)]
+        """Return the colour bar, from low to high. Its colour of the worst value also stands for all worse ones."""
+        low, high = sorted((self.worst, self.best))
+        ticks = [low + (high - low) * step / (_TICKS - 1) for step in range(_TICKS)]
         texts = list(map(self.metric.text, ticks))
+        place, sign = (0, "≤") if self.worst == low else (-1, "≥")
+        texts[place] = f"{sign} {texts[place]}"
         return {
             "title": {"text": self.metric.title, "side": "top"}, "tickvals": ticks,
-            "ticktext": [f"≤ {texts[0]}", *texts[1:]], "orientation": "h", "len": 0.7, "thickness": 8,
+            "ticktext": texts, "orientation": "h", "len": 0.7, "thickness": 8,
             "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4,
         }  # fmt: skip
 
@@ -129,7 +138,7 @@ def _points(studies: Sequence[Study], x: Axis, y: Axis, metric: Metric) -> Itera
         [(study, trial) for study in studies for trial in study.trials if trial.state is state]
         for state in (TrialState.PRUNED, TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL)
     )
-    completed.sort(key=lambda pair: value_of(pair[1]))
+    completed.sort(key=lambda pair: metric.direction.key(value_of(pair[1])), reverse=True)
     running = [(study, trial) for study, trial in running if trial.intermediate_values]
     scale = _Scale.over((trial for _, trial in [*completed, *pruned, *running]), metric)
     thin, bar = {"width": 0.5, "color": "rgba(128,128,128,0.7)"}, {"showscale": True, "colorbar": scale.bar()}
@@ -146,7 +155,7 @@ def _how_they_failed(failed: StudyTrials) -> str:
 
 def _dots(name: str, trials: StudyTrials, scale: _Scale, x: Axis, y: Axis, marker: dict[str, Any]) -> go.Scatter:
     """Return trials as dots. `meta` is the trace's name without the number of points drawn."""
-    drawn = thinned(trials, lambda pair: last_value(pair[1]) or 0.0)
+    drawn = thinned(trials, lambda pair: scale.metric.direction.key(last_value(pair[1]) or 0.0))
     links = trial_links(drawn, scale.metric)
     hover = "%{customdata[0]} trial %{customdata[1]}<br>%{customdata[3]}<br>%{customdata[2]}<extra></extra>"
     settings = [escape(labels.point_text(point_of(trial), scale.metric)) for _, trial in drawn]

@@ -67,8 +67,8 @@ def _value_figures(content: Content) -> Iterator[Figure]:
         return
     yield Figure(
         "best-so-far", charts.best_so_far(content.studies, metric), 380,
-        "The value of each completed trial in the order they completed, and the best value so far.",
-        f"The best value so far rises to {metric.text(winner.value)} over {winner.chosen_from} trials.",
+        f"The {metric.title} of each completed trial in the order they completed, and the best one so far.",
+        f"The best {metric.title} so far is {metric.text(winner.value)} after {winner.chosen_from} trials.",
         "overview",
     )  # fmt: skip
     best = [(s.plan.name, s.trial(trial.number)) for s in content.stages for trial in s.status.best]
@@ -76,7 +76,7 @@ def _value_figures(content: Content) -> Iterator[Figure]:
     if max(map(len, lines.values())) > 1:
         yield Figure(
             "values", charts.curves(lines, metric.title), 380, "The best trials of each stage by epoch.",
-            f"Values over the epochs: {_from_to(lines)}.", "overview", lines,
+            f"The {metric.title} over the epochs: {_from_to(lines)}.", "overview", lines,
         )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def stage_note(campaign: Campaign, stage: Stage, attrs: Mapping[str, Any], paren
         "Trials": f"{stage.trials}, {stage.sampler}{labels.epochs_each(campaign, campaign.epochs_of(stage))}{pruned}",
         "Data": attrs["data"]["description"] if "data" in attrs else None,
         "Objective": attrs["objective"]["name"] if "objective" in attrs else None,
+        "Value": _value(campaign),
     }
     return _note(campaign, f"Stage {campaign.stage.index(stage) + 1} of {len(campaign.stage)}", rows)
 
@@ -58,6 +59,12 @@ def _note(campaign: Campaign, subject: str, rows: Mapping[str, str | None]) -> d
     pieces = [note[start : start + _PIECE] for start in range(0, len(note), _PIECE)]
     parts = {f"dashboard:note_str:{place}": piece for place, piece in enumerate(pieces)}
     return {"study:metric_names": [campaign.metric.title], "dashboard:note_ver": 1, **parts}
+
+
+def _value(campaign: Campaign) -> str | None:
+    """Return what is compared, and how; None for the network."""
+    metric = campaign.metric
+    return None if metric.is_share else f"{metric.title}, of which the {metric.direction.best_word} is the best"
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study, in_order_of_end, point_of
@@ -55,7 +56,7 @@ class StageProgress:
 
     def snapshot(self) -> StageSnapshot:
         """Read the stage from the storage: two short queries, and a third one if trials have finished."""
-        progress = self._storage.queries.progress(self._id)
+        progress = self._storage.queries.progress(self._id, self.campaign.metric.direction)
         new: tuple[FinishedTrial, ...] = ()
         if progress.ended != len(self._finished):
             found = self._storage.queries.finished_trials(self._id, self._first_unfinished())
@@ -85,10 +86,11 @@ def stage_seconds_left(study: Study, campaign: Campaign, stage: AnyStage, traini
     return seconds_left(left, recorded_rate(trials, training, now))
 
 
-def best_of(trials: Iterable[FinishedTrial]) -> FinishedTrial | None:
+def best_of(trials: Iterable[FinishedTrial], direction: Direction) -> FinishedTrial | None:
     """Return the best completed trial; of equal values, the one with the lower number."""
-    completed = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
-    return max(completed, key=lambda t: (t.value or 0.0, -t.number), default=None)
+    completed = [(t, t.value) for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    found = min(completed, key=lambda pair: (direction.key(pair[1]), pair[0].number), default=None)
+    return found[0] if found else None
 
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:

@@ -41,7 +41,7 @@ def open_study(
     provenance |= {"carried": carried, "sampler": stage.sampler}
     attrs = _attrs(campaign, stage, parent, space, provenance) | fingerprint
     note = stage_note(campaign, stage, attrs, parent.id if parent else None)
-    storage.open_study(campaign.study_name(stage), attrs, space, slots, note, after)
+    storage.open_study(campaign.study_name(stage), attrs, space, slots, note, after, campaign.metric.direction)
 
 
 def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
@@ -51,8 +51,8 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     Raises `NothingCompleted` if no trial of any stage completed.
     """
     assert campaign.confirm is not None, "the caller has checked it"  # noqa: S101
-    bounds = campaign.bounds_of(campaign.stage[0])
-    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near, bounds)
+    bounds, direction = campaign.bounds_of(campaign.stage[0]), campaign.metric.direction
+    finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near, bounds, direction)
     if not finalists:
         failures = "; ".join(f"{study.name}: {study.failures}" for study in studies)
         raise NothingCompleted(
@@ -65,7 +65,8 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     provenance = {"ranges": "the points of the finalists", "finalists": [finalist.as_dict() for finalist in finalists]}
     attrs = _attrs(campaign, campaign.confirm, studies[-1], space, provenance) | fingerprint
     note = confirm_note(campaign, finalists, seeds)
-    storage.open_study(campaign.study_name(campaign.confirm), attrs, space, slots, note, studies[-1].id)
+    name, after = campaign.study_name(campaign.confirm), studies[-1].id
+    storage.open_study(name, attrs, space, slots, note, after, direction)
 
 
 def _attrs(

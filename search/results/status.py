@@ -30,6 +30,13 @@ from coarsefine.search.storage.optuna_storage import Storage
 
 State = Literal["running", "interrupted", "failed", "done"]
 Seconds = Annotated[float, PlainSerializer(lambda seconds: round(seconds, 3), return_type=float)]
+_MetricField = Annotated[
+    Metric,
+    Field(
+        description="what the trials are judged by; left out for the network, whose accuracies are maximized",
+        exclude_if=lambda metric: metric == ACCURACY,
+    ),
+]
 _BEST = 3
 
 
@@ -123,6 +130,7 @@ class BestTrials(JsonForm):
     stages: tuple[BestOfStage, ...]
     winner: Winner | None
     confirm: Verdict | None
+    metric: _MetricField = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -140,8 +148,7 @@ class Status(JsonForm):
     verdict: Annotated[Verdict | None, Field(alias="confirm", description="null until the finalists are trained again")]
     final: FinalResult | None
     trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
-    metric: Annotated[Metric, Field(exclude=True)] = ACCURACY
-    """What the trials are judged by."""
+    metric: _MetricField = ACCURACY
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     """What other programs have deleted, changed or added, as sentences."""
     logs: Annotated[Path | None, Field(exclude=True)] = None
@@ -150,7 +157,7 @@ class Status(JsonForm):
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""
         stages = tuple(BestOfStage(stage.name, stage.study, stage.best) for stage in self.stages)
-        return BestTrials(self.campaign, stages, self.winner, self.verdict)
+        return BestTrials(self.campaign, stages, self.winner, self.verdict, self.metric)
 
 
 def read_status(storage: Storage, name: str | None) -> Status:
@@ -213,7 +220,7 @@ def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner
     ranked = [(study, trial) for study in searched for trial in study.best(1)]
     if not ranked:
         return None
-    study, trial = max(ranked, key=lambda pair: value_of(pair[1]))  # the first of equals
+    study, trial = min(ranked, key=lambda pair: pair[0].direction.key(value_of(pair[1])))  # the first of equals
     return _winner(study, trial, completed, None)
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from coarsefine.model.datasets import Counts
 from coarsefine.model.extensions import missing_packages
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
@@ -120,10 +121,15 @@ class Study:
         counts = {"diverged": self.diverged, f"failed: {status}": self.failed}
         return ", ".join(f"{count} {how}" for how, count in counts.items() if count) or "none ended"
 
+    @property
+    def direction(self) -> Direction:
+        """Return which values are better."""
+        return Direction(self.attrs.get("config", {}).get("direction", Direction.MAXIMIZE))
+
     def best(self, k: int) -> list[FrozenTrial]:
         """Return the k best completed trials, best first; of equal values, the lower number first."""
         completed = [trial for trial in self.trials if trial.state is TrialState.COMPLETE]
-        return sorted(completed, key=lambda trial: (-value_of(trial), trial.number))[:k]
+        return sorted(completed, key=lambda trial: (self.direction.key(value_of(trial)), trial.number))[:k]
 
 
 def value_of(trial: FrozenTrial) -> float:
@@ -305,4 +311,5 @@ def verdict_of(studies: Iterable[Study]) -> Verdict | None:
     values = [t.value if t.state is TrialState.COMPLETE else None for t in confirm.trials]  # none is missing
     k = len(finalists)
     seed, of_network = confirm.attrs["config"]["seed"], "objective" not in confirm.attrs
-    return judge(finalists, [values[place::k] for place in range(k)], seed, of_network=of_network)
+    found = [values[place::k] for place in range(k)]
+    return judge(finalists, found, seed, direction=confirm.direction, of_network=of_network)

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search import charts
 from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
 from coarsefine.search.results.log_files import read_end
 from coarsefine.search.results.status import StageStatus, logs_folder
@@ -86,13 +88,13 @@ def _extend(form: type[_Form], base: Any, **more: Any) -> _Form:
 
 def trials(study: Study, offset: int, limit: int, order: Order) -> schemas.TrialPage:
     """Return a page of a stage's trials: by number, or the completed ones first, best first."""
-    ordered = study.trials if order == "number" else sorted(study.trials, key=_by_value)
+    ordered = study.trials if order == "number" else sorted(study.trials, key=partial(_by_value, study.direction))
     return schemas.TrialPage(len(ordered), offset, limit, tuple(map(TrialRow.of, ordered[offset : offset + limit])))
 
 
-def _by_value(trial: FrozenTrial) -> tuple[bool, float, int]:
+def _by_value(direction: Direction, trial: FrozenTrial) -> tuple[bool, float, int]:
     completed = trial.state is TrialState.COMPLETE
-    return not completed, -value_of(trial) if completed else 0.0, trial.number
+    return not completed, direction.key(value_of(trial)) if completed else 0.0, trial.number
 
 
 def trial_detail(study: Study, trial: FrozenTrial) -> schemas.TrialDetail:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from coarsefine.search.campaign.json_form import JsonForm
+from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.results.status import Seconds, StageStatus, State, Status, TrialCounts
 from coarsefine.search.results.trial_table import TrialRow
 
@@ -69,6 +70,7 @@ class CampaignStatus(Status):
     storage: Annotated[str, Field(exclude=True)] = ""
     stages: tuple[StageDetail, ...]
     objective: Annotated[str | None, Field(description="the function it searches; null for the network")]
+    metric: Annotated[Metric, Field(description="what the trials are judged by")]
     data: Annotated[str, Field(description="what it trains on")]
     searched: Annotated[tuple[Searched, ...], Field(description="in the order of the points")]
     axes: Annotated[tuple[Axis, ...], Field(description="what the map's `axis` may be; by default the first two")]

@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
@@ -70,15 +71,17 @@ class Storage(RDBStorage):
         slots: Sequence[Slot],
         system_attrs: Attrs | None = None,
         after: int | None = None,
+        direction: Direction = Direction.MAXIMIZE,
     ) -> None:
         """Write a study, its attributes and all its slots in one transaction; do nothing if it exists.
 
-        `system_attrs` are read by Optuna and its dashboard. `after` is the id of the study of the stage before: it
-        stores the new study's name, so that nobody opens that study again if another program deletes it.
+        `system_attrs` and `direction` are read by Optuna and its dashboard. `after` is the id of the study of the stage
+        before: it stores the new study's name, so that nobody opens that study again if another program deletes it.
         """
 
         def write(connection: sa.Connection) -> None:
-            if write_study(connection, name, attrs, space, slots, system_attrs or {}) and after is not None:
+            written = write_study(connection, name, attrs, space, slots, system_attrs or {}, direction)
+            if written and after is not None:
                 write_next(connection, after, name, attrs)
 
         self.database.transact(write)

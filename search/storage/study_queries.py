@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from optuna import distributions as optunas
 from optuna.trial import TrialState
 
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database, Row
 from coarsefine.search.storage.dialect import Now
@@ -43,18 +43,19 @@ _HERE = trials.c.study_id == sa.bindparam("study")
 
 
 @cache
-def _progress() -> sa.Select[Any]:
-    """Count the slots in each state; for RUNNING slots, also the epochs recorded and the highest accuracy."""
+def _progress(direction: Direction) -> sa.Select[Any]:
+    """Count the slots in each state; for RUNNING slots, also the epochs recorded and the best value."""
+    best = sa.func.max if direction is Direction.MAXIMIZE else sa.func.min
 
     def recorded(what: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.select(what).where(steps.c.trial_id == trials.c.trial_id).scalar_subquery()
 
     running = trials.c.state == TrialState.RUNNING
     epochs = sa.case((running, recorded(sa.func.count())), else_=0)
-    leading = sa.case((running, recorded(sa.func.max(steps.c.intermediate_value))))
+    leading = sa.case((running, recorded(best(steps.c.intermediate_value))))
     return (
         sa.select(trials.c.state, sa.func.count().label("trials"))
-        .add_columns(sa.func.sum(epochs).label("epochs"), sa.func.max(leading).label("leading"))
+        .add_columns(sa.func.sum(epochs).label("epochs"), best(leading).label("leading"))
         .where(_HERE, IS_SLOT_HERE)
         .group_by(trials.c.state)
     )
@@ -99,7 +100,7 @@ class Progress:
     epochs: int
     """Epochs recorded for the RUNNING trials."""
     leading: float | None
-    """The highest accuracy of any of these epochs."""
+    """The best value of any of these epochs."""
     workers: int
     """Workers that hold slots of the study and are not known to be gone."""
 
@@ -161,9 +162,9 @@ class StudyQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def progress(self, study_id: int) -> Progress:
-        """Return how far the training of a study has come."""
-        rows = self._database.read(_progress(), study=study_id)
+    def progress(self, study_id: int, direction: Direction = Direction.MAXIMIZE) -> Progress:
+        """Return how far the training of a study has come; `direction` says which of its values is the best."""
+        rows = self._database.read(_progress(direction), study=study_id)
         counts = {row.state: row.trials for row in rows}
         return Progress(
             trials=sum(counts.values()),
@@ -179,8 +180,8 @@ class StudyQueries:
         found = with_points(self._database.read(_finished_trials(), study=study_id, low=low))
         return [_finished(row, point) for row, point in found]
 
-    def values_after(self, study_id: int, epoch: int) -> dict[int, float]:
-        """Return the accuracy of each slot after an epoch, by number; −∞ for slots that ended before that epoch.
+    def values_after(self, study_id: int, epoch: int) -> dict[int, float | None]:
+        """Return the value of each slot after an epoch, by number; None for slots that ended before that epoch.
 
         Slots that may still reach the epoch are left out.
         """
@@ -188,7 +189,7 @@ class StudyQueries:
         query = sa.select(trials.c.number, trials.c.state, steps.c.intermediate_value)
         found = query.where(_HERE, IS_SLOT_HERE).outerjoin_from(trials, steps, reached)
         return {
-            number: -math.inf if value is None else value
+            number: value
             for number, state, value in self._database.read(found, study=study_id)
             if value is not None or state.is_finished()
         }

@@ -10,6 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, LogUniform, Stepped
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.dialect import Utc, insert_once, upsert
 from coarsefine.search.storage.slots import Record, Slot, end_mark
@@ -37,7 +38,13 @@ from coarsefine.search.storage.tables import (
 
 
 def write_study(
-    connection: sa.Connection, name: str, user_attrs: Attrs, space: Space, slots: Sequence[Slot], system_attrs: Attrs
+    connection: sa.Connection,
+    name: str,
+    user_attrs: Attrs,
+    space: Space,
+    slots: Sequence[Slot],
+    system_attrs: Attrs,
+    direction: Direction,
 ) -> bool:
     """Write a study, its attributes and all its slots unless the study exists; return whether it was written.
 
@@ -47,8 +54,8 @@ def write_study(
     study = connection.scalars(once.returning(studies.c.study_id)).one_or_none()
     if study is None:
         return False
-    direction = {"study_id": study, "objective": 0, "direction": StudyDirection.MAXIMIZE}
-    connection.execute(directions.insert(), [direction])
+    of_values = {"study_id": study, "objective": 0, "direction": StudyDirection[direction.name]}
+    connection.execute(directions.insert(), [of_values])
     if system_attrs:
         connection.execute(study_system_attrs.insert(), rows_of(system_attrs, study_id=study))
     connection.execute(study_attrs.insert(), rows_of({**user_attrs, SLOTS: len(slots)}, study_id=study))

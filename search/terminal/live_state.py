@@ -33,7 +33,7 @@ class Row:
     """Epochs still to be trained; None if their speed cannot be known from the epochs before."""
     best: FinishedTrial | None = None
     value: float | None = None
-    """Validation accuracy: of the best trial, or the newest one of the final training."""
+    """The best trial's value, or the newest validation accuracy of the final training."""
     seconds: float | None = None
     """Time taken, or still needed; None if unknown."""
     ranges: str = ""
@@ -93,7 +93,8 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
 def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
     """Return the row of the stage that is in training."""
     finished = stage.finished
-    best = None if stage.is_confirm else best_of(finished)  # finalists are compared by means over all seeds
+    direction = stage.campaign.metric.direction
+    best = None if stage.is_confirm else best_of(finished, direction)  # finalists are compared by means over all seeds
     return Row(
         name=stage.stage_name,
         mark="now",
@@ -126,12 +127,13 @@ def with_seconds(row: Row, rate: float | None) -> Row:
 def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None) -> tuple[str, FinishedTrial] | None:
     """Return the best trial of all stages and its stage's name; of equal values, the one of the earlier stage."""
     found: list[tuple[str, FinishedTrial]] = []
+    direction = campaign.metric.direction
     if status.winner is not None:
         epochs = {s.name: campaign.epochs_of(s) for s in campaign.stage}
         found.append((status.winner.stage, _as_finished(status.winner, epochs[status.winner.stage])))
-    if stage is not None and not stage.is_confirm and (best := best_of(stage.finished)) is not None:
+    if stage is not None and not stage.is_confirm and (best := best_of(stage.finished, direction)) is not None:
         found.append((stage.stage_name, best))
-    return max(found, key=lambda pair: pair[1].value or 0.0, default=None)
+    return min(found, key=lambda pair: direction.key(pair[1].value or 0.0), default=None)
 
 
 def training_progress(stage: StageProgress, snapshot: StageSnapshot) -> str:

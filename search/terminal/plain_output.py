@@ -114,8 +114,8 @@ def _summary(finished: tuple[FinishedTrial, ...], stage: StageProgress) -> str:
     kinds = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed or diverged"}
     counts = {kind: sum(trial.state is state for trial in finished) for state, kind in kinds.items()}
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    if (best := best_of(stage.finished)) is None:
-        return f"{summary}; none completed yet"
     metric = stage.campaign.metric
+    if (best := best_of(stage.finished, metric.direction)) is None:
+        return f"{summary}; none completed yet"
     found = f"best {outcome(best, metric)}, trial {best.number}, {labels.point_text(best.point, metric)}"
     return f"{summary}; {found}"

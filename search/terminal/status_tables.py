@@ -122,7 +122,7 @@ def _print_winner(status: Status, winner: Winner) -> None:
     print_facts(Text.assemble((heading, "bold"), f": trial {winner.number} of {winner.study}, {found}"))
     if status.verdict is None:
         unlike = "; the test accuracy is not" if status.final else ""
-        print_prose(f"The highest of {winner.chosen_from} values is optimistic{unlike}.")
+        print_prose(f"The {metric.direction.best_word} of {winner.chosen_from} values is optimistic{unlike}.")
         return
     print_prose(status.verdict.summary)
     if (optimism := status.verdict.optimism) is not None:

@@ -12,6 +12,8 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.model.datasets.kinds import PATH_KEY
 from coarsefine.model.kernel.library import VARIABLE, why_none
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.training.user_code.function import Function
@@ -105,4 +107,6 @@ def _describe(place: str, before: Any, now: Any, function: Function | None) -> s
         return f"{function.file} has changed since"
     if place == "arithmetic" and before is None:
         return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
+    default = {"config.direction": Direction.MAXIMIZE.value, "config.metric": VALUE.name}.get(place)
+    before, now = (default if value is None else value for value in (before, now))
     return f"{place} was {before!r}, now {now!r}"

@@ -21,7 +21,7 @@ class EpochReport:
     number: int
     """The slot's number."""
     value: float = 0.0
-    """What the search maximises, for the network the validation accuracy; ignored if the trial failed."""
+    """What the search compares, for the network the validation accuracy; ignored if the trial failed."""
     train_loss: float = math.nan
     validation_loss: float = math.nan
     """Mean losses; NaN if the objective has none."""

@@ -119,7 +119,7 @@ class Scheduler:
         if stack.numbers:
             self.parked.append(stack)
 
-    def decide_rung(self, stack: Stack, values: Mapping[int, float]) -> dict[int, str] | None:
+    def decide_rung(self, stack: Stack, values: Mapping[int, float | None]) -> dict[int, str] | None:
         """Return the slots of a parked stack to prune, each with the reason; None while a cohort is incomplete.
 
         `values` are the stage's values at the rung, by slot number. A decided stack counts as survived.

@@ -156,7 +156,7 @@ def _function_objective(
         stage=stage.name,
         form=function.form,
         epochs=epochs,
-        metric="value",
+        metric=campaign.metric.name,
         recycle=campaign.recycle,
         environment={},
         files_of=lambda number: trial_files(location, campaign.name, stage.name, number),

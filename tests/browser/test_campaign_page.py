@@ -269,6 +269,29 @@ def test_function_without_epochs_has_no_curves(visit, folder, pictures):
     take(page, pictures, "campaign-function-phone")
 
 
+def test_page_of_a_campaign_that_minimizes(visit, folder, pictures):
+    """The page names the metric and presents its lowest values as the best: in facts, cards, table, charts and text."""
+    status = status_of(folder, "minimized")
+    for size, name in (({"width": 1440, "height": 1500}, "wide"), ({**PHONE, "width": 390}, "phone")):
+        page = visit("/campaigns/minimized", **size)
+        wait_for_plots(page)
+        mean = VALUE.mean_and_half(Estimate(**status["winner"]["confirmed"]))[0]
+        expect(page.locator("#facts")).to_contain_text("Mean val_loss on fresh seeds")
+        expect(page.locator("#facts")).to_contain_text(mean)
+        for card, stage in zip(page.locator(".stage .best").all(), status["stages"][:2], strict=False):
+            expect(card).to_have_text(f"{stage['best'][0]['value']:.5g}")
+        expect(page.locator("#best-caption")).to_contain_text("The val_loss of each completed trial")
+        expect(page.locator("#best-caption")).to_contain_text("and the lowest up to then.")
+        too = "high" if status["confirm"]["optimism"] < 0 else "low"
+        expect(page.locator("#winner")).to_contain_text(f"The search’s best value was too {too} by ")
+        expect(page.locator("#winner")).to_contain_text(f"val_loss {status['winner']['value']:.5g}, trial ")
+        shown = page.locator("#trials td[data-state=COMPLETE]").all_inner_texts()
+        assert shown == sorted(shown, key=float)
+        best = page.evaluate("() => document.querySelector('#best-so-far').data.at(-1).y")
+        assert best == sorted(best, reverse=True)
+        page.screenshot(path=pictures / f"campaign-minimized-{name}.png", full_page=True)
+
+
 def test_planted_markup_stays_text(visit):
     """Markup in attributes, reasons and study names is shown as text and has no effect, even on a phone."""
     page = visit("/campaigns/planted", **PHONE)
@@ -300,7 +323,7 @@ def test_all_campaigns_are_listed(visit):
     """The list shows each campaign with its state and links to its page, which links back."""
     page = visit("/", **PHONE)
     expect(page.locator("#campaigns h2")).to_have_text(
-        ["small", "fresh", "blown", "planted", "confirmed", "wide", "function"]
+        ["small", "fresh", "blown", "planted", "confirmed", "wide", "function", "minimized"]
     )
     check_width(page)
     page.get_by_role("link", name="blown").click()

@@ -13,6 +13,10 @@ from serving import serving as serving_storage
 from coarsefine import Campaign, run
 from coarsefine.search.errors import Interrupted, NothingCompleted
 
+MINIMIZED = {
+    "direction": "minimize", "metric": "val_loss",
+    "stage": {"coarse": {"trials": 24, "pruner": "halving"}, "fine": {"trials": 12}},
+}  # fmt: skip
 MARKUP = "<script>window.planted = 1</script><img src=x onerror='window.planted = 1'>"
 
 
@@ -27,6 +31,7 @@ def make_campaigns():
     _search(campaign_toml(name="confirmed", confirm={"top": 3, "seeds": 2}))
     _search(campaign_toml("wide", name="wide"))
     _search(campaign_toml("objective", name="function", objective="user_functions:at_once", epochs=None))
+    _search(campaign_toml("objective", name="minimized", objective="user_functions:several_losses", **MINIMIZED))
     _plant("sqlite:///studies.db")
 
 

@@ -36,8 +36,30 @@ def several(points, seeds, report):
         going = report([value_after(points[i], seeds[i], epoch) for i in going])
 
 
+def mirrored(point, seed, report):
+    return -single(point, seed, lambda value: report(-value))
+
+
+@batched
+def several_mirrored(points, seeds, report):
+    several(points, seeds, lambda values: report([-value for value in values]))
+
+
 def at_once(point, seed, report):
     return -1000 * point["a"] - seed % 97 / 10
+
+
+def loss(point, seed, report):
+    return -at_once(point, seed, report)
+
+
+@batched
+def several_losses(points, seeds, report):
+    several(points, seeds, lambda values: report([1.5 - value for value in values]))
+
+
+def partly_infinite(point, seed, report):
+    return float("-inf") if seed % 2 else loss(point, seed, report)
 
 
 def tidying(point, seed, report):

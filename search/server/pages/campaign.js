@@ -2,7 +2,8 @@
 
 import { figureIn, onTrialClick } from "./figures.js";
 import {
-  el, fetchJson, formatDuration, formatPercent, formatSpread, formatValue, plural, setPercent, setText, STATE_LABELS,
+  bestWord, el, fetchJson, formatDuration, formatPercent, formatSpread, formatValue, plural, setPercent, setText,
+  STATE_LABELS,
 } from "./shared.js";
 import { countsOf, stageCard } from "./stages.js";
 import { trialTable } from "./trials.js";
@@ -27,13 +28,13 @@ let hasCurves = true;
 
 /** Show a campaign's status in text and numbers. */
 function show(status) {
-  setPercent(status.objective === null);
+  setPercent(status.metric.is_share);
   elements.state.dataset.state = status.state;
   setText(elements.state, STATE_LABELS[status.state]);
   setText(elements.summary, `${status.data}.`);
   if (status.objective) {
-    setText(elements["best-caption"],
-      "Value of each completed trial, in the order in which they ended, and the best value up to then.");
+    setText(elements["best-caption"], `The ${status.metric.title} of each completed trial, in the order in which they `
+      + `ended, and the ${bestWord(status.metric)} up to then.`);
     setText(elements.crosses, "Crosses are trials that failed.");
   }
   hasCurves = status.stages.some((stage) => stage.epochs > 1); // a curve of one epoch is a point
@@ -104,13 +105,13 @@ function factsOf(status) {
   ];
 }
 
-function bestFact({ winner, objective }) {
+function bestFact({ winner, metric }) {
   if (winner?.confirmed) {
     const [mean, half] = formatSpread(winner.confirmed);
-    return fact(`${objective ? "Value" : "Accuracy"} on fresh seeds`, mean,
-      `± ${half}${objective ? "" : "\u00a0%"}, 95 % interval over ${winner.confirmed.n}`);
+    return fact(metric.is_share ? "Accuracy on fresh seeds" : `Mean ${metric.title} on fresh seeds`, mean,
+      `± ${half}${metric.is_share ? "\u00a0%" : ""}, 95 % interval over ${winner.confirmed.n}`);
   }
-  return fact(objective ? "Best value" : "Best validation accuracy", winner ? formatValue(winner.value) : "–",
+  return fact(`Best ${metric.title}`, winner ? formatValue(winner.value) : "–",
     winner ? `trial ${winner.number} of ${winner.stage}` : "no trial has completed");
 }
 

@@ -25,6 +25,9 @@ export function setPercent(now) {
   inPercent = now;
 }
 
+/** Return which of many values is the best one, in a word. */
+export const bestWord = (metric) => metric.direction === "maximize" ? "highest" : "lowest";
+
 /** Format a trial's value. */
 export const formatValue = (value) => inPercent ? formatPercent(value) : String(Number(value.toPrecision(5)));
 /** Format a difference of two trials' values, in percentage points without a unit if they are percentages. */

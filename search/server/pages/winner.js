@@ -1,7 +1,7 @@
 /** The winner's card: its point, its value, the finalists, the final training, and commands for what to do next. */
 
 import {
-  el, formatDifference, formatDuration, formatParameter, formatPercent, formatSpread, formatValue, plural,
+  bestWord, el, formatDifference, formatDuration, formatParameter, formatPercent, formatSpread, formatValue, plural,
   withoutRoundingError,
 } from "./shared.js";
 
@@ -29,10 +29,16 @@ function winnerOf(status) {
   const point = status.searched.map(({ name, symbol }) => el("span", {}, `${symbol} = ${formatParameter(winner.params[name])}`));
   return [
     el("p", { className: "point" }, ...point),
-    el("p", {}, `${formatValue(winner.value)}${imagesOf(status)}, `, trial, `, seed ${winner.seed}.`),
+    el("p", {}, `${valueOf(status)}${imagesOf(status)}, `, trial, `, seed ${winner.seed}.`),
     el("p", { className: "muted" }, status.confirm ? status.confirm.verdict : completed > 1
-      ? `It is the highest of ${completed} values, and therefore optimistic.` : "It is the only value so far."),
+      ? `It is the ${bestWord(status.metric)} of ${completed} values, and therefore optimistic.`
+      : "It is the only value so far."),
   ];
+}
+
+/** Return the winner's value, after its name if the user gave one. */
+function valueOf({ objective, metric, winner }) {
+  return `${objective && metric.name !== "value" ? `${metric.name} ` : ""}${formatValue(winner.value)}`;
 }
 
 function imagesOf({ objective, winner, validation_images: images }) {
@@ -47,7 +53,7 @@ function errorOf(accuracy, images) {
 }
 
 /** Return the finalists' table: the mean of each on fresh seeds, and how often it would be the best. */
-function finalistsOf({ confirm, objective, winner }) {
+function finalistsOf({ confirm, objective, metric, winner }) {
   if (!confirm) return [];
   const optimism = confirm.optimism && withoutRoundingError(confirm.optimism, winner?.value ?? 0);
   const cell = (text) => el("td", { className: "number" }, text);
@@ -57,9 +63,9 @@ function finalistsOf({ confirm, objective, winner }) {
     cell(confirmed ? formatSpread(confirmed).join(" ± ") : "failed"),
     cell(formatPercent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
-  const headings = ["finalist", objective ? "value" : "accuracy", "best"].map((name, i) =>
+  const headings = ["finalist", objective ? metric.name : "accuracy", "best"].map((name, i) =>
     el("th", { scope: "col", className: i ? "number" : "" }, name));
-  const caption = `${objective ? "Value" : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
+  const caption = `${objective ? `The ${metric.title}` : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
     + "interval, and how often it is the best when the seeds are resampled"
     + (confirm.tied.length ? "; * marks those in the tie" : "");
   return [
@@ -67,7 +73,7 @@ function finalistsOf({ confirm, objective, winner }) {
     el("table", {}, el("caption", {}, caption),
       el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...confirm.finalists.map(row))),
     ...(optimism === null ? [] : [el("p", { className: "muted" },
-      `The search’s best value was ${optimism < 0 ? "too low" : "too high"} by `
+      `The search’s best value was too ${(optimism < 0) === (metric.direction === "maximize") ? "low" : "high"} by `
       + `${formatDifference(Math.abs(optimism))}${objective ? "" : " points"}.`)]),
   ];
 }

@@ -40,14 +40,14 @@ class Judged:
 def judge(given: Any, epoch: int, metric: str = "value", more: Mapping[str, Any] | None = None) -> Judged:
     """Return a value of one epoch: a number, or a dict of metrics; `more` are further metrics.
 
-    The value of a dict is that of the key `metric`, or else that of its first key.
+    The value of a dict is that of the key `metric`. If this is "value", the metric has no name: then any first key will do.
     """
     value, metrics = given, dict(more or {})
     if isinstance(given, Mapping):
         found = {str(key)[:_NAME_CHARACTERS]: one for key, one in given.items()}
-        if not found:
-            return Judged(failure=f"its value of epoch {epoch} is {{}}: it has no metric '{metric}'")
-        own = metric if metric in found else next(iter(found))
+        own = next(iter(found), metric) if metric == "value" and metric not in found else metric
+        if own not in found:
+            return Judged(failure=f"its value of epoch {epoch} is {shown(given)}: it has no metric '{metric}'")
         value = found.pop(own)
         metrics = found | metrics
     number, problem = _number(value)

@@ -1,6 +1,5 @@
 """Test pruners: which trials of a cohort continue, one of another package, and what is refused."""
 
-import math
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from stored import table
 
 from coarsefine import Campaign, CampaignError, run
 from coarsefine.model.errors import ExtensionError
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.pruning import PRUNERS, Pruning, Rung, pruner
 from coarsefine.search.campaign.sections import Stage
 
@@ -70,9 +70,18 @@ def test_rungs_and_survivors_of_ten_epochs():
 def test_trials_that_ended_leave_their_place_to_others():
     """A trial that ended before a rung is not among those that are pruned, and another continues in its place."""
     pruning = Pruning.of("halving", {"rungs": [2]}, 5)
-    values = {0: float("-inf"), 1: 0.9, 2: 0.2, 3: 0.1}
+    values = {0: None, 1: 0.9, 2: 0.2, 3: 0.1}
     assert pruning.losers(range(4), 2, values).keys() == {3}
-    assert pruning.losers(range(4), 2, {**values, 2: float("-inf")}) == {}
+    assert pruning.losers(range(4), 2, {**values, 2: None}) == {}
+
+
+@given(st.lists(st.none() | st.floats(-1e9, 1e9), min_size=1, max_size=20))
+def test_lowest_values_survive_if_a_campaign_minimizes(values):
+    """Of negated values, a campaign that minimizes prunes the same trials as one that maximizes the values."""
+    highest, lowest = (replace(Pruning.of("halving", {"rungs": [2]}, 5), direction=direction) for direction in Direction)
+    found, negated = dict(enumerate(values)), {n: None if v is None else -v for n, v in enumerate(values)}
+    cohort = range(len(values))
+    assert lowest.losers(cohort, 2, negated) == highest.losers(cohort, 2, found)
 
 
 @given(st.sampled_from(["none", "halving"]), st.integers(1, 40), st.integers(1, 200), st.data())
@@ -84,7 +93,7 @@ def test_own_pruners_keep_the_promises(name, epochs, trials, data):
         alive, before = {number: data.draw(st.floats(0, 1)) for number in cohort}, 0
         for rung in pruning.rungs:
             planned += len(alive) * (rung - before)
-            values = {number: alive.get(number, -math.inf) for number in cohort}
+            values = {number: alive.get(number) for number in cohort}
             losers = pruning.losers(cohort, rung, values)
             assert pruning.losers(cohort, rung, dict(reversed(values.items()))) == losers
             alive = {number: value for number, value in alive.items() if number not in losers}

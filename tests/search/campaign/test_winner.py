@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -18,6 +19,7 @@ from stored import counted, table
 
 from coarsefine import Campaign, CampaignError, NothingCompleted, run
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, Estimate, choose_finalists, judge
@@ -200,6 +202,26 @@ def test_probabilities_add_up_to_one(values):
     assert sum(f.probability_best for f in verdict.finalists) == pytest.approx(1, abs=1e-9)
     assert verdict.winner in verdict.finalists
     assert verdict.finalists[0].behind is None
+
+
+@given(tables())
+def test_a_verdict_on_negated_values_is_the_same_if_they_are_minimized(values):
+    """Negated and minimized, the same finalists are chosen, tie and win, as far behind and as optimistic as before."""
+    candidates = spread(len(values))
+    negated = [replace(candidate, value=-candidate.value) for candidate in candidates]
+    plain = judge(candidates, values, seed=0)
+    other = judge(negated, [[-value for value in row] for row in values], seed=0, direction=Direction.MINIMIZE)
+    assert (other.tied, other.optimism, other.summary) == (plain.tied, plain.optimism, plain.summary)
+    assert other.winner.number == plain.winner.number
+    for mine, theirs in zip(other.finalists, plain.finalists, strict=True):
+        assert (mine.number, mine.behind, mine.probability_best) == (
+            theirs.number, theirs.behind, theirs.probability_best,
+        )  # fmt: skip
+        assert (mine.value, mine.values) == (-theirs.value, tuple(-value for value in theirs.values))
+        assert (mine.confirmed.mean, mine.confirmed.low) == (-theirs.confirmed.mean, -theirs.confirmed.high)
+    bounds = Space.of({"eta": LogUniform(1e-3, 1.0), "lambda": LogUniform(1e-7, 0.1)})
+    chosen = choose_finalists(negated, 3, 0.05, bounds, Direction.MINIMIZE)
+    assert [c.number for c in chosen] == [c.number for c in choose_finalists(candidates, 3, 0.05, bounds)]
 
 
 @given(tables(), st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=6), st.randoms())

@@ -7,7 +7,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
-from coarsefine.search.campaign.metric import ACCURACY, VALUE
+from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.charts import axes_of, best_so_far, curves, map_of_trials
 from coarsefine.search.charts.drawn_trials import MOST_DRAWN, thinned
@@ -22,7 +23,7 @@ def test_best_are_always_drawn(n, random):
     """At most MOST_DRAWN trials are drawn, in order, and the best half of that number is always among them."""
     values = list(range(n))
     random.shuffle(values)
-    shown = thinned(list(enumerate(values)), lambda pair: pair[1])
+    shown = thinned(list(enumerate(values)), lambda pair: -pair[1])
     assert len(shown) == min(n, MOST_DRAWN)
     assert shown == sorted(shown)
     assert {value for _, value in shown} >= set(range(n - min(n, MOST_DRAWN // 2), n))
@@ -49,6 +50,25 @@ def test_legend_counts_the_drawn_trials():
     assert figure.data[0].name == f"coarse ({MOST_DRAWN:,} of {n:,} drawn)"
     best = max(trial.value for trial in study.trials)
     assert (figure.data[-1].x[-1], figure.data[-1].y[-1]) == (n, best)
+
+
+def test_best_of_a_campaign_that_minimizes_is_the_lowest():
+    """The best line falls to the lowest value, which is drawn last, in the colour of the best; a tick says ≥."""
+    n = 2 * MOST_DRAWN + 1
+    study, loss = study_of(n), Metric.of_function("loss", Direction.MINIMIZE)
+    best = best_so_far([study], loss).data[-1].y
+    assert list(best) == sorted(best, reverse=True)
+    assert best[-1] == 0
+    lowest, highest = (
+        next(trace.marker for trace in map_of_trials([study], None, metric=metric).data if trace.meta == "completed")
+        for metric in (loss, VALUE)
+    )
+    assert {number / n for number in range(MOST_DRAWN // 2)} <= set(lowest.color)
+    assert (lowest.color[-1], highest.color[-1]) == (0, (n - 1) / n)
+    assert (lowest.cmin, highest.cmax) == (0, (n - 1) / n)
+    assert lowest.colorscale == highest.colorscale[::-1]
+    assert [text[0] for text in (lowest.colorbar.ticktext[-1], highest.colorbar.ticktext[0])] == ["≥", "≤"]
+    assert lowest.colorbar.title.text == "loss"
 
 
 def test_few_trials_are_all_drawn():

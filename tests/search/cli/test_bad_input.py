@@ -132,12 +132,18 @@ BAD_CAMPAIGNS = {
     ),
     "minimizing": (
         {"minimize": True},
-        "unknown key 'minimize': remove it. The highest value wins; to minimize a value, r",
+        "unknown key 'minimize': write direction = \"minimize\" next to `objective`, abov",
     ),
     "direction of a stage": (
         coarse({"direction": "minimize"}),
-        "unknown key 'direction' in stage 1: remove it. The hi",
+        "unknown key 'direction' in stage 1: write direction =",
     ),
+    "direction of a network": (
+        {"direction": "minimize"},
+        "direction and metric belong to an objective: the network is searched for the highest validation accuracy",
+    ),
+    "unknown direction": ({"direction": "down"}, "direction = 'down': must be 'maximize' or 'minimize'"),
+    "metric with markup": ({"metric": "<b>loss"}, "metric = '<b>loss': a metric is a name of 1 to 40 letters"),
     "batch larger than the data": ({"model": {"batch": 5000}}, "batch = 5000 is larger than the 1197"),
 }
 

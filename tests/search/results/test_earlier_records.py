@@ -4,9 +4,11 @@ A campaign of the network that was left unfinished then is refused, because NumP
 
 `tests/data/before-the-package` holds what the commit before that wrote: the studies of a finished and of an interrupted
 campaign as SQL, the finished one's `status --json` (without the storage) and `best --json`, and its export.
+`tests/data/before-directions` holds an interrupted campaign of a function, from before campaigns had a direction.
 """
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -22,14 +24,19 @@ from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import versions
 
 EARLIER = Path(__file__).parents[2] / "data" / "before-the-package"
+FUNCTION = EARLIER.with_name("before-directions")
 
 
 @pytest.fixture
 def earlier(tmp_path):
     """Return a storage with the earlier studies, as if the library versions had not changed since."""
-    path = tmp_path / "studies.db"
+    return stored(EARLIER / "studies.sql", tmp_path / "studies.db")
+
+
+def stored(dump, path):
+    """Make a storage at a path from its SQL, as if the library versions had not changed since; return the path."""
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript((EARLIER / "studies.sql").read_text("utf-8"))
+        connection.executescript(dump.read_text("utf-8"))
         update = "UPDATE study_user_attributes SET value_json = ? WHERE key = 'versions'"
         connection.execute(update, [json.dumps(versions())])
         connection.commit()
@@ -159,12 +166,31 @@ def test_earlier_interrupted_campaign_is_resumed(cli, earlier):
     assert len(after) == 6 + 4 + 4
 
 
-def ended(path):
+def test_earlier_campaign_of_a_function_is_resumed(cli, tmp_path):
+    """A function's campaign that was interrupted before there were directions goes on and maximizes its values."""
+    path = stored(FUNCTION / "studies.sql", tmp_path / "studies.db")
+    for name in ("parabola.py", "parabola.toml"):
+        shutil.copy(FUNCTION / name, tmp_path)
+    before = ended(path, "parabola")
+    assert len(before) == 3
+    code, printed, error = cli("run", "parabola.toml", "--workers", "1", "--quiet", "--json")
+    assert (code, error) == (0, "")
+    after = ended(path, "parabola")
+    assert before.items() <= after.items()
+    assert len(after) == 6 + 4 + 4
+    highest = max(value for (study, _), (_, value) in after.items() if study == "parabola/fine")
+    status = json.loads(printed)
+    assert status["stages"][1]["best"][0]["value"] == highest
+    assert status["metric"] == {"name": "value", "title": "value", "is_share": False, "direction": "maximize"}
+
+
+def ended(path, campaign="unfinished"):
     """Return state and value of each ended trial of the interrupted campaign, by study and number."""
     query = (
         "SELECT study_name, number, state, value FROM trials JOIN studies USING (study_id) "
         "LEFT JOIN trial_values USING (trial_id) "
-        "WHERE study_name LIKE 'unfinished/%' AND state NOT IN ('WAITING', 'RUNNING')"
+        "WHERE study_name LIKE ? || '/%' AND state NOT IN ('WAITING', 'RUNNING')"
     )
     with closing(sqlite3.connect(path)) as connection:
-        return {(study, number): (state, value) for study, number, state, value in connection.execute(query)}
+        found = connection.execute(query, [campaign])
+        return {(study, number): (state, value) for study, number, state, value in found}

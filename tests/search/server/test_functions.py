@@ -1,6 +1,7 @@
 """The API and the figures of a campaign that searches a user's function."""
 
 import re
+from contextlib import contextmanager
 
 import pytest
 from campaigns import write_campaign
@@ -11,13 +12,26 @@ from coarsefine import Campaign, run
 API = "/api/v1/campaigns/small"
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """Search a function that reports no epochs; return a client of a server for it."""
-    folder = tmp_path_factory.mktemp("function")
-    write_campaign(folder, "objective", objective="user_functions:at_once", epochs=None)
+@contextmanager
+def searched(folder, function, **changes):
+    """Search a function that reports no epochs; yield a client of a server for it."""
+    write_campaign(folder, "objective", objective=f"user_functions:{function}", epochs=None, **changes)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     with serving(folder / "studies.db") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Return a client of a campaign that maximizes a function's value."""
+    with searched(tmp_path_factory.mktemp("function"), "at_once") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def minimized(tmp_path_factory):
+    """Return a client of a campaign that minimizes a function's value, which has a name."""
+    with searched(tmp_path_factory.mktemp("minimized"), "loss", direction="minimize", metric="val_loss") as client:
         yield client
 
 
@@ -103,3 +117,33 @@ def test_metrics_can_be_drawn(talked):
     assert "f1" in str(drawn["layout"]["yaxis"]["title"])
     missing = client.get(f"{API}/figures/losses", params={"metric": "f2"})
     assert (missing.status_code, missing.json()["detail"]) == (404, "There is no metric 'f2': there is f1.")
+
+
+def test_best_trials_have_the_lowest_values(minimized):
+    """The API has name and direction of the metric; the best trials, the winner and the table's first are lowest."""
+    status = minimized.get(API).json()
+    metric = {"name": "val_loss", "title": "val_loss", "is_share": False, "direction": "minimize"}
+    assert status["metric"] == minimized.get(f"{API}/best").json()["metric"] == metric
+    for stage in status["stages"][:2]:
+        page = minimized.get(f"{API}/stages/{stage['name']}/trials", params={"order": "best"}).json()
+        values = [trial["value"] for trial in page["trials"]]
+        assert values == sorted(values)
+        assert [trial["value"] for trial in stage["best"]] == values[:3]
+    best, second = (finalist["confirmed"]["mean"] for finalist in status["confirm"]["finalists"])
+    assert best < second
+    assert status["winner"]["confirmed"]["mean"] == best
+
+
+@pytest.mark.parametrize("figure", ["map", "best-so-far", "losses"])
+def test_figures_name_the_metric(minimized, figure):
+    """Each figure is labelled with the metric's name."""
+    assert "val_loss" in minimized.get(f"{API}/figures/{figure}").text
+
+
+def test_dashboard_minimizes(minimized):
+    """optuna-dashboard shows the direction and the metric's name of each study, and a note that says the same."""
+    for stage in minimized.get(API).json()["stages"]:
+        study = minimized.get(f"/api/studies/{stage['study_id']}").json()
+        assert (study["directions"], study["objective_names"]) == (["minimize"], ["val_loss"])
+    first = minimized.get(API).json()["stages"][0]["study_id"]
+    assert "val_loss, of which the lowest is the best" in minimized.get(f"/api/studies/{first}").json()["note"]["body"]

@@ -15,6 +15,7 @@ from stages import open_stage, running
 from stored import table
 
 from coarsefine import Campaign, run
+from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
@@ -222,7 +223,25 @@ def test_snapshot_covers_all_workers(opened, small):
     assert snapshot.progress.leading == 0.5
     assert (snapshot.trained, snapshot.left) == (3 + 2 + 1 + 1, 27 - 7 - 2)
     assert following.snapshot().new == ()
-    assert best_of(following.finished).number == 0
+    assert best_of(following.finished, Direction.MAXIMIZE).number == 0
+
+
+def test_best_value_follows_the_direction(opened, small):
+    """On each database, the best value in training and the best finished trial are the lowest if that is better."""
+    storage = opened()
+    study = opened_study(storage, small, small.stage[0])
+    claims = storage.queue.claim(study.id, 3)
+    steps = [{1: 0.2}, {1: 0.7, 2: 0.4}, {1: 0.5}]
+    records = [
+        Record(claim, found, found[max(found)], {}, TrialState.RUNNING)
+        for claim, found in zip(claims, steps, strict=True)
+    ]
+    storage.queue.record(records, claims)
+    highest, lowest = (storage.queries.progress(study.id, direction).leading for direction in Direction)
+    assert (highest, lowest) == (0.7, 0.2)
+    finished = [finished_trial(3, 0.4), finished_trial(1, 0.1), finished_trial(0, 0.1)]
+    finished += [finished_trial(4, 0.0, TrialState.PRUNED), finished_trial(5, None, TrialState.FAIL, "diverged")]
+    assert [best_of(finished, direction).number for direction in Direction] == [3, 0]
 
 
 def test_finished_trials_include_those_between_stages(opened, small, monkeypatch):
