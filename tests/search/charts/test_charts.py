@@ -66,7 +66,7 @@ def test_best_of_a_campaign_that_minimizes_is_the_lowest():
     assert {number / n for number in range(MOST_DRAWN // 2)} <= set(lowest.color)
     assert (lowest.color[-1], highest.color[-1]) == (0, (n - 1) / n)
     assert (lowest.cmin, highest.cmax) == (0, (n - 1) / n)
-    assert lowest.colorscale == highest.colorscale[::-1]
+    assert [colour for _, colour in lowest.colorscale] == [colour for _, colour in reversed(highest.colorscale)]
     assert [text[0] for text in (lowest.colorbar.ticktext[-1], highest.colorbar.ticktext[0])] == ["≥", "≤"]
     assert lowest.colorbar.title.text == "loss"
 
