@@ -119,12 +119,12 @@ class _Scale:
         low, high = sorted((self.worst, self.best))
         ticks = [low + (high - low) * step / (_TICKS - 1) for step in range(_TICKS)]
         texts = list(map(self.metric.text, ticks))
-        place, sign = (0, "≤") if self.worst == low else (-1, "≥")
+        place, sign, room = (0, "≤", {}) if self.worst == low else (-1, "≥", {"xpad": 30})
         texts[place] = f"{sign} {texts[place]}"
         return {
             "title": {"text": self.metric.title, "side": "top"}, "tickvals": ticks,
             "ticktext": texts, "orientation": "h", "len": 0.7, "thickness": 8,
-            "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4,
+            "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4, **room,
         }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class Judged:
 def judge(given: Any, epoch: int, metric: str = "value", more: Mapping[str, Any] | None = None) -> Judged:
     """Return a value of one epoch: a number, or a dict of metrics; `more` are further metrics.
 
-    The value of a dict is that of the key `metric`. If this is "value", the metric has no name: then any first key will do.
+    The value of a dict is that of the key `metric`. If this is "value", the first key will do without it.
     """
     value, metrics = given, dict(more or {})
     if isinstance(given, Mapping):

@@ -78,7 +78,9 @@ def test_trials_that_ended_leave_their_place_to_others():
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), min_size=1, max_size=20))
 def test_lowest_values_survive_if_a_campaign_minimizes(values):
     """Of negated values, a campaign that minimizes prunes the same trials as one that maximizes the values."""
-    highest, lowest = (replace(Pruning.of("halving", {"rungs": [2]}, 5), direction=direction) for direction in Direction)
+    highest, lowest = (
+        replace(Pruning.of("halving", {"rungs": [2]}, 5), direction=direction) for direction in Direction
+    )
     found, negated = dict(enumerate(values)), {n: None if v is None else -v for n, v in enumerate(values)}
     cohort = range(len(values))
     assert lowest.losers(cohort, 2, negated) == highest.losers(cohort, 2, found)

@@ -343,7 +343,10 @@ def test_unknown_key_is_refused_without_keys_of_the_network(cli, tmp_path):
     """The error of an unknown key lists the keys that a campaign with an objective can have, and no other."""
     path = tmp_path / "small.toml"
     for changes, known in (
-        ({"sead": 3}, "name, description, seed, objective, direction, metric, epochs, timeout, recycle, resumable, stage, confirm"),
+        (
+            {"sead": 3},
+            "name, description, seed, objective, direction, metric, epochs, timeout, recycle, resumable, stage, con",
+        ),
         (
             {"stage": {"coarse": {"widen": True}}},
             "name, trials, space, narrow, parent, carry, sampler, epochs, stack, pr",
