@@ -47,7 +47,7 @@ function show(status) {
   showWinner(status);
   table.setStages(status.stages, status.searched, status.metrics, status.objective !== null);
   offerAxes(status.axes);
-  offerMetrics(status.metrics);
+  offerMetrics(status);
   elements.problems.hidden = !status.problems.length;
   elements.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
   showProblem({ campaign: problemOf(status) });
@@ -66,12 +66,12 @@ function offerAxes(axes) {
 }
 
 /** Fill the menu of the learning curves' metrics, if there are some beside the value. */
-function offerMetrics(metrics) {
+function offerMetrics({ metric, metrics }) {
   const menu = elements.metric;
   if (menu.options.length === metrics.length + 1 || !metrics.length) return;
   elements.metrics.hidden = false;
   const chosen = menu.value;
-  menu.replaceChildren(el("option", { value: "" }, "value"), ...metrics.map((name) => el("option", { value: name }, name)));
+  menu.replaceChildren(el("option", { value: "" }, metric.name), ...metrics.map((name) => el("option", { value: name }, name)));
   menu.value = chosen;
 }
 
