@@ -9,7 +9,7 @@ from pathlib import Path
 from coarsefine.model.datasets import Dataset, MappedFile
 from coarsefine.model.datasets.kinds import PATH_KEY
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.sections import AnyStage, Confirm
+from coarsefine.search.campaign.sections import AnyStage, Confirm, Stage
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.trial_files import trial_files
@@ -158,6 +158,7 @@ def _function_objective(
         epochs=epochs,
         metric=campaign.metric.name,
         recycle=campaign.recycle,
+        space=campaign.bounds_of(stage if isinstance(stage, Stage) else campaign.stage[0]),
         environment={},
         files_of=lambda number: trial_files(location, campaign.name, stage.name, number),
     )

@@ -86,7 +86,7 @@ def try_trial(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnReport)
     with _environment(trial_variables(campaign.name, stage.name, [planned])), threadpool_limits(1):
         seed_generators(slot.seed)
         try:
-            returned = invoke(function.form, call, reporter)
+            returned = invoke(function.form, call, reporter, campaign.bounds_of(stage))
         except BdbQuit as quit_:
             raise Interrupted("The debugger was left.") from quit_
         except NothingCompleted:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coarsefine.search.campaign.labels import point_text
+from coarsefine.search.campaign.space import Space
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.tables import OWN_ATTRS
@@ -34,6 +35,8 @@ class CallSetup:
     epochs: int
     metric: str
     recycle: int | None
+    space: Space
+    """The ranges that the campaign gives the stage."""
     environment: Mapping[str, str]
     """Variables of every trial, such as those of its devices."""
     files_of: Callable[[int], TrialFiles]
@@ -142,6 +145,7 @@ class FunctionCall:
                 "epochs": self.setup.epochs,
                 "metric": self.setup.metric,
                 "recycle": self.setup.recycle,
+                "space": self.setup.space.as_dict(),
                 "log": str(self._files[0].log),
                 "environment": self.setup.variables(trials),
                 "trials": [trial.as_message() for trial in trials],

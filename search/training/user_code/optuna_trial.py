@@ -16,11 +16,11 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.labels import join_words
 from coarsefine.search.campaign.toml_form import range_line
 from coarsefine.search.errors import CampaignError, TrialEnded
-from coarsefine.search.training.user_code.suggestions import allows, call_text, chosen_option, dimension_of
+from coarsefine.search.training.user_code.suggestions import allows, allows_all, call_text, chosen_option, dimension_of
 
 NO_CONDITIONS = "conditional spaces are not there yet"
 """What an objective is told that asks for a parameter in some trials only."""
@@ -58,6 +58,8 @@ class UserTrial(BaseTrial):
         self.seed = seed
         self.epoch = epoch
         """How many epochs an earlier call has reported, if the campaign is resumable."""
+        self.ranges: Mapping[str, Dimension] = {}
+        """The campaign's ranges: each must lie in that of its `suggest` call."""
         self.stored: dict[str, Any] = {}
         """The user attributes."""
         self._number = number
@@ -122,6 +124,11 @@ class UserTrial(BaseTrial):
             raise CampaignError(
                 f"{call}: the campaign has no parameter {name!r}, only {', '.join(self.point)}: add `{wanted}` to the "
                 f"space of its first stage. If it is asked for in some trials only: {NO_CONDITIONS}"
+            )
+        if (range_ := self.ranges.get(name)) is not None and not allows_all(distribution, range_):
+            raise CampaignError(
+                f"{call} does not allow all of `{range_line(name, range_)}`, which the campaign searches: write "
+                f"`{wanted}` in the space of the stage, or a part of that"
             )
         value = self.point[name]
         if not allows(distribution, value):

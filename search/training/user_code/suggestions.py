@@ -12,6 +12,7 @@ from coarsefine.search.campaign.dimension import (
     Choice,
     Dimension,
     Integer,
+    Interval,
     LogUniform,
     Stepped,
     Uniform,
@@ -92,6 +93,19 @@ def allows(distribution: BaseDistribution, value: Value) -> bool:
             places = (value - low) / step if step else 0.0
             return abs(places - round(places)) < _TOLERANCE
     return False
+
+
+def allows_all(distribution: BaseDistribution, dimension: Dimension) -> bool:
+    """Return whether a `suggest` call may return every value of a campaign's range."""
+    if isinstance(dimension, Choice):
+        return all(allows(distribution, option) for option in dimension.options)
+    step = getattr(distribution, "step", None)
+    if isinstance(dimension, Interval):
+        has_all = isinstance(distribution, FloatDistribution) and step is None
+    else:
+        steps = dimension.step / step if step else 1.0
+        has_all = abs(steps - round(steps)) < _TOLERANCE
+    return has_all and allows(distribution, dimension.low) and allows(distribution, dimension.high)
 
 
 def middle(distribution: BaseDistribution) -> Any:

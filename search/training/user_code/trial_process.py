@@ -17,6 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
+from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import TrialEnded
 from coarsefine.search.training.user_code.channel import LOST, Channel, Closed, Message
 from coarsefine.search.training.user_code.failures import description_of, message_of, shown
@@ -119,7 +120,9 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
     reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched")
     try:
         seed_generators(trials[0].seed)
-        answer = _returned(invoke(request["form"], function, reporter), reporter, request["epochs"])
+        answer = _returned(
+            invoke(request["form"], function, reporter, Space.from_dict(request["space"])), reporter, request["epochs"]
+        )
     except BaseException as error:  # noqa: BLE001 - any error fails the trial, and nothing else
         if os.getpid() != own:  # a child that the function has forked came back from it
             _leave(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
@@ -131,8 +134,8 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
     return answer | {"attrs": reporter.attrs, "reusable": reusable}
 
 
-def invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> Any:
-    """Call the function; return what it returns."""
+def invoke(form: Form, function: Callable[..., Any], reporter: Reporter, space: Space) -> Any:
+    """Call the function; return what it returns. `space` has the ranges that the campaign gives the stage."""
     if form == "optuna":
         from coarsefine.search.training.user_code.optuna_trial import (  # noqa: PLC0415 - of Optuna's objectives only
             UserTrial,
@@ -141,7 +144,7 @@ def invoke(form: Form, function: Callable[..., Any], reporter: Reporter) -> Any:
 
         (planned,) = reporter.trials
         trial = UserTrial(**planned.as_dict(), report=stepper(reporter))
-        reporter.attrs = trial.stored
+        trial.ranges, reporter.attrs = space, trial.stored
         return call_objective(function, trial)
     points, seeds = [dict(trial.point) for trial in reporter.trials], [trial.seed for trial in reporter.trials]
     if form == "batched":

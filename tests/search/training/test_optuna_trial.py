@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from contextlib import nullcontext
 from datetime import datetime
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from coarsefine import CampaignError, TrialEnded
+from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
+from coarsefine.search.campaign.toml_form import range_line
 from coarsefine.search.training.user_code.optuna_trial import UserTrial, call_objective
 
 POINT = {"lr": 0.01, "layers": 3, "optimizer": "Adam"}
@@ -144,6 +147,40 @@ def test_misfit_is_a_sentence_with_the_line_that_fits(trial, ask, message):
     """A call that does not fit the campaign names what the campaign has, and the TOML that would fit."""
     with pytest.raises(CampaignError, match=re.escape(message)):
         ask(trial)
+
+
+RANGES = {
+    "the same range": (LogUniform(1e-5, 0.1), True),
+    "a part": (LogUniform(1e-3, 0.1), True),
+    "a part, drawn otherwise": (Uniform(1e-3, 0.1), True),
+    "some values": (Choice((1e-3, 0.01)), True),
+    "a wider range": (LogUniform(1e-5, 1.0), False),
+    "a value outside": (Choice((0.01, 1.0)), False),
+    "text": (Choice(("low", "high")), False),
+}
+
+
+@pytest.mark.parametrize(("range_", "fits"), RANGES.values(), ids=RANGES)
+def test_range_beyond_the_call_is_refused(trial, range_, fits):
+    """The campaign may search a part of what a call allows; more is refused in the first trial, whatever its value."""
+    trial.ranges = {"lr": range_}
+    message = re.escape(
+        f"does not allow all of `{range_line('lr', range_)}`, which the campaign searches: write `lr = [1e"
+    )
+    with nullcontext() if fits else pytest.raises(CampaignError, match=message):
+        trial.suggest_float("lr", 1e-5, 0.1, log=True)
+
+
+@pytest.mark.parametrize(
+    ("range_", "fits"),
+    [(Integer(2, 8, 2), True), (Integer(0, 8, 4), True), (Integer(1, 9, 2), False), (Integer(0, 8), False)],
+)
+def test_steps_of_a_range(range_, fits):
+    """The steps of a range are multiples of those of the call, from one of its values."""
+    trial = trial_of({"n": range_.low})
+    trial.ranges = {"n": range_}
+    with nullcontext() if fits else pytest.raises(CampaignError, match="does not allow all of"):
+        trial.suggest_int("n", 0, 8, step=2)
 
 
 @pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
