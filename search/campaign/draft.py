@@ -26,6 +26,8 @@ class Draft:
     """How often a call reports; None if it does not report, or if that is not known."""
     space: Mapping[str, Dimension]
     """The ranges; empty if they are not known."""
+    direction: str | None = None
+    """"maximize" or "minimize"; None if it is not known."""
     comments: Mapping[str, str] = field(default_factory=dict)
     """What to say about a range, by parameter."""
     names: Sequence[str] = ()
@@ -52,13 +54,23 @@ def campaign_text(draft: Draft) -> str:
     pruner = [halving] if draft.epochs is not None and draft.epochs >= _FEWEST_TO_PRUNE else []
     blocks = [
         [f"# {note}" for note in draft.notes],
-        [*_lines(("name", draft.name, ""), ("objective", draft.objective, "")), *_epoch_lines(draft)],
+        [
+            *_lines(("name", draft.name, ""), ("objective", draft.objective, "")),
+            _direction(draft),
+            *_epoch_lines(draft),
+        ],
         ["[[stage]]", *_lines(*coarse, *pruner)],
         ["[stage.space]", *_space_lines(draft)],
         ["[[stage]]", *_lines(*fine, *pruner, narrow)],
         [_commented("[confirm]", "the best settings again, each on the same new seeds"), *_lines(*_CONFIRM)],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _direction(draft: Draft) -> str:
+    if draft.direction is None:
+        return _commented(toml_line("direction", "maximize"), 'the highest value wins; or "minimize": the lowest')
+    return _commented(toml_line("direction", draft.direction), "as the study of its module says")
 
 
 def _epoch_lines(draft: Draft) -> list[str]:

@@ -27,8 +27,10 @@ def refuse_study_in_body(name: str, source: str) -> None:
                 )
 
 
-def direction_of(source: str) -> str | None:
+def direction_of(name: str, source: str) -> str | None:
     """Return the direction in which a module's studies search: "minimize", "maximize", or None if it does not say.
+
+    `name` is the objective, `package.module:function`.
 
     Raises `CampaignError` for a study of several objectives.
     """
@@ -37,8 +39,9 @@ def direction_of(source: str) -> str | None:
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         if isinstance(several := given.get("directions"), ast.List | ast.Tuple) and len(several.elts) > 1:
             raise CampaignError(
-                f"line {call.lineno} of the module makes a study with {len(several.elts)} objectives, and Coarsefine "
-                "searches one: return one value, and store the others with trial.set_user_attr."
+                f"objective = '{name}': line {call.lineno} of its module makes a study with {len(several.elts)} "
+                "directions, and Coarsefine searches one value: return one, and store the others with "
+                "trial.set_user_attr."
             )
         found.add(_direction(given.get("direction")))
     return found.pop() if len(found) == 1 and found <= {"minimize", "maximize"} else None

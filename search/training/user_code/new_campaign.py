@@ -13,7 +13,7 @@ from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.first_call import FirstCall, call_once
 from coarsefine.search.training.user_code.function import Function, load_function
-from coarsefine.search.training.user_code.module_source import lines_text, parameters_of, unreached_lines
+from coarsefine.search.training.user_code.module_source import direction_of, lines_text, parameters_of, unreached_lines
 from coarsefine.search.training.user_code.optuna_trial import NO_CONDITIONS
 
 
@@ -39,6 +39,7 @@ def _draft(
     function: Function, call: Callable[[Any], Any], epochs: int | None, trials: int, say: Callable[[str], None]
 ) -> Draft:
     """Call an Optuna objective, and return what it asked for."""
+    direction = direction_of(function.name, function.file.read_text("utf-8"))
     until = "to its first report" if epochs else "to its end, to count its reports; with --epochs N, to its first"
     say(f"Calling {function.name} once, {until}.")
     found = call_once(function.name, call, function.file, to_first_report=epochs is not None)
@@ -48,7 +49,9 @@ def _draft(
     notes = [_opening(function), *_about_pruned(found), *_about_unreached(function, found)]
     for note in notes[1:]:
         say(note)
-    return Draft(function.name, trials, _epochs(found, epochs), found.space, found.comments, notes=notes)
+    if direction is None:
+        say("Its module does not say whether the highest or the lowest value is the best: look at `direction`.")
+    return Draft(function.name, trials, _epochs(found, epochs), found.space, direction, found.comments, notes=notes)
 
 
 def _epochs(found: FirstCall, given: int | None) -> int | None:

@@ -45,11 +45,13 @@ def campaign_of(draft):
 
 def test_draft_is_a_campaign():
     """A draft has a coarse stage, a narrowed one of half as many trials, and a confirmation."""
-    campaign = campaign_of(Draft("lab.train:objective", 30, 12, SPACE, {"lr": "a comment"}))
+    campaign = campaign_of(Draft("lab.train:objective", 30, 12, SPACE, comments={"lr": "a comment"}))
     coarse, fine = campaign.stage
     assert (campaign.name, campaign.objective, campaign.epochs) == ("train", "lab.train:objective", 12)
     assert (coarse.trials, fine.trials, fine.narrow.top) == (30, 15, 5)
     assert coarse.space == SPACE
+    assert campaign.direction == "maximize"
+    assert campaign_of(Draft("a:objective", 1, None, SPACE, "minimize")).direction == "minimize"
     assert (coarse.pruner, fine.pruner) == ("halving", "halving")
     assert campaign.confirm.trials == 20
 
@@ -57,7 +59,7 @@ def test_draft_is_a_campaign():
 @pytest.mark.parametrize("epochs", [None, 1, 2])
 def test_few_epochs_are_not_pruned(epochs):
     """A function that hardly reports has no pruner."""
-    assert {stage.pruner for stage in campaign_of(Draft("a:objective", 1, epochs, SPACE, {})).stage} == {"none"}
+    assert {stage.pruner for stage in campaign_of(Draft("a:objective", 1, epochs, SPACE)).stage} == {"none"}
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,12 @@ def test_few_epochs_are_not_pruned(epochs):
 )
 def test_name_of_the_campaign(objective, name):
     """A campaign is named as its function is, in letters that a name may have."""
-    assert Draft(objective, 1, None, {}, {}).name == name
+    assert Draft(objective, 1, None, {}).name == name
 
 
 def test_draft_without_ranges_must_be_completed():
     """If ranges are not known, each parameter has a comment, and the file is no campaign until they are written."""
-    text = campaign_text(Draft("a:f", 10, None, {}, {}, ["lr", "decay"]))
+    text = campaign_text(Draft("a:f", 10, None, {}, names=["lr", "decay"]))
     assert "# lr = [" in text
     assert "# decay = [" in text
     with pytest.raises(ValueError, match="a space is a table of parameters"):

@@ -68,6 +68,7 @@ def test_objective_is_searched_unchanged(folder):
     (folder / "pruned_module.py").write_text(PRUNED, "utf-8")
     file, said = init(folder, "pruned_module:objective", "--trials", 12)
     assert "It asked for 1 parameter, and made 5 reports." in said
+    assert "look at `direction`" in said
     assert (file["name"], file["objective"], file["epochs"]) == ("pruned_module", "pruned_module:objective", 5)
     assert file["stage"][0]["space"] == {"rate": [1e-3, 1e-1]}
     assert [stage["trials"] for stage in file["stage"]] == [12, 6]
@@ -95,11 +96,11 @@ def test_number_of_reports_may_be_given(folder):
     assert "to its first report" in said
 
 
-@pytest.mark.parametrize("example", ["iris_sgd", "iris_forest"])
-def test_objectives_as_the_tutorials_write_them(folder, example):
+@pytest.mark.parametrize(("example", "direction"), [("iris_sgd", "maximize"), ("iris_forest", "minimize")])
+def test_objectives_as_the_tutorials_write_them(folder, example, direction):
     """Objectives written as in Optuna's tutorials run unchanged: pruning, attributes, choices, cross-validation."""
     shutil.copy(EXAMPLES / f"{example}.py", folder)
-    init(folder, f"{example}:objective", "--trials", 8)
+    assert init(folder, f"{example}:objective", "--trials", 8)[0]["direction"] == direction
     coarse, fine, confirm = run(folder)["stages"]
     assert [stage["completed"] + stage["pruned"] for stage in (coarse, fine, confirm)] == [8, 4, confirm["trials"]]
     attrs = [trial.user_attrs for trial in trials_of(folder, f"{example}/confirm")]

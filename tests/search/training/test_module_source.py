@@ -59,13 +59,13 @@ def test_module_that_only_defines_an_objective(body):
 )
 def test_direction_of_the_studies(body, direction):
     """The direction is that of the module's studies, if it says one; Optuna's default is to minimize."""
-    assert direction_of(OBJECTIVE + body) == direction
+    assert direction_of("train:objective", OBJECTIVE + body) == direction
 
 
 def test_several_objectives_are_refused():
     """A study with two directions is refused with what to do."""
-    with pytest.raises(CampaignError, match="line 5 of the module makes a study with 2 objectives"):
-        direction_of(OBJECTIVE + "optuna.create_study(directions=['minimize', 'maximize'])")
+    with pytest.raises(CampaignError, match="line 5 of its module makes a study with 2 directions"):
+        direction_of("train:objective", OBJECTIVE + "optuna.create_study(directions=['minimize', 'maximize'])")
 
 
 BRANCHES = """
