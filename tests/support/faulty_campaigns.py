@@ -8,6 +8,8 @@ import faulty_functions
 from campaigns import write_campaign
 from faulty_functions import FAULTS
 
+FORMS = ("one_fault_each", "one_fault_each_batch", "one_fault_each_objective")
+"""The same faults in each form of function: plain, of batches, and an objective of Optuna."""
 HERE = Path(faulty_functions.__file__)
 
 

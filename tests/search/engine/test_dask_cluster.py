@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import coarsefine
-from faulty_campaigns import campaign_in, check_faults
+from faulty_campaigns import FORMS, campaign_in, check_faults
 from faulty_functions import FAULTS
 from processes import end_of, start, wait_until
 from stored import epochs_recorded, table
@@ -76,9 +76,10 @@ def test_interrupted_run_stops_its_workers_on_the_cluster(engine, folder, expect
     assert table(folder / "studies.db") == expected
 
 
-def test_cluster_ends_faulty_trials_as_one_process_does(engine, tmp_path):
+@pytest.mark.parametrize("function", FORMS)
+def test_cluster_ends_faulty_trials_as_one_process_does(engine, tmp_path, function):
     """On a Dask cluster, too, each faulty trial of a user's function ends with its reason, and nothing else does."""
-    campaign_in(tmp_path, "one_fault_each", len(FAULTS))
+    campaign_in(tmp_path, function, len(FAULTS), {"stack": 1})
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     check_faults(table(tmp_path / "studies.db"))

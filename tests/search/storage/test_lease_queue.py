@@ -247,6 +247,23 @@ def test_slot_that_kills_its_worker_fails_and_its_neighbours_do_not(opened, dyin
     assert all("reason" not in trial.user_attrs for trial in trials if trial.number != 1)
 
 
+def test_slot_whose_process_is_killed_is_tried_again(opened):
+    """A slot that its living worker gives up waits again, one attempt and one death later; the third FAILs it."""
+    worker, claimed = opened(), []
+    study = open_stage(worker, 2)
+    while claims := worker.queue.claim(study, 1):
+        (claim,) = claims
+        claimed.append((claim.slot.number, claim.slot.attempt, claim.deaths))
+        if claim.slot.number == 0:
+            worker.queue.give_up(claims, "its process was killed")
+        else:
+            worker.queue.record([ended(claim)], claims)
+    assert claimed == [(0, 1, 0), (0, 2, 1), (0, 3, 2), (1, 1, 0)]
+    trials = worker.get_all_trials(study)
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE"]
+    assert trials[0].user_attrs["reason"].startswith("its process was killed, maybe for lack of memory, 3 times: ")
+
+
 def die_with(worker, study, epochs):
     """Let a worker claim the only slot, record so many epochs, and die; return whether it found the slot."""
     claims = worker.queue.claim(study, 1)
