@@ -85,6 +85,11 @@ def resumes(point, seed, report):
     return value
 
 
+def differs_later(point, seed, report):
+    for epoch in range(1, EPOCHS + 1):
+        report(0.0 if report.epoch and epoch == 1 else value_after(point, seed, epoch))
+
+
 KILLS = [(1, "trained"), (2, "saved"), (3, "trained"), (5, "saved")]
 """The moments at which each trial is killed once: an epoch, and what has been done in it."""
 

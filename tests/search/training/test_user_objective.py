@@ -121,6 +121,19 @@ def test_resumable_trials_wait_at_a_rung_without_a_process(tmp_path, halved):
     assert sum(log.count("\nepoch ") for log in printed(tmp_path)) == trained
 
 
+@pytest.mark.parametrize("differs", [False, True])
+def test_resumable_function_may_report_all_epochs_again(tmp_path, halved, differs):
+    """Epochs that are reported again stay as they are recorded; a warning says if the values differ."""
+    warnings, observer = [], Observer()
+    observer.on_warning = warnings.append
+    changes = {"resumable": True, "stage": {"coarse": HALVING}, "observer": observer}
+    searched(tmp_path, "differs_later" if differs else "single", **changes)
+    assert table(tmp_path / "studies.db") == halved
+    pattern = r"Trial \d reported 0\.0 in epoch 1 when it was resumed, and 0\.\d+ before, which stays recorded\."
+    assert all(re.fullmatch(pattern, warning) for warning in warnings)
+    assert bool(warnings) == differs
+
+
 def test_resumable_trial_that_was_stopped_continues(folder, halved):
     """Killed and stopped runs of a resumable function end with the table of an undisturbed one."""
     write_campaign(folder, "objective", objective="user_functions:resumes", resumable=True, stage={"coarse": HALVING})
