@@ -95,13 +95,13 @@ class _RecordingTrial(UserTrial):
         _dimension(distribution, name)
         return middle(distribution)
 
-    def report(self, value: float, step: int) -> None:
+    def report(self, value: float, step: int, *, epoch: int | None = None) -> None:
         """Count a report; end the call if it is to end at the first one."""
-        super().report(value, step)
+        super().report(value, step, epoch=epoch)
         if self._ended:
             raise TrialEnded
 
-    def _count(self, value: float) -> bool:  # noqa: ARG002 - a report has a value
+    def _count(self, value: float, epoch: int | None) -> bool:  # noqa: ARG002 - what a report has
         self.reports += 1
         return not self._to_first_report
 

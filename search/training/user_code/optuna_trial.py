@@ -47,7 +47,7 @@ class UserTrial(BaseTrial):
         attempt: int,
         seed: int,
         epoch: int,
-        report: Callable[[float], bool],
+        report: Callable[[float, int | None], bool],
     ) -> None:
         self.point = dict(point)
         """The slot's parameters by name."""
@@ -149,11 +149,11 @@ class UserTrial(BaseTrial):
 
     # Values.
 
-    def report(self, value: float, step: int) -> None:
+    def report(self, value: float, step: int, *, epoch: int | None = None) -> None:
         """Report a value. At a rung, return once it is decided; `should_prune` says how.
 
         Each step that was not reported before is one epoch, whatever its number. As in Optuna, a step that is repeated
-        is ignored.
+        is ignored. A call that goes on where an earlier one has stopped gives the number of the `epoch`, from 1.
 
         Raises `TrialEnded` if the trial has been pruned or stopped by an earlier report.
         """
@@ -165,8 +165,13 @@ class UserTrial(BaseTrial):
         if step in self._steps:
             warnings.warn(f"trial.report: step {step} was reported before; this value is ignored.", stacklevel=2)
             return
+        if self.epoch and not self._steps and step > 1 and epoch is None:
+            raise CampaignError(
+                f"trial.report: the call goes on after epoch {self.epoch}, and its first step is {step}: give the "
+                "number of its epoch, from 1: trial.report(value, step, epoch=…)"
+            )
         self._steps.add(step)
-        self._ended = not self._report(value)
+        self._ended = not self._report(value, epoch)
 
     def should_prune(self) -> bool:
         """Return whether the trial ends: a rung was decided against it, or the run is stopped."""

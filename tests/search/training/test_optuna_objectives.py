@@ -16,6 +16,7 @@ FILE = """
 name = "small"
 objective = "optuna_objectives:{function}"
 epochs = {epochs}
+resumable = {resumable}
 
 [[stage]]
 name = "only"
@@ -25,10 +26,12 @@ space = {{ x = {{ uniform = [0.0, 1.0] }}, kind = {{ choice = ["None", "other"] 
 """
 
 
-def searched(folder, function, *, pruner="none", epochs=EPOCHS, workers=1):
+def searched(folder, function, *, pruner="none", epochs=EPOCHS, workers=1, resumable="false"):
     """Search a campaign of an objective; return its trials."""
+    folder.mkdir(exist_ok=True)
     (folder / "optuna_objectives.py").write_bytes((HERE / "optuna_objectives.py").read_bytes())
-    (folder / "small.toml").write_text(FILE.format(function=function, pruner=pruner, epochs=epochs), "utf-8")
+    text = FILE.format(function=function, pruner=pruner, epochs=epochs, resumable=resumable)
+    (folder / "small.toml").write_text(text, "utf-8")
     run(Campaign.load(folder / "small.toml"), folder / "studies.db", workers=workers)
     return trials_of(folder)
 
@@ -68,9 +71,15 @@ def test_rungs_prune_objectives(tmp_path, function):
 def test_same_table_for_any_number_of_workers(tmp_path):
     """Two workers record the same trials as one, pruned ones included."""
     for workers in (1, 2):
-        (tmp_path / str(workers)).mkdir()
         searched(tmp_path / str(workers), "objective", pruner="halving", workers=workers)
     assert table(tmp_path / "1" / "studies.db") == table(tmp_path / "2" / "studies.db")
+
+
+def test_objective_resumes_from_its_folder(tmp_path):
+    """With `resumable`, an objective is ended at a rung and goes on from its folder, with the same table."""
+    searched(tmp_path / "waits", "resumes", pruner="halving")
+    searched(tmp_path / "resumes", "resumes", pruner="halving", resumable="true")
+    assert table(tmp_path / "waits" / "studies.db") == table(tmp_path / "resumes" / "studies.db")
 
 
 def test_fewer_reports_are_fine(tmp_path):
@@ -150,7 +159,6 @@ def test_conditional_space_fails_where_it_is_met(tmp_path):
 def test_global_generators_start_from_the_seed(tmp_path):
     """An objective that draws from the global generators repeats its values."""
     for name in ("first", "second"):
-        (tmp_path / name).mkdir()
         searched(tmp_path / name, "draws")
     first, second = (table(tmp_path / name / "studies.db") for name in ("first", "second"))
     assert first == second

@@ -22,10 +22,11 @@ class Worker:
     """Receives reports; says after some of them that the trial ends."""
 
     def __init__(self, most=100):
-        self.values, self._most = [], most
+        self.values, self.epochs, self._most = [], [], most
 
-    def report(self, value):
+    def report(self, value, epoch):
         self.values.append(value)
+        self.epochs.append(epoch)
         return len(self.values) < self._most
 
 
@@ -227,6 +228,17 @@ def test_reports_that_are_none(report, error):
     with pytest.raises(error, match=r"trial\.report"):
         trial_of(POINT, worker).report(*report)
     assert worker.values == []
+
+
+def test_resumed_call_says_which_epoch_it_reports():
+    """A call that goes on after some epochs gives the number of its first; steps alone would not say it."""
+    worker = Worker()
+    trial = UserTrial(7, POINT, None, 2, 5, 4, worker.report)
+    with pytest.raises(CampaignError, match="goes on after epoch 4, and its first step is 3: give the number"):
+        trial.report(0.5, 3)
+    trial.report(0.5, 3, epoch=4)
+    trial.report(0.6, 4)
+    assert worker.epochs == [4, None]
 
 
 def test_trial_ends_at_a_rung():
