@@ -12,6 +12,7 @@ from pydantic import PrivateAttr, ValidationError
 from coarsefine.model import TrainingSettings
 from coarsefine.model.errors import ExtensionError
 from coarsefine.model.extensions import Group, load, package_of
+from coarsefine.search.campaign.command_line import as_line
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.metric import ACCURACY, Metric
@@ -59,7 +60,7 @@ class Campaign(CampaignSchema):
             given = tomllib.loads(text)
             campaign = cls.model_validate(given)
         except ValidationError as error:
-            unlisted = _OF_NETWORK if "objective" in given else ()
+            unlisted = _OF_NETWORK if {"objective", "command"} & given.keys() else ()
             raise CampaignError(f"{where}: {sentence(error, cls, unlisted)}") from error
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets within brackets …
             message = str(error).rstrip(".")
@@ -107,6 +108,11 @@ class Campaign(CampaignSchema):
         data, model, final = self.data, self.model, self.final
         assert data and model and final, "the campaign is not of the network"  # noqa: S101, PT018 - one reason for all
         return NetworkSections(data, model, final)
+
+    @property
+    def user_code(self) -> str | None:
+        """Return the user's code that is searched, by the name of its function or as a command line; or None."""
+        return self.objective if self.command is None else as_line(self.command)
 
     @property
     def metric(self) -> Metric:
@@ -170,6 +176,14 @@ class Campaign(CampaignSchema):
     def epochs_of(self, stage: AnyStage) -> int:
         """Return the number of epochs of a trial that trains to its end."""
         return stage.epochs or self.usual_epochs
+
+    def gpus_of(self, stage: AnyStage) -> int | None:
+        """Return how many GPUs each trial of a stage uses; None if the campaign does not say.
+
+        Trials of the finalists use as many as those of the last stage.
+        """
+        own = (self.stage[-1] if isinstance(stage, Confirm) else stage).gpus
+        return self.gpus if own is None else own
 
     def pruning(self, stage: AnyStage) -> Pruning:
         """Return how a stage prunes its trials.

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from coarsefine.model.extensions import load
 from coarsefine.model.network_setting import NetworkSetting
+from coarsefine.search.campaign.command_line import read_pattern
 from coarsefine.search.campaign.dimension import Dimension, as_json
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.network_settings import NAMES, NETWORK_SETTINGS, OTHERS
@@ -48,6 +49,26 @@ def _check_metric(value: Any) -> str:
         raise ValueError(
             "a metric is a name of 1 to 40 letters, digits, spaces or any of _ . / : @ % + -, such as val_loss"
         )
+    return value
+
+
+def _check_command(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise ValueError('a command is a list of its words, such as ["python", "train.py", "--lr", "{lr}"]')
+    for word in value:
+        if not isinstance(word, str):
+            raise ValueError(f"its word {word!r} is no text: put it in quotes")  # noqa: TRY004 - as above
+        if "\0" in word:
+            raise ValueError(f"its word {word!r} has a NUL character, which no program can receive: remove it")
+    if not value[0].strip():
+        raise ValueError("its first word is empty, and names the program: give one")
+    return value
+
+
+def _check_pattern(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("it is a regular expression, in quotes")  # noqa: TRY004 - as above
+    read_pattern(value)
     return value
 
 
@@ -124,11 +145,17 @@ def _limits_of(setting: NetworkSetting) -> Any:
 Name = Annotated[str, BeforeValidator(_check_name)]
 FunctionName = Annotated[str, BeforeValidator(_check_function)]
 MetricName = Annotated[str, BeforeValidator(_check_metric)]
+Command = Annotated[list[str], BeforeValidator(_check_command)]
+Pattern = Annotated[str, BeforeValidator(_check_pattern)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Timeout = Annotated[float, Field(gt=0, le=30 * 86400)]
 """Seconds: up to 30 days."""
 Recycle = Annotated[int, Field(ge=1)]
+Grace = Annotated[float, Field(ge=0, le=3600)]
+"""Seconds: up to an hour."""
+Threads = Annotated[int, Field(ge=1, le=1024)]
+Gpus = Annotated[int, Field(ge=0, le=64)]
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
 Sampler = Annotated[str, PlainValidator(_check_sampler)]

@@ -6,10 +6,14 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from coarsefine.model.errors import ExtensionError
 from coarsefine.search.campaign import fields
+from coarsefine.search.campaign.command_line import check_command
 from coarsefine.search.campaign.direction import DirectionName
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS, setting
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sections import CONFIRM, Confirm, Data, FinalSettings, Model, Section, Stage
+
+_OF_USER_CODE = ("parse", "grace", "threads", "gpus")
+"""Keys that a campaign of the network does not have."""
 
 
 class CampaignSchema(Section):
@@ -35,6 +39,16 @@ class CampaignSchema(Section):
     """Trials for which an objective's process is used; by default until its memory has grown by 256 MB."""
     resumable: bool = False
     """Whether an objective continues a trial from its folder: then no trial waits at a rung in memory."""
+    command: fields.Command | None = None
+    """A program to search instead of a function, `["python", "train.py", "--lr", "{lr}"]`; no shell reads it."""
+    parse: fields.Pattern | None = None
+    """Pattern of the lines that the command prints its values in; without it, they come from its report file."""
+    grace: fields.Grace | None = None
+    """Seconds that the command has from SIGTERM to SIGKILL if it is pruned, stopped or timed out; 10 by default."""
+    threads: fields.Threads | None = None
+    """Threads of each trial of an objective or a command; 1 by default."""
+    gpus: fields.Gpus | None = None
+    """GPUs of each trial of an objective or a command, in stages that give no number of their own."""
     data: Data | None = None
     """The images of the network."""
     model: Model | None = None
@@ -50,7 +64,7 @@ class CampaignSchema(Section):
     @classmethod
     def _add_defaults(cls, given: Any) -> Any:
         """Add the sections that a network's campaign leaves out."""
-        if not isinstance(given, dict) or given.get("objective") is not None:
+        if not isinstance(given, dict) or given.get("objective") is not None or given.get("command") is not None:
             return given
         return given | {name: {} for name in ("model", "final") if given.get(name) is None}
 
@@ -60,6 +74,7 @@ class CampaignSchema(Section):
             self._check_network()
         else:
             self._check_objective()
+            self._check_command(info)
         if self.confirm and any(stage.name == CONFIRM for stage in self.stage):
             raise ValueError(f"a stage is named '{CONFIRM}', which is the name of [confirm]: give it another name")
         for index, stage in enumerate(self.stage):
@@ -73,7 +88,7 @@ class CampaignSchema(Section):
     @property
     def of_network(self) -> bool:
         """Return whether the built-in network is searched, rather than training code of the user's own."""
-        return self.objective is None
+        return self.objective is None and self.command is None
 
     @property
     def usual_epochs(self) -> int:
@@ -82,7 +97,7 @@ class CampaignSchema(Section):
 
     def _check_network(self) -> None:
         if self.data is None:
-            raise ValueError("'data' is missing: add it, or the `objective` that is searched instead of a network")
+            raise ValueError("'data' is missing: add it, or the `objective` or `command` that is searched instead")
         given = [name for name in ("epochs", "timeout", "recycle", "resumable") if getattr(self, name)]
         if given:
             belong = "belong" if len(given) > 1 else "belongs"
@@ -92,6 +107,10 @@ class CampaignSchema(Section):
                 "direction and metric belong to an objective: the network is searched for the highest validation "
                 "accuracy, so remove them"
             )
+        if given := [name for name in _OF_USER_CODE if getattr(self, name) is not None]:
+            raise ValueError(f"{' and '.join(given)} belong to an objective or a command: remove them")
+        if (stage := next((s for s in self.stage if s.gpus is not None), None)) is not None:
+            raise ValueError(f"stage '{stage.name}': gpus belong to an objective or a command: remove them")
         if (stage := next((s for s in self.stage if s.space is not None), None)) is not None:
             raise ValueError(
                 f"stage '{stage.name}': a space belongs to an objective; give ranges of the network's "
@@ -107,6 +126,18 @@ class CampaignSchema(Section):
         for stage in self.stage:
             if stage.space is None and (names := ", ".join(stage.own_ranges)):
                 raise ValueError(f"stage '{stage.name}': an objective's parameters, {names}, go into its space")
+
+    def _check_command(self, info: ValidationInfo) -> None:
+        if self.command is None:
+            if given := [name for name in ("parse", "grace") if getattr(self, name) is not None]:
+                raise ValueError(f"{' and '.join(given)} belong to a command, not to an objective: remove them")
+            return
+        if self.recycle is not None:
+            raise ValueError("recycle belongs to an objective: each trial of a command has a process of its own")
+        if self.objective is not None:
+            raise ValueError("objective and command are both given, and one of them is searched: remove the other")
+        if not fields.is_stored(info):  # a later version may know more placeholders
+            check_command(self.command, self.stage[0].own_ranges)
 
     @staticmethod
     def _check_place(index: int, stage: Stage, earlier: list[str]) -> None:

@@ -141,6 +141,8 @@ class _PlannedStage(_Ranges):
     """How points are drawn: `"random"`, independently; `"sobol"`, evenly spread; or by another package."""
     epochs: fields.Epochs | None = None
     """Epochs of a trial; by default those of `[model]` or of the campaign."""
+    gpus: fields.Gpus | None = None
+    """GPUs of each trial of an objective or a command; by default those of the campaign."""
     stack: fields.Stack = "auto"
     """Most trials that train together. `"auto"`: as many as train fastest; of an objective 16 if batched, else 1."""
     pruner: fields.Pruner = "none"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, Verbosity, app, cores
+from coarsefine.search.cli.options import CampaignName, Data, Gpus, Json, Storage, Verbosity, app, cores
 from coarsefine.search.cli.output import observed, print_json, program, read, say, storage_option
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ def run(
         typer.Option(
             min=1,
             max=1024,
-            help="Number of worker processes. Default: one for each core, or one for each worker of the cluster.",
+            help="Number of worker processes. Default: as many as this machine has cores and GPUs for, or one for each "
+            "worker of the cluster.",
         ),
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(metavar="dask://HOST:PORT", help="Dask cluster to train on. Default: this machine."),
     ] = None,
+    gpus: Gpus = None,
     verbose: Verbosity = None,
     as_json: Json = False,
 ) -> None:
@@ -48,14 +50,18 @@ def run(
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
     from coarsefine.search.terminal.status_tables import print_status
+    from coarsefine.search.training.user_code.devices import most_workers, read_gpus
 
     location = locate(storage)
     wanted = find_campaign_to_run(campaign, location)
-    n = workers or (count_workers(engine) if engine is not None else cores())
+    devices = read_gpus(gpus) if gpus is not None else None
+    n = workers or (count_workers(engine) if engine is not None else most_workers(wanted, devices, cores()))
     sentence = "Interrupted; every finished trial is kept. To resume"
     try:
         with observed(sentence, storage, verbose) as (observer, stop):
-            status = run_campaign(wanted, location, data=data, workers=n, engine=engine, observer=observer, stop=stop)
+            status = run_campaign(
+                wanted, location, data=data, workers=n, engine=engine, gpus=devices, observer=observer, stop=stop
+            )
     except Interrupted:
         if as_json and storage_exists(location):
             with suppress(UsageError):  # the campaign may not be in the storage yet
@@ -79,13 +85,16 @@ def worker(
     ],
     storage: Storage = "studies.db",
     data: Data = None,
+    gpus: Gpus = None,
     verbose: Verbosity = None,
 ) -> None:
     """Join a running campaign as another worker; Ctrl-C leaves it at any time."""
     from coarsefine.search.engine.stage_loop import find_campaign, join
+    from coarsefine.search.training.user_code.devices import read_gpus
 
+    devices = read_gpus(gpus) if gpus is not None else None
     with observed("Left; the slots were given back. To join again", storage, verbose) as (observer, stop):
-        join(find_campaign(campaign, storage), storage, data=data, observer=observer, stop=stop)
+        join(find_campaign(campaign, storage), storage, data=data, gpus=devices, observer=observer, stop=stop)
     if verbose is not False:
         say("All stages have finished.")
 

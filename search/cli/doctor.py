@@ -31,6 +31,7 @@ from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import check_storage, open_storage, server_version, storage_exists
 from coarsefine.search.training import checkpoints
 from coarsefine.search.training.images import read_images
+from coarsefine.search.training.user_code.devices import VISIBLE, installed_gpus, visible_gpus
 
 _WITHOUT_CACHE = "what is not in it, every process holds in its own memory: name another folder in COARSEFINE_CACHE"
 
@@ -59,6 +60,7 @@ def examine(storage: Location, data: Path | None) -> list[Finding]:
     return [
         Finding("python", "ok", ", ".join([platform.python_version(), *installed])),
         _processor(),
+        _gpus(),
         _kernel(),
         *database,
         _attempt("disk", lambda: _space(storage)),
@@ -74,6 +76,13 @@ def _processor() -> Finding:
     blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"}
     found = f"{os.cpu_count()} cores, {', '.join(sorted(blas)) or 'no BLAS found'}, one thread for each worker"
     return Finding("processor", "ok" if blas else "note", found)
+
+
+def _gpus() -> Finding:
+    found = ", ".join(f"{index}: {name}, {memory}" for index, name, memory in installed_gpus())
+    visible = visible_gpus(os.environ)
+    limit = "" if visible is None else f"; {VISIBLE} names {', '.join(visible) or 'none'}"
+    return Finding("gpus", "ok", f"{found or 'none that nvidia-smi lists'}{limit}")
 
 
 def _kernel() -> Finding:

@@ -47,6 +47,14 @@ Data = Annotated[
         help="Archive of CIFAR-10 or folder with its files (default: COARSEFINE_DATA), or .npz file of own arrays.",
     ),
 ]
+Gpus = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="GPUs for the trials of an objective or a command, such as 0,1,2,3; each worker's trials see their own. "
+        "Default: all of this machine, if the campaign has `gpus`.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Verbosity = Annotated[
     bool | None,

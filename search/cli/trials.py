@@ -97,6 +97,7 @@ def try_(
     from coarsefine.search.errors import NothingCompleted
     from coarsefine.search.terminal.console import print_line
     from coarsefine.search.training.user_code.foreground import reports_note, slot_to_try, stage_to_try, try_trial
+    from coarsefine.search.training.user_code.foreground_command import try_command
 
     loaded = Campaign.load(campaign)
     chosen = stage_to_try(loaded, stage)
@@ -108,7 +109,8 @@ def try_(
 
     print_line(f"Trial of {loaded.name}/{chosen.name}: {labels.point_text(slot.point, metric)}; seed {slot.seed}")
     try:
-        tried = try_trial(
+        attempt = try_trial if loaded.command is None else try_command
+        tried = attempt(
             loaded, chosen, slot, lambda n, now: print_line(f"epoch {n}/{epochs}  {shown(now.value, now.metrics)}")
         )
     except NothingCompleted as failed:

@@ -4,7 +4,7 @@ The winner is trained once, however many processes run the campaign.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from coarsefine.search.engine.dask_cluster import DaskWorkers
 from coarsefine.search.engine.stage_loop import Pool, StageLoop
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
-from coarsefine.search.errors import NothingCompleted, StorageError
+from coarsefine.search.errors import NothingCompleted, StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
@@ -28,17 +28,19 @@ from coarsefine.search.storage.opening import create_storage, open_storage, stor
 from coarsefine.search.storage.tables import IDENTITY
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.images import Source
+from coarsefine.search.training.user_code.devices import VISIBLE, Gpus, divide_gpus
 from coarsefine.search.training.user_code.source_file import changed_since
 from coarsefine.search.training.workload import ServedFunction, load_workload, serving
 
 
-def run(
+def run(  # noqa: PLR0913 - what a run can be given, by keyword
     campaign: Campaign,
     storage: str | Path | Location = "studies.db",
     *,
     data: Source | None = None,
     workers: int = 1,
     engine: str | None = None,
+    gpus: Sequence[str] | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Status:
@@ -50,6 +52,8 @@ def run(
     images, for datasets that are read from one, or a `Dataset` for `dataset = "arrays"`. With `workers=1` this process
     trains; with more, as many worker processes train, on this machine or on the Dask cluster at `engine`,
     `dask://HOST:PORT`. Worker processes import the calling script, so it needs the usual `if __name__ == "__main__":`.
+    `gpus` are those of this machine that the trials of a user's code may use, by index or UUID, as in
+    `CUDA_VISIBLE_DEVICES`; the workers share them. By default they are all that are there, if the campaign has `gpus`.
     The final training runs in this process, with as many threads as there were workers on this machine.
     `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised.
 
@@ -64,12 +68,13 @@ def run(
         if changed := changed_since(finished.stages[0].attrs.get("objective"), campaign.folder):
             observer.on_outdated(changed)
         return finished
+    shares = _divide_gpus(campaign, gpus, workers, engine)
     workload = load_workload(campaign, data, observer.on_message)
     if isinstance(workload, Dataset) and (reason := why_slow()):
         observer.on_warning(reason)
     with serving(workload), closing(create_storage(location)) as opened:
-        loop = StageLoop(campaign, opened, workload, observer, stop)
-        with _pool(loop, data, workers, engine) as pool:
+        loop = StageLoop(campaign, opened, workload, observer, stop, gpus=shares[0] if shares else None)
+        with _pool(loop, data, workers, engine, shares) as pool:
             loop.run_stages(pool, back_up=True)
         if campaign.of_network:
             _train_winner(loop, threads=workers if engine is None else 1)  # no worker trains any more
@@ -92,8 +97,22 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     return status if status is not None and status.state == "done" else None
 
 
+def _divide_gpus(
+    campaign: Campaign, given: Sequence[str] | None, workers: int, engine: str | None
+) -> list[Gpus] | None:
+    """Return the GPUs of each worker; None if the campaign uses none, or if the nodes of a cluster have their own."""
+    if engine is None:
+        return divide_gpus(campaign, None if given is None else tuple(given), workers)
+    if given is not None:
+        raise UsageError(
+            f"--gpus {','.join(given)} are those of this machine: with --engine, start each worker of the cluster with "
+            f"its own {VISIBLE}."
+        )
+    return None
+
+
 def _pool(
-    loop: StageLoop, data: Source | None, workers: int, engine: str | None
+    loop: StageLoop, data: Source | None, workers: int, engine: str | None, gpus: list[Gpus] | None
 ) -> AbstractContextManager[Pool | None]:
     """Return the worker processes of a run, or None if this process trains."""
     if workers == 1 and engine is None:
@@ -113,6 +132,7 @@ def _pool(
         workers=workers,
         logs=logs_folder(loop.storage.location, loop.campaign.name),
         details=loop.observer.wants_detail,
+        gpus=gpus,
     )
     if engine is not None:
         return DaskWorkers(task, engine, loop.observer)

@@ -35,6 +35,7 @@ from coarsefine.search.training.identity import fingerprint, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
+from coarsefine.search.training.user_code.devices import Gpus, own_gpus
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of, serving
@@ -64,6 +65,8 @@ class StageLoop:
     stop: Callable[[], bool]
     workers: int = 1
     """The expected number of processes: each kind of slot is divided into as many shares, or a multiple."""
+    gpus: Gpus | None = None
+    """The GPUs of this process's trials; by default those that the process sees."""
     attrs: dict[str, Any] = field(init=False)
     """The attributes that identify the campaign's studies."""
     initial_studies: Mapping[str, Study] = field(init=False)
@@ -204,7 +207,9 @@ class StageLoop:
             observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
             observer.on_progress(progress)
 
-        objective = objective_of(self.campaign, stage, self.workload, observer, self.stop, self.storage.location)
+        objective = objective_of(
+            self.campaign, stage, self.workload, observer, self.stop, self.storage.location, self.gpus
+        )
         return Worker(
             storage=self.storage,
             study_id=study.id,
@@ -245,20 +250,23 @@ def join(
     *,
     data: Source | None = None,
     workers: int = 2,
+    gpus: Sequence[str] | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train a campaign's stages together with other processes; return when the last stage has ended.
 
-    `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `stop` is called
-    after every epoch; once it returns true, slots are released and `Interrupted` is raised.
+    `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `gpus` are those that the trials
+    of a user's code in this process may use. `stop` is called after every epoch; once it returns true, slots are
+    released and `Interrupted` is raised.
 
     Raises the same errors as `coarsefine.run`.
     """
     observer = observer or Observer()
+    own = own_gpus(campaign, None if gpus is None else tuple(gpus))
     workload = load_workload(campaign, data, observer.on_message)
     with serving(workload), closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
-        StageLoop(campaign, opened, workload, observer, stop, workers).run_stages()
+        StageLoop(campaign, opened, workload, observer, stop, workers, own).run_stages()
 
 
 def find_campaign(source: str, storage: str | Path | Location) -> Campaign:

@@ -22,7 +22,7 @@ from coarsefine.model.datasets import DATASETS
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
 from coarsefine.search.errors import Interrupted, WorkersFailed
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.training.workload import THREADS
+from coarsefine.search.training.user_code.devices import THREADS, VISIBLE, thread_limits
 
 _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
 _CONTEXT.set_forkserver_preload([work.__module__, *(name.partition(":")[0] for name in DATASETS.built_in.values())])
@@ -141,7 +141,7 @@ class WorkerPool:
         Raises `Interrupted` if a stop was requested, which may have killed it, and `WorkersFailed`.
         """
         receiver, sender = _CONTEXT.Pipe(duplex=False)
-        arguments = (self._task, self._log(name), sender, dict(os.environ))
+        arguments = (self._task, self._log(name), sender, self._environment(name))
         process = _CONTEXT.Process(target=work, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
         try:
             with _single_threaded_blas(), _sigint_blocked():
@@ -159,6 +159,12 @@ class WorkerPool:
         sender.close()
         return _PoolWorker(name, process, receiver, failed_starts)
 
+    def _environment(self, name: str) -> dict[str, str]:
+        """Return the environment of a worker, which sees its own GPUs only."""
+        if self._task.gpus is None:
+            return dict(os.environ)
+        return os.environ | {VISIBLE: ",".join(self._task.gpus[int(name.rpartition("-")[2]) - 1])}
+
     def _log(self, name: str) -> Path:
         return self._task.logs / f"{name}.log"
 
@@ -167,7 +173,7 @@ class WorkerPool:
 def _single_threaded_blas() -> Iterator[None]:
     """Make processes started meanwhile load their BLAS with one thread; a later limit would find threads started."""
     before = {name: os.environ[name] for name in THREADS if name in os.environ}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    os.environ.update(thread_limits(1))
     try:
         yield
     finally:

@@ -28,6 +28,7 @@ from coarsefine.search.results.status import Status
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.images import Source
+from coarsefine.search.training.user_code.devices import Gpus
 from coarsefine.search.training.workload import load_workload, serving
 
 
@@ -46,6 +47,8 @@ class Task:
     """The folder for the logs of workers on this machine."""
     details: bool = False
     """Whether workers on this machine report each claim and record."""
+    gpus: Sequence[Gpus] | None = None
+    """The GPUs of each worker on this machine; None if its trials use what the process sees."""
 
 
 @dataclass(frozen=True, slots=True)

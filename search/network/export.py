@@ -149,7 +149,7 @@ def export_trial(studies: Mapping[str, Study], named: Named | None = None) -> Ex
     campaign = campaign_of(studies)
     if campaign.data is None or campaign.final is None:
         raise UsageError(
-            f"{campaign.name} searches {campaign.objective}, not the built-in network: export its parameters by "
+            f"{campaign.name} searches {campaign.user_code}, not the built-in network: export its parameters by "
             "--as params or --as env."
         )
     payload = {

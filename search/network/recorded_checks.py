@@ -64,7 +64,7 @@ class Subject:
         stored = campaign_of(studies)
         if stored.data is None or stored.model is None:
             raise UsageError(
-                f"The campaign '{stored.name}' searches {stored.objective}, not the built-in network: "
+                f"The campaign '{stored.name}' searches {stored.user_code}, not the built-in network: "
                 "name another campaign, or leave out --campaign."
             )
         return cls(stored.data, stored.model, location, first)

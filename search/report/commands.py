@@ -43,7 +43,7 @@ def as_toml(campaign: Campaign) -> str:
     for key, value in campaign.as_stored().items():
         if isinstance(value, dict):
             sections += ["", f"[{key}]", *_pairs(value)]
-        elif isinstance(value, list):
+        elif isinstance(value, list) and isinstance(value[0], dict):
             sections += [line for item in value for line in ("", f"[[{key}]]", *_pairs(item))]
         elif value is not None:
             lines.append(f"{key} = {_value(value)}")

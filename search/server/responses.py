@@ -43,8 +43,10 @@ def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
         schemas.CampaignStatus,
         snapshot.status,
         stages=tuple(_stage(snapshot, stage, plan.epochs_of(planned)) for stage, planned in stages),
-        objective=plan.objective,
-        data=attrs["data"]["description"] if "data" in attrs else f"The objective {attrs['objective']['name']}",
+        objective=plan.user_code,
+        data=attrs["data"]["description"]
+        if "data" in attrs
+        else f"The {'objective' if plan.command is None else 'command'} {plan.user_code}",
         searched=tuple(schemas.Searched(name, labels.symbol(name, plan.metric)) for name in studies[0].space),
         axes=tuple(
             schemas.Axis(name, charts.Axis(name, studies, plan.metric).title) for name in charts.axes_of(studies)

@@ -69,7 +69,7 @@ class CampaignStatus(Status):
 
     storage: Annotated[str, Field(exclude=True)] = ""
     stages: tuple[StageDetail, ...]
-    objective: Annotated[str | None, Field(description="the function it searches; null for the network")]
+    objective: Annotated[str | None, Field(description="the function or command it searches; null for the network")]
     metric: Annotated[Metric, Field(description="what the trials are judged by")]
     data: Annotated[str, Field(description="what it trains on")]
     searched: Annotated[tuple[Searched, ...], Field(description="in the order of the points")]

@@ -107,8 +107,10 @@ def _check_finals(attrs: Mapping[str, Any]) -> None:
 
 def _check_workload(name: str, study: _Attrs, campaign: Campaign) -> None:
     is_network = study.data is not None and campaign.of_network
-    if not is_network and (study.objective is None or study.objective.name != campaign.objective):
-        raise InvalidStudy(f"The study {name} does not say what it trained: a network on its data, or an objective.")
+    if not is_network and (study.objective is None or study.objective.name != campaign.user_code):
+        raise InvalidStudy(
+            f"The study {name} does not say what it trained: a network on its data, an objective, or a command."
+        )
 
 
 def is_valid(slot: FrozenTrial, space: Space) -> bool:

@@ -16,6 +16,7 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
+from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.function import Function
 
 _PATH = f"config.data.{PATH_KEY}"
@@ -24,12 +25,14 @@ _FUNCTION = "objective.digest"
 """The place of the digest of a function's file, which differs if the file has changed."""
 
 
-def fingerprint(campaign: Campaign, workload: Dataset | Function) -> dict[str, Any]:
+def fingerprint(campaign: Campaign, workload: Dataset | Function | Command) -> dict[str, Any]:
     """Return the study attributes that identify a campaign and what it trains.
 
     Raises `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
     """
     known = {"config": campaign.as_stored(), "versions": versions() | campaign.packages()}
+    if isinstance(workload, Command):
+        return {**known, "objective": {"name": workload.name, "form": workload.form, "digest": workload.digest}}
     if isinstance(workload, Function):
         return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
     return {

@@ -1,6 +1,6 @@
 """What a campaign trains: the network on its images, or a user's function; and the objective that trains its slots."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -17,6 +17,10 @@ from coarsefine.search.storage.location import Location
 from coarsefine.search.training.images import Source, load_images
 from coarsefine.search.training.objective import NetworkObjective, Objective
 from coarsefine.search.training.user_code.call import CallOptions
+from coarsefine.search.training.user_code.command import Command, load_command
+from coarsefine.search.training.user_code.command_call import CommandCall, CommandSetup
+from coarsefine.search.training.user_code.command_reports import reader_of
+from coarsefine.search.training.user_code.devices import Gpus, thread_limits, trial_environment
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.function_call import CallSetup, FunctionCall
 from coarsefine.search.training.user_code.trial_server import TrialServer
@@ -30,17 +34,24 @@ class ServedFunction(Function):
     server: TrialServer = field(kw_only=True, compare=False, repr=False)
 
 
-Workload = Dataset | ServedFunction
+@dataclass(frozen=True, slots=True)
+class ServedCommand(Command):
+    """A user's command, with the server of the processes that become it."""
+
+    server: TrialServer = field(kw_only=True, compare=False, repr=False)
+
+
+Workload = Dataset | ServedFunction | ServedCommand
 _TIMEOUT = 86400.0
 """Most seconds between a function's reports, unless the campaign sets `timeout`."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""The environment variables that limit the threads of OpenMP and of each BLAS."""
+_GRACE = 10.0
+"""Seconds from SIGTERM to SIGKILL for a command, unless the campaign sets `grace`."""
 
 
 def load_workload(
     campaign: Campaign, source: Source | None, say: Callable[[str], None], mapped_file: MappedFile | None = None
 ) -> Workload:
-    """Return a campaign's images, as `load_images` does, or its function.
+    """Return a campaign's images, as `load_images` does, or its function or command.
 
     Raises `CampaignError` if they do not fit the campaign, `coarsefine.model.errors.DataError` and `UsageError`.
     """
@@ -49,6 +60,10 @@ def load_workload(
             given = "the Dataset" if isinstance(source, Dataset) else f"--data {source}"
             raise UsageError(f"objective = '{campaign.objective}' has its own data: leave {given} out.")
         return _load_function(campaign, campaign.objective, say)
+    if campaign.command is not None:
+        if source is not None:
+            raise UsageError("The campaign's command has its own data: leave --data out.")
+        return _load_command(campaign, campaign.command)
     images = load_images(campaign.network.data, _beside(campaign) if source is None else source, say, mapped_file)
     _check_batches(campaign, images)
     if campaign.network.model.mirror and len(images.shape) == 1:
@@ -61,16 +76,16 @@ def load_workload(
 
 @contextmanager
 def serving(workload: Workload) -> Iterator[None]:
-    """End the processes of a user's function on leaving."""
+    """End the processes of a user's code on leaving."""
     try:
         yield
     finally:
-        if isinstance(workload, ServedFunction):
+        if isinstance(workload, ServedFunction | ServedCommand):
             workload.server.close()
 
 
 def _load_function(campaign: Campaign, name: str, say: Callable[[str], None]) -> ServedFunction:
-    server = TrialServer(name, campaign.folder, dict.fromkeys(THREADS, "1"))
+    server = TrialServer(name, campaign.folder, thread_limits(1))  # others would be lost in a fork
     function = server.function
     try:
         _check_form(campaign, function)
@@ -81,6 +96,17 @@ def _load_function(campaign: Campaign, name: str, say: Callable[[str], None]) ->
         place = f"{function.file}, since the Python path comes before {function.hidden}"
         say(f"objective = '{name}' is that of {place}.")
     return ServedFunction(**{each.name: getattr(function, each.name) for each in fields(function)}, server=server)
+
+
+def _load_command(campaign: Campaign, words: Sequence[str]) -> ServedCommand:
+    for stage in campaign.stage:
+        if stage.stack not in {"auto", 1}:
+            raise CampaignError(
+                f"stage '{stage.name}': stack = {stage.stack}, but a command trains one trial at a time: leave it out."
+            )
+    command = load_command(words, campaign.folder)
+    server = TrialServer(None, None, thread_limits(campaign.threads or 1))
+    return ServedCommand(**{each.name: getattr(command, each.name) for each in fields(command)}, server=server)
 
 
 def _beside(campaign: Campaign) -> Path | None:
@@ -120,26 +146,29 @@ def objective_of(
     observer: Observer,
     stop: Callable[[], bool],
     location: Location,
+    gpus: Gpus | None = None,
 ) -> Objective:
     """Return the objective that trains the slots of a stage of a campaign in this storage.
 
-    The observer receives the tracebacks of a user's function as details.
+    The observer receives the tracebacks of a user's function as details. `gpus` are those of this process's trials, by
+    default those that the process sees.
     """
-    if isinstance(workload, ServedFunction):
-        return _function_objective(campaign, stage, workload, observer, stop, location)
+    if not isinstance(workload, Dataset):
+        return _user_objective(campaign, stage, workload, observer, stop, location, gpus)
     # In the confirmation a slot's seed draws the mini-batches, too; the finalists of one seed train together.
     return NetworkObjective(
         campaign.training_settings(stage), campaign.network.model.fixed, workload, isinstance(stage, Confirm)
     )
 
 
-def _function_objective(
+def _user_objective(
     campaign: Campaign,
     stage: AnyStage,
-    function: ServedFunction,
+    code: ServedFunction | ServedCommand,
     observer: Observer,
     stop: Callable[[], bool],
     location: Location,
+    gpus: Gpus | None,
 ) -> UserObjective:
     epochs = campaign.epochs_of(stage)
     options = CallOptions(
@@ -149,17 +178,21 @@ def _function_objective(
         on_detail=observer.on_detail,
         on_warning=observer.on_warning,
         resumable=campaign.resumable,
-        may_return_early=function.form == "optuna",
+        may_return_early=code.form == "optuna",
     )
     setup = CallSetup(
         campaign=campaign.name,
         stage=stage.name,
-        form=function.form,
+        form=code.form,
         epochs=epochs,
         metric=campaign.metric.name,
         recycle=campaign.recycle,
         space=campaign.bounds_of(stage if isinstance(stage, Stage) else campaign.stage[0]),
-        environment={},
+        environment=trial_environment(campaign, stage, gpus),
         files_of=lambda number: trial_files(location, campaign.name, stage.name, number),
     )
-    return UserObjective(options, partial(FunctionCall, function.server, setup), function.batched)
+    if isinstance(code, ServedFunction):
+        return UserObjective(options, partial(FunctionCall, code.server, setup), code.batched)
+    grace = _GRACE if campaign.grace is None else campaign.grace
+    own = CommandSetup(code, reader_of(campaign.parse, setup.metric), campaign.parse is not None, grace)
+    return UserObjective(options, lambda slots: CommandCall(code.server, setup, own, slots[0]))

@@ -80,6 +80,11 @@ def campaign_toml(base="small", /, *, checked=True, **changes):
     return tomlkit.dumps(table)
 
 
+def read_campaign(base="small", /, **changes):
+    """Return a campaign: one of the bases with some keys changed, as `campaign_toml` changes them."""
+    return Campaign.model_validate(tomlkit.parse(campaign_toml(base, **changes)).unwrap())
+
+
 def write_campaign(folder, base="small", /, **changes):
     """Write a campaign into a folder as small.toml; return the folder."""
     (folder / "small.toml").write_text(campaign_toml(base, **changes), "utf-8")

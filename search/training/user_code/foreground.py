@@ -53,8 +53,8 @@ def stage_to_try(campaign: Campaign, name: str | None) -> Stage:
 
     Raises `UsageError` if there is none, or if the campaign trains the built-in network.
     """
-    if campaign.objective is None:
-        raise UsageError(f"{campaign.name} has no function of yours to try: start it with `coarsefine run`.")
+    if campaign.of_network:
+        raise UsageError(f"{campaign.name} has no code of yours to try: start it with `coarsefine run`.")
     found = [stage for stage in campaign.stage if name in {None, stage.name}]
     if not found:
         raise UsageError(f"{campaign.name} has no stage {name!r}: it has {', '.join(s.name for s in campaign.stage)}.")
@@ -78,7 +78,7 @@ def try_trial(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnReport)
     Raises `NothingCompleted` if it failed, with its traceback in `__notes__`, and `CampaignError` if the function
     cannot be loaded.
     """
-    assert campaign.objective is not None, "stage_to_try has checked it"  # noqa: S101
+    assert campaign.objective is not None, "the campaign has a function"  # noqa: S101
     function, call = load_function(campaign.objective, campaign.folder)
     folder, started = Path(tempfile.mkdtemp(prefix="coarsefine-try-")), time.monotonic()
     planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)

@@ -42,6 +42,12 @@ class CallSetup:
     files_of: Callable[[int], TrialFiles]
     """Returns the files of the trial with this number."""
 
+    def open_files(self, slot: Slot, files: TrialFiles, epoch: int) -> None:
+        """Make the folder and the log of a trial that is called after `epoch` epochs."""
+        after = f", after epoch {epoch}" if epoch else ""
+        title = f"{self.stage}#{slot.number}, attempt {slot.attempt}{after}, {point_text(slot.point)}"
+        files.open(f"{title}, seed {slot.seed}, {socket.gethostname()} process {os.getpid()}")
+
     def variables(self, trials: Sequence[Planned]) -> dict[str, str]:
         """Return the environment variables of a call."""
         return {**self.environment, **trial_variables(self.campaign, self.stage, trials)}
@@ -62,6 +68,11 @@ def trial_variables(campaign: str, stage: str, trials: Sequence[Planned]) -> dic
         "COARSEFINE_EPOCH": joined([trial.epoch for trial in trials]),
         "COARSEFINE_FOLDER": joined([trial.folder for trial in trials], os.pathsep),
     }
+
+
+def planned_of(slot: Slot, files: TrialFiles, epoch: int) -> Planned:
+    """Return a trial as it is planned for a call after `epoch` epochs."""
+    return Planned(slot.number, slot.point.as_dict(), slot.seed, slot.attempt, files.folder, epoch)
 
 
 @dataclass(slots=True, eq=False)
@@ -128,15 +139,9 @@ class FunctionCall:
                 files.refer_to(self._files[0].log)
 
     def _start(self, epoch: int) -> None:
-        trials = [
-            Planned(slot.number, slot.point.as_dict(), slot.seed, slot.attempt, files.folder, epoch)
-            for slot, files in zip(self.slots, self._files, strict=True)
-        ]
-        place = f"{socket.gethostname()} process {os.getpid()}"
-        after = f", after epoch {epoch}" if epoch else ""
+        trials = [planned_of(slot, files, epoch) for slot, files in zip(self.slots, self._files, strict=True)]
         for slot, files in zip(self.slots, self._files, strict=True):
-            title = f"{self.setup.stage}#{slot.number}, attempt {slot.attempt}{after}, {point_text(slot.point)}"
-            files.open(f"{title}, seed {slot.seed}, {place}")
+            self.setup.open_files(slot, files, epoch)
         self._process = self.server.take()
         self._process.send(
             {

@@ -67,6 +67,25 @@ def kill_group(leader: int, *, reaped: bool = False) -> None:
             kill(leader, signal.SIGKILL)
 
 
+def group_exists(leader: int) -> bool:
+    """Return whether a process group still has processes."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def group_of(pid: int) -> int:
+    """Return the group of a process; 0 if it has ended."""
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
+
+
 def terminate_group(leader: int) -> None:
     """Ask a process and its group to end, even if they are suspended."""
     for kind in ("SIGTERM", "SIGCONT"):

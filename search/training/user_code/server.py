@@ -29,6 +29,8 @@ from coarsefine.search.training.user_code.process_tree import (
     children,
     count_threads,
     die_with,
+    group_exists,
+    group_of,
     kill_group,
     outlive_parent,
     terminate_group,
@@ -37,6 +39,8 @@ from coarsefine.search.training.user_code.trial_process import preload, serve_ca
 
 _GRACE_SECONDS = 10.0
 """How long a trial process may take to end after its last call, before it is killed."""
+_LOOK_SECONDS = 0.02
+"""Seconds between looks whether a group has ended that was asked to."""
 _LAST_SECONDS = 5.0
 """How long the server waits for its children to be gone before it ends itself."""
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import {function}; {function}{arguments!r}"
@@ -120,6 +124,8 @@ class _Server:
         """The children that the user's module has started when it was imported."""
         self._deadlines: dict[int, float] = {}
         """When each of the trial processes is killed, by number."""
+        self._asked: dict[int, int | None] = {}
+        """Processes that were asked to end, each with its exit code if it has, but not its whole group."""
         self._forks = CAN_FORK and count_threads() == 1
         self._woken, self._waker = os.pipe()
         for descriptor in (self._woken, self._waker):
@@ -151,14 +157,16 @@ class _Server:
     def _wait(self, sockets: Sequence[socket.socket], most: float = math.inf) -> bool:
         """Wait until a socket is ready, a process has ended, or one is to be killed; return whether a socket is."""
         watched: list[Any] = list(sockets)
-        left = min(most, *self._deadlines.values(), math.inf) - time.monotonic()
+        look = time.monotonic() + _LOOK_SECONDS if any(code is not None for code in self._asked.values()) else math.inf
+        left = min(most, look, *self._deadlines.values()) - time.monotonic()
         ready, *_ = select.select([*watched, self._woken], [], [], None if left == math.inf else max(0.0, left))
         if self._woken in ready:
             with suppress(BlockingIOError):
                 os.read(self._woken, 4096)
+        if self._woken in ready or look < math.inf:
             self._reap()
         for pid in [pid for pid, deadline in self._deadlines.items() if deadline <= time.monotonic()]:
-            kill_group(pid)
+            kill_group(pid, reaped=self._asked.get(pid) is not None)
             self._deadlines[pid] = math.inf
         return any(one in ready for one in sockets)
 
@@ -169,7 +177,7 @@ class _Server:
             case {"kind": "end", "pid": pid} if pid in self._deadlines:
                 self._deadlines[pid] = time.monotonic() + _GRACE_SECONDS
             case {"kind": "terminate", "pid": pid, "grace": grace} if pid in self._deadlines:
-                self._deadlines[pid] = time.monotonic() + grace
+                self._deadlines[pid], self._asked[pid] = time.monotonic() + grace, None
                 terminate_group(pid)
             case {"kind": "kill", "pid": pid} if pid in self._deadlines:
                 kill_group(pid)
@@ -213,17 +221,27 @@ class _Server:
         """Say how trial processes ended, and kill what they left behind."""
         with suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                pid, status = found
-                if self._deadlines.pop(pid, None) is not None:
-                    kill_group(pid, reaped=True)
-                    code = os.waitstatus_to_exitcode(status)
-                    with suppress(Closed):
-                        self._channel.send({"kind": "exit", "pid": pid, "code": code})
+                pid, code = found[0], os.waitstatus_to_exitcode(found[1])
+                if pid in self._asked:
+                    self._asked[pid] = code
+                elif pid in self._deadlines:
+                    self._finish(pid, code)
+        for pid, last in [*self._asked.items()]:
+            if last is not None and not group_exists(pid):
+                self._finish(pid, last)
         for orphan in self._orphans():  # each one that dies has this server look again
             kill_group(orphan)
 
+    def _finish(self, pid: int, code: int) -> None:
+        kill_group(pid, reaped=True)
+        del self._deadlines[pid]
+        self._asked.pop(pid, None)
+        with suppress(Closed):
+            self._channel.send({"kind": "exit", "pid": pid, "code": code})
+
     def _orphans(self) -> set[int]:
-        return children() - self._deadlines.keys() - self._own
+        """Return what ended processes left behind, without the groups that were asked to end and still have time."""
+        return {pid for pid in children() - self._deadlines.keys() - self._own if group_of(pid) not in self._asked}
 
     def _end_all(self, grace: float) -> NoReturn:
         late = time.monotonic() + grace

@@ -1,14 +1,17 @@
 """`coarsefine try` runs one trial of user code in the foreground, and stores nothing."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
+import user_functions
 from campaigns import write_campaign
 from commands import coarsefine_process
 
 from coarsefine import Campaign, run, trials
 
+PROGRAM = Path(user_functions.__file__).with_name("user_command.py")
 BREAKS = """
 def train(point, seed, report):
     breakpoint()
@@ -128,4 +131,38 @@ def test_impossible_trial_is_refused(tmp_path, cli, options, sentence):
 def test_network_has_nothing_to_try(cli):
     """A campaign of the built-in network is refused with the command that trains it."""
     code, _, error = cli("try", "digits")
-    assert (code, error) == (2, "digits has no function of yours to try: start it with `coarsefine run`.\n")
+    assert (code, error) == (2, "digits has no code of yours to try: start it with `coarsefine run`.\n")
+
+
+@pytest.mark.parametrize("parse", [None, r"^value (?P<value>\S+)"], ids=["file", "output"])
+def test_command_is_tried_in_the_foreground(cli, tmp_path, parse):
+    """A command runs once with the given point, its reports and its output are shown, and nothing is stored."""
+    words = [sys.executable, "-S", str(PROGRAM), "single", "{a}", "{seed}", "{epochs}"]
+    write_campaign(tmp_path, "objective", objective=None, command=words, **({"parse": parse} if parse else {}))
+    code, out, error = cli("try", "small.toml", "--point", "a=0.1", "--seed", 0)
+    assert (code, error) == (0, "")
+    assert re.search(r"^epoch 6/6  value 0\.95$", out, re.MULTILINE)
+    assert out.splitlines()[-1].startswith("Result: value 0.95, in ")
+    assert not (tmp_path / "studies.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("exits", "The trial failed: it ended with exit code 3."),
+        ("crashes", "The trial failed: it was killed by signal 11 (SIGSEGV)."),
+        ("says nothing", "The trial failed: it ended with exit code 0 and has not reported a value."),
+        ("diverges", "The trial failed: diverged in epoch 2: its value is nan."),
+        (
+            "reports text",
+            "The trial failed: its report 'no number' is not a line of JSON: Expecting value",
+        ),
+    ],
+)
+def test_failed_command_says_why(cli, tmp_path, mode, message):
+    """A command that fails in the foreground ends with exit code 3 and the reason."""
+    words = [sys.executable, "-S", str(PROGRAM), mode, "{a}", "{seed}", "{epochs}"]
+    write_campaign(tmp_path, "objective", objective=None, command=words)
+    code, _, error = cli("try", "small.toml")
+    assert code == 3
+    assert message in error

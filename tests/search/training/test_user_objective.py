@@ -358,11 +358,11 @@ def test_unknown_key_is_refused_without_keys_of_the_network(cli, tmp_path):
     for changes, known in (
         (
             {"sead": 3},
-            "name, description, seed, objective, direction, metric, epochs, timeout, recycle, resumable, stage, con",
+            "name, description, seed, objective, direction, metric, epochs, timeout, recycle, resumable, comman",
         ),
         (
             {"stage": {"coarse": {"widen": True}}},
-            "name, trials, space, narrow, parent, carry, sampler, epochs, stack, pr",
+            "name, trials, space, narrow, parent, carry, sampler, epochs, gpus, stack, pr",
         ),
     ):
         path.write_text(campaign_toml("objective", checked=False, **changes), "utf-8")

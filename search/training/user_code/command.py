@@ -1,0 +1,107 @@
+"""The command that a campaign searches: checked before anything starts, and identified by the files that it names."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from coarsefine.search.campaign.command_line import as_line, filled, text_of, variable_of
+from coarsefine.search.errors import CampaignError
+from coarsefine.search.training.user_code.report import Planned
+from coarsefine.search.training.user_code.source_file import digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command with placeholders, the folder in which it runs, and the files there that it names."""
+
+    arguments: tuple[str, ...]
+    folder: Path
+    files: Mapping[str, str]
+    """SHA-256 by name, as in the command."""
+
+    @property
+    def name(self) -> str:
+        """Return the command as one line, quoted as for a shell."""
+        return as_line(self.arguments)
+
+    @property
+    def form(self) -> Literal["command"]:
+        """Return what it is called with."""
+        return "command"
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of all its files, with their names."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+
+    def filled(self, trial: Planned, epochs: int, point: Path) -> tuple[list[str], dict[str, str]]:
+        """Write a trial's parameters to the file `point`; return the words of its command, and environment variables.
+
+        `epochs` is the number of epochs that it is to report. Raises `OSError` if the file cannot be written.
+        """
+        point.write_text(json.dumps(dict(trial.point)), "utf-8")
+        values = {name: text_of(value) for name, value in trial.point.items()}
+        variables = {variable_of(name): text for name, text in values.items()}
+        variables |= {"COARSEFINE_POINT": str(point), "COARSEFINE_EPOCHS": str(epochs)}
+        variables["PYTHONUNBUFFERED"] = "1"  # else Python keeps back what it prints
+        values |= {"seed": str(trial.seed), "folder": str(trial.folder), "epochs": str(epochs)}
+        values["point_file"] = str(point)
+        return [filled(word, values) for word in self.arguments], variables
+
+
+def load_command(arguments: Sequence[str], folder: Path | None = None) -> Command:
+    """Return a campaign's command, to run in the campaign's folder, else in the working directory.
+
+    Raises `CampaignError` if there is no such program, or a file that it names cannot be read.
+    """
+    place = (folder or Path.cwd()).absolute()
+    _check_program(arguments[0], place)
+    try:
+        files = {name: digest_of(place / name) for name in sorted({*_files_named(arguments, place)})}
+    except OSError as error:
+        raise CampaignError(
+            f"command: {error.filename} cannot be read ({error.strerror}): make it readable."
+        ) from error
+    return Command(tuple(arguments), place, files)
+
+
+def _check_program(program: str, folder: Path) -> None:
+    if "{" in program:  # a parameter chooses it
+        return
+    if os.sep in program:
+        _check_file(program, folder)
+    elif shutil.which(program) is None:
+        here = f", or write ./{program} for the file in {folder}" if (folder / program).is_file() else ""
+        raise CampaignError(
+            f"command: there is no program '{program}' on the PATH: correct its name, install it{here}."
+        )
+
+
+def _check_file(program: str, folder: Path) -> None:
+    path = folder / program
+    if not path.is_file():
+        raise CampaignError(f"command: there is no program {path}: correct its path, which starts at {folder}.")
+    if not os.access(path, os.X_OK):
+        raise CampaignError(f"command: {path} is not executable: chmod +x it, or name its interpreter first.")
+
+
+def _files_named(arguments: Sequence[str], folder: Path) -> Iterator[str]:
+    """Yield the words, and the values of options such as --config=FILE, that are files in the folder."""
+    for position, argument in enumerate(arguments):
+        for name in dict.fromkeys((argument, argument.partition("=")[2])):
+            if position == 0 and os.sep not in name:  # a program on the PATH
+                continue
+            if name and "\0" not in name and not Path(name).is_absolute() and _is_file(folder / name):
+                yield name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a word that is too long for a file's name
+        return False

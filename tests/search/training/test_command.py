@@ -1,0 +1,287 @@
+"""A command as the objective: the search, the processes, and commands that fail."""
+
+import html
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import user_functions
+from campaigns import write_campaign
+from forked import Forked, forked_command, run_command
+from processes import end_of, wait_until, workers_of
+from stored import counted, ended, table
+
+from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
+from coarsefine.search.campaign.command_line import as_line
+
+PROGRAM = Path(user_functions.__file__).with_name("user_command.py")
+HALVING = {"pruner": "halving", "rungs": [1, 3]}
+PARSE = r"^value (?P<value>\S+)"
+
+
+def only(**changes):
+    """Return the changes after which the campaign has its first stage only, with these changes."""
+    return {"stage": {"coarse": changes, "fine": None}, "confirm": None}
+
+
+def command(mode="single"):
+    """Return the command that runs the program of the tests."""
+    return [sys.executable, "-S", "-E", str(PROGRAM), mode, "{a}", "{seed}", "{epochs}"]
+
+
+def write(folder, mode="single", **changes):
+    """Write a campaign with that command."""
+    return write_campaign(folder, "objective", **{"objective": None, "command": command(mode), **changes})
+
+
+def searched(folder, mode="single", *, observer=None, stop=lambda: False, **changes):
+    """Search a campaign with that command in this process; return its status."""
+    write(folder, mode, **changes)
+    return run(Campaign.load(folder / "small.toml"), folder / "studies.db", observer=observer, stop=stop)
+
+
+def trials(folder):
+    """Return the folders that trials of the first stage have left, by their numbers."""
+    return {int(path.name.rpartition("-")[2]): path for path in (folder / "trials/small").glob("coarse-*")}
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans():
+    """Check that no process of a command is left after a test."""
+    yield
+    words = [str(PROGRAM), "time.sleep(600)"]
+    found = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    assert [line for line in found if any(word in line for word in words)] == []
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Return the table of a function that gives the same values."""
+    folder = tmp_path_factory.mktemp("expected")
+    write_campaign(folder, "objective")
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory):
+    """Return the table of that function with halving."""
+    folder = tmp_path_factory.mktemp("halved")
+    write_campaign(folder, "objective", stage={"coarse": HALVING})
+    run(Campaign.load(folder / "small.toml"), folder / "studies.db")
+    return table(folder / "studies.db")
+
+
+@pytest.mark.parametrize("parse", [None, PARSE], ids=["file", "output"])
+def test_command_records_what_a_function_would(tmp_path, expected, parse):
+    """A command whose values are those of a function gives the same trials, from its report file or its output."""
+    status = searched(tmp_path, parse=parse) if parse else searched(tmp_path)
+    assert status.state == "done"
+    assert table(tmp_path / "studies.db") == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_halving_prunes_the_same_trials(tmp_path, halved, workers):
+    """For one worker and for two the same trials are pruned as of a function, and none records beyond its rung."""
+    write(tmp_path, stage={"coarse": HALVING})
+    answer = forked_command("run", "small.toml", "--workers", workers, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert table(tmp_path / "studies.db") == halved
+
+
+def test_halving_ends_resumable_commands_and_starts_them_again(tmp_path, halved):
+    """A resumable command is ended at a rung and started again if it survives, and gives the same table."""
+    searched(tmp_path, parse=PARSE, resumable=True, stage={"coarse": HALVING})
+    assert table(tmp_path / "studies.db") == halved
+    logs = [path.read_text() for path in (tmp_path / "logs/small/trials").glob("coarse-*")]
+    assert sorted(log.count("── coarse#") for log in logs) == [1] * 4 + [2] * 2 + [3] * 2
+
+
+@pytest.mark.parametrize("shell", [[], ["bash", "-c", '"$@"; exit $?', "bash"]], ids=["itself", "in a shell"])
+def test_pruned_command_may_tidy_up(tmp_path, shell):
+    """A pruned command receives SIGTERM and has its time to save, even as the child of a shell that ends at once."""
+    halving = only(pruner="halving", rungs=[1], trials=2)
+    searched(tmp_path, **halving)
+    rows = table(tmp_path / "studies.db")
+    (survivor,) = [point["a"] for state, point, *_ in rows.values() if state.name == "COMPLETE"]
+    pruned = {number for (_, number), (state, *_) in rows.items() if state.name == "PRUNED"}
+    (tmp_path / "studies.db").unlink()
+    searched(tmp_path, command=[*shell, *command("saves"), repr(survivor)], **halving)
+    assert table(tmp_path / "studies.db") == rows
+    assert {number for number, path in trials(tmp_path).items() if (path / "saved").exists()} == pruned
+
+
+def test_command_that_ignores_a_timeout_is_killed(tmp_path):
+    """A command that neither reports nor obeys SIGTERM FAILs, and is killed after its grace."""
+    with pytest.raises(NothingCompleted, match="neither reported nor returned within 2 s: give it a longer"):
+        searched(tmp_path, "stubborn", timeout=2.0, grace=0.1, **only(trials=1))
+    assert (trials(tmp_path)[0] / "alive").exists()
+
+
+def test_stopped_command_is_ended_and_its_trial_released(tmp_path, monkeypatch):
+    """A command that goes on after a stop is ended, and its slot waits for the next run."""
+    monkeypatch.setattr("coarsefine.search.training.user_code.call._STOP_SECONDS", 0.2)
+    with pytest.raises(Interrupted, match="trial 0 did not finish it in time"):
+        searched(tmp_path, "hangs", stop=lambda: any((path / "alive").exists() for path in trials(tmp_path).values()))
+    assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 8
+
+
+def test_commands_die_with_their_worker(tmp_path, expected):
+    """Workers that are killed take their commands with them; the others train each trial once."""
+    write(tmp_path, "slow")
+    process = Forked(run_command, "run", "small.toml", "--workers", "2", cwd=tmp_path)
+    wait_until(lambda: ended(tmp_path) > 1 and len(workers_of(process)) == 2)
+    for worker in workers_of(process):
+        worker.kill()
+    code, stderr = end_of(process)
+    assert code == 0, stderr
+    assert table(tmp_path / "studies.db") == expected
+
+
+def test_command_is_told_its_trial(tmp_path):
+    """Words, variables and a file tell a command its point exactly, its seed, its folder and its devices."""
+    space = {"a": [0.001, 1.0], "shape": {"choice": ["two words", "{a}"]}, "big": {"choice": [True, False]}}
+    words = [*command("tells"), "{shape}", "--big={big}", "{{{point_file}", "{folder}"]
+    changes = only(trials=3, space=space)
+    changes["stage"]["coarse"]["gpus"] = 2
+    write(tmp_path, command=words, threads=3, **changes)
+    answer = forked_command("run", "small.toml", "--workers", 2, "--gpus", "4,5,6,7", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    rows = table(tmp_path / "studies.db")
+    for number, folder in trials(tmp_path).items():
+        told, (_, point, *_, attrs) = json.loads((folder / "told.json").read_text()), rows["small/coarse", number]
+        seen = told["seen"]
+        assert told["point"] == point
+        assert told["folder"] == str(tmp_path)
+        assert float(told["words"][1]) == float(seen["COARSEFINE_PARAM_A"]) == point["a"]
+        big = str(point["big"]).lower()
+        assert told["words"][2:] == [
+            str(attrs["seed"]), "6", point["shape"], f"--big={big}", "{" + seen["COARSEFINE_POINT"], str(folder)
+        ]  # fmt: skip
+        assert seen["COARSEFINE_PARAM_SHAPE"] == point["shape"]
+        assert seen["COARSEFINE_PARAM_BIG"] == big
+        assert seen["COARSEFINE_SEED"] == str(attrs["seed"])
+        assert seen["COARSEFINE_FOLDER"] == str(folder)
+        trial = [seen[f"COARSEFINE_{name}"] for name in ("CAMPAIGN", "STAGE", "TRIAL", "ATTEMPT", "EPOCHS", "EPOCH")]
+        assert trial == ["small", "coarse", str(number), "1", "6", "0"]
+        assert seen["OMP_NUM_THREADS"] == "3"
+        assert seen["CUDA_VISIBLE_DEVICES"] in {"4,5", "6,7"}
+        assert not Path(seen["COARSEFINE_POINT"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["no-such-program", "{a}"],
+            "there is no program 'no-such-program' on the PATH: correct its name, install it.",
+        ),
+        (
+            ["mine.sh"],
+            "there is no program 'mine.sh' on the PATH: correct its name, install it, or write ./mine.sh for",
+        ),
+        (["./none.sh"], "there is no program .*/none.sh: correct its path, which starts at /"),
+        (["./mine.sh"], "mine.sh is not executable: chmod .x it, or name its interpreter first."),
+    ],
+)
+def test_missing_program_is_one_sentence(cli, tmp_path, words, message):
+    """A program that is not there ends the run with exit code 2 before anything is created."""
+    (tmp_path / "mine.sh").touch()
+    write(tmp_path, command=words)
+    code, _, error = cli("run", "small.toml", "--workers", 1)
+    assert code == 2
+    assert re.search(f"^command: .*{message}", error), error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "studies.db").exists()
+
+
+def test_program_without_an_interpreter_fails_its_trials(tmp_path):
+    """A program that the system cannot execute FAILs its trials with what the system says."""
+    (tmp_path / "mine").write_text("neither a script nor a program")
+    (tmp_path / "mine").chmod(0o755)
+    with pytest.raises(
+        NothingCompleted, match=r"code 126; it printed last: \./mine cannot be started: Exec format error"
+    ):
+        searched(tmp_path, command=["./mine"], **only(trials=1))
+
+
+def test_changed_file_is_refused(tmp_path):
+    """A campaign whose command names a file goes on only with the same file."""
+    own = shutil.copy(PROGRAM, tmp_path)
+    words = [sys.executable, "-S", "user_command.py", *command()[4:]]
+    asked, observer = [], Observer()
+    observer.on_recorded = lambda *_: asked.append(1)
+    with pytest.raises(Interrupted):
+        searched(tmp_path, command=words, observer=observer, stop=lambda: bool(asked), **only(trials=4))
+    text = Path(own).read_text("utf-8")
+    Path(own).write_text(f"{text}# changed\n", "utf-8")
+    with pytest.raises(CampaignError, match=r"objective\.digest was"):
+        searched(tmp_path, command=words, **only(trials=4))
+    Path(own).write_text(text, "utf-8")
+    assert searched(tmp_path, command=words, **only(trials=4)).state == "done"
+
+
+def test_stack_and_data_do_not_fit_a_command(cli, tmp_path):
+    """A command trains one trial at a time, and has its own data."""
+    write(tmp_path, stage={"coarse": {"stack": 4}})
+    code, _, error = cli("run", "small.toml", "--workers", 1)
+    assert (code, "stack = 4, but a command trains one trial at a time: leave it out." in error) == (2, True)
+    write(tmp_path)
+    code, _, error = cli("run", "small.toml", "--data", tmp_path)
+    assert (code, "has its own data: leave --data out." in error) == (2, True)
+
+
+MODES = {
+    "single": None,
+    "floods": None,
+    "leaves": None,
+    "closes": None,
+    "moves": None,
+    "metrics": None,
+    "crashes": r"was killed by signal 11 \(SIGSEGV\); it printed last: about to crash",
+    "exits": r"ended with exit code 3; it printed last: first \| wrong model: linaer",
+    "fails at its end": "ended with exit code 4; it printed nothing",
+    "says nothing": "ended with exit code 0 after 0 reports, and `epochs` is 6; it printed nothing",
+    "returns too early": "ended with exit code 0 after 5 reports, and `epochs` is 6; it printed nothing",
+    "reports too often": "reported more than 6 times: set `epochs` to the number of reports that it makes",
+    "reports text": "its report 'no number' is not a line of JSON: Expecting value: line 1 column 1 (char 0)",
+    "diverges": "diverged in epoch 2: its value is nan",
+    "counts from zero": "reported epoch 0, where epoch 1 is due: report each epoch once",
+}
+"""What each mode of the program leads to: the reason of a failure, or None if the trial completes."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_fault_has_its_reason(tmp_path, workers):
+    """Commands of all kinds in one stage complete or FAIL with their reasons, and leave no process behind."""
+    space = {"a": [0.001, 1.0], "mode": {"choice": [*MODES]}}
+    words = [word.replace("MODE", "{mode}") for word in command("MODE")]
+    write(tmp_path, command=words, **only(trials=60, space=space))
+    answer = forked_command("run", "small.toml", "--workers", workers, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    rows = table(tmp_path / "studies.db")
+    assert {point["mode"] for _, point, *_ in rows.values()} == set(MODES)
+    for state, point, *_, attrs in rows.values():
+        reason = MODES[point["mode"]]
+        assert state.name == ("COMPLETE" if reason is None else "FAIL")
+        assert reason is None or re.fullmatch(reason if "\\" in reason else re.escape(reason), attrs["reason"]), attrs
+
+
+def test_page_and_report_name_the_command(cli, tmp_path):
+    """The report of a command's campaign says what ran, and has the campaign file that repeats it."""
+    searched(tmp_path, parse=PARSE, gpus=0, **only(trials=3))
+    code, _, error = cli("report", "small", "--output", "report.html")
+    assert code == 0, error
+    page = html.unescape((tmp_path / "report.html").read_text("utf-8"))
+    line = as_line(command())
+    assert f"of the command <code>{line}</code>" in page
+    assert f"command = {json.dumps(command())}" in page
+    code, out, _ = cli("export", "small", "--as", "params")
+    assert (code, "a" in json.loads(out)) == (0, True)
+    code, _, error = cli("export", "small")
+    assert (code, f"searches {line}, not the built-in network" in error) == (2, True)
