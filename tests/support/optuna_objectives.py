@@ -33,7 +33,7 @@ def resumes(trial):
     x, _ = trial.suggest_float("x", 0.0, 1.0), trial.suggest_categorical("kind", [None, "other"])
     file = trial.folder / "epoch"
     done = int(file.read_text()) if file.exists() else 0
-    for epoch in range(done + 1, EPOCHS + 1):
+    for epoch in range(done + 1, trial.epochs + 1):
         file.write_text(str(epoch))
         trial.report(x - 1 / epoch, 100 * epoch, epoch=epoch)
         if trial.should_prune():

@@ -75,7 +75,7 @@ def resumes(point, seed, report):
     done, value = json.loads(state.read_text("utf-8")) if state.exists() else (0, None)
     if done:
         report(value, epoch=done)
-    for epoch in range(done + 1, EPOCHS + 1):
+    for epoch in range(done + 1, report.epochs + 1):
         value = value_after(point, seed, epoch)
         new = state.with_suffix(".new")
         new.write_text(json.dumps([epoch, value]), "utf-8")
@@ -110,7 +110,7 @@ def dies_and_resumes(point, seed, report):
         report(value_after(point, seed, done) + 0 * weights.sum(), epoch=done)
     else:
         done, weights = 0, np.random.default_rng(seed).normal(size=50)
-    while done < EPOCHS:
+    while done < report.epochs:
         weights, done = 0.9 * weights, done + 1
         reached("trained")
         np.savez(report.folder / "new.npz", epoch=done, weights=weights)

@@ -82,7 +82,7 @@ def try_trial(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnReport)
     function, call = load_function(campaign.objective, campaign.folder)
     folder, started = Path(tempfile.mkdtemp(prefix="coarsefine-try-")), time.monotonic()
     planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
-    reporter = Reporter(_Here(on_report), [planned], campaign.metric.name, function.batched)
+    reporter = Reporter(_Here(on_report), [planned], campaign.metric.name, function.batched, campaign.epochs_of(stage))
     with _environment(trial_variables(campaign.name, stage.name, [planned])), threadpool_limits(1):
         seed_generators(slot.seed)
         try:

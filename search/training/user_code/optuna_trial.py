@@ -58,6 +58,8 @@ class UserTrial(BaseTrial):
         self.seed = seed
         self.epoch = epoch
         """How many epochs an earlier call has reported, if the campaign is resumable."""
+        self.epochs = 1
+        """How many epochs the campaign gives a trial."""
         self.ranges: Mapping[str, Dimension] = {}
         """The campaign's ranges: each must lie in that of its `suggest` call."""
         self.stored: dict[str, Any] = {}

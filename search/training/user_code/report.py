@@ -51,6 +51,8 @@ class Reporter:
     trials: Sequence[Planned]
     metric: str
     batched: bool
+    epochs: int
+    """How many epochs a trial has."""
     count: int = 0
     """The number of the last epoch that was reported in this call."""
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Report:
         self._reporter = reporter
         (trial,) = reporter.trials
         self.number, self.seed, self.attempt, self.folder = trial.number, trial.seed, trial.attempt, trial.folder
-        self.epoch = trial.epoch
+        self.epoch, self.epochs = trial.epoch, reporter.epochs
 
     def __call__(self, value: Any, *, epoch: int | None = None, **metrics: Any) -> None:
         """Report the value of an epoch, and further metrics by name; wait until the next epoch may begin.
@@ -114,6 +116,7 @@ class BatchReport:
         self.numbers = [trial.number for trial in reporter.trials]
         self.attempts = [trial.attempt for trial in reporter.trials]
         self.folders = [trial.folder for trial in reporter.trials]
+        self.epochs = reporter.epochs
 
     def __call__(self, values: Any) -> tuple[int, ...]:
         """Report an epoch's values, one for each trial in training; return the positions of those that go on.

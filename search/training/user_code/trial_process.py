@@ -117,7 +117,7 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
         import_module(f"{__package__}.command_process").run(request)
     assert function is not None, "the process was started for a function"  # noqa: S101
     own, trials = os.getpid(), [Planned.from_message(form) for form in request["trials"]]
-    reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched")
+    reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched", request["epochs"])
     try:
         seed_generators(trials[0].seed)
         answer = _returned(
@@ -144,7 +144,7 @@ def invoke(form: Form, function: Callable[..., Any], reporter: Reporter, space: 
 
         (planned,) = reporter.trials
         trial = UserTrial(**planned.as_dict(), report=stepper(reporter))
-        trial.ranges, reporter.attrs = space, trial.stored
+        trial.ranges, trial.epochs, reporter.attrs = space, reporter.epochs, trial.stored
         return call_objective(function, trial)
     points, seeds = [dict(trial.point) for trial in reporter.trials], [trial.seed for trial in reporter.trials]
     if form == "batched":
