@@ -125,8 +125,8 @@ class Hands:
         optuna.create_study(study_name="small/fine", storage=self.storage)
 
     def optimize(self):
-        """Optimise the newest study: Optuna takes slots that wait, trains them in its way, and adds trials."""
-        self.newest.optimize(lambda trial: 1e9 + trial.number, n_trials=3)
+        """Optimise the newest study: Optuna takes a slot that waits, or adds a trial, and trains it in its way."""
+        self.newest.optimize(lambda trial: 1e9 + trial.number, n_trials=1)
 
     def ask(self):
         """Ask for a trial: Optuna sets the first WAITING one RUNNING, or adds one."""

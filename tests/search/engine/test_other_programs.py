@@ -174,9 +174,8 @@ def test_slot_that_another_program_ended_counts_as_failed(tmp_path, base, moment
     for study, number in told:
         assert f"{study}: another program, such as Optuna's dashboard, set the state of trial {number}: it" in named[0]
         stage = next(stage for stage in status.stages if stage.study == study)
-        assert (stage.failed, stage.failure) == (
-            1, f"trial {number}: another program set it to COMPLETE with the value 1e+09"
-        )  # fmt: skip
+        assert stage.failed == 1
+        assert stage.failure == (number, "another program set it to COMPLETE with the value 1e+09")
     assert status.winner is None or status.winner.value < 2
 
 
@@ -188,9 +187,9 @@ def test_study_that_optuna_optimizes_keeps_its_number_of_trials(tmp_path, moment
     assert status.state == "done"
     assert counts(status) == SLOTS["objective"]
     taken = [key for key, row in table(place).items() if row[2] and row[2][0] >= 1e9]
-    assert len(taken) == 3
+    assert len(taken) == 1
     assert sum(stage.failed for stage in status.stages) == sum(number < SLOTS["objective"][s] for s, number in taken)
-    assert 1 <= sum("another program" in sentence for sentence in observer.warnings) <= 2
+    assert sum("another program" in sentence for sentence in observer.warnings) == 1
     assert status.winner is None or status.winner.value < 2
 
 
