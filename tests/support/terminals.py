@@ -116,4 +116,6 @@ def _run_on(terminal, apart, arguments):
     terminal.close()
     os.close(os.open(os.ttyname(0), os.O_RDWR))
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a forked process has none
+    # The streams of the fork server were made for files: they would seek when they are reconfigured.
+    sys.stdout, sys.stderr = (open(number, "w", 1, "utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
     run_command(*arguments)
