@@ -6,6 +6,7 @@ Each message is a sentence with the thing, the value seen and the remedy.
     ├── UsageError             exit code 2: the request names something that does not exist or does not fit
     │   └── CampaignError      exit code 2: the campaign file
     ├── NothingCompleted       exit code 3: a stage ended without a completed trial
+    ├── RepeatedFailure        exit code 3: a worker stopped because trial after trial failed with the same cause
     ├── StorageError           exit code 5: the database, its file, or the disk
     ├── WorkersFailed          the exit code of the worker process that failed
     └── Interrupted            exit code 130: stopped by Ctrl-C or SIGTERM; the slots are free again
@@ -35,6 +36,17 @@ class NothingCompleted(SearchError):  # noqa: N818 - an outcome, named as one
     """A stage ended without a completed trial, so there is nothing to narrow from or to train."""
 
     exit_code = 3
+
+
+class RepeatedFailure(SearchError):  # noqa: N818 - an outcome, named as one
+    """A worker stopped, because trial after trial failed with the same cause. Its other trials wait."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, trial: int = 0) -> None:
+        super().__init__(message)
+        self.trial = trial
+        """The number of the last one that failed."""
 
 
 class StorageError(SearchError):

@@ -29,8 +29,10 @@ from coarsefine.search.errors import CampaignError
 
 _OF_NETWORK = frozenset({"data", "model", "final", *NAMES})
 """Keys of a campaign and of its stages that only a campaign of the network has."""
-_LATER_DEFAULTS = {"direction": "maximize", "metric": None, "recycle": None, "resumable": False}
+_LATER_DEFAULTS = {"direction": "maximize", "metric": None, "recycle": None, "resumable": False, "max_failures": None}
 """Keys that are stored only if they have another value."""
+_MOST_FAILURES = 3
+"""Unless the campaign sets `max_failures`."""
 
 
 class NetworkSections(NamedTuple):
@@ -118,6 +120,11 @@ class Campaign(CampaignSchema):
     def metric(self) -> Metric:
         """Return the metric of the trials' values, which says which of them are better."""
         return ACCURACY if self.of_network else Metric.of_function(self.metric_name, Direction(self.direction))
+
+    @property
+    def most_failures(self) -> int | None:
+        """Return after how many failures in a row with the same cause a worker stops; None for the network."""
+        return None if self.of_network else self.max_failures or _MOST_FAILURES
 
     def packages(self) -> dict[str, str]:
         """Return the other packages that bring what it names, with their versions.

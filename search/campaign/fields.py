@@ -156,6 +156,7 @@ Grace = Annotated[float, Field(ge=0, le=3600)]
 """Seconds: up to an hour."""
 Threads = Annotated[int, Field(ge=1, le=1024)]
 Gpus = Annotated[int, Field(ge=0, le=64)]
+MaxFailures = Annotated[int, Field(ge=1, le=1_000_000)]
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]
 Sampler = Annotated[str, PlainValidator(_check_sampler)]

@@ -35,6 +35,8 @@ class CampaignSchema(Section):
     """How often a call of the objective reports; by default it only returns a value."""
     timeout: fields.Timeout | None = None
     """Seconds that an objective may take to its next report; a day by default."""
+    max_failures: fields.MaxFailures | None = None
+    """After how many failures of an objective or a command in a row with the same cause a worker stops; 3 by default."""
     recycle: fields.Recycle | None = None
     """Trials for which an objective's process is used; by default until its memory has grown by 256 MB."""
     resumable: bool = False
@@ -98,7 +100,7 @@ class CampaignSchema(Section):
     def _check_network(self) -> None:
         if self.data is None:
             raise ValueError("'data' is missing: add it, or the `objective` or `command` that is searched instead")
-        given = [name for name in ("epochs", "timeout", "recycle", "resumable") if getattr(self, name)]
+        given = [n for n in ("epochs", "timeout", "recycle", "resumable", "max_failures") if getattr(self, n)]
         if given:
             belong = "belong" if len(given) > 1 else "belongs"
             raise ValueError(f"{' and '.join(given)} {belong} to an objective: the network's epochs go into [model]")

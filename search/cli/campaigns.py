@@ -1,18 +1,32 @@
-"""Commands that run campaigns and show their results: `run`, `worker`, `status`, `best` and `presets`."""
+"""Commands that run campaigns and show their results: `run`, `worker`, `retry`, `status`, `best` and `presets`."""
 
-import shlex
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from coarsefine.search.cli.options import CampaignName, Data, Gpus, Json, Storage, Verbosity, app, cores
+from coarsefine.search.cli.next_commands import (
+    print_next,
+    print_next_commands,
+    resume_line,
+    retry_line,
+    say_if_changed,
+    show_changes,
+)
+from coarsefine.search.cli.options import (
+    AcceptChanges,
+    CampaignName,
+    Data,
+    Gpus,
+    Json,
+    Storage,
+    Verbosity,
+    app,
+    cores,
+    trial_name,
+)
 from coarsefine.search.cli.output import observed, print_json, program, read, say, storage_option
-
-if TYPE_CHECKING:
-    from coarsefine.search.results.status import Status
 
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
@@ -39,6 +53,7 @@ def run(
         typer.Option(metavar="dask://HOST:PORT", help="Dask cluster to train on. Default: this machine."),
     ] = None,
     gpus: Gpus = None,
+    accept_changes: AcceptChanges = False,
     verbose: Verbosity = None,
     as_json: Json = False,
 ) -> None:
@@ -60,8 +75,9 @@ def run(
     try:
         with observed(sentence, storage, verbose) as (observer, stop):
             status = run_campaign(
-                wanted, location, data=data, workers=n, engine=engine, gpus=devices, observer=observer, stop=stop
-            )
+                wanted, location, data=data, workers=n, engine=engine, gpus=devices, observer=observer, stop=stop,
+                accept_changes=accept_changes,
+            )  # fmt: skip
     except Interrupted:
         if as_json and storage_exists(location):
             with suppress(UsageError):  # the campaign may not be in the storage yet
@@ -71,8 +87,8 @@ def run(
         print_json(status.as_dict())
     else:
         print_status(status)
-        _print_next_commands(status, storage)
-    _say_if_changed(status, wanted.folder)
+        print_next_commands(status, storage)
+    say_if_changed(status, storage, wanted.folder)
 
 
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")
@@ -86,6 +102,7 @@ def worker(
     storage: Storage = "studies.db",
     data: Data = None,
     gpus: Gpus = None,
+    accept_changes: AcceptChanges = False,
     verbose: Verbosity = None,
 ) -> None:
     """Join a running campaign as another worker; Ctrl-C leaves it at any time."""
@@ -94,30 +111,69 @@ def worker(
 
     devices = read_gpus(gpus) if gpus is not None else None
     with observed("Left; the slots were given back. To join again", storage, verbose) as (observer, stop):
-        join(find_campaign(campaign, storage), storage, data=data, gpus=devices, observer=observer, stop=stop)
+        joined = find_campaign(campaign, storage)
+        join(
+            joined, storage, data=data, gpus=devices, observer=observer, stop=stop, accept_changes=accept_changes
+        )  # fmt: skip
     if verbose is not False:
         say("All stages have finished.")
 
 
+@app.command(epilog="Examples: `coarsefine retry mine` · `coarsefine retry mine coarse#7 coarse#12`")
+def retry(
+    campaign: CampaignName = None,
+    trials: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STAGE#NUMBER]...", help="Trials to put back. Default: all that failed."),
+    ] = None,
+    storage: Storage = "studies.db",
+    diverged: Annotated[
+        bool, typer.Option("--diverged", help="Also put back the trials of a function that diverged.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put failed trials back, with their numbers, points and seeds, for the next run to train."""
+    from coarsefine.search.results.retry import retry as retry_trials
+    from coarsefine.search.terminal.status_tables import print_retried
+
+    words = [*filter(None, (campaign, *(trials or ())))]
+    name = words.pop(0) if words and "#" not in words[0] else None  # the only campaign may be left out
+    found = retry_trials(name, storage, trials=[trial_name(word) for word in words], diverged=diverged)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    print_retried(found)
+    print_next(resume_line(read(storage, found.campaign), storage))
+
+
 @app.command(epilog="Examples: `coarsefine status` · `coarsefine status paper --json`")
-def status(campaign: CampaignName = None, storage: Storage = "studies.db", as_json: Json = False) -> None:
+def status(
+    campaign: CampaignName = None,
+    storage: Storage = "studies.db",
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show how the function's file has changed since the trials were trained.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show the stages of a campaign, their counts, the best trials so far, and the next command."""
     from coarsefine.search.terminal.console import print_line
     from coarsefine.search.terminal.status_tables import print_status
 
     found = read(storage, campaign)
+    if diff:
+        show_changes(found, as_json=as_json)
+        return
     if as_json:
         print_json(found.as_dict())
         return
     print_status(found)
-    _say_if_changed(found)
-    if found.state == "failed":
-        wrong = "the function or the campaign's file" if "objective" in found.stages[0].attrs else "the campaign's file"
+    say_if_changed(found, storage)
+    if found.state == "failed" and not found.sources:
         again = f"{program()} run FILE{storage_option(storage)}"
-        print_line(f"Next: correct {wrong}, change `name` in that file, then: {again}")
-    elif found.state != "done":
-        resume = f"{program()} run {shlex.quote(found.campaign)}{storage_option(storage)}"
-        print_line(f"Next: {resume}   (or the campaign's file)")
+        print_line(f"Next: correct the campaign's file, change `name` in that file, then: {again}")
+    else:
+        resume = [f"{resume_line(found, storage)}   (or the campaign's file)"] if found.state != "done" else []
+        print_next(*retry_line(found, storage), *resume)
 
 
 @app.command(epilog="Examples: `coarsefine best digits` · `coarsefine best paper --json`")
@@ -130,7 +186,7 @@ def best(campaign: CampaignName = None, storage: Storage = "studies.db", as_json
         print_json(found.best().as_dict())
         return
     print_best(found)
-    _say_if_changed(found)
+    say_if_changed(found, storage)
 
 
 @app.command(epilog="Examples: `coarsefine presets` · `coarsefine presets digits > my.toml`")
@@ -157,23 +213,3 @@ def presets(
     for preset, trials, description in rows:
         print_line(f"{preset}: {' + '.join(map(str, trials))} trials")
         print_prose(description)
-
-
-def _say_if_changed(status: "Status", folder: Path | None = None) -> None:
-    """Say if the objective's file is no longer the one that gave the results; it may be in the campaign's `folder`."""
-    from coarsefine.search.training.user_code.source_file import changed_since
-
-    if changed := changed_since(status.stages[0].attrs.get("objective"), folder):
-        say(changed)
-
-
-def _print_next_commands(status: "Status", storage: str) -> None:
-    from coarsefine.search.terminal.console import print_line
-
-    campaign = f"{shlex.quote(status.campaign)}{storage_option(storage)}"
-    print_line(f"Next: {program()} best {campaign}")
-    print_line(f"      {program()} serve{storage_option(storage)}")
-    if status.final is not None:
-        print_line(f"      {program()} predict {shlex.quote(status.final.folder)} IMAGE.png")
-    else:  # of an objective
-        print_line(f"      {program()} export {campaign} --as params")

@@ -8,6 +8,9 @@ from typing import Annotated, Any, NamedTuple, Self
 import typer
 from typer.core import TyperGroup
 
+_MOST_DIGITS = 9
+"""The most digits of a trial's number."""
+
 
 class _Group(TyperGroup):
     """The commands; their messages about a bad value do without the prefix that Typer takes over from pydantic."""
@@ -102,6 +105,24 @@ class TrialName(NamedTuple):
 
             raise UsageError(f"{text[:80]!r} names no trial: give STAGE#NUMBER, such as coarse#7.")
         return cls(found[1], int(found[2]))
+
+
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes", help="Go on though the function's file has changed since; the change is recorded."
+    ),
+]
+
+
+def trial_name(text: str) -> tuple[str, int]:
+    """Return the stage and the number of a trial named STAGE#NUMBER; raise `UsageError` for anything else."""
+    from coarsefine.search.errors import UsageError
+
+    stage, _, digits = text.rpartition("#")
+    if not stage or not digits.isascii() or not digits.isdigit() or len(digits) > _MOST_DIGITS:
+        raise UsageError(f"{text[:80]!r} names no trial: give STAGE#NUMBER, such as coarse#7.")
+    return stage, int(digits)
 
 
 def cores() -> int:

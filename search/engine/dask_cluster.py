@@ -12,7 +12,7 @@ from typing import Any, Self
 import psutil
 
 from coarsefine.search.engine.worker_process import Ended, Task, run_task
-from coarsefine.search.errors import UsageError, WorkersFailed
+from coarsefine.search.errors import RepeatedFailure, UsageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
 
 _CONNECT_SECONDS = 10
@@ -28,6 +28,8 @@ class DaskWorkers:
     def __init__(self, task: Task, engine: str, observer: Observer) -> None:
         self._task, self._engine, self._observer = task, engine, observer
         self._losses = 0
+        self._given_up = ""
+        """Why the last worker that stopped for good did so, as a sentence."""
 
     def __enter__(self) -> Self:
         self._client = _connect(self._engine)
@@ -55,11 +57,13 @@ class DaskWorkers:
     def wait(self, seconds: float) -> None:
         """Wait at most `seconds` until a worker ends; submit again what Dask gave up.
 
-        Raises `WorkersFailed` if a worker ended with an error, or if Dask loses worker after worker.
+        Raises `WorkersFailed` if a worker ended with an error, if Dask loses worker after worker, or if all have ended
+        and one of them because trial after trial failed.
         """
         if not self._futures:
-            time.sleep(seconds)
-            return
+            if self._given_up:
+                raise WorkersFailed(f"Every worker has stopped. {self._given_up}", RepeatedFailure.exit_code)
+            self._futures = {self._submit() for _ in range(self._task.workers)}  # trials were retried since
         for future in wait(self._futures, seconds, "FIRST_COMPLETED").done:
             self._futures.remove(future)
             self._handle_end(future)
@@ -83,7 +87,10 @@ class DaskWorkers:
             return
         except Exception as error:  # whatever a node raises, such as ModuleNotFoundError without Coarsefine
             raise WorkersFailed(f"A worker of the Dask cluster failed: {error!r}. See the cluster's logs.") from error
-        if ended.exit_code:
+        if ended.gave_up:
+            self._given_up = ended.text
+            self._observer.on_warning(f"A worker of the Dask cluster: {ended.text}")
+        elif ended.exit_code:
             raise WorkersFailed(ended.text, ended.exit_code)
 
     def _submit(self) -> "Future[Ended]":

@@ -19,17 +19,18 @@ from coarsefine.search.errors import NothingCompleted, StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
+from coarsefine.search.results.commands import command, to_continue
 from coarsefine.search.results.final_result import read_final
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import Status, find_winner, logs_folder, read_status
 from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
-from coarsefine.search.storage.tables import IDENTITY
+from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.devices import VISIBLE, Gpus, divide_gpus
-from coarsefine.search.training.user_code.source_file import changed_since
+from coarsefine.search.training.user_code.source_file import change_of
 from coarsefine.search.training.workload import ServedFunction, load_workload, serving
 
 
@@ -43,6 +44,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     gpus: Sequence[str] | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
+    accept_changes: bool = False,
 ) -> Status:
     """Run a campaign to its end, or resume it from where it stands; return its final status.
 
@@ -55,33 +57,36 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     `gpus` are those of this machine that the trials of a user's code may use, by index or UUID, as in
     `CUDA_VISIBLE_DEVICES`; the workers share them. By default they are all that are there, if the campaign has `gpus`.
     The final training runs in this process, with as many threads as there were workers on this machine.
-    `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised.
+    `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised. A campaign
+    whose function's file has changed goes on only with `accept_changes`, and records the change.
 
-    Raises `CampaignError` (2), `NothingCompleted` (3), `DataError` (4) and `StorageError` (5); the numbers are the exit
-    codes of the command line. Nothing is created before campaign, data and storage have been checked.
+    Raises `CampaignError` (2), `NothingCompleted` and `RepeatedFailure` (3), `DataError` (4) and `StorageError` (5);
+    the numbers are the exit codes of the command line. Nothing is created before campaign, data and storage have been
+    checked.
     """
     observer = observer or Observer()
     location = locate(storage)
     if (finished := _finished_status(campaign, location)) is not None:
         for note in finished.notes:
             observer.on_other_program(note)
-        if changed := changed_since(finished.stages[0].attrs.get("objective"), campaign.folder):
-            observer.on_outdated(changed)
+        if change := change_of(finished.stages[0].attrs.get(OBJECTIVE), campaign.folder):
+            observer.on_outdated(change.sentence(command("status", campaign.name, location), done=True))
         return finished
     shares = _divide_gpus(campaign, gpus, workers, engine)
     workload = load_workload(campaign, data, observer.on_message)
     if isinstance(workload, Dataset) and (reason := why_slow()):
         observer.on_warning(reason)
     with serving(workload), closing(create_storage(location)) as opened:
-        loop = StageLoop(campaign, opened, workload, observer, stop, gpus=shares[0] if shares else None)
+        gpus_here = shares[0] if shares else None
+        loop = StageLoop(campaign, opened, workload, observer, stop, gpus=gpus_here, accept_changes=accept_changes)
         with _pool(loop, data, workers, engine, shares) as pool:
             loop.run_stages(pool, back_up=True)
         if campaign.of_network:
             _train_winner(loop, threads=workers if engine is None else 1)  # no worker trains any more
         else:
             studies = loop.studies()
-            refuse_empty(studies.values())
-            _require_winner(campaign, studies)
+            refuse_empty(studies.values(), location)
+            _require_winner(campaign, studies, location)
         loop.others.say_studies(opened, campaign, loop.studies())
         return read_status(opened, campaign.name)
 
@@ -156,25 +161,31 @@ def _train_winner(loop: StageLoop, threads: int) -> None:
     loop.work_until_done(train, lambda: "the winner" if read_final(loop.studies()) is None else "")
 
 
-def _require_winner(campaign: Campaign, studies: Mapping[str, Study]) -> None:
+def _require_winner(campaign: Campaign, studies: Mapping[str, Study], location: Location) -> None:
     """Raise `NothingCompleted` if stages that have ended have no winner."""
     verdict = verdict_of(studies.values())
     if find_winner(studies, verdict) is not None:
         return
     if verdict is not None:
-        raise NothingCompleted(
-            f"{verdict.summary} Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign "
-            "under another name."
+        advice = (
+            "Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign under another name."
+            if campaign.of_network
+            else to_continue(campaign.name, location)
         )
+        raise NothingCompleted(f"{verdict.summary} {advice}")
     failures = "; ".join(f"{study.name}: {study.failures}" for study in studies.values())
-    raise NothingCompleted(f"No trial of {campaign.name} completed ({failures}). {remedy(studies.values())}")
+    raise NothingCompleted(
+        f"No trial of {campaign.name} completed ({failures}). {remedy([*studies.values()], location)}"
+    )
 
 
 def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
     campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
     if read_final(studies) is not None:  # the process that held the lock before this one has trained the winner
         return
-    _require_winner(campaign, studies)
+    if any(not study.finished for study in studies.values()):
+        raise UsageError("Trials were put back to be retried while the run ended: run the campaign again.")
+    _require_winner(campaign, studies, loop.storage.location)
     images = loop.workload
     assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
     settings, renewed = campaign.network.final, time.monotonic()

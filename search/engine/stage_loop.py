@@ -8,35 +8,35 @@ killed at any moment.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from coarsefine.model.datasets import cache_folder
+from coarsefine.model.datasets import Dataset, cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm
-from coarsefine.search.errors import CampaignError, Interrupted, NothingCompleted, StorageError, WorkersFailed
+from coarsefine.search.errors import CampaignError, Interrupted, RepeatedFailure, StorageError, WorkersFailed
+from coarsefine.search.results.commands import shown_path, to_continue
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_study
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import Study, campaign_names, campaign_of, find_studies, refuse_empty
-from coarsefine.search.results.trial_files import remove_empty_folders, trials_folder
+from coarsefine.search.results.trial_files import remove_empty_folders, trial_log, trials_folder
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
-from coarsefine.search.storage.tables import IDENTITY
+from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
 from coarsefine.search.training.checkpoints import Checkpoints, ReportedEpochs
-from coarsefine.search.training.identity import fingerprint, refuse_other
+from coarsefine.search.training.identity import accept_change, fingerprint, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.user_code.devices import Gpus, own_gpus
-from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import Workload, load_workload, objective_of, serving
 
@@ -67,6 +67,8 @@ class StageLoop:
     """The expected number of processes: each kind of slot is divided into as many shares, or a multiple."""
     gpus: Gpus | None = None
     """The GPUs of this process's trials; by default those that the process sees."""
+    accept_changes: InitVar[bool] = False
+    """Whether to record a change of the user's code since the campaign was started, and go on with it."""
     attrs: dict[str, Any] = field(init=False)
     """The attributes that identify the campaign's studies."""
     initial_studies: Mapping[str, Study] = field(init=False)
@@ -76,11 +78,15 @@ class StageLoop:
     _known: dict[str, str | None] = field(init=False, default_factory=dict)
     """The identities of all studies that this process has seen, by name."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, accept_changes: bool) -> None:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
         self.attrs = fingerprint(self.campaign, self.workload)
         found = find_studies(self.storage, self.campaign.name)
-        refuse_other(found, self.attrs, self.workload if isinstance(self.workload, Function) else None)
+        code = None if isinstance(self.workload, Dataset) else self.workload
+        if accept_changes and code is not None:
+            accept_change(self.storage, found, self.attrs, code, self.observer.on_message)
+            found = find_studies(self.storage, self.campaign.name)
+        refuse_other(found, self.attrs, code)
         self.others = OtherPrograms(self.observer.on_other_program)
         self.others.say_studies(self.storage, self.campaign, found)
         self.initial_studies = self.studies()
@@ -88,22 +94,34 @@ class StageLoop:
     def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
         """Run every stage in this process, or watch the workers of a pool run them.
 
-        With `back_up`, the database is copied after each stage that ended while this process ran.
+        Trials that are retried meanwhile are trained as well. With `back_up`, the database is copied after each stage
+        that ended while this process ran.
         """
-        for stage in self.campaign.stages:
-            study = self.initial_studies.get(self.campaign.study_name(stage))
-            if study is None or not study.finished:
-                study, studies = self.open(stage)
-                progress = self._report_opened(stage, study, studies)
-                if pool is not None:
-                    self._watch(pool, study, progress)
-                else:
-                    self._train(stage, study, progress)
+        studies = self.initial_studies  # read a moment ago: a worker that replaces a dead one should lose no time
+        while (stage := self._next_stage(studies)) is not None:
+            study, studies = self.open(stage, studies)
+            if study is not None:
+                self._run_stage(stage, study, studies, pool)
                 if back_up:
                     self._back_up(stage)
-            self._checkpoints(stage, study).clear()
+            studies = self.studies()
+        for stage in self.campaign.stages:
+            self._checkpoints(stage, studies[self.campaign.study_name(stage)]).clear()
         if not self.campaign.of_network:
             remove_empty_folders(self.storage.location, self.campaign.name)
+
+    def _next_stage(self, studies: Mapping[str, Study]) -> AnyStage | None:
+        """Return the first stage that has not been opened or has not ended; None if all have ended."""
+        found = ((stage, studies.get(self.campaign.study_name(stage))) for stage in self.campaign.stages)
+        return next((stage for stage, study in found if study is None or not study.finished), None)
+
+    def _run_stage(self, stage: AnyStage, study: Study, studies: Mapping[str, Study], pool: Pool | None) -> None:
+        progress = self._report_opened(stage, study, studies)
+        if pool is not None:
+            self._watch(pool, study, progress)
+        else:
+            self._train(stage, study, progress)
+        self._checkpoints(stage, study).clear()
 
     def _back_up(self, stage: AnyStage) -> None:
         try:
@@ -121,29 +139,30 @@ class StageLoop:
         self._known |= {name: study.attrs.get(IDENTITY) for name, study in found.items()}
         return found
 
-    def open(self, stage: AnyStage) -> tuple[Study, Mapping[str, Study]]:
-        """Return a stage's study and all studies of the campaign by name; open the stage if nobody has."""
+    def open(self, stage: AnyStage, studies: Mapping[str, Study]) -> tuple[Study | None, Mapping[str, Study]]:
+        """Return a stage's study and all studies of the campaign by name, given these; open the stage if nobody has.
+
+        The study is None if trials of an earlier stage were retried, which must end first.
+        """
         name = self.campaign.study_name(stage)
-        if name in self.initial_studies:  # read a moment ago: a worker that replaces a dead one should lose no time
-            return self.initial_studies[name], self.initial_studies
-        studies = self.studies()
         if name not in studies:
-            self._write_study(stage, studies)
+            if not self._write_study(stage, studies):
+                return None, studies
             studies = self.studies()
         if name not in studies:
             raise not_ours(name)
         return studies[name], studies
 
-    def _write_study(self, stage: AnyStage, studies: Mapping[str, Study]) -> None:
+    def _write_study(self, stage: AnyStage, studies: Mapping[str, Study]) -> bool:
+        """Write a stage's study unless it exists; return False if trials of an earlier stage were retried."""
         if not self.campaign.of_network:
-            refuse_empty(studies.values())
+            refuse_empty(studies.values(), self.storage.location)
         if isinstance(stage, Confirm):
-            open_confirm(self.storage, self.campaign, list(studies.values()), self.attrs)
-        else:
-            parent = self.campaign.parent_of(stage)
-            parent_study = studies[self.campaign.study_name(parent)] if parent else None
-            after = next((study.id for study in reversed([*studies.values()])), None)
-            open_study(self.storage, self.campaign, stage, parent_study, self.attrs, after)
+            return open_confirm(self.storage, self.campaign, list(studies.values()), self.attrs)
+        parent = self.campaign.parent_of(stage)
+        parent_study = studies[self.campaign.study_name(parent)] if parent else None
+        after = next((study.id for study in reversed([*studies.values()])), None)
+        return open_study(self.storage, self.campaign, stage, parent_study, self.attrs, after)
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         progress = StageProgress(self.storage, study, self.campaign, stage, self.initial_studies.get(study.name))
@@ -160,7 +179,7 @@ class StageLoop:
                 pool.wait(_WATCH_SECONDS)
             except WorkersFailed as failed:
                 watch.check()
-                if failed.exit_code == NothingCompleted.exit_code:  # the stage has ended: report its last trials
+                if failed.exit_code == RepeatedFailure.exit_code:  # trials failed: report the last ones
                     self.observer.on_progress(progress)
                 raise
             watch.check_if_due()
@@ -181,7 +200,23 @@ class StageLoop:
             self.observer.on_progress(progress)
             return f"{unfinished} slots of {study.name}" if unfinished else ""
 
-        self.work_until_done(self._worker(stage, study, progress, watch).work, left)
+        try:
+            self.work_until_done(self._worker(stage, study, progress, watch).work, left)
+        except RepeatedFailure as failure:
+            if not left():
+                return
+            raise self._explained(failure, stage, study) from failure
+
+    def _explained(self, failure: RepeatedFailure, stage: AnyStage, study: Study) -> RepeatedFailure:
+        """Return why this worker stopped, where the log is, and how to go on."""
+        name, location = self.campaign.name, self.storage.location
+        log = trial_log(location, name, stage.name, failure.trial)
+        where = f"Log: {shown_path(log)}. " if log.exists() else ""
+        return RepeatedFailure(
+            f"This worker of {study.name} stopped after {failure}. Its other trials wait. {where}"
+            f"{to_continue(name, location)} If trials may fail like this, raise `max_failures`.",
+            failure.trial,
+        )
 
     def work_until_done(self, work: Callable[[], None], left: Callable[[], str]) -> None:
         """Do the work of this process again and again, until other processes have done the rest, too.
@@ -223,6 +258,8 @@ class StageLoop:
             on_claimed=partial(observer.on_claimed, study.name),
             on_resumed=partial(observer.on_resumed, study.name),
             on_recorded=on_recorded,
+            source=self.attrs.get(OBJECTIVE, {}).get("digest"),
+            max_failures=self.campaign.most_failures,
         )
 
     def _groups(self, stage: AnyStage, study: Study, objective: Objective) -> SlotGroups:
@@ -253,12 +290,13 @@ def join(
     gpus: Sequence[str] | None = None,
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
+    accept_changes: bool = False,
 ) -> None:
     """Train a campaign's stages together with other processes; return when the last stage has ended.
 
     `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `gpus` are those that the trials
     of a user's code in this process may use. `stop` is called after every epoch; once it returns true, slots are
-    released and `Interrupted` is raised.
+    released and `Interrupted` is raised. `accept_changes` is as for `coarsefine.run`.
 
     Raises the same errors as `coarsefine.run`.
     """
@@ -266,7 +304,7 @@ def join(
     own = own_gpus(campaign, None if gpus is None else tuple(gpus))
     workload = load_workload(campaign, data, observer.on_message)
     with serving(workload), closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
-        StageLoop(campaign, opened, workload, observer, stop, workers, own).run_stages()
+        StageLoop(campaign, opened, workload, observer, stop, workers, own, accept_changes).run_stages()
 
 
 def find_campaign(source: str, storage: str | Path | Location) -> Campaign:

@@ -20,7 +20,7 @@ from typing import Self
 
 from coarsefine.model.datasets import DATASETS
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
-from coarsefine.search.errors import Interrupted, WorkersFailed
+from coarsefine.search.errors import Interrupted, RepeatedFailure, WorkersFailed
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.training.user_code.devices import THREADS, VISIBLE, thread_limits
 
@@ -51,6 +51,8 @@ class WorkerPool:
     def __init__(self, task: Task, observer: Observer, stop: Callable[[], bool]) -> None:
         self._task, self._observer, self._stop = task, observer, stop
         self._workers: list[_PoolWorker] = []
+        self._given_up: list[str] = []
+        """Why workers stopped for good, as sentences."""
 
     def __enter__(self) -> Self:
         self._task.logs.mkdir(parents=True, exist_ok=True)
@@ -81,8 +83,11 @@ class WorkerPool:
     def wait(self, seconds: float) -> None:
         """Wait at most `seconds` until a worker ends or dies; restart dead workers.
 
-        Raises `WorkersFailed` if a worker ended with an error, or if workers die before they claim a slot.
+        Raises `WorkersFailed` if a worker ended with an error, if workers die before they claim a slot, or if all have
+        ended and one of them because trial after trial failed.
         """
+        if all(worker.finished for worker in self._workers):
+            self._start_again()
         until = time.monotonic() + seconds
         all_running = True
         while all_running and (left := until - time.monotonic()) > 0:
@@ -90,6 +95,15 @@ class WorkerPool:
             for messages in connection.wait(list(running), left):
                 assert isinstance(messages, Connection), "only connections are waited for"  # noqa: S101
                 all_running &= self._receive(running[messages])
+
+    def _start_again(self) -> None:
+        """Start workers that have ended with their last stage: trials were retried since."""
+        if self._given_up:
+            raise WorkersFailed(f"Every worker has stopped. {self._given_up[-1]}", RepeatedFailure.exit_code)
+        for place, ended in enumerate(self._workers):
+            ended.process.join()
+            ended.messages.close()
+            self._workers[place] = self._start(ended.name)
 
     def _receive(self, worker: _PoolWorker) -> bool:
         """Handle a worker's next message, or its death; return whether its process still runs."""
@@ -106,6 +120,11 @@ class WorkerPool:
                 self._observer.on_warning(f"{worker.name}: {text}")
             case Message("detail", text):
                 self._observer.on_detail(f"{worker.name}: {text}")
+            case Ended(_, text, gave_up=True):
+                worker.finished = True
+                self._given_up.append(f"{worker.name}: {text}")
+                self._observer.on_warning(self._given_up[-1])
+                return False
             case Ended(exit_code, text):
                 worker.finished = exit_code == 0
                 if exit_code not in {0, Interrupted.exit_code}:

@@ -21,7 +21,7 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.signals import Interrupts
 from coarsefine.search.engine.stage_loop import StageLoop
-from coarsefine.search.errors import SearchError
+from coarsefine.search.errors import RepeatedFailure, SearchError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
@@ -65,6 +65,8 @@ class Ended:
 
     exit_code: int
     text: str
+    gave_up: bool = False
+    """Whether it stopped because trial after trial failed: others may go on, but it should not be started again."""
 
 
 @dataclass(slots=True)
@@ -145,7 +147,7 @@ def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checke
         with serving(workload), closing(opened) as storage:
             StageLoop(task.campaign, storage, workload, observer, stop, task.workers).run_stages()
     except (SearchError, ModelError) as error:
-        return Ended(error.exit_code, str(error))
+        return Ended(error.exit_code, str(error), isinstance(error, RepeatedFailure))
     return Ended(0, "every stage has ended")
 
 

@@ -150,6 +150,8 @@ class Content:
     def fingerprint(self) -> str:
         """Return the SHA-256 of what identifies the campaign: settings, data or objective, and versions."""
         known = {key: self.attrs[key] for key in ("config", "data", "objective", "versions") if key in self.attrs}
+        if "objective" in known:  # its digest stands for its source
+            known["objective"] = {key: known["objective"][key] for key in ("name", "digest")}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def retrained(self, stage: StageContent) -> list[dict[str, Any]]:

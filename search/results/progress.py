@@ -58,6 +58,8 @@ class StageProgress:
         """Read the stage from the storage: two short queries, and a third one if trials have finished."""
         progress = self._storage.queries.progress(self._id, self.campaign.metric.direction)
         new: tuple[FinishedTrial, ...] = ()
+        if progress.ended < len(self._finished):  # failed trials wait again
+            self._finished, self._lowest_unfinished = self._still_finished(), 0
         if progress.ended != len(self._finished):
             found = self._storage.queries.finished_trials(self._id, self._first_unfinished())
             new = tuple(trial for trial in found if trial.number not in self._finished)
@@ -65,6 +67,11 @@ class StageProgress:
         trained = progress.epochs + sum(trial.epochs for trial in self._finished.values())
         left = epochs_left(self._pruning, progress.trials, trained, self._finished.values())
         return StageSnapshot(progress, new, trained, left)
+
+    def _still_finished(self) -> dict[int, FinishedTrial]:
+        """Return the trials known to have finished that have not been put back since."""
+        numbers = {trial.number for trial in self._storage.queries.finished_trials(self._id)}
+        return {number: trial for number, trial in self._finished.items() if number in numbers}
 
     def _first_unfinished(self) -> int:
         """Return the number below which all trials are known to have finished; those need not be read again."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import around
@@ -30,23 +29,28 @@ def open_study(
     parent: Study | None,
     fingerprint: dict[str, Any],
     after: int | None = None,
-) -> None:
-    """Draw a stage's slots and write its study, unless another process has already done so.
+) -> bool:
+    """Draw a stage's slots and write its study, unless another process has done so.
 
-    `after` is the id of the study of the stage before, which is not always the parent's.
+    Return False, and write nothing, if trials of its parent were retried since it was read. `after` is the id of the
+    study of the stage before, which is not always the parent's.
     Raises `NothingCompleted` if the stage needs its parent's best trials and none completed.
     """
+    _refuse_empty_parent(storage, stage, parent)
     space, provenance = _space_of(campaign, stage, parent)
     slots, carried = _draw_slots(campaign, stage, space, parent)
     provenance |= {"carried": carried, "sampler": stage.sampler}
     attrs = _attrs(campaign, stage, parent, space, provenance) | fingerprint
     note = stage_note(campaign, stage, attrs, parent.id if parent else None)
-    storage.open_study(campaign.study_name(stage), attrs, space, slots, note, after, campaign.metric.direction)
+    name, direction = campaign.study_name(stage), campaign.metric.direction
+    parents = {parent.id: parent.retries} if parent is not None else {}
+    return storage.open_study(name, attrs, space, slots, note, after=after, direction=direction, parents=parents)
 
 
-def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> None:
-    """Write the study that trains the finalists again, unless another process has already done so.
+def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study], fingerprint: dict[str, Any]) -> bool:
+    """Write the study that trains the finalists again, unless another process has done so.
 
+    Return False, and write nothing, if trials of a stage were retried since it was read.
     Slot r·k + i is finalist i of k with seed r: a seed draws the same weights and mini-batches for all finalists.
     Raises `NothingCompleted` if no trial of any stage completed.
     """
@@ -56,7 +60,8 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     if not finalists:
         failures = "; ".join(f"{study.name}: {study.failures}" for study in studies)
         raise NothingCompleted(
-            f"No trial of {campaign.name} completed ({failures}), so there is nothing to confirm. {remedy(studies)}"
+            f"No trial of {campaign.name} completed ({failures}), so there is nothing to confirm. "
+            f"{remedy(studies, storage.location)}"
         )
     seeds = [_seed(campaign, len(campaign.stage), r) for r in range(campaign.confirm.seeds)]
     pairs = itertools.product(seeds, finalists)
@@ -65,8 +70,9 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     provenance = {"ranges": "the points of the finalists", "finalists": [finalist.as_dict() for finalist in finalists]}
     attrs = _attrs(campaign, campaign.confirm, studies[-1], space, provenance) | fingerprint
     note = confirm_note(campaign, finalists, seeds)
-    name, after = campaign.study_name(campaign.confirm), studies[-1].id
-    storage.open_study(name, attrs, space, slots, note, after, direction)
+    name, parents = campaign.study_name(campaign.confirm), {study.id: study.retries for study in studies}
+    after = studies[-1].id
+    return storage.open_study(name, attrs, space, slots, note, after=after, direction=direction, parents=parents)
 
 
 def _attrs(
@@ -98,7 +104,7 @@ def _space_of(campaign: Campaign, stage: Stage, parent: Study | None) -> tuple[S
     bounds = campaign.bounds_of(stage)
     if stage.narrow is None or parent is None:
         return bounds, {"ranges": "given by the campaign"}
-    best = _best_of(parent, stage.narrow.top, stage)
+    best = parent.best(stage.narrow.top)
     fixed = never_widened(bounds) if campaign.of_network else set()
     narrowed = narrow([point_of(trial) for trial in best], stage.narrow, bounds, fixed)
     return narrowed.space, {
@@ -118,7 +124,7 @@ def _draw_slots(
     """
     index = campaign.stage.index(stage)
     points = draw(space, stage.sampler, stage.trials, np.random.SeedSequence(campaign.seed, spawn_key=(index, 0)))
-    best = _best_of(parent, stage.carry, stage) if parent and stage.carry else []
+    best = parent.best(stage.carry) if parent and stage.carry else []
     # Optuna rejects a trial whose parameters lie outside the ranges of its study.
     inside = [trial for trial in best if space.contains(point_of(trial))]
     points[: len(inside)] = [point_of(trial) for trial in inside]
@@ -137,11 +143,9 @@ def _seed(campaign: Campaign, index: int, number: int) -> int:
     return int(np.random.SeedSequence(campaign.seed, spawn_key=(index, 1, number)).generate_state(1)[0])
 
 
-def _best_of(parent: Study, k: int, stage: Stage) -> Sequence[FrozenTrial]:
-    best = parent.best(k)
-    if not best:
+def _refuse_empty_parent(storage: Storage, stage: Stage, parent: Study | None) -> None:
+    if parent is not None and (stage.narrow or stage.carry) and not parent.best(1):
         raise NothingCompleted(
             f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({parent.failures}). "
-            f"{remedy([parent])}"
+            f"{remedy([parent], storage.location)}"
         )
-    return best

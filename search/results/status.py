@@ -16,6 +16,7 @@ from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
+from coarsefine.search.results.sources import SourceVersion, sources_of
 from coarsefine.search.results.study import (
     Study,
     campaign_of,
@@ -148,6 +149,12 @@ class Status(JsonForm):
     verdict: Annotated[Verdict | None, Field(alias="confirm", description="null until the finalists are trained again")]
     final: FinalResult | None
     trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
+    sources: Annotated[
+        tuple[SourceVersion, ...],
+        Field(
+            description="versions of an objective's file; absent for the network", exclude_if=lambda found: not found
+        ),
+    ] = ()
     metric: _MetricField = ACCURACY
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     """What other programs have deleted, changed or added, as sentences."""
@@ -191,6 +198,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
         verdict=verdict,
         final=final,
         trainings=read_trainings(studies),
+        sources=sources_of(studies.values()),
         metric=campaign.metric,
         notes=tuple(notes_on(storage, campaign, studies)),
         logs=logs if (logs := logs_folder(storage.location, name)).is_dir() else None,

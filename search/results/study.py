@@ -1,7 +1,7 @@
 """A stage's study as it is read back from the storage, and the campaign that its studies hold."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,10 +17,13 @@ from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
 from coarsefine.search.errors import CampaignError, NothingCompleted, StorageError, UsageError
+from coarsefine.search.results.commands import to_continue
 from coarsefine.search.results.own_slots import as_slots, planned_of
+from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import SET_BY_OTHERS, Slot, has_diverged
 from coarsefine.search.storage.study_queries import StudyName
+from coarsefine.search.storage.tables import OBJECTIVE, RETRIED
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
@@ -60,6 +63,11 @@ class Study:
     def slots(self) -> list[Slot]:
         """Return the trials as they were planned."""
         return [Slot(trial.number, point_of(trial), trial.user_attrs["seed"]) for trial in self.trials]
+
+    @property
+    def retries(self) -> int:
+        """Return how often failed trials of it were put back."""
+        return len(self.attrs.get(RETRIED, ()))
 
     @property
     def planned(self) -> int:
@@ -277,20 +285,25 @@ def campaign_names(storage: Storage) -> list[str]:
     return list(dict.fromkeys(study.user_attrs["campaign"] for study in found))
 
 
-def refuse_empty(studies: Iterable[Study]) -> None:
+def refuse_empty(studies: Iterable[Study], location: Location) -> None:
     """Raise `NothingCompleted` if every trial of a study has failed: then the user's function is probably broken."""
     for study in studies:
         if study.finished and not study.count(TrialState.COMPLETE):
-            raise NothingCompleted(f"No trial of {study.name} completed ({study.failures}). {remedy([study])}")
+            raise NothingCompleted(
+                f"No trial of {study.name} completed ({study.failures}). {remedy([study], location)}"
+            )
 
 
-def remedy(studies: Iterable[Study]) -> str:
-    """Return what to do if no trial of these studies completed."""
-    trials = (trial for study in studies if "objective" in study.attrs for trial in study.trials)
+def remedy(studies: Sequence[Study], location: Location) -> str:
+    """Return what to do if no trial of these studies completed; `location` is where they are."""
+    trials = (trial for study in studies if OBJECTIVE in study.attrs for trial in study.trials)
     reasons = [t.user_attrs["reason"] for t in in_order_of_end(trials) if t.user_attrs.get("reason")]
-    if reasons:
-        return f"The last one: {reasons[-1]}. Fix the objective or the campaign file, then run it under another `name`."
-    return "Lower the upper bound of eta, then start the campaign under another name."
+    if not reasons:
+        return "Lower the upper bound of eta, then start the campaign under another name."
+    campaign = studies[0].name.rpartition("/")[0]
+    return (
+        f"The last one: {reasons[-1]}. {to_continue(campaign, location, diverged=not any(s.failed for s in studies))}"
+    )
 
 
 def verdict_of(studies: Iterable[Study]) -> Verdict | None:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from coarsefine.search.campaign.space import Point
+from coarsefine.search.storage.accepted_sources import refuse_earlier_source
 from coarsefine.search.storage.database import Database
 from coarsefine.search.storage.dead_workers import count_kills, take_back_slots
 from coarsefine.search.storage.dialect import Now, Utc, insert_once, upsert
@@ -51,17 +52,25 @@ class LeaseQueue:
         """The trials of the claims this worker knows of."""
 
     def claim(
-        self, study_id: int, n: int, companions: Companions | None = None, identity: str | None = None
+        self,
+        study_id: int,
+        n: int,
+        companions: Companions | None = None,
+        identity: str | None = None,
+        source: str | None = None,
     ) -> list[Claim]:
         """Claim up to n slots of a study, lowest numbers first: waiting slots, and slots whose worker is gone.
 
         With `companions`, claim only the slots it returns for the first free slot. After two worker deaths a slot is
         claimed alone; after three more it FAILs, with the deaths as its `reason`. Claim none if the study does not have
-        the `identity`: then it was deleted, and its id is another study's.
+        the `identity`: then it was deleted, and its id is another study's. `source` is the digest of the user's code
+        that this worker has loaded; raises `CampaignError` if the study goes on with another one.
         """
         tries = itertools.count()
 
         def take(connection: sa.Connection) -> list[Claim]:
+            if source is not None:
+                refuse_earlier_source(connection, study_id, source)
             if next(tries):  # slots may be leased to us without our knowing: nobody would train them
                 leased = self._lock_leases(connection)
                 return_slots(connection, sorted(leased.keys() - self._known))

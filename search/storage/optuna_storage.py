@@ -3,9 +3,10 @@
 A slot *is* an Optuna trial, stored as WAITING, so every study opens with `optuna.load_study`.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,8 +18,10 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
+from coarsefine.search.storage.accepted_sources import accept_source
 from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.dialect import engine_options, upsert
+from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_slots
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
@@ -30,6 +33,7 @@ from coarsefine.search.storage.trial_reader import read_study
 
 LEASE_SECONDS = 300.0
 """How long a lease lasts unless it is renewed. A worker renews far more often, however long its epochs are."""
+NO_PARENTS: Mapping[int, int] = MappingProxyType({})
 
 
 class Storage(RDBStorage):
@@ -70,21 +74,40 @@ class Storage(RDBStorage):
         space: Space,
         slots: Sequence[Slot],
         system_attrs: Attrs | None = None,
+        *,
         after: int | None = None,
         direction: Direction = Direction.MAXIMIZE,
-    ) -> None:
-        """Write a study, its attributes and all its slots in one transaction; do nothing if it exists.
+        parents: Mapping[int, int] = NO_PARENTS,
+    ) -> bool:
+        """Write a study, its attributes and all its slots in one transaction, unless it exists.
 
         `system_attrs` and `direction` are read by Optuna and its dashboard. `after` is the id of the study of the stage
         before: it stores the new study's name, so that nobody opens that study again if another program deletes it.
+        `parents` are the studies that it follows from, by id, with the number of their retries. If they were retried
+        since, or while slots of theirs wait, nothing is written, and the result is False.
         """
 
-        def write(connection: sa.Connection) -> None:
+        def write(connection: sa.Connection) -> bool:
+            if not are_final(connection, parents):
+                return False
             written = write_study(connection, name, attrs, space, slots, system_attrs or {}, direction)
             if written and after is not None:
                 write_next(connection, after, name, attrs)
+            return True
 
-        self.database.transact(write)
+        return self.database.transact(write)
+
+    def retry(self, retries: Sequence[StageRetry], known: Collection[int], unopened: Collection[str]) -> bool:
+        """Let failed slots wait again in one transaction; return False if a study was opened meanwhile.
+
+        `known` are the ids of the campaign's studies, and `unopened` the names of those that do not exist yet. Raises
+        `UsageError` if a slot has not failed, or if the winner has been or is being trained.
+        """
+        return self.database.transact(lambda connection: retry_slots(connection, retries, known, unopened))
+
+    def accept_source(self, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
+        """Record in one transaction that studies go on with a changed objective, unless they do so already."""
+        self.database.transact(lambda connection: accept_source(connection, study_ids, objective, diff))
 
     def set_study_attrs(self, study_id: int, attrs: Attrs, identity: str | None = None) -> None:
         """Set user attributes of a study in one transaction.

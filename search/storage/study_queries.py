@@ -18,6 +18,7 @@ from coarsefine.search.storage.dialect import Now
 from coarsefine.search.storage.lease_owner import is_gone
 from coarsefine.search.storage.slots import FinishedTrial, set_by_others
 from coarsefine.search.storage.tables import (
+    EARLIER_FAILURES,
     ENDED,
     HAS_ENDED,
     HOLDER,
@@ -193,6 +194,12 @@ class StudyQueries:
             for number, state, value in self._database.read(found, study=study_id)
             if value is not None or state.is_finished()
         }
+
+    def retries(self, study_id: int) -> dict[int, int]:
+        """Return which retry of the study last put a slot back, from 1, by number; only for slots that were retried."""
+        query = sa.select(trials.c.number, attrs.c.value_json).join(attrs, attr_of(trials, attrs, EARLIER_FAILURES))
+        found = self._database.read(query.where(trials.c.study_id == study_id))
+        return {number: json.loads(text)[-1]["retry"] for number, text in found}
 
     def count_unfinished(self, study_id: int) -> int:
         """Return the number of slots that have not ended."""

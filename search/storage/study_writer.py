@@ -15,11 +15,13 @@ from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.dialect import Utc, insert_once, upsert
 from coarsefine.search.storage.slots import Record, Slot, end_mark
 from coarsefine.search.storage.tables import (
+    EARLIER_FAILURES,
     ENDED,
     FINITE_STEP,
     FINITE_VALUE,
     IDENTITY,
     NEXT,
+    SEED,
     SLOTS,
     Attrs,
     attrs,
@@ -91,7 +93,7 @@ def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequ
     # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
     connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
     connection.execute(params.insert(), _parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
-    seeds = [row for slot in slots for row in rows_of({"seed": slot.seed}, trial_id=ids[slot.number])]
+    seeds = [row for slot in slots for row in rows_of({SEED: slot.seed}, trial_id=ids[slot.number])]
     connection.execute(attrs.insert(), seeds)
     if connection.dialect.name == "postgresql":  # its planner needs statistics now, and would collect them too late
         connection.exec_driver_sql(f"ANALYZE {trials.name}, {params.name}, {attrs.name}")
@@ -146,7 +148,7 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
 
 
 def end_trials(connection: sa.Connection, final: Mapping[int, float | None], state: TrialState) -> None:
-    """End trials in a state, given with their values by id, and delete their leases.
+    """End trials in a state, given with their values by id. Delete their leases; those of failed trials lose the owner.
 
     State and value are written as an attribute, too: a slot that another program ended does not have it.
     """
@@ -156,7 +158,9 @@ def end_trials(connection: sa.Connection, final: Mapping[int, float | None], sta
     marks = [row for i in ids for row in rows_of({ENDED: end_mark(state, final[i])}, trial_id=i)]
     upsert(connection, attrs, ("trial_id", "key"), marks)
     connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(state=state, datetime_complete=Utc()))
-    connection.execute(lease.delete().where(lease.c.trial_id.in_(ids)))
+    ours = lease.c.trial_id.in_(ids)
+    kept = lease.update().where(ours).values(owner="", expires=0.0)
+    connection.execute(kept if state is TrialState.FAIL else lease.delete().where(ours))
 
 
 def return_slots(connection: sa.Connection, ids: Sequence[int]) -> None:
@@ -167,7 +171,7 @@ def return_slots(connection: sa.Connection, ids: Sequence[int]) -> None:
     if not ids:
         return
     connection.execute(steps.delete().where(steps.c.trial_id.in_(ids)))
-    connection.execute(attrs.delete().where(attrs.c.trial_id.in_(ids), attrs.c.key != "seed"))
+    connection.execute(attrs.delete().where(attrs.c.trial_id.in_(ids), attrs.c.key.not_in([SEED, EARLIER_FAILURES])))
     waiting = {"state": TrialState.WAITING, "datetime_start": None}
     connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(waiting))
     connection.execute(lease.update().where(lease.c.trial_id.in_(ids)).values(owner="", expires=0.0))

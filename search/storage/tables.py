@@ -37,7 +37,10 @@ lease = sa.Table(
     sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),  # workers that died with this slot
     sa.Column("story", sa.Text, nullable=False, server_default="[]"),  # each death: when, where and in which epoch
 )
-"""Which process may record which slot, and until when; a row is deleted when its slot has ended."""
+"""Which process may record which slot, and until when; a row is deleted when its slot has ended.
+
+The row of a slot that FAILed stays without an owner, so that its attempts are counted on if it is retried.
+"""
 
 HOLDER = (lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
 """The columns of a lease that identify the process that holds it."""
@@ -53,6 +56,10 @@ OWN_ATTRS = frozenset({
 """Keys of a slot's attributes that user code does not set."""
 IDENTITY = "id"
 """Key of a study's attribute that no other study has: Optuna can give name and id of a deleted study to another."""
+SEED, EARLIER_FAILURES = "seed", "earlier_failures"
+"""Keys of the attributes of a slot that stay when it waits again."""
+RETRIED, OBJECTIVE, ACCEPTED = "retried", "objective", "accepted"
+"""Keys of a study's attributes: its retries, the user's code that it searches, and the accepted changes of that."""
 
 NEXT = "next"
 """Key of a study's attribute: name and identity of the study that the campaign opened after it."""
@@ -70,7 +77,7 @@ def is_slot_of(study_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     A trial that another program enqueued or added has no seed, or if it is a copy of a slot, a number beyond theirs.
     """
     planned = sa.cast(study_attr(SLOTS, study_id), sa.Integer)
-    has_seed = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == "seed")
+    has_seed = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == SEED)
     return sa.and_(has_seed, trials.c.number < sa.func.coalesce(planned, trials.c.number + 1))
 
 

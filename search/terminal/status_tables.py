@@ -3,16 +3,19 @@
 import os
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.text import Text
 
 from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.labels import listed
 from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.winner import Verdict
+from coarsefine.search.results.commands import shown_path
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.log_files import read_end
+from coarsefine.search.results.retry import Retried
+from coarsefine.search.results.sources import described
 from coarsefine.search.results.status import StageStatus, Status, Trial, Winner
 from coarsefine.search.results.trial_files import log_in
 from coarsefine.search.terminal.console import out, print_facts, print_line, print_prose, print_rows
@@ -28,6 +31,8 @@ def print_status(status: Status) -> None:
     for final in (status.final, *status.trainings):
         if final is not None:
             print_final(final)
+    if (versions := described(status.sources)) is not None:
+        print_facts(Text(versions))
     print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s, first trial to last)")
 
 
@@ -62,7 +67,7 @@ def _best_cells(trial: Trial, metric: Metric, more: Sequence[str]) -> list[objec
 def _print_failure(stage: StageStatus, number: int, reason: str, status: Status) -> None:
     """Print why a trial of a stage failed, the last lines that it printed, and where the logs are."""
     count = f"{stage.failed} failed, for example" if stage.failed > 1 else "1 failed,"
-    where = f" Logs: {_shown(status.logs)}{os.sep}" if status.logs is not None else ""
+    where = f" Logs: {shown_path(status.logs)}{os.sep}" if status.logs is not None else ""
     print_facts(Text(f"{count} trial {number}: {reason.rstrip('.')}.{where}"))
     end = read_end(log_in(status.logs, stage.name, number), status.logs) if status.logs is not None else None
     if end is not None and (lines := [line for line in end.lines if line]):
@@ -71,11 +76,6 @@ def _print_failure(stage: StageStatus, number: int, reason: str, status: Status)
         print_line(
             f"  All of it: coarsefine logs {shlex.quote(status.campaign)} {shlex.quote(f'{stage.name}#{number}')}"
         )
-
-
-def _shown(folder: Path) -> Path:
-    """Return a folder as people would type it: relative if it is in the working directory."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def ranges(stage: StageStatus, metric: Metric) -> str:
@@ -141,3 +141,13 @@ def print_final(final: FinalResult) -> None:
         ensemble = f"together, as an ensemble, {ACCURACY.text(final.ensemble_accuracy)}"
         print_facts(Text(f"Test accuracy over seeds {ACCURACY.spread(final.test)}; {ensemble}"))
     print_line(f"{final.reproduction.words} Folder: {final.folder}")
+
+
+def print_retried(retried: Retried) -> None:
+    """Print which trials wait again, and what stays as it is."""
+    for stage in retried.stages:
+        print_facts(Text(f"{stage.study}: {listed(stage.trials)} wait{'s' * (len(stage.trials) == 1)} again."))
+        if stage.opened:
+            print_prose(f"Opened before, and unchanged by their values: {', '.join(stage.opened)}.")
+    if retried.diverged:
+        print_prose(f"{labels.counted(retried.diverged, 'trial')} diverged and stay{'s' * (retried.diverged == 1)} so.")

@@ -3,7 +3,7 @@
 A campaign resumes only from studies with the same identity.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -16,25 +16,34 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
+from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.tables import OBJECTIVE
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.function import Function
+from coarsefine.search.training.user_code.source_file import Change
 
 _PATH = f"config.data.{PATH_KEY}"
-"""Where the images are. It is not compared, since the digest identifies the images."""
-_FUNCTION = "objective.digest"
-"""The place of the digest of a function's file, which differs if the file has changed."""
+"""Where the images are."""
+_SOURCE = f"{OBJECTIVE}.digest"
+"""The place of the digest of a user's code, which differs if a file has changed."""
+_NOT_COMPARED = {_PATH, f"{OBJECTIVE}.source", "config.max_failures"}
+"""Places that may differ: the digests say whether what they name is the same, or they change no result."""
+_MOST_LINES = 60
+"""The most lines of a change that a refusal shows."""
+
+UserCode = Function | Command
 
 
-def fingerprint(campaign: Campaign, workload: Dataset | Function | Command) -> dict[str, Any]:
+def fingerprint(campaign: Campaign, workload: Dataset | UserCode) -> dict[str, Any]:
     """Return the study attributes that identify a campaign and what it trains.
 
     Raises `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
     """
     known = {"config": campaign.as_stored(), "versions": versions() | campaign.packages()}
     if isinstance(workload, Command):
-        return {**known, "objective": {"name": workload.name, "form": workload.form, "digest": workload.digest}}
+        return {**known, OBJECTIVE: {"name": workload.name, "form": workload.form, **workload.source.as_attr()}}
     if isinstance(workload, Function):
-        return {**known, "objective": {"name": workload.name, "digest": workload.digest}}
+        return {**known, OBJECTIVE: {"name": workload.name, **workload.source.as_attr()}}
     return {
         **known,
         "arithmetic": arithmetic_kind(),
@@ -53,10 +62,10 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("coarsefine", "numpy", "scipy")}
 
 
-def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], function: Function | None = None) -> None:
+def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code: UserCode | None = None) -> None:
     """Raise `CampaignError` with the differences if a study was started with another identity than `current`.
 
-    The message names the file of the `function`, if it is the function that differs.
+    If it is only the source of the user's `code` that differs, the message shows how, and how to go on.
     """
     # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
     compared = {key: value for key, value in current.items() if key != "images"}
@@ -66,17 +75,50 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], funct
             for key, value in compared.items()
             for place, before, now in _differences(study.attrs.get(key), value, key)
         ]
-        if function is not None and [place for place, *_ in found] == [_FUNCTION]:
-            raise CampaignError(
-                f"{function.file} has changed since {study.name} was started. To search with the present file, give "
-                "the campaign another name or --storage. To continue this search, restore the file."
-            )
+        if code is not None and [place for place, *_ in found] == [_SOURCE]:
+            raise CampaignError(_changed(study, Change(study.attrs[OBJECTIVE], code.source)))
         if found:
-            described = "; ".join(_describe(*difference, function) for difference in found)
+            described = "; ".join(_describe(*difference, code) for difference in found)
             raise CampaignError(
                 f"{study.name} was started with something else: {described}. "
                 f"{_remedy(study.attrs.get('arithmetic'), compared.get('arithmetic'))}"
             )
+
+
+def accept_change(
+    storage: Storage,
+    studies: Mapping[str, Study],
+    current: Mapping[str, Any],
+    code: UserCode,
+    say: Callable[[str], None],
+) -> None:
+    """Record that the studies go on with the present source of the user's code, and say so; do nothing if they do already.
+
+    Raises `CampaignError` if anything else differs from `current`.
+    """
+    refuse_other(studies, {key: value for key, value in current.items() if key != OBJECTIVE})
+    changed = [study for study in studies.values() if study.attrs[OBJECTIVE]["digest"] != code.source.digest]
+    if not changed:
+        return
+    change = Change(changed[0].attrs[OBJECTIVE], code.source)
+    storage.accept_source([study.id for study in changed], current[OBJECTIVE], change.diff)
+    say(
+        f"{code.source.file} {change.extent} from the version that {changed[0].name} was trained with: the change is "
+        "recorded, and the trials that are left are trained with the present version."
+    )
+
+
+def _changed(study: Study, change: Change) -> str:
+    """Return what has changed in a user's file since a study was started, and how to go on."""
+    lines = (change.diff or "").splitlines()
+    more = [f"… and {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else []
+    shown = "\n".join([":", *lines[:_MOST_LINES], *more, ""]) if lines else ". "
+    return (
+        f"{change.now.file} has changed since {study.name} was started{shown}"
+        "To go on with the present file, give --accept-changes (in Python accept_changes=True), which records the "
+        "change with the campaign. To search from the start with it, give the campaign another name or --storage. To "
+        "go on with the earlier file, restore it."
+    )
 
 
 def _remedy(before: str | None, now: str | None) -> str:
@@ -95,7 +137,7 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
     """Yield each place that differs, with what was and what is there."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            if (place := f"{where}.{key}") != _PATH:
+            if (place := f"{where}.{key}") not in _NOT_COMPARED:
                 yield from _differences(before.get(key), now.get(key), place)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, pair in enumerate(zip(before, now, strict=True), 1):
@@ -104,10 +146,10 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
         yield where, before, now
 
 
-def _describe(place: str, before: Any, now: Any, function: Function | None) -> str:
+def _describe(place: str, before: Any, now: Any, code: UserCode | None) -> str:
     """Return a difference in words. Versions before the kernel did not store the arithmetic."""
-    if place == _FUNCTION and function is not None:
-        return f"{function.file} has changed since"
+    if place == _SOURCE and code is not None:
+        return f"{code.source.file} has changed since"
     if place == "arithmetic" and before is None:
         return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     default = {"config.direction": Direction.MAXIMIZE.value, "config.metric": VALUE.name}.get(place)

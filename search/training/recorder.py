@@ -29,6 +29,8 @@ class HeldSlot:
     history: History = field(default_factory=lambda: History([], [], []))
     state: TrialState = TrialState.RUNNING
     reason: str | None = None
+    cause: str | None = None
+    """Equal for failures of user code that have the same cause; None for others."""
     final: float | None = None
     """The value with which the trial ended, if it is not that of its last epoch."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class HeldSlot:
         self.history.validation_loss.append(finite_or_none(report.validation_loss))
         if report.failure is not None:
             self.end(TrialState.FAIL, report.failure)
+            self.cause = report.cause
             return
         self.history.add_metrics(report.metrics)
         self.history.values.append(report.value)
@@ -71,8 +74,11 @@ class HeldSlot:
         """Return whether something is not recorded yet."""
         return self.epoch > self._recorded or self.state.is_finished()
 
-    def record(self, worker: str) -> Record:
-        """Return what the worker of this name has not recorded yet, and count it as recorded."""
+    def record(self, worker: str, source: str | None = None) -> Record:
+        """Return what the worker of this name has not recorded yet, and count it as recorded.
+
+        `source` is the digest of the user's code that it has loaded.
+        """
         values = self.history.values
         steps = dict(enumerate(values[self._recorded :], self._recorded + 1))
         self._recorded = self.epoch
@@ -82,6 +88,8 @@ class HeldSlot:
         reason = {"reason": self.reason} if self.reason is not None else {}
         last = self.final if self.final is not None else values[-1] if values else None
         made = {"arithmetic": arithmetic_name(), "worker": worker} if self.state.is_finished() else {}
+        if source is not None and self.state.is_finished():
+            made["source"] = source
         return Record(self.claim, steps, last, {**attrs, **reason, **made}, self.state)
 
 
@@ -94,6 +102,8 @@ class Recorder:
     scheduler: Scheduler
     """Holds the stacks of the same slots; slots that ended or were lost are dropped from them."""
     on_recorded: Callable[[Sequence[Record]], None]
+    source: str | None = None
+    """The digest of the user's code, which is recorded with each trial that ends; None for the network."""
     slots: dict[int, HeldSlot] = field(default_factory=dict)
     """The held slots, by number."""
     _last_flush: float = field(default_factory=time.monotonic)
@@ -113,7 +123,7 @@ class Recorder:
         if not news or time.monotonic() < self._last_flush + min_seconds:
             return
         self._last_flush = time.monotonic()
-        records = [held.record(self.storage.owner.name) for held in news]
+        records = [held.record(self.storage.owner.name, self.source) for held in news]
         lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
         ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
         self.checkpoints.forget(number for number in ended if self.slots[number].saved and not self._keeps(number))

@@ -8,11 +8,14 @@ import bisect
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Self
 
 from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import Stack
+
+NO_RETRIES: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,19 +122,28 @@ class Scheduler:
         if stack.numbers:
             self.parked.append(stack)
 
-    def decide_rung(self, stack: Stack, values: Mapping[int, float | None]) -> dict[int, str] | None:
+    def decide_rung(
+        self, stack: Stack, values: Mapping[int, float | None], retries: Mapping[int, int] = NO_RETRIES
+    ) -> dict[int, str] | None:
         """Return the slots of a parked stack to prune, each with the reason; None while a cohort is incomplete.
 
-        `values` are the stage's values at the rung, by slot number. A decided stack counts as survived.
+        `values` are the stage's values at the rung, by slot number, and `retries` which retry put a slot back. A slot
+        is compared as if those that a later retry put back had failed for good: so a retry changes nothing that is
+        decided, whenever it comes. A decided stack counts as survived.
         """
         cohorts = {self.pruning.cohort_of(number, len(self.groups.by_slot)) for number in stack.numbers}
-        if not all(number in values for cohort in cohorts for number in cohort):
+        of = {number: retries.get(number, 0) for cohort in cohorts for number in cohort}
+        latest = max(of[number] for number in stack.numbers)
+        if not all(number in values or of[number] > latest for number in of):
             return None
         self.parked = [other for other in self.parked if other is not stack]
         self.survived.append(stack)
         losers: dict[int, str] = {}
         for cohort in cohorts:
-            losers |= self.pruning.losers(cohort, stack.epoch, values)
+            for retry in {of[number] for number in stack.numbers if number in cohort}:
+                seen = {number: None if of[number] > retry else values[number] for number in cohort}
+                decided = self.pruning.losers(cohort, stack.epoch, seen)
+                losers |= {number: reason for number, reason in decided.items() if of[number] == retry}
         return {number: reason for number, reason in losers.items() if number in stack.numbers}
 
     def drop(self, numbers: set[int]) -> None:

@@ -18,6 +18,7 @@ from coarsefine.search.errors import Interrupted, StorageError
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints
+from coarsefine.search.training.failure_streak import FailureStreak
 from coarsefine.search.training.objective import Objective, Stack
 from coarsefine.search.training.recorder import Recorder
 from coarsefine.search.training.scheduler import Scheduler, SlotGroups
@@ -53,17 +54,24 @@ class Worker:
     """Called with the numbers of slots that continue from a checkpoint, and its epoch."""
     on_recorded: Callable[[Sequence[Record]], None] = lambda _: None
     """Called with what was recorded."""
+    source: str | None = None
+    """The digest of the user's code that this worker has loaded; None for the network."""
+    max_failures: int | None = None
+    """After as many failures in a row with the same cause the worker stops; None if it never does."""
     scheduler: Scheduler = field(init=False)
     recorder: Recorder = field(init=False)
+    failures: FailureStreak = field(init=False)
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.groups, self.pruning)
-        self.recorder = Recorder(self.storage, self.checkpoints, self.scheduler, self.on_recorded)
+        self.recorder = Recorder(self.storage, self.checkpoints, self.scheduler, self.on_recorded, self.source)
+        self.failures = FailureStreak(self.max_failures)
 
     def work(self) -> None:
         """Train stacks until no slot can be claimed.
 
-        Raises `Interrupted` if `stop` returns true, and `StorageError`; in both cases unfinished slots are released.
+        Raises `Interrupted` if `stop` returns true, `RepeatedFailure` if trial after trial fails with the same cause,
+        and `StorageError`; in each case unfinished slots are released.
         """
         with threadpool_limits(1), _renewed_leases(self.storage):
             try:
@@ -99,10 +107,13 @@ class Worker:
 
     def _decide_rungs(self) -> None:
         """Prune the losers of each parked stack whose whole cohort has reached its rung."""
-        for stack in list(self.scheduler.parked):
-            losers = self.scheduler.decide_rung(stack, self.storage.queries.values_after(self.study_id, stack.epoch))
+        parked, queries = list(self.scheduler.parked), self.storage.queries
+        retries = queries.retries(self.study_id) if parked else {}
+        for stack in parked:
+            losers = self.scheduler.decide_rung(stack, queries.values_after(self.study_id, stack.epoch), retries)
             for number, reason in (losers or {}).items():
                 self.recorder.slots[number].end(TrialState.PRUNED, reason)
+            self.failures.count(self.recorder.slots[number] for number in losers or ())
         self.recorder.flush()
 
     def _announced(self, survivors: Stack) -> Stack:
@@ -113,7 +124,9 @@ class Worker:
     def _claim(self) -> list[Claim]:
         """Claim slots that can train together."""
         companions = self.groups.companions if len(self.groups.kinds) > 1 else None
-        return self.storage.queue.claim(self.study_id, self.groups.largest_share, companions, self.identity)
+        return self.storage.queue.claim(
+            self.study_id, self.groups.largest_share, companions, self.identity, self.source
+        )
 
     def _start(self, claims: Sequence[Claim]) -> None:
         """Make stacks of claimed slots, each from its last checkpoint on this machine.
@@ -168,11 +181,13 @@ class Worker:
             for report in reports:
                 if report.killed is None:
                     self.recorder.slots[report.number].add(report, self.objective.epochs)
+            self.failures.count(self.recorder.slots[report.number] for report in reports)
             if killed := [report for report in reports if report.killed is not None]:
                 self.recorder.give_up([report.number for report in killed], str(killed[0].killed))
             suspected = any(held.claim.deaths for held in self.recorder.slots.values())
             at_once = stack.epoch == stop or not stack.numbers or suspected or self.checkpoints.of_user_code
-            self.recorder.flush(0 if at_once else _FLUSH_SECONDS)
+            self.recorder.flush(0 if at_once or self.failures.too_many else _FLUSH_SECONDS)
+            self.failures.raise_if_too_many()
             self.recorder.save_if_due()
             if self.recorder.slots:
                 self._raise_if_stopped("Stopped after an epoch.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         CampaignError,
         Interrupted,
         NothingCompleted,
+        RepeatedFailure,
         SearchError,
         StorageError,
         TrialEnded,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from coarsefine.search.network.export import read_export
     from coarsefine.search.network.train import train
     from coarsefine.search.results.observer import Observer
+    from coarsefine.search.results.retry import retry
     from coarsefine.search.results.status import Status
     from coarsefine.search.results.trial_table import trials
     from coarsefine.search.training.user_code.function import batched
@@ -53,6 +55,7 @@ _HOMES = {
     "join": "search.engine.stage_loop",
     "key_of": "model.datasets",
     "read_export": "search.network.export",
+    "retry": "search.results.retry",
     "run": "search.engine.run",
     "train": "search.network.train",
     "trials": "search.results.trial_table",
@@ -70,6 +73,7 @@ __all__ = [
     "NothingCompleted",
     "Observer",
     "Pruner",
+    "RepeatedFailure",
     "Rung",
     "Sampler",
     "SearchError",
@@ -84,6 +88,7 @@ __all__ = [
     "join",
     "key_of",
     "read_export",
+    "retry",
     "run",
     "train",
     "trials",

@@ -24,7 +24,7 @@ def campaign_in(folder, function, trials, stage=None, **changes):
         epochs=None,
         stage=stages,
         confirm=None,
-        **changes,
+        **{"max_failures": 1000, **changes},
     )
 
 

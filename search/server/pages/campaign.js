@@ -31,7 +31,7 @@ function show(status) {
   setPercent(status.metric.is_share);
   elements.state.dataset.state = status.state;
   setText(elements.state, STATE_LABELS[status.state]);
-  setText(elements.summary, `${status.data}.`);
+  setText(elements.summary, `${status.data}.${sourcesOf(status)}`);
   if (status.objective) {
     setText(elements["best-caption"], `The ${status.metric.title} of each completed trial, in the order in which they `
       + `ended, and the ${bestWord(status.metric)} up to then.`);
@@ -52,6 +52,14 @@ function show(status) {
   elements.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
   showProblem({ campaign: problemOf(status) });
   announce(status);
+}
+
+/** Return which versions of the objective's file trained the trials, as text; nothing if there is only one. */
+function sourcesOf({ sources = [] }) {
+  if (sources.length < 2) return "";
+  const versions = sources.map(({ digest, trials, accepted }) =>
+    `${digest.slice(0, 12)} (${plural(trials, "trial")}${accepted ? `, accepted ${accepted}` : ""})`);
+  return ` ${sources.length} versions of its file trained the trials: ${versions.join(", ")}.`;
 }
 
 /** Fill the menus of the map's axes once, if there is a choice. */
@@ -136,9 +144,12 @@ function fact(name, number, comment) {
 function problemOf(status) {
   const failed = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
   if (!failed) return null;
-  const remedy = status.objective ? "The table below has the reasons. Fix the objective or the campaign file"
-    : "Its learning rates are too high. Lower the upper bound of eta";
-  return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy} and start under another name.`;
+  const name = status.campaign;
+  const remedy = status.objective
+    ? "The table below has the reasons. Fix the objective, put the trials back with "
+      + `coarsefine retry ${name}${failed.failed ? "" : " --diverged"}, and go on with coarsefine run ${name}.`
+    : "Its learning rates are too high. Lower the upper bound of eta and start under another name.";
+  return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy}`;
 }
 
 function showProblem(changes) {

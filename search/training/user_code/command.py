@@ -5,14 +5,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from coarsefine.search.campaign.command_line import as_line, filled, text_of, variable_of
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.report import Planned
-from coarsefine.search.training.user_code.source_file import digest_of
+from coarsefine.search.training.user_code.source_file import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Command:
 
     arguments: tuple[str, ...]
     folder: Path
-    files: Mapping[str, str]
-    """SHA-256 by name, as in the command."""
+    files: Mapping[str, Source]
+    """The files by their names in the command."""
 
     @property
     def name(self) -> str:
@@ -37,7 +37,19 @@ class Command:
     @property
     def digest(self) -> str:
         """Return the SHA-256 of all its files, with their names."""
-        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+        digests = {name: source.digest for name, source in self.files.items()}
+        return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def source(self) -> Source:
+        """Return its files as one source: that of a single file, or of all of them with their names."""
+        if len(self.files) == 1:
+            (only,) = self.files.values()
+            return replace(only, digest=self.digest)
+        texts = {name: source.text for name, source in self.files.items()}
+        if None in texts.values():
+            return Source(self.folder, self.digest, None)
+        return Source(self.folder, self.digest, "\n".join(f"── {name} ──\n{text}" for name, text in texts.items()))
 
     def filled(self, trial: Planned, epochs: int, point: Path) -> tuple[list[str], dict[str, str]]:
         """Write a trial's parameters to the file `point`; return the words of its command, and environment variables.
@@ -62,7 +74,7 @@ def load_command(arguments: Sequence[str], folder: Path | None = None) -> Comman
     place = (folder or Path.cwd()).absolute()
     _check_program(arguments[0], place)
     try:
-        files = {name: digest_of(place / name) for name in sorted({*_files_named(arguments, place)})}
+        files = {name: Source.read(place / name) for name in sorted({*_files_named(arguments, place)})}
     except OSError as error:
         raise CampaignError(
             f"command: {error.filename} cannot be read ({error.strerror}): make it readable."

@@ -18,7 +18,7 @@ from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.failures import describe, shown
 from coarsefine.search.training.user_code.module_source import refuse_study_in_body
 from coarsefine.search.training.user_code.source_file import (
-    digest_of,
+    Source,
     find_source,
     hidden_source,
     own_folders,
@@ -50,6 +50,13 @@ class Function:
     """What it is called with."""
     hidden: Path | None = None
     """The user's module of the same name that was not imported, since the Python path comes before its folder."""
+    text: str | None = None
+    """The text of the source file; None if it is not kept."""
+
+    @property
+    def source(self) -> Source:
+        """Return the source of the function's module."""
+        return Source(self.file, self.digest, self.text)
 
     @property
     def batched(self) -> bool:
@@ -126,7 +133,8 @@ def _attribute(name: str, module: ModuleType, path: str) -> Callable[..., Any]:
 def _described(name: str, module: ModuleType, call: Callable[..., Any], hidden: Path | None) -> Function:
     file = Path(getattr(module, "__file__", None) or "")
     try:
-        return Function(name, file, digest_of(file), _form_of(name, call), hidden)
+        source = Source.read(file)
+        return Function(name, file, source.digest, _form_of(name, call), hidden, source.text)
     except OSError as error:
         raise CampaignError(
             f"objective = '{name}': its module has no source file, so a resumed run cannot tell "

@@ -1,11 +1,21 @@
-"""Find the source file of a user's module without importing it, since importing runs its code."""
+"""The source file of a user's module: found without importing it, since that runs its code, and compared."""
 
+import difflib
 import hashlib
+import io
 import sys
-from collections.abc import Sequence
+import tokenize
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Self
+
+from coarsefine.search.campaign.labels import counted
+
+_MOST_BYTES = 256 * 1024
+"""The longest source that is kept: each study of the campaign has it."""
 
 
 def own_folders(folder: Path | None) -> list[str]:
@@ -29,26 +39,96 @@ def find_source(module_name: str, folders: Sequence[str]) -> Path | None:
     return Path(file) if file is not None else None
 
 
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file; raise `OSError` if it cannot be read."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The source of a user's code."""
+
+    file: Path
+    digest: str
+    """SHA-256 of the file."""
+    text: str | None
+    """Its text; None if it is not kept, since it is long or is not text."""
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read a file; raise `OSError` if it cannot be read."""
+        content = file.read_bytes()
+        return cls(file, hashlib.sha256(content).hexdigest(), _text_of(content))
+
+    def as_attr(self) -> dict[str, str]:
+        """Return the form that studies store."""
+        kept = {"source": self.text} if self.text is not None else {}
+        return {"digest": self.digest, **kept}
 
 
-def changed_since(objective: object, folder: Path | None = None) -> str | None:
-    """Return a sentence if the file of an objective has changed since it was recorded; None if not, or if not found.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A user's code that is not what a study goes on with."""
+
+    before: Mapping[str, Any]
+    """The attribute `objective` of the study, whose `source` studies of earlier versions lack."""
+    now: Source
+
+    @property
+    def diff(self) -> str | None:
+        """Return the unified diff from the study's source to the present one; None if one of them is not kept."""
+        if (versions := self._versions) is None:
+            return None
+        before, now = versions
+        name = self.now.file.name
+        return "\n".join(difflib.unified_diff(before, now, f"{name} (before)", f"{name} (now)", lineterm="")) or None
+
+    @property
+    def extent(self) -> str:
+        """Return how much differs, in words."""
+        if (versions := self._versions) is None:
+            return "differs"
+        parts = difflib.SequenceMatcher(None, *versions, autojunk=False).get_opcodes()
+        changed = sum(max(i2 - i1, j2 - j1) for kind, i1, i2, j1, j2 in parts if kind != "equal")
+        return f"differs in {counted(changed, 'line')}" if changed else "differs in its line ends"
+
+    def sentence(self, status: str, *, done: bool) -> str:
+        """Return what people should know about the results of the study, which are of the earlier version.
+
+        `status` is the command line that shows the campaign's status, and `done` whether the campaign is.
+        """
+        go_on = "go on with the present version, give `run` the option --accept-changes"
+        again = "search with the present version, run the campaign under another name"
+        return (
+            f"{self.now.file} {self.extent} from the version that gave these results: `{status} --diff` shows how. To "
+            f"{again if done else go_on}."
+        )
+
+    @property
+    def _versions(self) -> tuple[list[str], list[str]] | None:
+        before, now = self.before.get("source"), self.now.text
+        return None if before is None or now is None else (before.splitlines(), now.splitlines())
+
+
+def change_of(objective: object, folder: Path | None = None) -> Change | None:
+    """Return how the file of an objective has changed since it was recorded; None if it has not, or is not found.
 
     `objective` is the attribute of a study, with the `name` and the `digest` of the function. `folder` is where the
     campaign's file is, if that is known.
     """
     match objective:
-        case {"name": str(name), "digest": str(digest)}:
+        case {"name": str(name), "digest": str(digest)} if isinstance(objective, dict):
             file = find_source(name.partition(":")[0], [*sys.path, *own_folders(folder)])
-            if file is not None and file.is_file() and digest_of(file) != digest:
-                return (
-                    f"{file} differs from the file that this campaign was started with. The results are those of that "
-                    "version: run the campaign under another name to search with the present one."
-                )
+            if file is not None and file.is_file() and (now := Source.read(file)).digest != digest:
+                return Change(objective, now)
     return None
+
+
+def _text_of(content: bytes) -> str | None:
+    """Return a source as text; None if it is too long to be kept with each study, or cannot be decoded."""
+    if len(content) > _MOST_BYTES:
+        return None
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = content.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError):
+        return None
+    return None if "\0" in text else text  # PostgreSQL stores no NUL
 
 
 def place_of(module: ModuleType) -> str:

@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from campaigns import write_campaign
 from commands import coarsefine
 from faulty_campaigns import FORMS, campaign_in, check_faults
 from faulty_functions import FAULTS
 from processes import end_of, start, wait_until
-from stored import epochs_recorded, table
+from stored import counted, epochs_recorded, table
 
 DASK = Path(sys.executable).with_name("dask")
 
@@ -83,6 +84,21 @@ def test_cluster_ends_faulty_trials_as_one_process_does(engine, tmp_path, functi
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     check_faults(table(tmp_path / "studies.db"))
+
+
+def test_workers_whose_trials_fail_stop_on_the_cluster(engine, tmp_path):
+    """Workers of a cluster stop after three failures with the same cause; the run ends with 3 and says how to go on."""
+    (tmp_path / "broken.py").write_text("def train(point, seed, report):\n    raise OSError('no disk')\n", "utf-8")
+    write_campaign(tmp_path, "objective", objective="broken:train", stage={"coarse": {"trials": 20}})
+    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
+    assert answer.returncode == 3, answer.stderr
+    *_, last = answer.stderr.splitlines()
+    assert last.startswith(
+        "Every worker has stopped. This worker of small/coarse stopped after 3 failures in a row with"
+    )
+    assert "OSError: no disk (broken.py, line 2)" in last
+    assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'FAIL'") == 6
+    assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 14
 
 
 def test_killed_cluster_process_loses_nothing(cluster, folder, expected):

@@ -1,0 +1,83 @@
+"""What commands print after a campaign's status: the commands that may come next, and changes of the user's code."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coarsefine.search.cli.output import print_json, program, say, storage_option
+
+if TYPE_CHECKING:
+    from coarsefine.search.results.status import Status
+    from coarsefine.search.training.user_code.source_file import Change
+
+
+def _change_of(status: "Status", folder: Path | None = None) -> "Change | None":
+    """Return how the objective's file, which may be in the campaign's `folder`, has changed; None if it has not."""
+    from coarsefine.search.training.user_code.source_file import change_of
+
+    return change_of(status.stages[0].attrs.get("objective"), folder)
+
+
+def say_if_changed(status: "Status", storage: str, folder: Path | None = None) -> None:
+    """Say if the objective's file is no longer the one that gave the results."""
+    from coarsefine.search.results.commands import command
+    from coarsefine.search.storage.location import locate
+
+    if change := _change_of(status, folder):
+        say(change.sentence(command("status", status.campaign, locate(storage)), done=status.state == "done"))
+
+
+def show_changes(status: "Status", *, as_json: bool) -> None:
+    """Print the changes of the objective's file that were accepted, and the one that was not."""
+    from coarsefine.search.terminal.console import print_line
+
+    change = _change_of(status)
+    accepted = status.stages[0].attrs.get("accepted", [])
+    if as_json:
+        print_json({"accepted": accepted, "present": change.diff if change else None})
+        return
+    for each in accepted:
+        print_line(f"Accepted {each['time']}:")
+        print_line(each["diff"] or "The earlier version was not kept.")
+    if change is not None:
+        print_line("Not accepted:")
+        print_line(change.diff or "The earlier version was not kept, or only its line ends differ.")
+    elif not accepted:
+        print_line("The function's file has not changed.")
+
+
+def retry_line(status: "Status", storage: str) -> list[str]:
+    """Return the command line that puts failed trials back, with their number, if there are any that can be."""
+    from coarsefine.search.campaign.labels import counted
+
+    failed, diverged = (sum(getattr(stage, kind) for stage in status.stages) for kind in ("failed", "diverged"))
+    if status.final is not None or not (failed or (status.sources and status.state == "failed")):
+        return []
+    words = f"{shlex.quote(status.campaign)}{storage_option(storage)}{'' if failed else ' --diverged'}"
+    return [f"{program()} retry {words}   (puts {counted(failed or diverged, 'failed trial')} back)"]
+
+
+def resume_line(status: "Status", storage: str) -> str:
+    """Return the command line that continues a campaign."""
+    option = " --accept-changes" if _change_of(status) else ""
+    return f"{program()} run {shlex.quote(status.campaign)}{storage_option(storage)}{option}"
+
+
+def print_next(*lines: str) -> None:
+    """Print command lines that may come next."""
+    from coarsefine.search.terminal.console import print_line
+
+    for line, start in zip(lines, ["Next: ", *["      "] * len(lines)], strict=False):
+        print_line(f"{start}{line}")
+
+
+def print_next_commands(status: "Status", storage: str) -> None:
+    """Print the commands for a campaign that is done."""
+    campaign = f"{shlex.quote(status.campaign)}{storage_option(storage)}"
+    after = (
+        f"predict {shlex.quote(status.final.folder)} IMAGE.png"
+        if status.final is not None
+        else f"export {campaign} --as params"  # of an objective
+    )
+    lines = (f"best {campaign}", f"serve{storage_option(storage)}", after)
+    print_next(*(f"{program()} {line}" for line in lines), *retry_line(status, storage))

@@ -1,0 +1,33 @@
+"""Command lines for people to paste: those that continue a campaign or show more of it."""
+
+import shlex
+from pathlib import Path
+
+from coarsefine.search.storage.location import Location, locate
+
+
+def command(word: str, campaign: str, location: Location) -> str:
+    """Return the command line that calls a command for a campaign of a storage: `coarsefine retry small`."""
+    is_default = location.path is not None and location.path == locate("studies.db").path
+    option = "" if is_default else f" --storage {shlex.quote(_typed(location))}"
+    return f"coarsefine {word} {shlex.quote(campaign)}{option}"
+
+
+def to_continue(campaign: str, location: Location, *, diverged: bool = False) -> str:
+    """Return what to do about trials that failed because of the user's code or a machine, as a sentence.
+
+    With `diverged`, it is about trials that all diverged, which are put back only if asked for.
+    """
+    retry, run = (command(word, campaign, location) for word in ("retry", "run"))
+    option = " --diverged" * diverged
+    return f"Fix the cause, put the failed trials back with `{retry}{option}`, and go on with `{run}`."
+
+
+def shown_path(path: Path) -> Path:
+    """Return a path as people would type it: relative if it is in the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _typed(location: Location) -> str:
+    """Return a storage as people would type it, without a password."""
+    return location.shown if location.path is None else str(shown_path(location.path))

@@ -1,0 +1,58 @@
+"""The versions of a user's code that trained the trials of a campaign: the first one, and those accepted since."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from coarsefine.search.campaign.json_form import JsonForm
+from coarsefine.search.campaign.labels import counted, join_words
+from coarsefine.search.results.study import Study
+from coarsefine.search.storage.tables import ACCEPTED, OBJECTIVE
+
+_SHOWN = 12
+"""The characters of a digest that people are shown."""
+
+
+@dataclass(frozen=True)
+class SourceVersion(JsonForm):
+    """A version of the source of a user's code."""
+
+    digest: Annotated[str, Field(description="SHA-256 of the file")]
+    accepted: Annotated[str | None, Field(description="when the change to it was accepted; null for the first version")]
+    trials: Annotated[int, Field(description="that ended with it")]
+
+    @property
+    def text(self) -> str:
+        """Return the version in words."""
+        since = f", accepted {self.accepted}" if self.accepted else ""
+        return f"{self.digest[:_SHOWN]} ({counted(self.trials, 'trial')}{since})"
+
+
+def sources_of(studies: Iterable[Study]) -> tuple[SourceVersion, ...]:
+    """Return the versions that a campaign was searched with, oldest first; none for the network.
+
+    Trials of earlier versions of Coarsefine do not say which they ended with: that was the first one.
+    """
+    searched = [study for study in studies if OBJECTIVE in study.attrs]
+    if not searched:
+        return ()
+    changes = [change for study in searched for change in study.attrs.get(ACCEPTED, ())]
+    changes.sort(key=lambda change: str(change["time"]))
+    first = changes[0]["from"] if changes else searched[0].attrs[OBJECTIVE]["digest"]
+    accepted: dict[str, str | None] = {first: None}
+    for change in changes:
+        accepted.setdefault(change["to"], change["time"])
+    ended = [trial for study in searched for trial in study.trials if trial.state.is_finished()]
+    trials = Counter(trial.user_attrs.get("source", first) for trial in ended)
+    return tuple(SourceVersion(digest, time, trials[digest]) for digest, time in accepted.items())
+
+
+def described(sources: Sequence[SourceVersion]) -> str | None:
+    """Return a sentence about the versions; None if there is only one."""
+    if len(sources) < 2:  # noqa: PLR2004
+        return None
+    versions = join_words([source.text for source in sources])
+    return f"{len(sources)} versions of the function's file trained these trials: {versions}."

@@ -1,0 +1,46 @@
+"""The source of a user's code that a study goes on with, after the user changed it and accepted the change.
+
+The attribute `objective` of a study holds the present source with its digest, and `accepted` lists the changes. A
+worker claims slots only with the digest it has loaded. So a worker that started with an earlier source trains what it
+holds to its end, and no further slot.
+"""
+
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from coarsefine.search.errors import CampaignError
+from coarsefine.search.storage.dialect import upsert
+from coarsefine.search.storage.tables import ACCEPTED, OBJECTIVE, Attrs, rows_of, study_attrs
+
+
+def accept_source(connection: sa.Connection, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
+    """Record that studies go on with a changed objective; those that have it already stay as they are."""
+    ours = study_attrs.c.study_id.in_(study_ids) & study_attrs.c.key.in_([OBJECTIVE, ACCEPTED])
+    columns = (study_attrs.c.study_id, study_attrs.c.key, study_attrs.c.value_json)
+    known: dict[int, dict[str, Any]] = {study: {} for study in sorted(study_ids)}
+    for study, key, text in connection.execute(
+        sa.select(*columns).where(ours).order_by(*columns[:2]).with_for_update()
+    ):
+        known[study][key] = json.loads(text)
+    for study, found in known.items():
+        before = found[OBJECTIVE]["digest"]
+        if before != objective["digest"]:
+            time = datetime.now(UTC).isoformat(timespec="seconds")
+            change = {"time": time, "from": before, "to": objective["digest"], "diff": diff}
+            rows = rows_of({OBJECTIVE: objective, ACCEPTED: [*found.get(ACCEPTED, []), change]}, study_id=study)
+            upsert(connection, study_attrs, ("study_id", "key"), rows)
+
+
+def refuse_earlier_source(connection: sa.Connection, study_id: int, digest: str) -> None:
+    """Raise `CampaignError` if a study goes on with another source than the one with this digest."""
+    query = sa.select(study_attrs.c.value_json).where(study_attrs.c.study_id == study_id, study_attrs.c.key == ACCEPTED)
+    accepted: list[dict[str, Any]] = json.loads(connection.scalar(query) or "[]")
+    if accepted and accepted[-1]["to"] != digest:
+        raise CampaignError(
+            f"The objective was changed, and the change was accepted at {accepted[-1]['time']}, after this worker had "
+            "started with another version: it takes no further trials. Start it again."
+        )
