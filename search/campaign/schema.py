@@ -36,7 +36,7 @@ class CampaignSchema(Section):
     timeout: fields.Timeout | None = None
     """Seconds that an objective may take to its next report; a day by default."""
     max_failures: fields.MaxFailures | None = None
-    """After how many failures of an objective or a command in a row with the same cause a worker stops; 3 by default."""
+    """After how many failures of user code in a row with the same cause a worker stops; 3 by default."""
     recycle: fields.Recycle | None = None
     """Trials for which an objective's process is used; by default until its memory has grown by 256 MB."""
     resumable: bool = False

@@ -281,7 +281,7 @@ class StageLoop:
         return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
 
 
-def join(
+def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     campaign: Campaign,
     storage: str | Path | Location,
     *,

@@ -67,7 +67,7 @@ class Storage(RDBStorage):
         """Pickle the storage: another process opens it as a worker of its own."""
         return partial(type(self), lease_seconds=self.lease_seconds), (self.location,)
 
-    def open_study(
+    def open_study(  # noqa: PLR0913 - all that a study is made of
         self,
         name: str,
         attrs: Attrs,

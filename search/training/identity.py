@@ -92,7 +92,7 @@ def accept_change(
     code: UserCode,
     say: Callable[[str], None],
 ) -> None:
-    """Record that the studies go on with the present source of the user's code, and say so; do nothing if they do already.
+    """Record that studies go on with the present source of the user's code, and say so, unless they do already.
 
     Raises `CampaignError` if anything else differs from `current`.
     """
