@@ -104,7 +104,7 @@ class CampaignSchema(Section):
         if given:
             belong = "belong" if len(given) > 1 else "belongs"
             raise ValueError(f"{' and '.join(given)} {belong} to an objective: the network's epochs go into [model]")
-        if {"direction", "metric_name"} & self.model_fields_set:
+        if self.direction != "maximize" or self.metric_name is not None:
             raise ValueError(
                 "direction and metric belong to an objective: the network is searched for the highest validation "
                 "accuracy, so remove them"
