@@ -11,6 +11,7 @@ from coarsefine.search.campaign.dimension import Choice, Dimension, Value
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.network_settings import NAMES, setting
 from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.words import join_words
 
 
 def symbol(name: str, metric: Metric = ACCURACY) -> str:
@@ -26,11 +27,6 @@ def title(name: str, metric: Metric = ACCURACY) -> str:
 def nouns(names: Iterable[str]) -> str:
     """Return the names of hyperparameters as part of a sentence."""
     return join_words([setting(name).noun if name in NAMES else name for name in names])
-
-
-def join_words(parts: Sequence[str]) -> str:
-    """Return a list as part of a sentence: `a`, `a and b`, `a, b and c`."""
-    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 
 def counted(number: int, noun: str) -> str:

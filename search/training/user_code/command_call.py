@@ -19,10 +19,10 @@ from coarsefine.search.campaign.labels import counted
 from coarsefine.search.files import unwritable
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.training.user_code.call import Killed, News, Raised, Reported, Returned
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.command_output import Output, ReportFile, Source, last_words
 from coarsefine.search.training.user_code.command_reports import Read, UnreadableReport
+from coarsefine.search.training.user_code.conversation import Killed, News, Raised, Reported, Returned
 from coarsefine.search.training.user_code.function_call import CallSetup, planned_of
 from coarsefine.search.training.user_code.trial_server import TrialProcess, TrialServer, how_it_ended
 from coarsefine.search.training.user_code.values import judge

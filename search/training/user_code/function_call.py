@@ -13,8 +13,8 @@ from coarsefine.search.campaign.space import Space
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.tables import OWN_ATTRS
-from coarsefine.search.training.user_code.call import Killed, News, PrunedItself, Raised, Reported, Returned
 from coarsefine.search.training.user_code.channel import Message
+from coarsefine.search.training.user_code.conversation import Killed, News, PrunedItself, Raised, Reported, Returned
 from coarsefine.search.training.user_code.report import Planned
 from coarsefine.search.training.user_code.trial_server import ProcessDied, TrialProcess, TrialServer
 from coarsefine.search.training.user_code.values import Judged

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from coarsefine.search.campaign.labels import join_words
+from coarsefine.search.campaign.words import join_words
 from coarsefine.search.errors import CampaignError
 
 _SUGGESTS = ("suggest_float", "suggest_int", "suggest_categorical", "suggest_uniform", "suggest_loguniform",

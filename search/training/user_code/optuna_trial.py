@@ -17,8 +17,8 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from coarsefine.search.campaign.dimension import Dimension, Value
-from coarsefine.search.campaign.labels import join_words
 from coarsefine.search.campaign.toml_form import range_line
+from coarsefine.search.campaign.words import join_words
 from coarsefine.search.errors import CampaignError, TrialEnded
 from coarsefine.search.training.user_code.suggestions import allows, allows_all, call_text, chosen_option, dimension_of
 

@@ -8,7 +8,8 @@ import numpy as np
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.checkpoints import State
 from coarsefine.search.training.objective import EpochReport
-from coarsefine.search.training.user_code.call import Call, CallOptions, Conversation
+from coarsefine.search.training.user_code.call import Call, CallOptions
+from coarsefine.search.training.user_code.conversation import Conversation
 
 _VALUES = "values"
 _BATCH = 16

@@ -51,6 +51,13 @@ def test_import_loads_nothing_heavy(code):
     assert modules.isdisjoint(HEAVY)
 
 
+def test_server_of_trial_processes_loads_nothing_heavy():
+    """The process that imports a user's module loads no heavy package of its own: its memory is that module's."""
+    _, modules = loaded_by("import coarsefine.search.training.user_code.server")
+    assert modules.isdisjoint({*HEAVY} - {"coarsefine.search.campaign"})
+    assert "coarsefine.search.campaign.campaign" not in modules
+
+
 def test_help_loads_nothing_heavy():
     """`coarsefine --help` lists every command and loads no heavy package."""
     text, modules = loaded_by(SHOW_HELP, "program")
