@@ -18,6 +18,7 @@ from coarsefine.search.training.user_code.failures import describe
 from coarsefine.search.training.user_code.module_source import Reached
 from coarsefine.search.training.user_code.optuna_trial import UserTrial, call_objective
 from coarsefine.search.training.user_code.suggestions import call_text, dimension_of, middle, written_option
+from coarsefine.search.training.user_code.trial_process import seed_generators
 
 _OWN = (str(Path(__file__).parent), str(Path(optuna.__file__).parent))
 """Where the code of trials is, as the file names of its frames start."""
@@ -46,6 +47,7 @@ def call_once(name: str, objective: Callable[[Any], Any], file: Path, *, to_firs
     """
     with tempfile.TemporaryDirectory() as folder:
         trial = _RecordingTrial(Path(folder), file, to_first_report=to_first_report)
+        seed_generators(trial.seed)
         pruned = _call(name, objective, trial)
     if not trial.params:
         raise CampaignError(
