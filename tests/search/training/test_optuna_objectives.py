@@ -17,6 +17,7 @@ name = "small"
 objective = "optuna_objectives:{function}"
 epochs = {epochs}
 resumable = {resumable}
+max_failures = 12
 
 [[stage]]
 name = "only"
