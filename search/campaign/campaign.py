@@ -29,8 +29,10 @@ from coarsefine.search.errors import CampaignError
 
 _OF_NETWORK = frozenset({"data", "model", "final", *NAMES})
 """Keys of a campaign and of its stages that only a campaign of the network has."""
-_LATER_DEFAULTS = {"direction": "maximize", "metric": None, "recycle": None, "resumable": False, "max_failures": None}
-"""Keys that are stored only if they have another value."""
+_LATER_DEFAULTS = {"direction": "maximize", "resumable": False} | dict.fromkeys(
+    ("metric", "recycle", "max_failures", "command", "parse", "grace", "threads", "gpus")
+)
+"""Keys that are stored only if they have another value, so that exports of earlier versions keep their digest."""
 _MOST_FAILURES = 3
 """Unless the campaign sets `max_failures`."""
 
@@ -93,6 +95,8 @@ class Campaign(CampaignSchema):
                 del config[name]
         for stage in config["stage"]:
             del stage["stack"]
+            if stage["gpus"] is None:
+                del stage["gpus"]
         for section in [*config["stage"], config["model"] or {}]:
             for name in OTHERS:  # which packages are installed is not a part of the campaign
                 if section.get(name) is None:

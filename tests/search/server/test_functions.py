@@ -65,7 +65,7 @@ def test_choice_can_be_an_axis(client):
 def talked(tmp_path_factory):
     """Search a function that prints and reports a further metric; return the folder and a client of a server."""
     folder = tmp_path_factory.mktemp("talked")
-    write_campaign(folder, "objective", objective="user_functions:talks", confirm=None)
+    write_campaign(folder, "objective", objective="user_functions:talks", max_failures=9, confirm=None)
     run(Campaign.load(folder / "small.toml"), folder / "studies.db")
     with serving(folder / "studies.db") as client:
         yield folder, client
