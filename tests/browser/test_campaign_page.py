@@ -334,7 +334,7 @@ def test_all_campaigns_are_listed(visit):
 
 def test_log_and_metrics_of_a_trial_are_shown(visit, tmp_path, pictures):
     """The button of a trial opens its log as text, Escape closes it; the curves' menu draws a further metric."""
-    write_campaign(tmp_path, "objective", objective="user_functions:talks", confirm=None)
+    write_campaign(tmp_path, "objective", objective="user_functions:talks", max_failures=9, confirm=None)
     assert coarsefine("run", "small.toml", "--workers", 1, cwd=tmp_path).returncode == 0
     with serving(tmp_path) as address:
         visit.allowed += [address, "ERR_"]  # once the server has ended, the page loses its connection

@@ -14,7 +14,7 @@ from coarsefine.search.results.log_files import MOST_BYTES, Follower, read_end
 def talked(tmp_path_factory):
     """Search a function that prints, and fails for some seeds; return the storage and the status."""
     folder = tmp_path_factory.mktemp("talked")
-    write_campaign(folder, "objective", objective="user_functions:talks", confirm=None)
+    write_campaign(folder, "objective", objective="user_functions:talks", max_failures=9, confirm=None)
     return folder / "studies.db", run(Campaign.load(folder / "small.toml"), folder / "studies.db")
 
 
