@@ -104,7 +104,7 @@ def read_world(storage: str | Path, campaign: str) -> World:
         )
     rows = np.array([f.values for f in verdict.finalists if f.confirmed], dtype=np.float64)
     noise = float(np.sqrt(rows.var(axis=1, ddof=1).mean()))
-    searched = [study.best(len(study.trials)) for study in studies.values() if not study.is_confirm]
+    searched = [study.best(len(study.trials)) for study in studies.values() if study.is_search]
     points = [point_of(trial) for trials in searched for trial in trials]
     truths = [shrunk(np.array([value_of(trial) for trial in trials]), noise) for trials in searched if trials]
     bounds = next(iter(studies.values())).space

@@ -21,13 +21,13 @@ from coarsefine.search.campaign.presets import preset_names, preset_text
 from coarsefine.search.campaign.pruning import LARGEST_COHORT, LARGEST_COHORT_OF_PROCESSES, PRUNERS, Pruning
 from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.schema import CampaignSchema
-from coarsefine.search.campaign.sections import AnyStage, Confirm, Data, FinalSettings, Model, Stage
+from coarsefine.search.campaign.sections import AnyStage, Data, FinalSettings, Model, Stage
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.toml_hints import toml_hint
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError
 
-_OF_NETWORK = frozenset({"data", "model", "final", *NAMES})
+_OF_NETWORK = frozenset({"data", "model", *NAMES})
 """Keys of a campaign and of its stages that only a campaign of the network has."""
 _LATER_DEFAULTS = {"direction": "maximize", "resumable": False} | dict.fromkeys(
     ("metric", "recycle", "max_failures", "command", "parse", "grace", "threads", "gpus")
@@ -160,8 +160,9 @@ class Campaign(CampaignSchema):
 
     @property
     def stages(self) -> list[AnyStage]:
-        """Return all stages in order, the finalists' last."""
-        return [*self.stage, self.confirm] if self.confirm else list(self.stage)
+        """Return all stages in order; the last train the finalists and, for code of the user's own, the winner."""
+        last = (self.confirm, None if self.of_network else self.final)
+        return [*self.stage, *(stage for stage in last if stage is not None)]
 
     def study_name(self, stage: AnyStage) -> str:
         """Return the name of a stage's study."""
@@ -181,8 +182,8 @@ class Campaign(CampaignSchema):
         return Space.of({**inherited, **stage.own_ranges})
 
     def planned_space(self, stage: AnyStage) -> Space | None:
-        """Return what a stage draws from; None if that depends on trials: of a narrowed stage, and of the finalists."""
-        return None if isinstance(stage, Confirm) or stage.narrow else self.bounds_of(stage)
+        """Return what a stage draws from; None if that depends on trials, as those of a narrowed stage do."""
+        return None if not isinstance(stage, Stage) or stage.narrow else self.bounds_of(stage)
 
     def epochs_of(self, stage: AnyStage) -> int:
         """Return the number of epochs of a trial that trains to its end."""
@@ -191,9 +192,9 @@ class Campaign(CampaignSchema):
     def gpus_of(self, stage: AnyStage) -> int | None:
         """Return how many GPUs each trial of a stage uses; None if the campaign does not say.
 
-        Trials of the finalists use as many as those of the last stage.
+        Trials of the finalists and of the winner use as many as those of the last stage.
         """
-        own = (self.stage[-1] if isinstance(stage, Confirm) else stage).gpus
+        own = (stage if isinstance(stage, Stage) else self.stage[-1]).gpus
         return self.gpus if own is None else own
 
     def pruning(self, stage: AnyStage) -> Pruning:
@@ -202,7 +203,7 @@ class Campaign(CampaignSchema):
         Raises `ExtensionError` or `CampaignError` if its pruner is of another package and cannot be used.
         """
         epochs = self.epochs_of(stage)
-        if isinstance(stage, Confirm):
+        if not isinstance(stage, Stage):
             return Pruning.of("none", {}, epochs)
         waits_in_process = not (self.of_network or self.resumable)
         largest = LARGEST_COHORT_OF_PROCESSES if waits_in_process else LARGEST_COHORT

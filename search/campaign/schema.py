@@ -10,7 +10,7 @@ from coarsefine.search.campaign.command_line import check_command
 from coarsefine.search.campaign.direction import DirectionName
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS, setting
 from coarsefine.search.campaign.pruning import PRUNERS
-from coarsefine.search.campaign.sections import CONFIRM, Confirm, Data, FinalSettings, Model, Section, Stage
+from coarsefine.search.campaign.sections import CONFIRM, FINAL, Confirm, Data, FinalSettings, Model, Section, Stage
 
 _OF_USER_CODE = ("parse", "grace", "threads", "gpus")
 """Keys that a campaign of the network does not have."""
@@ -65,9 +65,13 @@ class CampaignSchema(Section):
     @model_validator(mode="before")
     @classmethod
     def _add_defaults(cls, given: Any) -> Any:
-        """Add the sections that a network's campaign leaves out."""
-        if not isinstance(given, dict) or given.get("objective") is not None or given.get("command") is not None:
+        """Add the sections that a network's campaign leaves out, and the epochs that an objective's [final] does."""
+        if not isinstance(given, dict):
             return given
+        if given.get("objective") is not None or given.get("command") is not None:
+            final = given.get("final")
+            usual = {"epochs": given.get("epochs") or 1}
+            return given | {"final": usual | final} if isinstance(final, dict) else given
         return given | {name: {} for name in ("model", "final") if given.get(name) is None}
 
     @model_validator(mode="after")
@@ -77,8 +81,9 @@ class CampaignSchema(Section):
         else:
             self._check_objective()
             self._check_command(info)
-        if self.confirm and any(stage.name == CONFIRM for stage in self.stage):
-            raise ValueError(f"a stage is named '{CONFIRM}', which is the name of [confirm]: give it another name")
+        for name, last in ((CONFIRM, self.confirm), (FINAL, None if self.of_network else self.final)):
+            if last and any(stage.name == name for stage in self.stage):
+                raise ValueError(f"a stage is named '{name}', which is the name of [{name}]: give it another name")
         for index, stage in enumerate(self.stage):
             self._check_place(index, stage, [s.name for s in self.stage[:index]])
             if not fields.is_stored(info) or stage.pruner_name in PRUNERS.built_in:
@@ -120,11 +125,15 @@ class CampaignSchema(Section):
             )
 
     def _check_objective(self) -> None:
-        of_network = [f"[{name}]" for name in ("data", "model", "final") if getattr(self, name) is not None]
+        of_network = [f"[{name}]" for name in ("data", "model") if getattr(self, name) is not None]
         if of_network:
             belong, them = ("belongs", "it") if len(of_network) == 1 else ("belong", "them")
             named = " and ".join(of_network)
             raise ValueError(f"{named} {belong} to the network, not to an objective: remove {them}")
+        if self.final and (self.final.decay is not None or self.final.on_validation):
+            raise ValueError(
+                "decay and on_validation of [final] belong to the network, not to an objective: remove them"
+            )
         for stage in self.stage:
             if stage.space is None and (names := ", ".join(stage.own_ranges)):
                 raise ValueError(f"stage '{stage.name}': an objective's parameters, {names}, go into its space")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationInfo, create_model, model_serializer, model_validator
 
 from coarsefine.model.datasets.kinds import DATASETS, NAME_KEY, PATH_KEY, DatasetKind
@@ -16,7 +17,7 @@ from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.network_settings import NAMES, hyperparameters_of, training_settings_of
 from coarsefine.search.campaign.pruning import Pruning
 
-CONFIRM = "confirm"
+CONFIRM, FINAL = "confirm", "final"
 
 
 class Section(BaseModel):
@@ -230,18 +231,36 @@ class Confirm(Section):
         return self.top * self.seeds
 
 
-AnyStage = Stage | Confirm
-"""One study of a campaign."""
-
-
 class FinalSettings(Section):
-    """`[final]`: the long training of the winner, once for each seed."""
+    """`[final]`: the long training of the winner, once for each seed.
+
+    For code of the user's own it is the last stage, and trains the winner's point once for each seed.
+    """
 
     epochs: fields.Epochs = 30
-    """Epochs of the final training."""
+    """Epochs of the final training; of an objective by default those of the campaign."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Number of networks that train together: the winner's seed first, then others."""
+    """Number of trainings, which networks do together: the winner's seed first, then others."""
     decay: fields.Decay | None = None
     """Factor on η after each epoch; by default that of `[model]`, or the winner's if it was searched."""
     on_validation: bool = False
     """Whether to train on the validation images, too."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the stage that it is for code of the user's own."""
+        return FINAL
+
+    @property
+    def trials(self) -> int:
+        """Return the number of trainings."""
+        return self.seeds
+
+    def seeds_after(self, own: int) -> tuple[int, ...]:
+        """Return the seeds of all trainings: the winner's own, and more that are derived from it."""
+        others = [np.random.SeedSequence(own, spawn_key=(k,)).generate_state(1) for k in range(1, self.seeds)]
+        return (own, *(int(state[0]) for state in others))
+
+
+AnyStage = Stage | Confirm | FinalSettings
+"""One study of a campaign."""

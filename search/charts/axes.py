@@ -130,7 +130,7 @@ def axes_of(studies: Sequence[Study]) -> list[str]:
 
     Choices among words come last.
     """
-    spaces = [study.space for study in studies if not study.is_confirm]
+    spaces = [study.space for study in studies if study.is_search]
     searched = list(spaces[0]) if spaces else []
     numeric = [name for name in searched if all(space[name].axis for space in spaces)]
     if len(numeric) < 2:  # noqa: PLR2004 - a map has two axes

@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 
 def search_studies(studies: Sequence[Study]) -> list[Study]:
-    """Return the studies of the search stages, without the one that trains the finalists again."""
-    return [study for study in studies if not study.is_confirm]
+    """Return the studies of the search stages, without those that train finalists or the winner again."""
+    return [study for study in studies if study.is_search]
 
 
 def thinned(trials: Sequence[T], key: Callable[[T], float]) -> list[T]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from coarsefine.search.cli.options import CampaignName, Data, Json, Storage, TrialName, app, cores
-from coarsefine.search.cli.output import interruptible, opened, print_json, program, say, storage_option
+from coarsefine.search.cli.output import interruptible, observed, opened, print_json, program, say, storage_option
 
 if TYPE_CHECKING:
+    from coarsefine.search.network.function_export import FunctionExport
     from coarsefine.search.network.predict import Prediction
 
 
@@ -45,7 +46,9 @@ def export(
 ) -> None:
     """Write a campaign's winner to a JSON file, with all that its training depends on and why it was chosen."""
     from coarsefine.search.errors import UsageError
-    from coarsefine.search.network.export import export_trial, trial_of, write_export
+    from coarsefine.search.network.export import check_target, export_any, trial_of, write_export
+    from coarsefine.search.network.export_folders import folders_of, with_copies
+    from coarsefine.search.network.function_export import FunctionExport
     from coarsefine.search.results.study import read_studies
 
     if form != "file" and output is not None:
@@ -56,9 +59,12 @@ def export(
         _, chosen, _ = trial_of(studies, trial)
         _print_params(chosen.params, form)
         return
-    found = export_trial(studies, trial)
+    found = export_any(studies, trial)
     named = f"{name}-{found.trial.stage}-{found.trial.number}" if trial is not None else name
     path = output if output is not None else source.location.output_folder("exports") / f"{named}.json"
+    if isinstance(found, FunctionExport):
+        check_target(path)
+        found = with_copies(found, path, folders_of(found, source.location))
     write_export(found, path)
     if as_json:
         print_json({"export": str(path), "digest": found.digest, "params": dict(found.trial.params)})
@@ -76,7 +82,7 @@ def train(
     data: Data = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs. Default: the campaign's.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Number of networks to train together. Default: the campaign's.")
+        int | None, typer.Option(help="Number of trainings, each with its own seed. Default: the campaign's.")
     ] = None,
     decay: Annotated[float | None, typer.Option(help="Factor on η after each epoch. Default: the campaign's.")] = None,
     on_validation: Annotated[
@@ -97,14 +103,24 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an exported trial to the end and measure it on the test images. Resumes if interrupted."""
+    """Train an exported trial again, then to its end with [final]; measure a network on test images. Resumes."""
+    from coarsefine.search.errors import UsageError
     from coarsefine.search.network.export import read_export
+    from coarsefine.search.network.function_export import FunctionExport
     from coarsefine.search.network.train import final_settings_for
     from coarsefine.search.network.train import train as train_export
     from coarsefine.search.terminal.plain_output import PlainOutput
     from coarsefine.search.terminal.status_tables import print_final
 
     found = read_export(export)
+    if isinstance(found, FunctionExport):
+        if data is not None or decay is not None or on_validation is not None or threads is not None:
+            raise UsageError(
+                f"{export} is of code of your own: --data, --decay, --on-validation and --threads are for the network. "
+                "Leave them out."
+            )
+        _train_function(found, storage, epochs, seeds, output, as_json=as_json)
+        return
     final_settings = final_settings_for(found, epochs=epochs, seeds=seeds, decay=decay, on_validation=on_validation)
     with interruptible("Interrupted. To resume from the last checkpoint", storage) as stop:
         final, study = train_export(
@@ -119,6 +135,28 @@ def train(
         say(f"Recorded with {study}, for `status` and `report`.")
     else:
         say("Recorded only in its folder: the storage does not hold this campaign.")
+
+
+def _train_function(
+    export: "FunctionExport", storage: str, epochs: int | None, seeds: int | None, output: Path | None, *, as_json: bool
+) -> None:
+    from coarsefine.search.campaign.campaign import Campaign
+    from coarsefine.search.engine.retraining import final_for, retrain
+    from coarsefine.search.storage.location import locate
+    from coarsefine.search.terminal.console import print_line
+    from coarsefine.search.terminal.status_tables import print_final_runs
+
+    final = final_for(export, epochs, seeds)
+    with observed("Interrupted. To resume", storage, verbose=None) as (observer, stop):
+        workers = min(cores(), final.seeds if final else 1)
+        result = retrain(export, final, locate(storage), output=output, workers=workers, observer=observer, stop=stop)
+    if as_json:
+        print_json(result.as_dict())
+        return
+    print_line(result.words)
+    if result.final_runs is not None:
+        print_final_runs(result.final_runs, Campaign.from_stored(export.config).metric)
+    print_line(f"Folder: {result.folder}")
 
 
 @app.command(

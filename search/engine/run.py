@@ -4,7 +4,7 @@ The winner is trained once, however many processes run the campaign.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from coarsefine.search.engine.dask_cluster import DaskWorkers
 from coarsefine.search.engine.stage_loop import Pool, StageLoop
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
-from coarsefine.search.errors import NothingCompleted, StorageError, UsageError
+from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
-from coarsefine.search.results.commands import command, to_continue
+from coarsefine.search.results.commands import command
 from coarsefine.search.results.final_result import read_final
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.status import Status, find_winner, logs_folder, read_status
-from coarsefine.search.results.study import Study, find_studies, refuse_empty, remedy, verdict_of
+from coarsefine.search.results.status import Status, logs_folder, read_status, require_winner
+from coarsefine.search.results.study import find_studies, refuse_empty
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
@@ -86,7 +86,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
         else:
             studies = loop.studies()
             refuse_empty(studies.values(), location)
-            _require_winner(campaign, studies, location)
+            require_winner(campaign, studies, location)
         loop.others.say_studies(opened, campaign, loop.studies())
         return read_status(opened, campaign.name)
 
@@ -161,31 +161,13 @@ def _train_winner(loop: StageLoop, threads: int) -> None:
     loop.work_until_done(train, lambda: "the winner" if read_final(loop.studies()) is None else "")
 
 
-def _require_winner(campaign: Campaign, studies: Mapping[str, Study], location: Location) -> None:
-    """Raise `NothingCompleted` if stages that have ended have no winner."""
-    verdict = verdict_of(studies.values())
-    if find_winner(studies, verdict) is not None:
-        return
-    if verdict is not None:
-        advice = (
-            "Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign under another name."
-            if campaign.of_network
-            else to_continue(campaign.name, location)
-        )
-        raise NothingCompleted(f"{verdict.summary} {advice}")
-    failures = "; ".join(f"{study.name}: {study.failures}" for study in studies.values())
-    raise NothingCompleted(
-        f"No trial of {campaign.name} completed ({failures}). {remedy([*studies.values()], location)}"
-    )
-
-
 def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
     campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
     if read_final(studies) is not None:  # the process that held the lock before this one has trained the winner
         return
     if any(not study.finished for study in studies.values()):
         raise UsageError("Trials were put back to be retried while the run ended: run the campaign again.")
-    _require_winner(campaign, studies, loop.storage.location)
+    require_winner(campaign, studies, loop.storage.location)
     images = loop.workload
     assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
     settings, renewed = campaign.network.final, time.monotonic()

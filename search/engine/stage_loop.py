@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from coarsefine.model.datasets import Dataset, cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
-from coarsefine.search.campaign.sections import AnyStage, Confirm
+from coarsefine.search.campaign.sections import AnyStage, Confirm, FinalSettings
 from coarsefine.search.errors import CampaignError, Interrupted, RepeatedFailure, StorageError, WorkersFailed
 from coarsefine.search.results.commands import shown_path, to_continue
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
 from coarsefine.search.results.progress import StageProgress
-from coarsefine.search.results.stage_opening import open_confirm, open_study
+from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
 from coarsefine.search.results.status import status_of
 from coarsefine.search.results.study import Study, campaign_names, campaign_of, find_studies, refuse_empty
 from coarsefine.search.results.trial_files import remove_empty_folders, trial_log, trials_folder
@@ -159,6 +159,8 @@ class StageLoop:
             refuse_empty(studies.values(), self.storage.location)
         if isinstance(stage, Confirm):
             return open_confirm(self.storage, self.campaign, list(studies.values()), self.attrs)
+        if isinstance(stage, FinalSettings):
+            return open_final(self.storage, self.campaign, studies, self.attrs)
         parent = self.campaign.parent_of(stage)
         parent_study = studies[self.campaign.study_name(parent)] if parent else None
         after = next((study.id for study in reversed([*studies.values()])), None)
@@ -269,7 +271,7 @@ class StageLoop:
             best = objective.width(slot)
             if isinstance(stage, Confirm):
                 return len(study.attrs["finalists"]) if best > 1 else 1
-            return best if stage.stack == "auto" else stage.stack
+            return best if isinstance(stage, FinalSettings) or stage.stack == "auto" else stage.stack
 
         workers = 1 if isinstance(stage, Confirm) else self.workers
         return SlotGroups.of(study.slots, objective.kind, widest, workers)

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
@@ -24,22 +24,41 @@ from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.errors import UsageError
 from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export_schema import SCHEMA_VERSION, Export
+from coarsefine.search.network.function_export import FunctionExport
+from coarsefine.search.results.final_runs import read_final_runs
 from coarsefine.search.results.status import find_winner
-from coarsefine.search.results.study import Study, campaign_of, find_trial, point_of, values_by_epoch, verdict_of
+from coarsefine.search.results.study import (
+    Study,
+    campaign_of,
+    find_trial,
+    metrics_by_epoch,
+    point_of,
+    value_of,
+    values_by_epoch,
+    verdict_of,
+)
 
 _MOST_BYTES = 64 * 2**20
-_SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform")
+_SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform", "folders")
 _NO_DIGEST = "0" * 64
+AnyExport = Export | FunctionExport
+_Export = TypeVar("_Export", Export, FunctionExport)
 _EXPORT_AGAIN = "Export it again with `coarsefine export`."
 Named = tuple[str, int]
 """A stage or its study, and the number of a trial."""
 
 
-def write_export(export: Export, path: Path) -> None:
+def write_export(export: AnyExport, path: Path) -> None:
     """Write an export atomically. An existing export is replaced.
 
     Raises `UsageError` if the path holds anything else, and `StorageError` if it cannot be written.
     """
+    check_target(path)
+    write_atomic(path, text_of(export))
+
+
+def check_target(path: Path) -> None:
+    """Raise `UsageError` unless an export can be written to a path."""
     if not path.name:
         raise UsageError(f"--output {str(path)!r} is not a file name: give one.")
     if path.exists():
@@ -49,16 +68,18 @@ def write_export(export: Export, path: Path) -> None:
             raise UsageError(
                 f"{path} exists and is not an export, so it is not overwritten: name another --output."
             ) from error
-    write_atomic(path, text_of(export))
 
 
-def text_of(export: Export) -> str:
+def text_of(export: AnyExport) -> str:
     """Return the content of an export's file."""
     return json.dumps(export.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
 
 
-def read_export(path: Path) -> Export:
-    """Read what `write_export` wrote. Raises `UsageError`, with the reason, for any other file."""
+def read_export(path: Path) -> AnyExport:
+    """Read what `write_export` wrote. Raises `UsageError`, with the reason, for any other file.
+
+    An export of the built-in network is an `Export`, one of the user's own code a `FunctionExport`.
+    """
     try:
         payload = _parsed(path)
     except (OSError, ValueError, RecursionError) as error:
@@ -68,10 +89,10 @@ def read_export(path: Path) -> Export:
     if type(version) is int and version > SCHEMA_VERSION:
         raise UsageError(f"{path} has schema version {version}, and this Coarsefine reads {SCHEMA_VERSION}: update it.")
     try:
-        export = Export.model_validate_json(json.dumps(payload), context=STORED)
+        export = _kind(payload).model_validate_json(json.dumps(payload), context=STORED)
     except ValidationError as error:
         raise UsageError(
-            f"{path} is not an export as Coarsefine writes it: {sentence(error, Export)} {_EXPORT_AGAIN}"
+            f"{path} is not an export as Coarsefine writes it: {sentence(error, _kind(payload))} {_EXPORT_AGAIN}"
         ) from error
     if (digest := _digest(payload)) != export.digest:
         raise UsageError(
@@ -79,6 +100,10 @@ def read_export(path: Path) -> Export:
             f"not {export.digest[:12]}…. {_EXPORT_AGAIN}"
         )
     return export
+
+
+def _kind(payload: Mapping[str, Any]) -> type[AnyExport]:
+    return FunctionExport if "objective" in payload else Export
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -140,6 +165,50 @@ def _named_trial(studies: Mapping[str, Study], named: Named) -> tuple[Study, Fro
     return study, trial
 
 
+def export_any(studies: Mapping[str, Study], named: Named | None = None) -> AnyExport:
+    """Return the export of a trial of any campaign; see `export_trial`, which is for the built-in network alone."""
+    if campaign_of(studies).of_network:
+        return export_trial(studies, named)
+    return _export_function(studies, named)
+
+
+def _export_function(studies: Mapping[str, Study], named: Named | None) -> FunctionExport:
+    study, trial, verdict = trial_of(studies, named)
+    campaign = campaign_of(studies)
+    runs = read_final_runs(studies, campaign.final.epochs) if campaign.final and named is None else None
+    payload = {
+        _SCHEMA: SCHEMA_VERSION,
+        "campaign": {"name": campaign.name, "fingerprint": digest_of(campaign)},
+        "config": study.attrs["config"],
+        "objective": study.attrs["objective"],
+        "trial": {
+            "stage": study.attrs["stage"], "study": study.name,
+            "number": trial.number, "seed": trial.user_attrs["seed"],
+            "params": dict(trial.params),
+            "value": value_of(trial),
+            "values": values_by_epoch(trial),
+            "metrics": metrics_by_epoch(trial),
+        },
+        "final": campaign.final.model_dump(mode="json") if campaign.final else None,
+        "runs": [run.as_dict() for run in runs.runs] if runs else [],
+        "folders": {},
+        **_provenance(studies, study, verdict, named),
+    }  # fmt: skip
+    return _with_digest(FunctionExport, payload)
+
+
+def _provenance(
+    studies: Mapping[str, Study], study: Study, verdict: Verdict | None, named: Named | None
+) -> dict[str, Any]:
+    return {
+        "lineage": [_ancestor(one) for one in studies.values()],
+        "chosen": "winner" if named is None else "named",
+        "evidence": verdict.as_dict() if verdict else None,
+        "versions": study.attrs["versions"],
+        "platform": _platform(),
+    }
+
+
 def export_trial(studies: Mapping[str, Study], named: Named | None = None) -> Export:
     """Return the export of a trial, named by its stage or study and its number, or by default of the campaign's winner.
 
@@ -164,14 +233,14 @@ def export_trial(studies: Mapping[str, Study], named: Named | None = None) -> Ex
         },
         "settings": _settings(campaign, study, trial),
         "final": campaign.final.model_dump(mode="json"),
-        "lineage": [_ancestor(one) for one in studies.values()],
-        "chosen": "winner" if named is None else "named",
-        "evidence": verdict.as_dict() if verdict else None,
         "data": {**study.attrs["data"], "selection": campaign.data.model_dump(mode="json")},
-        "versions": study.attrs["versions"],
-        "platform": _platform(),
+        **_provenance(studies, study, verdict, named),
     }  # fmt: skip
-    export = Export.model_validate_json(json.dumps({**payload, "digest": _NO_DIGEST}), context=STORED)
+    return _with_digest(Export, payload)
+
+
+def _with_digest(kind: type[_Export], payload: Mapping[str, Any]) -> _Export:
+    export = kind.model_validate_json(json.dumps({**payload, "digest": _NO_DIGEST}), context=STORED)
     # Of the file's form, in which a setting may be 0.0 where the trial's point has 0.
     return export.model_copy(update={"digest": _digest(json.loads(text_of(export)))})
 

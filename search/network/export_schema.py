@@ -23,11 +23,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of an export: it has its fields only, each of its own type."""
+
     model_config = STRICT
 
 
-class Origin(_Part):
+class Origin(Part):
     """The campaign that the trial belongs to."""
 
     name: Name
@@ -35,7 +37,7 @@ class Origin(_Part):
     """Digest of the settings that must not change once the campaign has started."""
 
 
-class ExportedTrial(_Part):
+class ExportedTrial(Part):
     """The exported trial."""
 
     stage: Name
@@ -51,9 +53,9 @@ class ExportedTrial(_Part):
 
 
 if TYPE_CHECKING:
-    _Values = _Part
+    _Values = Part
 else:
-    _Values = create_model("_Values", __base__=_Part, **given_fields())
+    _Values = create_model("_Values", __base__=Part, **given_fields())
 
 
 class TrialSettings(_Values):
@@ -71,7 +73,7 @@ class TrialSettings(_Values):
         return {name: getattr(self, name) for name in NETWORK_SETTINGS}
 
 
-class Ancestor(_Part):
+class Ancestor(Part):
     """A stage of the campaign."""
 
     stage: Name
@@ -86,7 +88,7 @@ class Ancestor(_Part):
     """Numbers of the parent's best trials."""
 
 
-class Images(_Part):
+class Images(Part):
     """The images that the trial was trained on."""
 
     digest: Digest
@@ -104,7 +106,7 @@ class Images(_Part):
             )
 
 
-class Export(_Part):
+class Export(Part):
     """An export."""
 
     coarsefine_export: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)]

@@ -75,9 +75,7 @@ class FinalTraining:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Return the seeds: the trial's own, and more that are derived from it."""
-        own = self.export.trial.seed
-        others = [np.random.SeedSequence(own, spawn_key=(k,)).generate_state(1) for k in range(1, self.settings.seeds)]
-        return (own, *(int(state[0]) for state in others))
+        return self.settings.seeds_after(self.export.trial.seed)
 
     @property
     def decay(self) -> float:

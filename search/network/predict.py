@@ -12,7 +12,9 @@ import numpy.typing as npt
 from coarsefine.model import Network
 from coarsefine.model.errors import DataError
 from coarsefine.model.image_files import read_image_files
+from coarsefine.search.errors import UsageError
 from coarsefine.search.network.export import read_export
+from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.training_folder import EXPORT, MODEL, RESULT
 from coarsefine.search.training.images import load_images
 
@@ -73,6 +75,8 @@ def predict_split(model: Path, split: Split, data: Path | None, say: Callable[[s
     """
     network, folder = load_model(model), model if model.is_dir() else model.parent
     export = read_export(folder / EXPORT)
+    if not isinstance(export, Export):
+        raise UsageError(f"{folder / EXPORT} is of code of your own, not of the built-in network.")
     images = load_images(export.data.selection, data, say)
     export.data.check(images)
     if (network.shape, network.classes) != (images.shape, images.classes):

@@ -13,9 +13,10 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
-from coarsefine.search.network.export import digest_of
+from coarsefine.search.network.export import AnyExport, digest_of
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
+from coarsefine.search.network.function_export import FunctionExport
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.final_result import FinalResult, read_final, training_key
 from coarsefine.search.results.observer import Observer
@@ -34,7 +35,7 @@ class Trained(NamedTuple):
 
 
 def train(  # noqa: PLR0913 - all but the first are optional, and most keywords
-    export: Export,
+    export: AnyExport,
     final_settings: FinalSettings | None = None,
     storage: str | Path | Location = "studies.db",
     *,
@@ -53,6 +54,8 @@ def train(  # noqa: PLR0913 - all but the first are optional, and most keywords
 
     Raises what `FinalTraining.run` and `coarsefine.search.training.images.load_images` raise.
     """
+    if isinstance(export, FunctionExport):
+        raise UsageError("The export is of code of your own, not of the built-in network: use `coarsefine train`.")
     final_settings, location, observer = final_settings or export.final, locate(storage), observer or Observer()
     folder = (output or location.output_folder("trained") / folder_name(export, final_settings)).absolute()
     study = _study_of(export, location)  # before the training, so that an unfit storage is reported at once

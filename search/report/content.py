@@ -93,7 +93,7 @@ class Content:
     @property
     def confirm(self) -> StageStatus | None:
         """Return the state of the finalists' training, or None if the campaign has no finalists."""
-        return self.status.stages[-1] if self.campaign.confirm else None
+        return self.status.stages[len(self.campaign.stage)] if self.campaign.confirm else None
 
     @property
     def studies(self) -> list[Study]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.sections import Stage
-from coarsefine.search.campaign.space import Space
+from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate
 
 _PIECE = 2045
@@ -49,6 +49,17 @@ def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequ
     }
     seeded = f"{len(seeds)} seeds, the same for each: {_listed(seeds)}"
     return _note(campaign, "The best settings of all stages, trained again on fresh seeds,", {**rows, "Seeds": seeded})
+
+
+def final_note(campaign: Campaign, point: Point, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return the note, and the name of the value, as system attributes of the study that trains the winner again."""
+    assert campaign.final is not None, "the study is of its [final]"  # noqa: S101
+    rows = {
+        "Point": labels.point_text(point),
+        "Trials": f"one for each seed{labels.epochs_each(campaign, campaign.final.epochs)}",
+        "Seeds": f"the winner's own first: {_listed(seeds)}",
+    }
+    return _note(campaign, "The winner of all stages, trained again on several seeds,", rows)
 
 
 def _note(campaign: Campaign, subject: str, rows: Mapping[str, str | None]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class StageProgress:
         self, storage: Storage, study: Study, campaign: Campaign, stage: AnyStage, before: Study | None = None
     ) -> None:
         self.campaign, self.stage_name, self.study_name, self.space = campaign, stage.name, study.name, study.space
-        self.is_confirm = study.is_confirm
+        self.is_search = study.is_search
         self._storage, self._id, self._pruning = storage, study.id, campaign.pruning(stage)
         self.epochs = campaign.epochs_of(stage)
         """Epochs of a trial that trains to its end."""

@@ -136,10 +136,11 @@ def _refuse_none(campaign: str, studies: Mapping[str, Study], chosen: Mapping[st
 
 
 def _following(study: Study, studies: Mapping[str, Study]) -> tuple[str, ...]:
-    """Return the opened stages whose ranges, points or finalists follow from the trials of a study."""
+    """Return the opened stages whose ranges, points, finalists or winner follow from the trials of a study."""
     return tuple(
         other.attrs["stage"]
         for other in studies.values()
-        if (other.is_confirm and not study.is_confirm)
+        if (other.is_confirm and study.is_search)
+        or (other.is_final and not study.is_final)
         or (other.attrs.get("parent") == study.name and ("narrowed_from" in other.attrs or other.attrs.get("carried")))
     )

@@ -2,13 +2,13 @@
 
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.dimension import around
+from coarsefine.search.campaign.dimension import Choice, Dimension, Value, around
 from coarsefine.search.campaign.narrowing import describe, narrow
 from coarsefine.search.campaign.network_settings import never_widened
 from coarsefine.search.campaign.sampling import draw
@@ -16,7 +16,8 @@ from coarsefine.search.campaign.sections import AnyStage, Stage
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, choose_finalists
 from coarsefine.search.errors import NothingCompleted
-from coarsefine.search.results.dashboard_note import confirm_note, stage_note
+from coarsefine.search.results.dashboard_note import confirm_note, final_note, stage_note
+from coarsefine.search.results.status import require_winner
 from coarsefine.search.results.study import Study, point_of, remedy, value_of
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
@@ -73,6 +74,44 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     name, parents = campaign.study_name(campaign.confirm), {study.id: study.retries for study in studies}
     after = studies[-1].id
     return storage.open_study(name, attrs, space, slots, note, after=after, direction=direction, parents=parents)
+
+
+def open_final(storage: Storage, campaign: Campaign, studies: Mapping[str, Study], fingerprint: dict[str, Any]) -> bool:
+    """Write the study that trains the winner again, once for each seed, unless another process has done so.
+
+    Return False, and write nothing, if trials of a stage were retried since it was read.
+    Raises `NothingCompleted` if there is no winner.
+    """
+    assert campaign.final is not None, "the caller has checked it"  # noqa: S101
+    winner = require_winner(campaign, studies, storage.location)
+    seeds = campaign.final.seeds_after(winner.seed)
+    slots = [Slot(number, winner.point, seed) for number, seed in enumerate(seeds)]
+    space = _space_around([winner.point], studies.values())
+    provenance = {"ranges": "the winner's point", "winner": {"study": winner.study, "number": winner.number}}
+    attrs = _attrs(campaign, campaign.final, studies[winner.study], space, provenance) | fingerprint
+    note, name = final_note(campaign, winner.point, seeds), campaign.study_name(campaign.final)
+    after, parents = list(studies.values())[-1].id, {study.id: study.retries for study in studies.values()}
+    direction = campaign.metric.direction
+    return storage.open_study(name, attrs, space, slots, note, after=after, direction=direction, parents=parents)
+
+
+def open_exported(storage: Storage, campaign: Campaign, slot: Slot, fingerprint: dict[str, Any]) -> None:
+    """Write the study of the only stage of a campaign, with an exported trial as its only slot, unless it exists."""
+    (stage,) = campaign.stage
+    ranges = campaign.bounds_of(stage)
+    wide = {name: _with_value(dimension, slot.point[name]) for name, dimension in ranges.items()}
+    space = Space.of(wide)
+    provenance = {"ranges": "given by the campaign", "carried": [], "sampler": stage.sampler}
+    attrs = _attrs(campaign, stage, None, space, provenance) | fingerprint
+    note, direction = stage_note(campaign, stage, attrs, None), campaign.metric.direction
+    storage.open_study(campaign.study_name(stage), attrs, space, [slot], note, direction=direction)
+
+
+def _with_value(dimension: Dimension, value: Value) -> Dimension:
+    """Return a dimension that contains a value, which a widened stage may have drawn from beyond the user's bounds."""
+    if isinstance(dimension, Choice) or dimension.contains(value):
+        return dimension
+    return around([dimension], [dimension.low, dimension.high, value])
 
 
 def _attrs(

@@ -14,7 +14,10 @@ from coarsefine.search.campaign.json_form import JsonForm, PointField, SpaceFiel
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.winner import Estimate, Verdict
+from coarsefine.search.errors import NothingCompleted
+from coarsefine.search.results.commands import to_continue
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
+from coarsefine.search.results.final_runs import FinalRuns, read_final_runs
 from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
 from coarsefine.search.results.sources import SourceVersion, sources_of
 from coarsefine.search.results.study import (
@@ -23,6 +26,7 @@ from coarsefine.search.results.study import (
     metrics_by_epoch,
     point_of,
     read_studies,
+    remedy,
     value_of,
     verdict_of,
 )
@@ -37,6 +41,10 @@ _MetricField = Annotated[
         description="what the trials are judged by; left out for the network, whose accuracies are maximized",
         exclude_if=lambda metric: metric == ACCURACY,
     ),
+]
+_FinalRuns = Annotated[
+    FinalRuns | None,
+    Field(exclude_if=lambda runs: runs is None, description="the winner's trainings, of code of the user's own"),
 ]
 _BEST = 3
 
@@ -132,6 +140,7 @@ class BestTrials(JsonForm):
     winner: Winner | None
     confirm: Verdict | None
     metric: _MetricField = ACCURACY
+    final_runs: _FinalRuns = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,7 @@ class Status(JsonForm):
             description="versions of an objective's file; absent for the network", exclude_if=lambda found: not found
         ),
     ] = ()
+    final_runs: _FinalRuns = None
     metric: _MetricField = ACCURACY
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     """What other programs have deleted, changed or added, as sentences."""
@@ -164,7 +174,7 @@ class Status(JsonForm):
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""
         stages = tuple(BestOfStage(stage.name, stage.study, stage.best) for stage in self.stages)
-        return BestTrials(self.campaign, stages, self.winner, self.verdict, self.metric)
+        return BestTrials(self.campaign, stages, self.winner, self.verdict, self.metric, self.final_runs)
 
 
 def read_status(storage: Storage, name: str | None) -> Status:
@@ -186,8 +196,9 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
     stages = tuple(_stage(storage, f"{name}/{stage.name}", campaign, stage, studies) for stage in campaign.stages)
     final, verdict = read_final(studies), verdict_of(studies.values())
     winner = find_winner(studies, verdict)
-    # An objective has no final training.
-    searched = not campaign.of_network and winner is not None and all(stage.finished for stage in stages)
+    # The final training of an objective is a stage.
+    ended = winner is not None and all(stage.finished and stage.completed for stage in stages)
+    searched = not campaign.of_network and ended
     return Status(
         campaign=name,
         storage=storage.location.shown,
@@ -199,6 +210,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
         final=final,
         trainings=read_trainings(studies),
         sources=sources_of(studies.values()),
+        final_runs=read_final_runs(studies, campaign.final.epochs) if campaign.final else None,
         metric=campaign.metric,
         notes=tuple(notes_on(storage, campaign, studies)),
         logs=logs if (logs := logs_folder(storage.location, name)).is_dir() else None,
@@ -216,7 +228,7 @@ def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner
     Of equal values, the one of the earlier stage wins, then the one with the lower number. Returns None if no trial has
     completed, or if every finalist failed on some seed.
     """
-    searched = [study for study in studies.values() if not study.is_confirm]
+    searched = [study for study in studies.values() if study.is_search]
     completed = sum(study.count(TrialState.COMPLETE) for study in searched)
     if verdict is not None:
         chosen = verdict.winner
@@ -230,6 +242,25 @@ def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner
         return None
     study, trial = min(ranked, key=lambda pair: pair[0].direction.key(value_of(pair[1])))  # the first of equals
     return _winner(study, trial, completed, None)
+
+
+def require_winner(campaign: Campaign, studies: Mapping[str, Study], location: Location) -> Winner:
+    """Return the winner of stages that have ended; raise `NothingCompleted` if there is none."""
+    verdict = verdict_of(studies.values())
+    winner = find_winner(studies, verdict)
+    if winner is not None:
+        return winner
+    if verdict is not None:
+        advice = (
+            "Lower the upper bound of eta or the number of [confirm] seeds, then start the campaign under another name."
+            if campaign.of_network
+            else to_continue(campaign.name, location)
+        )
+        raise NothingCompleted(f"{verdict.summary} {advice}")
+    failures = "; ".join(f"{study.name}: {study.failures}" for study in studies.values())
+    raise NothingCompleted(
+        f"No trial of {campaign.name} completed ({failures}). {remedy([*studies.values()], location)}"
+    )
 
 
 def _winner(study: Study, trial: FrozenTrial, completed: int, confirmed: Estimate | None) -> Winner:
@@ -260,7 +291,7 @@ def _stage(
         waiting=trials - sum(counts.values()),
         space=study.space if is_open else campaign.planned_space(planned),
         parent=study.attrs.get("parent"),
-        best=() if study.is_confirm else tuple(Trial.of(trial) for trial in study.best(_BEST)),
+        best=tuple(Trial.of(trial) for trial in study.best(_BEST)) if study.is_search else (),
         failure=study.failure,
         attrs=study.attrs,
     )

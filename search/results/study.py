@@ -51,6 +51,16 @@ class Study:
         return "finalists" in self.attrs
 
     @property
+    def is_final(self) -> bool:
+        """Return whether its stage trains the winner again."""
+        return "winner" in self.attrs
+
+    @property
+    def is_search(self) -> bool:
+        """Return whether its stage searches, rather than train what others found."""
+        return not self.is_confirm and not self.is_final
+
+    @property
     def images(self) -> Counts | None:
         """Return how many images each part has; None if an objective was searched, or if the study does not say."""
         if "images" in self.attrs:

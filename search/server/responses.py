@@ -77,6 +77,7 @@ def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> schemas.Stage
         pressed=tuple(attrs.get("pressed", ())),
         carried=tuple(schemas.Carried(pair["number"], pair["from"]) for pair in attrs.get("carried", ())),
         finalists=len(attrs["finalists"]) if "finalists" in attrs else None,
+        is_final=study is not None and study.is_final,
         seconds_left=None if left is None else round(left, 1),
         study_id=study.id if study else None,
         dashboard=f"/dashboard/studies/{study.id}" if study else None,
@@ -136,7 +137,7 @@ def figure(
     elif name == "best-so-far":
         drawn = charts.best_so_far(studies, metric)
     else:
-        best = [(study, found) for study in studies if not study.is_confirm for found in study.best(_BEST)]
+        best = [(study, found) for study in studies if study.is_search for found in study.best(_BEST)]
         named = [(f"{s.attrs['stage']} {t.number}", t) for s, t in chosen or best]
         if shown is not None:
             drawn = charts.curves({label: metrics_by_epoch(trial).get(shown, []) for label, trial in named}, shown)

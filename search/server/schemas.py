@@ -58,6 +58,7 @@ class StageDetail(StageStatus):
     pressed: Annotated[tuple[str, ...], Field(description="bounds that the parent's best trials are at")]
     carried: tuple[Carried, ...]
     finalists: Annotated[int | None, Field(description="how many settings it trains again, if it confirms")]
+    is_final: Annotated[bool, Field(description="whether it trains the winner again")]
     seconds_left: float | None
     study_id: int | None
     dashboard: Annotated[str | None, Field(description="path of its page in optuna-dashboard")]

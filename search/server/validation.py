@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.fields import Name
 from coarsefine.search.campaign.json_form import SpaceField, first_problem
-from coarsefine.search.campaign.sections import CONFIRM
+from coarsefine.search.campaign.sections import CONFIRM, FINAL
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
 from coarsefine.search.results.final_result import TRAINING, FinalResult
@@ -51,6 +51,7 @@ class _Attrs(BaseModel):
     carried: list[dict[str, int]] = []
     final: dict[str, Any] | None = None
     finalists: list[dict[str, Any]] | None = None
+    winner: dict[str, Any] | None = None
 
 
 class _Slot(BaseModel):
@@ -79,8 +80,11 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
         raise InvalidStudy(f"The study {name} searches {searched}, which is not what its campaign searches.")
     if not all(study.space.contains(finalist.point) for finalist in finalists):
         raise InvalidStudy(f"The study {name} has finalists that are no points of it.")
-    confirms = finalists and campaign.confirm
-    planned = [CONFIRM] if confirms else [stage.name for stage in campaign.stage if study.finalists is None]
+    if study.finalists is None and study.winner is None:
+        planned = [stage.name for stage in campaign.stage]
+    else:
+        kind = FINAL if study.winner is not None else CONFIRM if finalists else ""
+        planned = [stage.name for stage in campaign.stages[len(campaign.stage) :] if stage.name == kind]
     if campaign.name != study.campaign or study.stage not in planned or name != f"{study.campaign}/{study.stage}":
         raise InvalidStudy(f"The study {name} says it is stage {study.stage} of {study.campaign}, which cannot be.")
 

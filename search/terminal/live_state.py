@@ -94,7 +94,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
     """Return the row of the stage that is in training."""
     finished = stage.finished
     direction = stage.campaign.metric.direction
-    best = None if stage.is_confirm else best_of(finished, direction)  # finalists are compared by means over all seeds
+    best = best_of(finished, direction) if stage.is_search else None  # finalists are compared by means over all seeds
     return Row(
         name=stage.stage_name,
         mark="now",
@@ -111,7 +111,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
 
 def final_rows(campaign: Campaign, done: int, accuracy: float | None = None, *, started: bool) -> list[Row]:
     """Return the row of the final training and its newest accuracy; an empty list if the campaign has none."""
-    if campaign.final is None:
+    if not campaign.of_network or campaign.final is None:
         return []
     mark: Mark = "now" if started else "next"
     epochs = campaign.final.epochs
@@ -131,7 +131,7 @@ def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None)
     if status.winner is not None:
         epochs = {s.name: campaign.epochs_of(s) for s in campaign.stage}
         found.append((status.winner.stage, _as_finished(status.winner, epochs[status.winner.stage])))
-    if stage is not None and not stage.is_confirm and (best := best_of(stage.finished, direction)) is not None:
+    if stage is not None and stage.is_search and (best := best_of(stage.finished, direction)) is not None:
         found.append((stage.stage_name, best))
     return min(found, key=lambda pair: direction.key(pair[1].value or 0.0), default=None)
 

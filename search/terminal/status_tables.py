@@ -9,10 +9,12 @@ from rich.text import Text
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.labels import listed
 from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
+from coarsefine.search.campaign.sections import FINAL
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.commands import shown_path
 from coarsefine.search.results.final_result import FinalResult
+from coarsefine.search.results.final_runs import FinalRuns
 from coarsefine.search.results.log_files import read_end
 from coarsefine.search.results.retry import Retried
 from coarsefine.search.results.sources import described
@@ -44,6 +46,8 @@ def print_best(status: Status) -> None:
         _print_finalists(status.verdict, status.metric)
     if status.winner:
         _print_winner(status, status.winner)
+    if status.final_runs:
+        print_final_runs(status.final_runs, status.metric)
 
 
 def _print_stage(stage: StageStatus, status: Status) -> None:
@@ -127,6 +131,20 @@ def _print_winner(status: Status, winner: Winner) -> None:
     print_prose(status.verdict.summary)
     if (optimism := status.verdict.optimism) is not None:
         print_prose(f"The search's best value was optimistic by {metric.difference(optimism, winner.value)}.")
+
+
+def print_final_runs(final: FinalRuns, metric: Metric) -> None:
+    """Print the value of each training of the winner, and their mean."""
+    epochs = labels.counted(final.epochs, "epoch")
+    mean = f": {metric.name} {metric.spread(final.mean)} over {final.mean.n} seeds" if final.mean else ""
+    print_facts(Text(f"Final training of trial {final.number} of {final.study}, {epochs}{mean}"))
+    metrics = list(dict.fromkeys(metric for run in final.runs for metric in run.metrics))
+    rows = [
+        (f"{FINAL}#{run.number}", run.seed, f"failed: {run.reason}" if run.value is None else metric.text(run.value),
+         *(VALUE.text(value) if (value := run.metrics.get(name)) is not None else "" for name in metrics))
+        for run in final.runs
+    ]  # fmt: skip
+    print_rows(("trial", "seed", metric.name, *metrics), rows)
 
 
 def print_final(final: FinalResult) -> None:

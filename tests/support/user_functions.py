@@ -226,3 +226,10 @@ def talks(point, seed, report):
         report({"value": value_after(point, seed, epoch), "f1": epoch / 10})
     if seed % 3 == 0:
         raise OSError("cannot save to postgresql://me:secret@host/db")
+
+
+def as_asked(point, seed, report):
+    """Report as many epochs as the stage asks for, and keep a file."""
+    for epoch in range(1, report.epochs + 1):
+        report(value_after(point, seed, epoch), f1=epoch / 10)
+    (report.folder / "model").write_text(f"{point['a']} {seed} {report.epochs}", "utf-8")

@@ -92,8 +92,8 @@ function drawMap() {
 
 /** Replace the winner's card only if its content changes, so that its buttons keep the focus. */
 function showWinner(status) {
-  const { state, stages, winner, confirm, final } = status;
-  const content = JSON.stringify([state, winner, confirm, final, stages.map((stage) => stage.completed)]);
+  const { state, stages, winner, confirm, final, final_runs: runs } = status;
+  const content = JSON.stringify([state, winner, confirm, final, runs, stages.map((stage) => stage.completed)]);
   if (content === shownWinner) return;
   shownWinner = content;
   setText(elements["winner-title"], state === "done" || !winner ? "Winner" : "Leader");

@@ -11,7 +11,7 @@ export function winnerCard(status) {
   const trainings = status.trainings.flatMap((training) =>
     trainingOf(training, `Training of trial ${training.number} of ${training.study} from its export`));
   const final = status.final ? trainingOf(status.final, "Final training") : [];
-  return [...winner, ...finalistsOf(status), ...final, ...trainings, ...commandsOf(status)];
+  return [...winner, ...finalistsOf(status), ...final, ...finalRunsOf(status.final_runs), ...trainings, ...commandsOf(status)];
 }
 
 function noWinner(status) {
@@ -21,7 +21,7 @@ function noWinner(status) {
 
 function winnerOf(status) {
   const { winner } = status;
-  const searched = status.stages.filter((stage) => !stage.finalists);
+  const searched = status.stages.filter((stage) => !stage.finalists && !stage.is_final);
   const completed = searched.reduce((sum, stage) => sum + stage.completed, 0);
   const stage = status.stages.find((stage) => stage.name === winner.stage);
   const trial = el("a", { href: `${stage.dashboard}/trials?numbers=${winner.number}` },
@@ -94,6 +94,23 @@ function trainingOf(training, title) {
       + `${formatPercent(test.low)} to ${formatPercent(test.high)}. ` : "")
       + (reproduction.exact ? "The trial’s values were reproduced to the bit."
         : `The trial’s values were reproduced to within ${(100 * reproduction.difference).toFixed(2)} points.`)),
+  ];
+}
+
+/** Return the table of the winner's trainings, of code of the user's own: the value and the metrics for each seed. */
+function finalRunsOf(final) {
+  if (!final) return [];
+  const metrics = [...new Set(final.runs.flatMap((run) => Object.keys(run.metrics)))];
+  const cell = (text) => el("td", { className: "number" }, text);
+  const headings = ["seed", "value", ...metrics].map((name) => el("th", { scope: "col", className: "number" }, name));
+  const row = (run) => el("tr", {}, el("th", { scope: "row", className: "number" }, String(run.seed)),
+    cell(run.value === null ? `failed: ${run.reason}` : formatValue(run.value)),
+    ...metrics.map((name) => cell(run.metrics[name] == null ? "" : formatValue(run.metrics[name]))));
+  const mean = final.mean ? `: mean ${formatSpread(final.mean).join(" ± ")}, 95 % interval` : "";
+  return [
+    el("h3", {}, "Final training"),
+    el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")}, ${plural(final.runs.length, "seed")}${mean}`),
+      el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...final.runs.map(row))),
   ];
 }
 

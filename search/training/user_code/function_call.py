@@ -50,7 +50,8 @@ class CallSetup:
 
     def variables(self, trials: Sequence[Planned]) -> dict[str, str]:
         """Return the environment variables of a call."""
-        return {**self.environment, **trial_variables(self.campaign, self.stage, trials)}
+        own = {"COARSEFINE_EPOCHS": str(self.epochs)}
+        return {**self.environment, **trial_variables(self.campaign, self.stage, trials), **own}
 
 
 def trial_variables(campaign: str, stage: str, trials: Sequence[Planned]) -> dict[str, str]:

@@ -378,11 +378,10 @@ def test_unknown_key_is_refused_without_keys_of_the_network(cli, tmp_path):
     ("changes", "message"),
     [
         ({"data": {"dataset": "digits"}}, r"\[data\] belongs to the network, not to an objective: remove it"),
-        ({"final": {"epochs": 3}}, r"\[final\] belongs to the network, not to an objective: remove it"),
         ({"model": {}}, r"\[model\] belongs to the network"),
         (
-            {"data": {"dataset": "digits"}, "final": {}},
-            r"\[data\] and \[final\] belong to the network, not to an objective: remove them",
+            {"data": {"dataset": "digits"}, "model": {}},
+            r"\[data\] and \[model\] belong to the network, not to an objective: remove them",
         ),
         ({"epochs": 0}, "epochs = 0"),
         ({"timeout": 0}, "timeout = 0"),
@@ -652,10 +651,9 @@ def test_next_commands_include_the_export_of_parameters(cli, undisturbed):
     assert "predict" not in out
 
 
-@pytest.mark.parametrize("command", [("export", "small"), ("gradcheck", "--campaign", "small")])
-def test_commands_for_networks_are_refused(cli, undisturbed, command):
+def test_commands_for_networks_are_refused(cli, undisturbed):
     """Commands that need a network exit with 2 and name the function."""
-    code, _, error = cli(*command, "--storage", undisturbed[0] / "studies.db")
+    code, _, error = cli("gradcheck", "--campaign", "small", "--storage", undisturbed[0] / "studies.db")
     assert code == 2
     assert "small" in error
     assert "user_functions:single" in error
