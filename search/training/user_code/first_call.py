@@ -90,7 +90,7 @@ class _RecordingTrial(UserTrial):
         self._to_first_report = to_first_report
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        self._note_place()
+        self._note_place(name)
         return super()._suggest(name, distribution)
 
     def _value(self, name: str, distribution: BaseDistribution) -> Any:
@@ -107,13 +107,13 @@ class _RecordingTrial(UserTrial):
         self.reports += 1
         return not self._to_first_report
 
-    def _note_place(self) -> None:
-        """Note which lines of the objective's module ask for a parameter."""
+    def _note_place(self, name: str) -> None:
+        """Note which line of the objective's module asks for a parameter."""
         asking = True
         for frame, line in traceback.walk_stack(sys._getframe()):  # noqa: SLF001 - documented, and CPython's only
             if frame.f_code.co_filename == self._file:
                 if asking:
-                    self.reached.lines.add(line)
+                    self.reached.names.setdefault((line, frame.f_lasti), []).append(name)
                 self.reached.functions.add(frame.f_code.co_firstlineno)
             asking &= frame.f_code.co_filename.startswith(_OWN)
 

@@ -51,17 +51,18 @@ def direction_of(name: str, source: str) -> str | None:
 class Reached:
     """Where an objective asked for parameters when it was called."""
 
-    lines: set[int] = field(default_factory=set)
-    """Lines of its module with a `suggest` call."""
+    names: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """The parameters that each `suggest` call asked for, by its line in the module and its place in the bytecode."""
     functions: set[int] = field(default_factory=set)
     """The first lines of the functions that made these calls, or called the function that did."""
 
 
 def unreached_lines(source: str, reached: Reached) -> list[int]:
     """Return the lines with `suggest` calls that were not made, in functions that made others."""
+    lines = {line for line, _ in reached.names}
     asking = [f for f in _functions(source) if _first_line(f) in reached.functions]
     calls = [call for function in asking for name in _SUGGESTS for call in _calls(function, name)]
-    missed = [c for c in calls if reached.lines.isdisjoint(range(c.lineno, (c.end_lineno or c.lineno) + 1))]
+    missed = [c for c in calls if lines.isdisjoint(range(c.lineno, (c.end_lineno or c.lineno) + 1))]
     return sorted({call.lineno for call in missed})
 
 

@@ -10,6 +10,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.draft import Draft, campaign_text
 from coarsefine.search.campaign.labels import counted
 from coarsefine.search.campaign.validation_errors import sentence
+from coarsefine.search.campaign.words import join_words
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.first_call import FirstCall, call_once
 from coarsefine.search.training.user_code.function import Function, load_function
@@ -46,12 +47,20 @@ def _draft(
     if epochs is None:
         reports = counted(found.reports, "report") if found.reports else "no report"
         say(f"It asked for {counted(len(found.space), 'parameter')}, and made {reports}.")
-    notes = [_opening(function), *_about_pruned(found), *_about_unreached(function, found)]
-    for note in notes[1:]:
+    notes = [*_about_pruned(found), *_about_unreached(function, found), *_about_loops(function, found)]
+    for note in notes:
         say(note)
     if direction is None:
         say("Its module does not say whether the highest or the lowest value is the best: look at `direction`.")
-    return Draft(function.name, trials, _epochs(found, epochs), found.space, direction, found.comments, notes=notes)
+    return Draft(
+        function.name,
+        trials,
+        _epochs(found, epochs),
+        found.space,
+        direction,
+        found.comments,
+        notes=[_opening(function), *notes],
+    )
 
 
 def _epochs(found: FirstCall, given: int | None) -> int | None:
@@ -81,6 +90,18 @@ def _about_unreached(function: Function, found: FirstCall) -> Sequence[str]:
     return [
         f"This call did not reach {lines_text(lines)} of {function.file.name}, which also asks for a parameter: ask "
         f"for every parameter {first}in every trial, since {NO_CONDITIONS}."
+    ]
+
+
+def _about_loops(function: Function, found: FirstCall) -> Sequence[str]:
+    """Return a sentence about parameters that one line asks for in a loop; none if there is no such line."""
+    loops = {
+        line: unique for (line, _), names in found.reached.names.items() if len(unique := dict.fromkeys(names)) > 1
+    }
+    return [
+        f"Line {line} of {function.file.name} asked for {join_words([*names])}. If another parameter decides how many "
+        f"these are, ask for the largest number of them in every trial: {NO_CONDITIONS}."
+        for line, names in loops.items()
     ]
 
 

@@ -132,7 +132,7 @@ def test_only_toml_is_on_stdout(folder):
 
 
 def test_conditional_space_is_named(folder):
-    """A parameter of a branch that was not taken is named, in the file too; the run refuses the trials that meet it."""
+    """A parameter of a branch that was not taken is named, in the file too; the run stops where trials meet it."""
     (folder / "conditional_module.py").write_text(
         "def objective(trial):\n    if trial.suggest_categorical('model', ['a', 'b']) == 'a':\n"
         "        return trial.suggest_float('x', 0, 1)\n    return trial.suggest_float('y', 0, 1)\n",
@@ -143,12 +143,21 @@ def test_conditional_space_is_named(folder):
     assert note in said.replace("\n", " ")
     assert note in (folder / "mine.toml").read_text("utf-8")
     assert set(file["stage"][0]["space"]) == {"model", "x"}
-    run(folder)
-    reasons = {
-        trial.user_attrs["reason"] for trial in trials_of(folder, "conditional_module/coarse") if not trial.value
-    }
-    assert all("conditional spaces are not there yet" in reason for reason in reasons)
-    assert reasons
+    answer = coarsefine("run", "mine.toml", "--workers", 1, cwd=folder)
+    assert answer.returncode == 3
+    assert "conditional spaces are not there yet" in answer.stderr
+
+
+def test_parameters_of_a_loop_are_named(folder):
+    """A line that asks for several parameters is named, since their number may depend on another one."""
+    (folder / "loop_module.py").write_text(
+        "def objective(trial):\n    layers, _ = trial.suggest_int('layers', 1, 3), trial.suggest_float('lr', 0, 1)\n"
+        "    return sum(trial.suggest_int(f'units_{i}', 1, 9) for i in range(layers))\n",
+        "utf-8",
+    )
+    _, said = init(folder, "loop_module:objective")
+    assert "Line 3 of loop_module.py asked for units_0 and units_1. If another parameter decides" in said
+    assert "Line 2" not in said
 
 
 def test_plain_function_gets_a_skeleton(folder):

@@ -89,11 +89,15 @@ def objective(trial):
 """
 
 
+def reached(*lines):
+    return Reached({(line, 0): ["a parameter"] for line in lines}, {2, 8})
+
+
 def test_unreached_calls():
     """The lines are those of calls that were not made, in functions that asked for something."""
-    assert unreached_lines(BRANCHES, Reached({3, 12}, {2, 8})) == [18]
-    assert unreached_lines(BRANCHES, Reached({3, 18}, {2, 8})) == [12]
-    assert unreached_lines(BRANCHES, Reached({3, 12, 18}, {2, 8})) == []
+    assert unreached_lines(BRANCHES, reached(3, 12)) == [18]
+    assert unreached_lines(BRANCHES, reached(3, 18)) == [12]
+    assert unreached_lines(BRANCHES, reached(3, 12, 18)) == []
 
 
 def test_parameters_of_a_function():
