@@ -24,15 +24,18 @@ from coarsefine.search.training.user_code.command_output import Output, ReportFi
 from coarsefine.search.training.user_code.command_reports import Read, UnreadableReport
 from coarsefine.search.training.user_code.conversation import Killed, News, Raised, Reported, Returned
 from coarsefine.search.training.user_code.function_call import CallSetup, planned_of
-from coarsefine.search.training.user_code.trial_server import TrialProcess, TrialServer, how_it_ended
+from coarsefine.search.training.user_code.trial_server import (
+    KILLED_FROM_OUTSIDE,
+    TrialProcess,
+    TrialServer,
+    how_it_ended,
+)
 from coarsefine.search.training.user_code.values import judge
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 """Seconds between looks for new lines: after a report short ones, then longer ones."""
 _KILL_SECONDS = 10.0
 """How long a process that was killed may take to be gone: not even a kill ends one that waits for a broken disk."""
-_FROM_OUTSIDE = {-int(getattr(signal, name)) for name in ("SIGKILL", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
-"""The exit codes of processes that somebody else has killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class CommandCall:
             return Returned()
         words = last_words(self._files.log, self._logged)
         reason = f"{how}; it printed last: {words}" if words else f"{how}; it printed nothing"
-        return Killed(reason) if code in _FROM_OUTSIDE else Raised(reason, how)
+        return Killed(reason) if code in KILLED_FROM_OUTSIDE else Raised(reason, how)
 
     def _signal(self, name: str, *, suspended: bool) -> None:
         """Suspend the process group, or let it go on, unless it is as wanted already."""

@@ -1,7 +1,6 @@
 """A conversation with a function in a trial process, as a `Call` needs it."""
 
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +15,16 @@ from coarsefine.search.storage.tables import OWN_ATTRS
 from coarsefine.search.training.user_code.channel import Message
 from coarsefine.search.training.user_code.conversation import Killed, News, PrunedItself, Raised, Reported, Returned
 from coarsefine.search.training.user_code.report import Planned
-from coarsefine.search.training.user_code.trial_server import ProcessDied, TrialProcess, TrialServer
+from coarsefine.search.training.user_code.trial_server import (
+    KILLED_FROM_OUTSIDE,
+    ProcessDied,
+    TrialProcess,
+    TrialServer,
+)
 from coarsefine.search.training.user_code.values import Judged
 
 _END_SECONDS = 10.0
 """How long a function may clean up after `report` has raised `TrialEnded`."""
-_FROM_OUTSIDE = {-int(signal.SIGKILL), -int(signal.SIGTERM), -int(getattr(signal, "SIGHUP", signal.SIGTERM))}
-"""Exit codes of processes that somebody else has ended: the kernel for lack of memory, or a batch system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class FunctionCall:
         except ProcessDied as died:
             self._runs = self._reusable = False
             reason = f"its process {died}" if died.code is not None else str(died)
-            return Killed(reason) if died.code in _FROM_OUTSIDE else Raised(reason, reason)
+            return Killed(reason) if died.code in KILLED_FROM_OUTSIDE else Raised(reason, reason)
         if message is None:
             return None
         self._runs = False

@@ -100,11 +100,11 @@ def _begin(parent: int) -> None:
 
 def _load(request: Message) -> tuple[Function, Callable[..., Any]]:
     """Import the function that the worker names; a script's own, as the processes of `multiprocessing` do."""
-    if request["objective"].startswith("__main__:") and request["main"] is not None:
+    if request["objective"].startswith("__main__:"):
         from multiprocessing import spawn  # noqa: PLC0415 - needed for such a function only
 
         try:
-            spawn.prepare({"init_main_from_path": request["main"]})
+            spawn.prepare(request["main"])
         except (Exception, SystemExit) as error:
             raise CampaignError(
                 f"objective = '{request['objective']}' cannot be imported: {describe(error)}. Put what the script does "

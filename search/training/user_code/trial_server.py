@@ -9,13 +9,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from coarsefine.search.errors import CampaignError, SearchError
+from coarsefine.search.errors import CampaignError, SearchError, UsageError
 from coarsefine.search.training.user_code.channel import LOST, VERSION, Channel, Closed, Message
 from coarsefine.search.training.user_code.failures import name_of_signal
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.process_tree import kill_group
 from coarsefine.search.training.user_code.server import interpreter, serve_worker
 
+KILLED_FROM_OUTSIDE = {
+    -int(getattr(signal, name)) for name in ("SIGKILL", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+}
+"""Exit codes of processes that somebody else has ended: the kernel for lack of memory, or a batch system."""
 _MOST_IDLE = 4
 """The most processes that wait for a call: those of the trials that a rung has ended."""
 _EXIT_SECONDS = 2.0
@@ -149,6 +153,8 @@ class TrialServer:
         self._lose()
 
     def _start(self) -> None:
+        if not hasattr(socket, "send_fds"):  # nor are there process groups
+            raise UsageError("Training code of your own needs Linux or macOS: start the campaign there, or in WSL.")
         ours, theirs = socket.socketpair()
         command = interpreter(serve_worker.__name__, theirs.fileno(), os.getpid())
         with theirs:
@@ -165,7 +171,7 @@ class TrialServer:
         folder = None if self._folder is None else str(self._folder)
         try:
             load = {"kind": "load", "version": VERSION, "objective": self._objective, "folder": folder}
-            self._channel.send({**load, "main": _main_script()})
+            self._channel.send({**load, "main": _main_module()})
             answer = self._channel.receive()
         except Closed as error:
             code = self._lose()
@@ -241,10 +247,13 @@ def how_it_ended(code: int | None) -> str:
     return f"was killed by {name_of_signal(-code)}" if code < 0 else f"ended with exit code {code}"
 
 
-def _main_script() -> str | None:
-    """Return the script that this Python runs, whose functions user code may be; None without one."""
-    path = getattr(sys.modules["__main__"], "__file__", None)
-    return None if path is None else str(Path(path).absolute())
+def _main_module() -> Message:
+    """Return which script or module this Python runs, as `multiprocessing.spawn.prepare` takes it, or nothing."""
+    main = sys.modules["__main__"]
+    if (name := getattr(getattr(main, "__spec__", None), "name", None)) is not None:
+        return {"init_main_from_name": name}
+    path = getattr(main, "__file__", None)
+    return {} if path is None else {"init_main_from_path": str(Path(path).absolute())}
 
 
 def _standard_error() -> int:
