@@ -26,6 +26,13 @@ def digits(tmp_path_factory):
     return folder, json.loads(answer.stdout)
 
 
+@pytest.mark.parametrize("name", ["digits", "paper", "cifar10"])
+def test_preset_can_be_changed_as_a_dictionary(name):
+    """What `model_dump(by_alias=True)` returns, with all defaults, is a campaign again."""
+    campaign = Campaign.load(name)
+    assert Campaign.model_validate(campaign.model_dump(by_alias=True)) == campaign
+
+
 def test_digits_preset_trains_an_accurate_network(digits):
     """The preset trains exactly the planned trials and finalists, and its network reads 95 % of the test digits."""
     _, record = digits
