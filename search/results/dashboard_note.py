@@ -55,7 +55,7 @@ def final_note(campaign: Campaign, point: Point, seeds: Sequence[int]) -> dict[s
     """Return the note, and the name of the value, as system attributes of the study that trains the winner again."""
     assert campaign.final is not None, "the study is of its [final]"  # noqa: S101
     rows = {
-        "Point": labels.point_text(point),
+        "Point": labels.point_text(point, campaign.metric),
         "Trials": f"one for each seed{labels.epochs_each(campaign, campaign.final.epochs)}",
         "Seeds": f"the winner's own first: {_listed(seeds)}",
     }

@@ -11,7 +11,7 @@ export function winnerCard(status) {
   const trainings = status.trainings.flatMap((training) =>
     trainingOf(training, `Training of trial ${training.number} of ${training.study} from its export`));
   const final = status.final ? trainingOf(status.final, "Final training") : [];
-  return [...winner, ...finalistsOf(status), ...final, ...finalRunsOf(status.final_runs), ...trainings, ...commandsOf(status)];
+  return [...winner, ...finalistsOf(status), ...final, ...finalRunsOf(status), ...trainings, ...commandsOf(status)];
 }
 
 function noWinner(status) {
@@ -98,11 +98,11 @@ function trainingOf(training, title) {
 }
 
 /** Return the table of the winner's trainings, of code of the user's own: the value and the metrics for each seed. */
-function finalRunsOf(final) {
+function finalRunsOf({ final_runs: final, metric }) {
   if (!final) return [];
   const metrics = [...new Set(final.runs.flatMap((run) => Object.keys(run.metrics)))];
   const cell = (text) => el("td", { className: "number" }, text);
-  const headings = ["seed", "value", ...metrics].map((name) => el("th", { scope: "col", className: "number" }, name));
+  const headings = ["seed", metric.name, ...metrics].map((name) => el("th", { scope: "col", className: "number" }, name));
   const row = (run) => el("tr", {}, el("th", { scope: "row", className: "number" }, String(run.seed)),
     cell(run.value === null ? `failed: ${run.reason}` : formatValue(run.value)),
     ...metrics.map((name) => cell(run.metrics[name] == null ? "" : formatValue(run.metrics[name]))));
