@@ -11,7 +11,7 @@ from coarsefine.search.campaign.dimension import Choice, Dimension, Value
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.network_settings import NAMES, setting
 from coarsefine.search.campaign.space import Point, Space
-from coarsefine.search.campaign.words import join_words
+from coarsefine.search.campaign.words import counted, join_words
 
 
 def symbol(name: str, metric: Metric = ACCURACY) -> str:
@@ -27,11 +27,6 @@ def title(name: str, metric: Metric = ACCURACY) -> str:
 def nouns(names: Iterable[str]) -> str:
     """Return the names of hyperparameters as part of a sentence."""
     return join_words([setting(name).noun if name in NAMES else name for name in names])
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things: `1 epoch`, `3 epochs`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def epochs_each(campaign: Campaign, epochs: int) -> str:

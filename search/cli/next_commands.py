@@ -48,7 +48,7 @@ def show_changes(status: "Status", *, as_json: bool) -> None:
 
 def retry_line(status: "Status", storage: str) -> list[str]:
     """Return the command line that puts failed trials back, with their number, if there are any that can be."""
-    from coarsefine.search.campaign.labels import counted
+    from coarsefine.search.campaign.words import counted
 
     failed, diverged = (sum(getattr(stage, kind) for stage in status.stages) for kind in ("failed", "diverged"))
     if status.final is not None or not (failed or (status.sources and status.state == "failed")):

@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from coarsefine.search.campaign.json_form import JsonForm
-from coarsefine.search.campaign.labels import counted
-from coarsefine.search.campaign.words import join_words
+from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.tables import ACCEPTED, OBJECTIVE
 

@@ -10,6 +10,7 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.sections import AnyStage
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.results.progress import StageProgress, StageSnapshot, best_of
 from coarsefine.search.results.status import StageStatus, Status, Trial
 from coarsefine.search.results.time_left import seconds_left
@@ -144,7 +145,7 @@ def training_progress(stage: StageProgress, snapshot: StageSnapshot) -> str:
     leading = snapshot.progress.leading
     best = f", the best at {stage.campaign.metric.text(leading)}" if leading is not None else ""
     average = f", on average {snapshot.progress.epochs / n:.1f} of {stage.epochs} epochs" if stage.epochs > 1 else ""
-    return f"{labels.counted(n, 'trial')} in training{average}{best}"
+    return f"{counted(n, 'trial')} in training{average}{best}"
 
 
 def _as_finished(trial: Trial, epochs: int) -> FinishedTrial:

@@ -5,6 +5,7 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import ACCURACY, Metric
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress, best_of
 from coarsefine.search.results.status import Status
@@ -91,7 +92,7 @@ class PlainOutput(MessagePrinter):
         winner = f"trial {status.winner.number} of {status.winner.study}"
         final = campaign.network.final
         seeds = f", {final.seeds} seeds" if final.seeds > 1 else ""
-        self.on_message(f"Final training of the winner, {winner}, {labels.counted(final.epochs, 'epoch')}{seeds}.")
+        self.on_message(f"Final training of the winner, {winner}, {counted(final.epochs, 'epoch')}{seeds}.")
 
     def on_final_epoch(self, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Print an epoch of the final training; ten are printed in all."""

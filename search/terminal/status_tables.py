@@ -12,6 +12,7 @@ from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.sections import FINAL
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.winner import Verdict
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.results.commands import shown_path
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.final_runs import FinalRuns
@@ -135,7 +136,7 @@ def _print_winner(status: Status, winner: Winner) -> None:
 
 def print_final_runs(final: FinalRuns, metric: Metric) -> None:
     """Print the value of each training of the winner, and their mean."""
-    epochs = labels.counted(final.epochs, "epoch")
+    epochs = counted(final.epochs, "epoch")
     mean = f": {metric.name} {metric.spread(final.mean)} over {final.mean.n} seeds" if final.mean else ""
     print_facts(Text(f"Final training of trial {final.number} of {final.study}, {epochs}{mean}"))
     metrics = list(dict.fromkeys(metric for run in final.runs for metric in run.metrics))
@@ -153,7 +154,7 @@ def print_final(final: FinalResult) -> None:
     parts = {"training": final.train_accuracy, "validation": validation, "test": final.test_accuracy}
     accuracies = ", ".join(f"{name} {ACCURACY.text(share)}" for name, share in parts.items() if share is not None)
     note = "; validation images were trained on" if validation is None else ""
-    trained = f"Final training of trial {final.number} of {final.study}, {labels.counted(final.epochs, 'epoch')}"
+    trained = f"Final training of trial {final.number} of {final.study}, {counted(final.epochs, 'epoch')}"
     print_facts(Text(f"{trained}: {accuracies}{note}"))
     if final.test is not None:
         ensemble = f"together, as an ensemble, {ACCURACY.text(final.ensemble_accuracy)}"
@@ -168,4 +169,4 @@ def print_retried(retried: Retried) -> None:
         if stage.opened:
             print_prose(f"Opened before, and unchanged by their values: {', '.join(stage.opened)}.")
     if retried.diverged:
-        print_prose(f"{labels.counted(retried.diverged, 'trial')} diverged and stay{'s' * (retried.diverged == 1)} so.")
+        print_prose(f"{counted(retried.diverged, 'trial')} diverged and stay{'s' * (retried.diverged == 1)} so.")

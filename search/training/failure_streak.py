@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from optuna.trial import TrialState
 
-from coarsefine.search.campaign.labels import counted
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.errors import RepeatedFailure
 from coarsefine.search.training.recorder import HeldSlot
 

@@ -5,7 +5,7 @@ from benchmarks.kernels import NUMPY, title
 from benchmarks.measure import Spread
 from benchmarks.processes import Group
 from benchmarks.task import paper_task
-from coarsefine.search.campaign.labels import counted
+from coarsefine.search.campaign.words import counted
 
 _WIDTHS = (1, 16)
 

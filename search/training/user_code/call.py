@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coarsefine.search.campaign.labels import counted
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import EpochReport

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coarsefine.search.campaign.labels import counted
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.files import unwritable
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Mapping
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.labels import counted
 from coarsefine.search.campaign.sections import AnyStage
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.errors import UsageError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Value
-from coarsefine.search.campaign.labels import counted
 from coarsefine.search.campaign.sections import Stage
 from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.words import counted
 from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
 from coarsefine.search.results.stage_opening import first_slot
 from coarsefine.search.storage.slots import Slot

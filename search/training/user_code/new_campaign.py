@@ -8,9 +8,8 @@ from pydantic import ValidationError
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.draft import Draft, campaign_text
-from coarsefine.search.campaign.labels import counted
 from coarsefine.search.campaign.validation_errors import sentence
-from coarsefine.search.campaign.words import join_words
+from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.first_call import FirstCall, call_once
 from coarsefine.search.training.user_code.function import Function, load_function

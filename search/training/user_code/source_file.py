@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from coarsefine.search.campaign.labels import counted
+from coarsefine.search.campaign.words import counted
 
 _MOST_BYTES = 256 * 1024
 """The longest source that is kept: each study of the campaign has it."""
