@@ -35,7 +35,7 @@ from coarsefine.search.training.user_code.process_tree import (
     outlive_parent,
     terminate_group,
 )
-from coarsefine.search.training.user_code.trial_process import preload, serve_calls
+from coarsefine.search.training.user_code.trial_process import flush_streams, preload, serve_calls
 
 _GRACE_SECONDS = 10.0
 """How long a trial process may take to end after its last call, before it is killed."""
@@ -85,7 +85,10 @@ def serve_alone(descriptor: int, server: int, request: Message) -> None:
             with suppress(Closed):
                 channel.receive()
                 found = description_of(error)
-                channel.send({"kind": "raised", "reason": str(error), "cause": found.cause, "detail": found.detail})
+                reason = str(error).removesuffix(".")
+                channel.send(
+                    {"kind": "raised", "reason": reason, "cause": found.cause, "detail": found.detail, "attrs": {}}
+                )
             return
     serve_calls(channel, call)
 
@@ -110,7 +113,10 @@ def _load(request: Message) -> tuple[Function, Callable[..., Any]]:
                 f"objective = '{request['objective']}' cannot be imported: {describe(error)}. Put what the script does "
                 'below `if __name__ == "__main__":`.'
             ) from error
-    return load_function(request["objective"], None if request["folder"] is None else Path(request["folder"]))
+    try:
+        return load_function(request["objective"], None if request["folder"] is None else Path(request["folder"]))
+    finally:
+        flush_streams()  # or each forked process would print it again
 
 
 class _Server:

@@ -126,6 +126,40 @@ def train(point, seed, report):
     assert [values for _, _, values, *_ in table(tmp_path / "studies.db").values()] == [[2.0]] * 3
 
 
+def test_module_prints_once_and_into_no_log(tmp_path, capfd):
+    """What a module prints when it is imported is on standard error, once, and in no trial's log."""
+    source = """
+print("imported")
+
+
+def train(point, seed, report):
+    return 0.5
+"""
+    one_stage_of(tmp_path, source, recycle=1)
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    assert capfd.readouterr() == ("", "imported\n")
+    assert not [*tmp_path.glob("logs/small/trials/*")]
+
+
+def test_module_that_cannot_be_imported_again_fails_its_trials(tmp_path):
+    """If each process imports the module, and that fails, the trials FAIL with the reason."""
+    source = """
+import threading
+from pathlib import Path
+
+Path("imported").mkdir()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def train(point, seed, report):
+    return 0.5
+"""
+    one_stage_of(tmp_path, source)
+    answer = forked_command("run", "small.toml", "--workers", 1, cwd=tmp_path)
+    assert answer.returncode == 3
+    assert re.search(r"cannot be imported: FileExistsError: .*imported' \(own\.py, line 4\)", answer.stderr)
+
+
 def test_threads_are_those_of_the_environment(tmp_path):
     """A function's libraries use one thread."""
     source = """
