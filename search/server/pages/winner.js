@@ -123,7 +123,10 @@ function commandsOf(status) {
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
       ...(status.objective
-        ? { "Print the winner’s parameters as JSON, to train with them": `coarsefine export ${name} --as params` }
+        ? {
+          "Print the winner’s parameters as JSON, to train with them": `coarsefine export ${name} --as params`,
+          "Export the winner to a file, with copies of its own files": `coarsefine export ${name}`,
+        }
         : { "Export the winner to a file, to train it elsewhere": `coarsefine export ${name}` }),
       "Write a report as one HTML file": `coarsefine report ${name}`,
       "Print the best trials as JSON, for a script": `coarsefine best ${name} --json`,

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from campaigns import campaign_toml, write_campaign
+from serving import serving
 
 import coarsefine
 from coarsefine import Campaign, CampaignError, run
@@ -62,6 +63,17 @@ def test_commands_show_the_final_runs(finished, cli):
         ]
         _, out, _ = cli(command, "--json", "--storage", folder / "studies.db")
         assert json.loads(out)["final_runs"]["runs"][0]["seed"] == status.winner.seed
+
+
+def test_server_shows_the_final_runs(finished):
+    """The server takes the last stage for valid, says that it is the final one, and serves its values."""
+    folder, status = finished
+    with serving(folder / "studies.db") as client:
+        served = client.get("/api/v1/campaigns/small").json()
+        assert client.get("/api/v1/campaigns/small/figures/losses").status_code == 200
+    assert served["problems"] == []
+    assert [stage["is_final"] for stage in served["stages"]] == [False, False, False, True]
+    assert served["final_runs"] == status.final_runs.as_dict()
 
 
 @pytest.mark.parametrize(
