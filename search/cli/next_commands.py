@@ -50,7 +50,9 @@ def retry_line(status: "Status", storage: str) -> list[str]:
     """Return the command line that puts failed trials back, with their number, if there are any that can be."""
     from coarsefine.search.campaign.words import counted
 
-    failed, diverged = (sum(getattr(stage, kind) for stage in status.stages) for kind in ("failed", "diverged"))
+    # Once the winner of user code is trained again, only trials of that stage can be retried.
+    stages = [stage for stage in status.stages if "winner" in stage.attrs] or status.stages
+    failed, diverged = (sum(getattr(stage, kind) for stage in stages) for kind in ("failed", "diverged"))
     if status.final is not None or not (failed or (status.sources and status.state == "failed")):
         return []
     words = f"{shlex.quote(status.campaign)}{storage_option(storage)}{'' if failed else ' --diverged'}"

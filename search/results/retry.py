@@ -1,6 +1,6 @@
 """Putting failed trials of a campaign back, so that the next run trains them: `coarsefine retry`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,8 @@ def retry(
 def _try_to_retry(storage: Storage, name: str | None, trials: Sequence[TrialName], *, diverged: bool) -> Retried | None:
     """Put trials back; return None if the campaign's studies are no longer those that were read."""
     campaign, studies = read_studies(storage, name)
-    chosen = _named(campaign, studies, trials) if trials else _all_failed(studies, diverged=diverged)
+    wanted = _named(campaign, studies, trials) if trials else _all_failed(studies, diverged=diverged)
+    chosen = _before_final(campaign, studies, wanted, named=bool(trials))
     left = 0 if trials or diverged else sum(study.diverged for study in studies.values())
     _refuse_none(campaign, studies, chosen, left)
     stages = tuple(
@@ -125,6 +126,25 @@ def _named(campaign: str, studies: Mapping[str, Study], trials: Sequence[TrialNa
             )
         chosen.setdefault(study.name, set()).add(number)
     return chosen
+
+
+def _before_final(
+    campaign: str, studies: Mapping[str, Study], chosen: Mapping[str, Collection[int]], *, named: bool
+) -> Mapping[str, Collection[int]]:
+    """Return the chosen trials; once the winner is trained again, only those of that stage.
+
+    It was chosen from the other trials as they are. Raises `UsageError` if others are named, or no trial is left.
+    """
+    final = next((study for study in studies.values() if study.is_final), None)
+    others = {name: numbers for name, numbers in chosen.items() if final is None or name != final.name}
+    if final is None or not any(others.values()):
+        return chosen
+    if named or not chosen[final.name]:
+        raise UsageError(
+            f"The winner of {campaign} was chosen from the trials as they are, and is trained again in {final.name}: "
+            "only failed trials of that stage can be retried. Start the campaign under another name."
+        )
+    return {final.name: chosen[final.name]}
 
 
 def _refuse_none(campaign: str, studies: Mapping[str, Study], chosen: Mapping[str, object], diverged: int) -> None:

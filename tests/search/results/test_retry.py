@@ -141,6 +141,16 @@ def test_later_stages_keep_what_follows_from_the_stage(search):
     assert (attribute("fine", "space"), [trial.params for trial in trials("fine")]) == (ranges, points)
 
 
+def test_winner_of_user_code_stays_once_it_is_trained_again(search):
+    """Once [final] trains the winner, only failed trials of that stage are retried."""
+    status = search(bug="some", stage=ONE_STAGE, confirm=None, final={"seeds": 2})
+    assert status.state == "done"
+    with pytest.raises(UsageError, match="is trained again in small/final: only failed trials of that stage can be"):
+        retry("small")
+    with pytest.raises(UsageError, match="is trained again in small/final"):
+        retry("small", trials=[("coarse", failed()[0])])
+
+
 @pytest.mark.parametrize(
     ("named", "message"),
     [
