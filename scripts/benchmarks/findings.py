@@ -98,6 +98,8 @@ class Plan:
     """Epochs of a round on the digits: a single one is too short to time."""
     widths: tuple[int, ...]
     """Numbers of trials that are trained at once."""
+    profiled: tuple[int, ...]
+    """Those of them whose epochs are profiled."""
     dying_epochs: int
     """Epochs of a training whose hidden units die; their weights are denormal numbers from the ninth on."""
     whole_paper: bool

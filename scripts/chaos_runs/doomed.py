@@ -51,10 +51,10 @@ def _during_narrowing() -> None:
 def _around_writing(*, before: bool) -> None:
     write = Storage.open_study
 
-    def open_study(storage: Storage, name: str, *rest: Any) -> None:
+    def open_study(storage: Storage, name: str, *rest: Any, **named: Any) -> None:
         if before and _concerns(name):
             die()
-        write(storage, name, *rest)
+        write(storage, name, *rest, **named)
         if not before and _concerns(name):
             die()
 
@@ -65,9 +65,9 @@ def _during_writing() -> None:
     opening, write = Storage.open_study, study_writer.write_slots
     now: list[str] = []
 
-    def open_study(storage: Storage, name: str, *rest: Any) -> None:
+    def open_study(storage: Storage, name: str, *rest: Any, **named: Any) -> None:
         now[:] = [name]
-        opening(storage, name, *rest)
+        opening(storage, name, *rest, **named)
 
     def write_slots(connection: Any, study: int, space: Any, slots: Sequence[Any]) -> None:
         if now and _concerns(now[0]) and not Path(os.environ["CHAOS_FLAG"]).exists():

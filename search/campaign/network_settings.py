@@ -42,7 +42,7 @@ SETTINGS = Group("coarsefine.network_settings", "network setting", {}, _check)
 """The settings of other packages."""
 KEYS = frozenset({
     "name", "trials", "space", "narrow", "parent", "carry", "sampler", "epochs", "stack", "pruner", "rungs", "factor",
-    "order", "precision", "mirror",
+    "order", "precision", "mirror", "gpus",
 })  # fmt: skip
 """The other keys of `[[stage]]` and `[model]`, which no setting can have as its name."""
 

@@ -1,7 +1,7 @@
 """Opening and creating storages: a database is checked before it is used, and its tables are created once."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -82,7 +82,8 @@ def _create_file(path: Path) -> Storage:
     remove_leftovers(path.parent, path.name)  # a killed process may have left a second name of the file that it created
     if not path.exists():
         with sqlite.new_file(path) as unfinished:
-            Storage(at_file(unfinished), new=True).close()
+            with closing(Storage(at_file(unfinished), new=True)) as storage:
+                _create_lease_table(storage)  # others join as soon as the file is there
             sqlite.set_journal(unfinished)
     sqlite.check(path, writing=True)
     sqlite.leave_unsafe_journal(path)  # before a connection of our own is in its way

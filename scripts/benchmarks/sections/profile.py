@@ -7,8 +7,6 @@ from benchmarks.processes import Group
 from benchmarks.task import paper_task
 from coarsefine.search.campaign.words import counted
 
-_WIDTHS = (1, 16)
-
 
 def measure_profile(plan: Plan) -> Finding:
     """Train epochs of one trial and of a stack with a clock around each call of the kernel."""
@@ -19,7 +17,7 @@ def measure_profile(plan: Plan) -> Finding:
         if kernel == NUMPY:
             rows.append(Row("step and projection", None, "of an epoch", note="there is no kernel to profile"))
             continue
-        for width in _WIDTHS:
+        for width in plan.profiled:
             with Group([plan.core], contender="profile", kernel=kernel, task=task.as_dict(), width=width) as group:
                 rounds = [group.ask("round")[0] for _ in range(plan.repetitions)]
             name = f"{title(kernel)}, {counted(width, 'trial')}"

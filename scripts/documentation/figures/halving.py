@@ -1,6 +1,5 @@
 """The values of made trials over the epochs, of which halving prunes the lower half at each rung."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def _last_epochs(curves: Sequence[Sequence[float]]) -> list[int]:
     """Return the epoch after which each trial ends."""
     last = [_EPOCHS] * _TRIALS
     for rung in _HALVING.rungs:
-        values = {number: curves[number][rung] if last[number] == _EPOCHS else -math.inf for number in range(_TRIALS)}
+        values = {number: curves[number][rung] if last[number] == _EPOCHS else None for number in range(_TRIALS)}
         for number in _HALVING.losers(range(_TRIALS), rung, values):
             last[number] = rung
     return last

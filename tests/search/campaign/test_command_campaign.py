@@ -24,7 +24,7 @@ def test_command_takes_the_place_of_an_objective():
 def test_campaigns_without_a_command_are_stored_as_before():
     """The new keys do not make a campaign differ from one that an earlier version has stored."""
     stored = read_campaign("objective").as_stored()
-    assert [stored[name] for name in ("command", "parse", "grace", "threads", "gpus")] == [None] * 5
+    assert stored.keys().isdisjoint({"command", "parse", "grace", "threads", "gpus"})
 
 
 def test_stage_has_gpus_of_its_own():
