@@ -2,11 +2,13 @@ from pathlib import Path
 
 from coarsefine import Campaign, RepeatedFailure, retry, run
 
-campaign = Campaign.model_validate({
-    "name": "mended",
-    "objective": "parabola:train",
-    "stage": [{"name": "coarse", "trials": 8, "space": {"x": [0.1, 10.0]}}],
-})
+campaign = Campaign.model_validate(
+    {
+        "name": "mended",
+        "objective": "parabola:train",
+        "stage": [{"name": "coarse", "trials": 8, "space": {"x": [0.1, 10.0]}}],
+    }
+)
 Path("parabola.py").write_text("def train(point, seed, report):\n    return -(pont['x'] - 2) ** 2\n", "utf-8")
 try:
     run(campaign)
