@@ -1,17 +1,15 @@
 """`coarsefine try` runs one trial of user code in the foreground, and stores nothing."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
-import user_functions
 from campaigns import write_campaign
+from command_campaigns import command
 from commands import coarsefine_process
 
 from coarsefine import Campaign, run, trials
 
-PROGRAM = Path(user_functions.__file__).with_name("user_command.py")
 BREAKS = """
 def train(point, seed, report):
     breakpoint()
@@ -137,8 +135,7 @@ def test_network_has_nothing_to_try(cli):
 @pytest.mark.parametrize("parse", [None, r"^value (?P<value>\S+)"], ids=["file", "output"])
 def test_command_is_tried_in_the_foreground(cli, tmp_path, parse):
     """A command runs once with the given point, its reports and its output are shown, and nothing is stored."""
-    words = [sys.executable, "-S", str(PROGRAM), "single", "{a}", "{seed}", "{epochs}"]
-    write_campaign(tmp_path, "objective", objective=None, command=words, **({"parse": parse} if parse else {}))
+    write_campaign(tmp_path, "objective", objective=None, command=command(), **({"parse": parse} if parse else {}))
     code, out, error = cli("try", "small.toml", "--point", "a=0.1", "--seed", 0)
     assert (code, error) == (0, "")
     assert re.search(r"^epoch 6/6  value 0\.95$", out, re.MULTILINE)
@@ -161,8 +158,7 @@ def test_command_is_tried_in_the_foreground(cli, tmp_path, parse):
 )
 def test_failed_command_says_why(cli, tmp_path, mode, message):
     """A command that fails in the foreground ends with exit code 3 and the reason."""
-    words = [sys.executable, "-S", str(PROGRAM), mode, "{a}", "{seed}", "{epochs}"]
-    write_campaign(tmp_path, "objective", objective=None, command=words)
+    write_campaign(tmp_path, "objective", objective=None, command=command(mode))
     code, _, error = cli("try", "small.toml")
     assert code == 3
     assert message in error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaigns import write_campaign
+from command_campaigns import check_faulty, write_faulty
 from commands import coarsefine
 from faulty_campaigns import FORMS, campaign_in, check_faults
 from faulty_functions import FAULTS
@@ -99,6 +100,14 @@ def test_workers_whose_trials_fail_stop_on_the_cluster(engine, tmp_path):
     assert "OSError: no disk (broken.py, line 2)" in last
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'FAIL'") == 6
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 14
+
+
+def test_cluster_ends_faulty_commands_as_one_process_does(engine, tmp_path):
+    """On a Dask cluster, too, each faulty command ends with its reason, and nothing else does."""
+    write_faulty(tmp_path)
+    answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    check_faulty(table(tmp_path / "studies.db"))
 
 
 def test_killed_cluster_process_loses_nothing(cluster, folder, expected):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import user_functions
 from campaigns import write_campaign
+from command_campaigns import PROGRAM, check_faulty, command, only, write_faulty
 from forked import Forked, forked_command, run_command
 from processes import end_of, wait_until, workers_of
 from stored import counted, ended, table
@@ -18,19 +18,8 @@ from stored import counted, ended, table
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
 from coarsefine.search.campaign.command_line import as_line
 
-PROGRAM = Path(user_functions.__file__).with_name("user_command.py")
 HALVING = {"pruner": "halving", "rungs": [1, 3]}
 PARSE = r"^value (?P<value>\S+)"
-
-
-def only(**changes):
-    """Return the changes after which the campaign has its first stage only, with these changes."""
-    return {"stage": {"coarse": changes, "fine": None}, "confirm": None}
-
-
-def command(mode="single"):
-    """Return the command that runs the program of the tests."""
-    return [sys.executable, "-S", "-E", str(PROGRAM), mode, "{a}", "{seed}", "{epochs}"]
 
 
 def write(folder, mode="single", **changes):
@@ -237,41 +226,14 @@ def test_stack_and_data_do_not_fit_a_command(cli, tmp_path):
     assert (code, "has its own data: leave --data out." in error) == (2, True)
 
 
-MODES = {
-    "single": None,
-    "floods": None,
-    "leaves": None,
-    "closes": None,
-    "moves": None,
-    "metrics": None,
-    "crashes": r"was killed by signal 11 \(SIGSEGV\); it printed last: about to crash",
-    "exits": r"ended with exit code 3; it printed last: first \| wrong model: linaer",
-    "fails at its end": "ended with exit code 4; it printed nothing",
-    "says nothing": "ended with exit code 0 after 0 reports, and `epochs` is 6; it printed nothing",
-    "returns too early": "ended with exit code 0 after 5 reports, and `epochs` is 6; it printed nothing",
-    "reports too often": "reported more than 6 times: set `epochs` to the number of reports that it makes",
-    "reports text": "its report 'no number' is not a line of JSON: Expecting value: line 1 column 1 (char 0)",
-    "diverges": "diverged in epoch 2: its value is nan",
-    "counts from zero": "reported epoch 0, where epoch 1 is due: report each epoch once",
-}
-"""What each mode of the program leads to: the reason of a failure, or None if the trial completes."""
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_each_fault_has_its_reason(tmp_path, workers):
     """Commands of all kinds in one stage complete or FAIL with their reasons, and leave no process behind."""
-    space = {"a": [0.001, 1.0], "mode": {"choice": [*MODES]}}
-    words = [word.replace("MODE", "{mode}") for word in command("MODE")]
-    write(tmp_path, command=words, max_failures=60, **only(trials=60, space=space))
+    write_faulty(tmp_path)
     answer = forked_command("run", "small.toml", "--workers", workers, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "Traceback" not in answer.stderr
-    rows = table(tmp_path / "studies.db")
-    assert {point["mode"] for _, point, *_ in rows.values()} == set(MODES)
-    for state, point, *_, attrs in rows.values():
-        reason = MODES[point["mode"]]
-        assert state.name == ("COMPLETE" if reason is None else "FAIL")
-        assert reason is None or re.fullmatch(reason if "\\" in reason else re.escape(reason), attrs["reason"]), attrs
+    check_faulty(table(tmp_path / "studies.db"))
 
 
 def test_page_and_report_name_the_command(cli, tmp_path):
