@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def _change_of(status: "Status", folder: Path | None = None) -> "Change | None":
     """Return how the objective's file, which may be in the campaign's `folder`, has changed; None if it has not."""
-    from coarsefine.search.training.user_code.source_file import change_of
+    from coarsefine.search.training.user_code.code_change import change_of
 
     return change_of(status.stages[0].attrs.get("objective"), folder)
 

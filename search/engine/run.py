@@ -29,8 +29,8 @@ from coarsefine.search.storage.opening import create_storage, open_storage, stor
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
 from coarsefine.search.training.identity import refuse_other
 from coarsefine.search.training.images import Source
+from coarsefine.search.training.user_code.code_change import change_of
 from coarsefine.search.training.user_code.devices import VISIBLE, Gpus, divide_gpus
-from coarsefine.search.training.user_code.source_file import change_of
 from coarsefine.search.training.workload import ServedFunction, load_workload, serving
 
 

@@ -40,7 +40,14 @@ def command(mode="single"):
 def write_faulty(folder):
     """Write a campaign into a folder whose trials have all modes of the program."""
     space = {"a": [0.001, 1.0], "mode": {"choice": [*MODES]}}
-    write_campaign(folder, "objective", objective=None, command=command("{mode}"), **only(trials=60, space=space))
+    write_campaign(
+        folder,
+        "objective",
+        objective=None,
+        command=command("{mode}"),
+        max_failures=1000,
+        **only(trials=60, space=space),
+    )
 
 
 def check_faulty(rows):

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from coarsefine.search.campaign.command_line import as_line, filled, text_of, variable_of
 from coarsefine.search.errors import CampaignError
@@ -23,6 +23,12 @@ class Command:
     folder: Path
     files: Mapping[str, Source]
     """The files by their names in the command."""
+
+    @classmethod
+    def at(cls, folder: Path, arguments: Sequence[str]) -> Self:
+        """Return a command that runs in a folder; raise `OSError` if a file that it names cannot be read."""
+        files = {name: Source.read(folder / name) for name in sorted({*_files_named(arguments, folder)})}
+        return cls(tuple(arguments), folder, files)
 
     @property
     def name(self) -> str:
@@ -74,12 +80,11 @@ def load_command(arguments: Sequence[str], folder: Path | None = None) -> Comman
     place = (folder or Path.cwd()).absolute()
     _check_program(arguments[0], place)
     try:
-        files = {name: Source.read(place / name) for name in sorted({*_files_named(arguments, place)})}
+        return Command.at(place, arguments)
     except OSError as error:
         raise CampaignError(
             f"command: {error.filename} cannot be read ({error.strerror}): make it readable."
         ) from error
-    return Command(tuple(arguments), place, files)
 
 
 def _check_program(program: str, folder: Path) -> None:

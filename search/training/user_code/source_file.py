@@ -105,20 +105,6 @@ class Change:
         return None if before is None or now is None else (before.splitlines(), now.splitlines())
 
 
-def change_of(objective: object, folder: Path | None = None) -> Change | None:
-    """Return how the file of an objective has changed since it was recorded; None if it has not, or is not found.
-
-    `objective` is the attribute of a study, with the `name` and the `digest` of the function. `folder` is where the
-    campaign's file is, if that is known.
-    """
-    match objective:
-        case {"name": str(name), "digest": str(digest)} if isinstance(objective, dict):
-            file = find_source(name.partition(":")[0], [*sys.path, *own_folders(folder)])
-            if file is not None and file.is_file() and (now := Source.read(file)).digest != digest:
-                return Change(objective, now)
-    return None
-
-
 def _text_of(content: bytes) -> str | None:
     """Return a source as text; None if it is too long to be kept with each study, or cannot be decoded."""
     if len(content) > _MOST_BYTES:

@@ -1,0 +1,32 @@
+"""Whether the user's code is still what a study was trained with, found out without importing or running it."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from coarsefine.search.training.user_code.command import Command
+from coarsefine.search.training.user_code.source_file import Change, Source, find_source, own_folders
+
+
+def change_of(objective: object, folder: Path | None = None) -> Change | None:
+    """Return how the user's code has changed since it was recorded; None if it has not, or is not found.
+
+    `objective` is the attribute of a study, with the `name` and the `digest` of the function or command. `folder` is
+    where the campaign's file is, if that is known.
+    """
+    match objective:
+        case {"name": str(name), "digest": str(digest), **rest} if isinstance(objective, dict):
+            now = _of_command(name, folder) if rest.get("form") == "command" else _of_function(name, folder)
+            if now is not None and now.digest != digest:
+                return Change(objective, now)
+    return None
+
+
+def _of_function(name: str, folder: Path | None) -> Source | None:
+    file = find_source(name.partition(":")[0], [*sys.path, *own_folders(folder)])
+    return Source.read(file) if file is not None and file.is_file() else None
+
+
+def _of_command(line: str, folder: Path | None) -> Source | None:
+    command = Command.at(folder or Path.cwd(), shlex.split(line))
+    return command.source if command.files else None
