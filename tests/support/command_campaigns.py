@@ -14,6 +14,7 @@ MODES = {
     "closes": None,
     "moves": None,
     "metrics": None,
+    "is killed": None,
     "crashes": r"was killed by signal 11 \(SIGSEGV\); it printed last: about to crash",
     "exits": r"ended with exit code 3; it printed last: first \| wrong model: linaer",
     "fails at its end": "ended with exit code 4; it printed nothing",

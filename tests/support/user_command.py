@@ -44,6 +44,15 @@ def save(*_):
     sys.exit(0)
 
 
+def crash(mode):
+    """End by a signal: always, or in the first attempt as if for lack of memory."""
+    if mode == "crashes":
+        print("about to crash", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif os.environ["COARSEFINE_ATTEMPT"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def before(mode):
     """Do what the mode does before the first epoch."""
     match mode:
@@ -60,9 +69,8 @@ def before(mode):
         case "moves":
             os.chdir("/")
             os.environ.clear()
-        case "crashes":
-            print("about to crash", flush=True)
-            os.kill(os.getpid(), signal.SIGSEGV)
+        case "crashes" | "is killed":
+            crash(mode)
         case "exits":
             print("first\nwrong model: linaer", file=sys.stderr)
             sys.exit(3)
