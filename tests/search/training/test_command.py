@@ -250,5 +250,16 @@ def test_page_and_report_name_the_command(cli, tmp_path):
     assert f"command = {json.dumps(command())}" in page
     code, out, _ = cli("export", "small", "--as", "params")
     assert (code, "a" in json.loads(out)) == (0, True)
-    code, _, error = cli("export", "small")
-    assert (code, f"searches {line}, not the built-in network" in error) == (2, True)
+
+
+def test_winner_of_a_command_is_trained_again(cli, tmp_path):
+    """The winner of a command is trained on several seeds, exported, and trained again from its export."""
+    searched(tmp_path, final={"epochs": 8, "seeds": 2}, **only(trials=3))
+    rows = table(tmp_path / "studies.db")
+    finals = [row for (study, _), row in rows.items() if study == "small/final"]
+    assert [(state.name, len(epochs)) for state, _, _, epochs, _ in finals] == [("COMPLETE", 8)] * 2
+    assert cli("export", "small")[0] == 0
+    code, _, error = cli("train", "exports/small.json", "--output", "again")
+    assert code == 0, error
+    again = [row for (study, _), row in table(tmp_path / "again/studies.db").items() if study == "small/final"]
+    assert [epochs for _, _, _, epochs, _ in again] == [epochs for _, _, _, epochs, _ in finals]
