@@ -14,7 +14,7 @@ from coarsefine.search.errors import UsageError
 from coarsefine.search.results.study import Study, campaign_of, read_studies
 from coarsefine.search.storage.failed_slots import StageRetry
 from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.storage.opening import check_storage, create_storage
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import has_diverged
 from coarsefine.search.storage.tables import OBJECTIVE
@@ -68,7 +68,9 @@ def retry(
     Raises `UsageError`, and changes nothing, if a trial has not failed, if there is none to retry, or if the winner has
     been trained; and `StorageError`.
     """
-    with closing(open_storage(locate(storage), writing=True)) as opened:
+    location = locate(storage)
+    check_storage(location, writing=True)
+    with closing(create_storage(location)) as opened:  # one that Optuna copied has no leases yet
         for _ in range(_TRIES):
             if (retried := _try_to_retry(opened, campaign, trials, diverged=diverged)) is not None:
                 return retried

@@ -12,7 +12,7 @@ from campaigns import write_campaign
 from forked import forked_command
 from stored import table
 
-from coarsefine import Campaign, NothingCompleted, RepeatedFailure, UsageError, retry, run
+from coarsefine import Campaign, NothingCompleted, RepeatedFailure, StorageError, UsageError, retry, run
 
 BUGGY = """\
 import os
@@ -103,6 +103,18 @@ def test_retried_trial_waits_as_a_new_one(search, folder):
     with closing(sqlite3.connect(folder / "studies.db")) as connection:
         rows = connection.execute("SELECT attempt, owner, deaths FROM lease WHERE trial_id = ?", [trial._trial_id])
         assert rows.fetchall() == [(1, "", 0)]
+
+
+def test_storage_must_exist_and_may_be_without_leases(search, folder):
+    """A storage that does not exist is refused and not made; one without leases, as Optuna copies it, is fine."""
+    with pytest.raises(StorageError):
+        retry("small", "other.db")
+    assert not (folder / "other.db").exists()
+    search(bug="some", stage=ONE_STAGE, confirm=None)
+    with closing(sqlite3.connect(folder / "studies.db")) as connection:
+        connection.execute("DROP TABLE lease")
+    lost = failed()
+    assert retry("small").stages[0].trials == tuple(lost)
 
 
 def test_trial_can_be_retried_again(search):
