@@ -144,10 +144,10 @@ def _sentences(study: str, others: Sequence[int], changed: Sequence[int]) -> Ite
             "counted."
         )
     if changed:
-        them, count, are = ("it", "counts", "is") if len(changed) == 1 else ("they", "count", "are")
+        them, count = ("it", "counts") if len(changed) == 1 else ("they", "count")
         yield (
             f"{study}: another program, such as Optuna's dashboard, set the state of {listed(changed)}: {them} {count} "
-            f"as failed and {are} not trained again."
+            f"as failed until `coarsefine retry` puts {'it' if len(changed) == 1 else 'them'} back."
         )
 
 

@@ -179,6 +179,17 @@ def test_slot_that_another_program_ended_counts_as_failed(tmp_path, base, moment
     assert status.winner is None or status.winner.value < 2
 
 
+def test_slot_that_another_program_ended_can_be_retried(tmp_path, undisturbed):
+    """`coarsefine retry` puts a slot back that a dashboard ended; it is then trained to the same values."""
+    place, campaign = tmp_path / "studies.db", campaign_in(tmp_path, "objective")
+    disturbed(campaign, place, "tell", "coarse opened")
+    answer = coarsefine("retry", "small", "coarse#7", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert counts(run(campaign, place)) == SLOTS["objective"]
+    key = ("small/coarse", 7)
+    assert table(place)[key] == undisturbed("objective")[key]
+
+
 @pytest.mark.parametrize("moment", ["coarse opened", "coarse progress", "confirm opened", "confirm claimed"])
 def test_study_that_optuna_optimizes_keeps_its_number_of_trials(tmp_path, moment):
     """Slots that `study.optimize` takes count as failed, whatever it returns; each slot is counted once."""
