@@ -6,7 +6,7 @@ killed at any moment.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import InitVar, dataclass, field
 from functools import partial
@@ -98,9 +98,11 @@ class StageLoop:
         that ended while this process ran.
         """
         studies = self.initial_studies  # read a moment ago: a worker that replaces a dead one should lose no time
-        while (stage := self._next_stage(studies)) is not None:
+        seen = {name for name, study in studies.items() if study.finished}
+        while (stage := self._next_stage(studies, seen)) is not None:
             study, studies = self.open(stage, studies)
             if study is not None:
+                seen.add(study.name)
                 self._run_stage(stage, study, studies, pool)
                 if back_up:
                     self._back_up(stage)
@@ -110,10 +112,13 @@ class StageLoop:
         if not self.campaign.of_network:
             remove_empty_folders(self.storage.location, self.campaign.name)
 
-    def _next_stage(self, studies: Mapping[str, Study]) -> AnyStage | None:
-        """Return the first stage that has not been opened or has not ended; None if all have ended."""
+    def _next_stage(self, studies: Mapping[str, Study], seen: Container[str]) -> AnyStage | None:
+        """Return the first stage that has not been opened or has not ended; None if all have ended.
+
+        A stage that others have opened and ended meanwhile is still to be reported and copied: it is not `seen`.
+        """
         found = ((stage, studies.get(self.campaign.study_name(stage))) for stage in self.campaign.stages)
-        return next((stage for stage, study in found if study is None or not study.finished), None)
+        return next((s for s, study in found if study is None or not study.finished or study.name not in seen), None)
 
     def _run_stage(self, stage: AnyStage, study: Study, studies: Mapping[str, Study], pool: Pool | None) -> None:
         progress = self._report_opened(stage, study, studies)
