@@ -23,6 +23,7 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
+from coarsefine.search.storage.tables import IDENTITY
 from coarsefine.search.training.images import Source, load_images
 
 
@@ -107,4 +108,4 @@ def _record(study: Study, result: FinalResult, location: Location) -> None:
     with closing(open_storage(location, writing=True)) as storage:
         own = read_final(find_studies(storage, study.attrs["campaign"]))
         if own is None or replace(own, folder="") != replace(result, folder=""):
-            storage.set_study_attrs(study.id, {training_key(result): result.as_attr()})
+            storage.set_study_attrs(study.id, {training_key(result): result.as_attr()}, study.attrs.get(IDENTITY))

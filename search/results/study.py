@@ -13,6 +13,7 @@ from coarsefine.model.datasets import Counts
 from coarsefine.model.extensions import missing_packages
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.sections import CONFIRM, FINAL
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
@@ -215,7 +216,7 @@ def _place(study: FrozenStudy) -> tuple[int, int]:
     """Return the key that sorts studies in the order of their stages; a study that was put back has the highest id."""
     config = study.user_attrs["config"]
     stages = config.get("stage") if isinstance(config, dict) else None
-    names = [stage.get("name") for stage in stages or () if isinstance(stage, dict)]
+    names = [*(stage.get("name") for stage in stages or () if isinstance(stage, dict)), CONFIRM, FINAL]
     stage = study.user_attrs["stage"]
     return names.index(stage) if stage in names else len(names), study._study_id
 
