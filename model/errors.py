@@ -42,3 +42,11 @@ class DataError(ModelError):
 
 class CacheError(DataError):
     """A file of the cache cannot be used."""
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of an exception of any code, even of one whose message cannot be printed."""
+    try:
+        return str(error)
+    except BaseException as raised:  # noqa: BLE001 - whatever `__str__` raises
+        return f"its message cannot be printed, {type(raised).__name__}"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from coarsefine.model.errors import ExtensionError
+from coarsefine.model.errors import ExtensionError, message_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -116,11 +116,11 @@ def _imported(group: Group[T], entry: "EntryPoint") -> T:
     try:
         return call(group, entry.name, lambda: group.check(found), TypeError, ValueError)
     except (TypeError, ValueError) as error:
-        raise ExtensionError(f"{source} {error}: correct it, or name another {group.noun}") from error
+        raise ExtensionError(f"{source} {message_of(error)}: correct it, or name another {group.noun}") from error
 
 
 def _cause(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).rstrip('.')}".removesuffix(": ")
+    return f"{type(error).__name__}: {message_of(error).rstrip('.')}".removesuffix(": ")
 
 
 def _entry(group: Group[Any], name: str) -> "EntryPoint":

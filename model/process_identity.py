@@ -42,3 +42,11 @@ def is_running(pid: int, started: float) -> bool:
         return False
     except psutil.AccessDenied:  # another user's process: it runs
         return True
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process of this machine was stopped, by SIGSTOP or Ctrl-Z, and not continued."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False

@@ -9,7 +9,7 @@ Each message is a sentence with the thing, the value seen and the remedy.
     ├── RepeatedFailure        exit code 3: a worker stopped because trial after trial failed with the same cause
     ├── StorageError           exit code 5: the database, its file, or the disk
     ├── WorkersFailed          the exit code of the worker process that failed
-    └── Interrupted            exit code 130: stopped by Ctrl-C or SIGTERM; the slots are free again
+    └── Interrupted            exit code 130: stopped by Ctrl-C, SIGTERM or SIGHUP; the slots are free again
 
 Exit code 4, for data, belongs to `DataError` of `coarsefine.model.errors`.
 `TrialEnded` is not a `SearchError`: it ends a call of a user's function.

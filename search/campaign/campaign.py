@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import PrivateAttr, ValidationError
 
 from coarsefine.model import TrainingSettings
-from coarsefine.model.errors import ExtensionError
+from coarsefine.model.errors import ExtensionError, message_of
 from coarsefine.model.extensions import Group, load, package_of
 from coarsefine.search.campaign.command_line import as_line
 from coarsefine.search.campaign.direction import Direction
@@ -212,7 +212,7 @@ class Campaign(CampaignSchema):
         except ExtensionError:
             raise
         except ValueError as error:
-            raise CampaignError(f"Stage '{stage.name}' cannot prune: {error}.") from error
+            raise CampaignError(f"Stage '{stage.name}' cannot prune: {message_of(error)}.") from error
 
     def training_settings(self, stage: AnyStage) -> TrainingSettings:
         """Return the settings that the network's trials of a stage share."""

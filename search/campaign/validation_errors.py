@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from coarsefine.model.errors import ExtensionError
+from coarsefine.model.errors import ExtensionError, message_of
 from coarsefine.search.campaign.network_settings import unusable_setting
 
 _DIRECTIONS = {
@@ -67,7 +67,7 @@ def _describe(detail: ErrorDetails, schema: type[BaseModel], unlisted: Collectio
 def _reason(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         error = detail["ctx"]["error"]
-        return error.reason if isinstance(error, ExtensionError) else str(error)
+        return error.reason if isinstance(error, ExtensionError) else message_of(error)
     if detail["type"] == "list_type" and detail["loc"] == ("stage",):
         return "each stage starts with [[stage]], in two pairs of brackets"
     reasons = {

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+from typing import TextIO
 
 from coarsefine.model.errors import ModelError
 from coarsefine.search.cli import campaigns, checks, init, models, pages, trials  # in the order of the help page
@@ -26,21 +27,33 @@ def main() -> None:
             stream, io.TextIOWrapper
         ):  # η becomes \\u03b7 where the locale has no Greek: JSON reads that, too
             stream.reconfigure(errors="backslashreplace")
+    code: int | str | None = 0
     try:
         try:
             app()
-        finally:
-            sys.stdout.flush()
-    except (SearchError, ModelError) as error:
-        say(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        except SystemExit as end:
+            code = end.code
+        except (SearchError, ModelError) as error:
+            say(str(error))
+            code = error.exit_code
+        except KeyboardInterrupt:
+            code = 130
+        sys.stdout.flush()
     except BrokenPipeError:  # `coarsefine best | head`: the reader has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # stdout may be a file on a full disk
+        _drop(sys.stdout)
+    except OSError as error:  # stdout may be a file on a full disk, or a terminal that was closed
         if error.errno not in _DISK_ERRORS:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         say(f"The output cannot be written: {error.strerror}.")
-        sys.exit(5)
+        code = code or 5
+    try:
+        sys.stderr.flush()
+    except OSError:  # Python would try again at its end, and replace the exit code
+        _drop(sys.stderr)
+    sys.exit(code)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let a stream that cannot be written lead nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

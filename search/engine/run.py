@@ -3,7 +3,7 @@
 The winner is trained once, however many processes run the campaign.
 """
 
-import time
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -20,10 +20,11 @@ from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.commands import command
-from coarsefine.search.results.final_result import read_final
+from coarsefine.search.results.final_result import FINAL, read_final
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.status import Status, logs_folder, read_status, require_winner
 from coarsefine.search.results.study import find_studies, refuse_empty
+from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
@@ -149,19 +150,31 @@ def _train_winner(loop: StageLoop, threads: int) -> None:
 
     Raises `NothingCompleted` if there is no winner, and `Interrupted`.
     """
-    study_id = loop.studies()[loop.campaign.study_name(loop.campaign.stages[-1])].id
+    storage = loop.storage
+    study = loop.studies()[loop.campaign.study_name(loop.campaign.stages[-1])]
+    lost = threading.Event()
+
+    def renew() -> None:
+        if not storage.once.acquire(study.id):
+            lost.set()
 
     def train() -> None:
-        if loop.storage.once.acquire(study_id):
+        if storage.once.acquire(study.id):
             try:
-                _train_and_record(loop, study_id, threads)
+                with renewed(renew, storage.lease_seconds):  # from here on: images load and the trial is reproduced
+                    _train_and_record(loop, lost.is_set, threads)
             finally:
-                loop.storage.once.release(study_id)
+                storage.once.release(study.id)
 
-    loop.work_until_done(train, lambda: "the winner" if read_final(loop.studies()) is None else "")
+    def left() -> str:
+        if storage.queries.lacks_attr(study.id, study.attrs.get(IDENTITY), FINAL):  # one row, twice a second
+            return "the winner"
+        return "the winner" if read_final(loop.studies()) is None else ""
+
+    loop.work_until_done(train, left)
 
 
-def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
+def _train_and_record(loop: StageLoop, lost: Callable[[], bool], threads: int) -> None:
     campaign, observer, studies = loop.campaign, loop.observer, loop.studies()
     if read_final(studies) is not None:  # the process that held the lock before this one has trained the winner
         return
@@ -170,17 +183,14 @@ def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
     require_winner(campaign, studies, loop.storage.location)
     images = loop.workload
     assert isinstance(images, Dataset), "only a network is trained again"  # noqa: S101
-    settings, renewed = campaign.network.final, time.monotonic()
+    settings = campaign.network.final
 
     def on_epoch(epoch: int, accuracy: float | None) -> None:
-        nonlocal renewed
-        if time.monotonic() > renewed + loop.storage.lease_seconds / 4:
-            renewed = time.monotonic()
-            if not loop.storage.once.acquire(study_id):
-                raise StorageError(
-                    "Another process took over the final training while this one was suspended. Run the same command "
-                    "again: it waits for that process and shows its result."
-                )
+        if lost():
+            raise StorageError(
+                "Another process took over the final training while this one was suspended. Run the same command "
+                "again: it waits for that process and shows its result."
+            )
         observer.on_final_epoch(epoch, settings.epochs, accuracy)
 
     observer.on_final_opened(campaign, read_status(loop.storage, campaign.name))
@@ -192,4 +202,4 @@ def _train_and_record(loop: StageLoop, study_id: int, threads: int) -> None:
     )
     final = training.run().as_attr()
     study = loop.studies()[loop.campaign.study_name(loop.campaign.stages[-1])]
-    loop.storage.set_study_attrs(study.id, {"final": final}, study.attrs.get(IDENTITY))
+    loop.storage.set_study_attrs(study.id, {FINAL: final}, study.attrs.get(IDENTITY))

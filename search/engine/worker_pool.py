@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from coarsefine.model.datasets import DATASETS
+from coarsefine.search.engine.signals import HANGUP
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
 from coarsefine.search.errors import Interrupted, RepeatedFailure, WorkersFailed
 from coarsefine.search.results.observer import Observer
@@ -141,7 +142,12 @@ class WorkerPool:
                         self._observer.on_detail(f"{worker.name}: {text}")
 
     def _restart(self, dead: _PoolWorker) -> None:
-        """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim."""
+        """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim.
+
+        Raises `Interrupted` if a stop was requested: then the signal that did so has reached the worker, too.
+        """
+        if self._stop():
+            raise Interrupted("Stopped while workers train.")
         cause, log = _cause_of_death(dead.process.exitcode), self._log(dead.name)
         dead.failed_starts += 1
         if dead.failed_starts >= _MOST_FAILED_STARTS:
@@ -163,7 +169,7 @@ class WorkerPool:
         arguments = (self._task, self._log(name), sender, self._environment(name))
         process = _CONTEXT.Process(target=work, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
         try:
-            with _single_threaded_blas(), _sigint_blocked():
+            with _single_threaded_blas(), _terminal_blocked():
                 process.start()
         except (OSError, EOFError) as error:
             receiver.close()
@@ -202,17 +208,18 @@ def _single_threaded_blas() -> Iterator[None]:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Start processes with Ctrl-C blocked: the pool receives it afterwards and decides for all workers.
+def _terminal_blocked() -> Iterator[None]:
+    """Start processes with Ctrl-C and SIGHUP blocked: the pool receives them too, and decides for all workers.
 
-    A handler in the worker would come too late: Ctrl-C during its imports would end it with a traceback.
+    A handler in the worker would come too late: a signal during its imports would end it with a traceback, or at once.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # first, since its start unblocks Ctrl-C in Python 3.11
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {HANGUP} if HANGUP is not None else ())
     try:
+        resource_tracker.ensure_running()  # before Ctrl-C is blocked, since its start unblocks that in Python 3.11
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

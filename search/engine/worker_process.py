@@ -19,7 +19,7 @@ from coarsefine.model.datasets import MappedFile
 from coarsefine.model.errors import ModelError
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.engine.signals import Interrupts
+from coarsefine.search.engine.signals import HANGUP, TERMINATION, Interrupts
 from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.errors import RepeatedFailure, SearchError
 from coarsefine.search.results.observer import Observer
@@ -121,12 +121,14 @@ class _WorkerObserver(Observer):
 
 
 def work(task: Task, log: Path, pool: Connection, environment: Mapping[str, str]) -> None:
-    """Run a task in this process until its stages have ended, SIGTERM arrives, or the parent process is gone."""
+    """Run a task in this process until its stages have ended, SIGTERM or SIGHUP arrives, or the parent is gone."""
     os.environ.update(environment)  # a fork server still has the environment it was started with
     logger = _open_log(log)
     logger.info("started as process %d", os.getpid())
     parent = parent_process()
-    with Interrupts((signal.SIGTERM,)) as interrupted:
+    with Interrupts(TERMINATION) as interrupted:
+        if HANGUP is not None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {HANGUP})  # the pool has started this process with it blocked
 
         def stop() -> bool:
             return interrupted() or (parent is not None and not parent.is_alive())

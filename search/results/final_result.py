@@ -17,6 +17,8 @@ from coarsefine.search.campaign.winner import Estimate
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 
+FINAL = "final"
+"""Key of the attribute of the last stage's study that holds the final training of its winner."""
 TRAINING = "training "
 """Prefix of the attributes that hold final trainings by `train`."""
 
@@ -115,7 +117,7 @@ class FinalResult(JsonForm):
 
 def read_final(studies: Mapping[str, Study]) -> FinalResult | None:
     """Return the final training, which is recorded with the study of the last stage."""
-    found = [(study, study.attrs["final"]) for study in studies.values() if "final" in study.attrs]
+    found = [(study, study.attrs[FINAL]) for study in studies.values() if FINAL in study.attrs]
     return _final_of(*found[0]) if found else None
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from coarsefine.search.storage.dialect import Now, upsert
-from coarsefine.search.storage.lease_owner import Owner, is_gone
+from coarsefine.search.storage.lease_owner import Expiry, Owner, is_gone, lives_here
 from coarsefine.search.storage.study_writer import end_trials, return_slots
 from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attrs, lease, rows_of, steps, trials
 
@@ -21,11 +21,12 @@ _DEATHS_ALONE = 5
 
 _HOLDERS = (
     sa.select(*HOLDER)
+    .add_columns(sa.func.max(lease.c.expires).label("expires"), Now().label("now"))
     .add_columns((sa.func.max(lease.c.expires) < Now()).label("late"))
     .where(lease.c.owner != "")
     .group_by(*HOLDER)
 )
-"""The owners of leases, and whether the last lease of each has expired."""
+"""The owners of leases, until when the last lease of each lasts, and whether it has expired."""
 
 
 @cache
@@ -55,23 +56,33 @@ def _left_behind() -> sa.Select[Any]:
     return _leases().where(gone | late).with_for_update(of=lease, skip_locked=True)
 
 
-def take_back_slots(connection: sa.Connection, me: Owner) -> None:
+def take_back_slots(connection: sa.Connection, me: Owner, expiry: Expiry, lease_seconds: float) -> None:
     """Let the slots of dead workers and expired leases wait again; FAIL the slots that killed too many workers.
 
-    A trial that somebody ended by other means, for example in a dashboard, stays ended and loses its lease. So does a
-    trial of another program: SQLite gives it the id that a slot of a deleted study had.
+    `expiry` decides which expired leases count. A process that still runs on this machine has not died, so that none
+    of its slots is to blame. A trial that somebody ended by other means, for example in a dashboard, stays ended and
+    loses its lease. So does a trial of another program: SQLite gives it the id that a slot of a deleted study had.
     """
     holders = [row for row in connection.execute(_HOLDERS) if row.owner != me.id]
     gone = [row.owner for row in holders if is_gone(row)]
-    late = [row.owner for row in holders if row.late]
+    late = [row.owner for row in holders if row.owner not in gone and expiry.counts(row, lease_seconds)]
     if not gone and not late:
         return
     left = connection.execute(_left_behind(), {"gone": gone, "late": late}).all()
     held = [row for row in left if row.is_slot and not row.state.is_finished()]
     others = sorted({row.trial_id for row in left} - {row.trial_id for row in held})
     connection.execute(lease.delete().where(lease.c.trial_id.in_(others)))
-    return_slots(connection, [row.trial_id for row in held if not row.training])
-    _count_deaths(connection, [row for row in held if row.training])
+    blamed = [row for row in held if row.training and not lives_here(row)]
+    return_slots(connection, [row.trial_id for row in held if row not in blamed])
+    _count_deaths(connection, blamed)
+
+
+def withdraw_deaths(connection: sa.Connection, ids: Sequence[int], me: Owner) -> None:
+    """Take back the deaths of a worker that was taken for dead, since its lease had expired, and lives."""
+    taken = sa.select(lease.c.trial_id, lease.c.story).where(lease.c.trial_id.in_(ids)).order_by(lease.c.trial_id)
+    for row in connection.execute(taken.with_for_update(skip_locked=True)).all():
+        history = [death for death in json.loads(row.story) if death.get("owner") != me.id]
+        _set_deaths(connection, row.trial_id, history)
 
 
 def count_kills(connection: sa.Connection, ids: Sequence[int], cause: str) -> None:
@@ -92,14 +103,19 @@ def _count_deaths(
     innocent = sorted(deaths.keys() - guilty)
     return_slots(connection, innocent)
     for i in innocent:  # its lease has no owner now
-        history = {"deaths": len(deaths[i]), "story": json.dumps(deaths[i])}
-        connection.execute(lease.update().where(lease.c.trial_id == i).values(history))
+        _set_deaths(connection, i, deaths[i])
+
+
+def _set_deaths(connection: sa.Connection, trial_id: int, deaths: Sequence[Mapping[str, Any]]) -> None:
+    history = {"deaths": len(deaths), "story": json.dumps(deaths)}
+    connection.execute(lease.update().where(lease.c.trial_id == trial_id).values(history))
 
 
 def _death(row: sa.Row[Any]) -> dict[str, Any]:
     noticed = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     alone, epoch = row.company == 1, row.reached + 1
-    return {"host": row.host, "pid": row.pid, "noticed": noticed, "epoch": epoch, "alone": alone}
+    who = {"host": row.host, "pid": row.pid, "owner": row.owner}
+    return {**who, "noticed": noticed, "epoch": epoch, "alone": alone}
 
 
 def _is_guilty(deaths: Sequence[dict[str, Any]]) -> bool:

@@ -4,8 +4,9 @@
 
 A claimed slot is RUNNING under a lease with an owner and an attempt number. Each step is one transaction. A record
 counts only under the lease it was claimed with, and the database's clock decides when a lease expires. A slot whose
-lease expired, or whose process is gone from this machine, can be claimed again. A transaction whose connection was cut
-is tried again as a whole: done twice, it leaves the same rows.
+process is gone from this machine can be claimed again, and so can one whose lease expired, unless its process lives on
+this machine (`Expiry`). A transaction whose connection was cut is tried again as a whole: done twice, it leaves the
+same rows.
 
 On PostgreSQL rows are locked in one order, leases before trials and by rising ids, and rows that others have locked are
 skipped wherever possible, so that no two transactions wait for each other.
@@ -22,10 +23,10 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.accepted_sources import refuse_earlier_source
 from coarsefine.search.storage.database import Database
-from coarsefine.search.storage.dead_workers import count_kills, take_back_slots
+from coarsefine.search.storage.dead_workers import count_kills, take_back_slots, withdraw_deaths
 from coarsefine.search.storage.dialect import Now, Utc, insert_once, upsert
 from coarsefine.search.storage.free_slots import Companions, lock_free_slots
-from coarsefine.search.storage.lease_owner import Owner, is_gone
+from coarsefine.search.storage.lease_owner import Expiry, Owner, is_gone
 from coarsefine.search.storage.slots import Claim, Record, Slot
 from coarsefine.search.storage.study_writer import has_identity, return_slots, write_records
 from coarsefine.search.storage.tables import HOLDER, IS_SLOT, lease, trials
@@ -50,6 +51,7 @@ class LeaseQueue:
         self._database, self.owner, self.lease_seconds = database, owner, lease_seconds
         self._known: set[int] = set()
         """The trials of the claims this worker knows of."""
+        self._expiry = Expiry()
 
     def claim(
         self,
@@ -74,7 +76,7 @@ class LeaseQueue:
             if next(tries):  # slots may be leased to us without our knowing: nobody would train them
                 leased = self._lock_leases(connection)
                 return_slots(connection, sorted(leased.keys() - self._known))
-            take_back_slots(connection, self.owner)
+            take_back_slots(connection, self.owner, self._expiry, self.lease_seconds)
             if not has_identity(connection, study_id, identity):
                 return []
             return self._lease(connection, lock_free_slots(connection, study_id, n, companions))
@@ -110,6 +112,9 @@ class LeaseQueue:
             return lost
 
         lost = self._database.transact(write)
+        if lost:
+            taken = [claim.trial_id for claim in lost]
+            self._database.transact(lambda connection: withdraw_deaths(connection, taken, self.owner))
         ended = [record.claim for record in records if record.state.is_finished()]
         self._known.difference_update(claim.trial_id for claim in [*lost, *ended])
         return lost
@@ -187,21 +192,23 @@ class OnceLock:
 
     def __init__(self, database: Database, owner: Owner, seconds: float) -> None:
         self._database, self._owner, self._seconds = database, owner, seconds
+        self._expiry = Expiry()
 
     def acquire(self, study_id: int) -> bool:
         """Acquire or renew the lock of a study; return whether this process holds it now.
 
-        A lock whose lease has expired, or whose process is gone from this machine, is taken over.
+        A lock whose process is gone from this machine, or whose expired lease counts as `Expiry` says, is taken over.
         """
         key, owner = lease.c.trial_id == -study_id, self._owner  # ids of trials are positive
         ours = {**owner.columns(), "attempt": 1, "expires": Now() + self._seconds}
-        locked = sa.select(*HOLDER, (lease.c.expires < Now()).label("late")).where(key).with_for_update()
+        late, now = (lease.c.expires < Now()).label("late"), Now().label("now")
+        locked = sa.select(*HOLDER, lease.c.expires, late, now).where(key).with_for_update()
 
         def take(connection: sa.Connection) -> bool:
             row = {"trial_id": -study_id, **ours}
             connection.execute(insert_once(connection.dialect.name, lease, "trial_id", row))
             held = connection.execute(locked).one()
-            if held.owner != owner.id and not held.late and not is_gone(held):
+            if held.owner != owner.id and not is_gone(held) and not self._expiry.counts(held, self._seconds):
                 return False
             connection.execute(lease.update().where(key).values(ours))
             return True

@@ -32,6 +32,7 @@ from coarsefine.search.storage.tables import (
     steps,
     studies,
     study_attr,
+    study_attrs,
     trials,
     values,
 )
@@ -221,6 +222,13 @@ class StudyQueries:
         unlike = self._database.read(_unlike_slots(), study=study_id)
         others, changed = (tuple(row.number for row in unlike if bool(row.is_slot) is kind) for kind in (False, True))
         return Standing(same[0] if same else None, slots, others, changed)
+
+    def lacks_attr(self, study_id: int, identity: str | None, key: str) -> bool:
+        """Return whether there still is the study of this identity, and it does not have an attribute."""
+        wanted = [IDENTITY, key] if identity is not None else [key]
+        chosen = (study_attrs.c.study_id == study_id) & study_attrs.c.key.in_(wanted)
+        found = self._database.read(sa.select(study_attrs.c.key, study_attrs.c.value_json).where(chosen))
+        return [(row.key, json.loads(row.value_json)) for row in found] == [(IDENTITY, identity)] * (len(wanted) - 1)
 
     def has_ended(self, study_id: int, number: int) -> bool:
         """Return whether the slot of this number has ended, or is there no more."""

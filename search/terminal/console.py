@@ -1,15 +1,40 @@
 """The streams of a terminal: data on stdout, messages on stderr. Colours are for terminals; NO_COLOR is honoured."""
 
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import IO, Any, cast
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+
+class _Messages:
+    """Standard error as it is at the moment. What it cannot take any more is lost: its terminal or pipe was closed."""
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what was written."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    @property
+    def _stream(self) -> Any:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # a live view takes the place of stderr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 out = Console(highlight=False, soft_wrap=True)
 """The stream for data."""
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(file=cast(IO[str], _Messages()), highlight=False, soft_wrap=True)
 """The stream for messages."""
 Column = tuple[str, ...]
 """A column of a table, its heading first."""

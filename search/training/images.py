@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from coarsefine.model.datasets import DATASETS, Dataset, MappedFile, cache_folder, reopen, share
 from coarsefine.model.datasets.from_arrays import NAME
 from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
-from coarsefine.model.errors import DataError, ModelError
+from coarsefine.model.errors import DataError, ModelError, message_of
 from coarsefine.model.extensions import call, described, load
 from coarsefine.search.campaign.data_options import parse_options
 from coarsefine.search.campaign.sections import Data
@@ -79,8 +79,8 @@ def _named_errors(dataset: str) -> Iterator[None]:
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise DataError(
-            f"The {described(DATASETS, dataset)} cannot be loaded: {type(error).__name__}: {error} ({place.filename}, "
-            f"line {place.lineno}). Correct that package."
+            f"The {described(DATASETS, dataset)} cannot be loaded: {type(error).__name__}: {message_of(error)} "
+            f"({place.filename}, line {place.lineno}). Correct that package."
         ) from error
 
 

@@ -4,17 +4,16 @@
 worker left unfinished are resumed from the checkpoints that it left on this machine.
 """
 
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from coarsefine.search.campaign.pruning import Pruning
-from coarsefine.search.errors import Interrupted, StorageError
+from coarsefine.search.errors import Interrupted
+from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record, Slot
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints
@@ -27,6 +26,8 @@ _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time."""
 _POLL_SECONDS = 0.1
 """Seconds between checks whether a rung can be decided."""
+_STOPPING_SECONDS = 0.5
+"""How long a signal to many processes may take to reach this one after it has killed the process of a trial."""
 _DISTRUST_AFTER_DEATHS = 4
 """After this many deaths of its workers a slot starts from its first epoch: its checkpoint may be what kills them."""
 
@@ -73,7 +74,7 @@ class Worker:
         Raises `Interrupted` if `stop` returns true, `RepeatedFailure` if trial after trial fails with the same cause,
         and `StorageError`; in each case unfinished slots are released.
         """
-        with threadpool_limits(1), _renewed_leases(self.storage):
+        with threadpool_limits(1), renewed(self.storage.queue.renew, self.storage.lease_seconds):
             try:
                 while (stack := self._next_stack()) is not None:
                     self._train(stack)
@@ -183,6 +184,7 @@ class Worker:
                     self.recorder.slots[report.number].add(report, self.objective.epochs)
             self.failures.count(self.recorder.slots[report.number] for report in reports)
             if killed := [report for report in reports if report.killed is not None]:
+                self._raise_if_stopping()
                 self.recorder.give_up([report.number for report in killed], str(killed[0].killed))
             suspected = any(held.claim.deaths for held in self.recorder.slots.values())
             at_once = stack.epoch == stop or not stack.numbers or suspected or self.checkpoints.of_user_code
@@ -195,25 +197,13 @@ class Worker:
             stack.pause()
             self.scheduler.park(stack)
 
+    def _raise_if_stopping(self) -> None:
+        """Raise `Interrupted` if a stop is requested right now: its signal may have killed the trial first."""
+        until = time.monotonic() + _STOPPING_SECONDS
+        while time.monotonic() < until:
+            self._raise_if_stopped("Stopped within an epoch.")
+            time.sleep(_POLL_SECONDS)
+
     def _raise_if_stopped(self, message: str) -> None:
         if self.stop():
             raise Interrupted(message)
-
-
-@contextmanager
-def _renewed_leases(storage: Storage) -> Iterator[None]:
-    """Renew the worker's leases from a separate thread, since an epoch may take longer than a lease."""
-    finished = threading.Event()
-
-    def renew() -> None:
-        while not finished.wait(storage.lease_seconds / 4):
-            with suppress(StorageError):  # the worker meets the same error when it records
-                storage.queue.renew()
-
-    thread = threading.Thread(target=renew, name="renews leases", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()

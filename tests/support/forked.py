@@ -119,6 +119,12 @@ def run_on_full_disk(size, *arguments):
     run_command(*arguments)
 
 
+def run_ignoring_hangup(*arguments):
+    """Run a command as `nohup` does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run_command(*arguments)
+
+
 def _call(function, arguments, cwd, files, environment, packages, start_new_session):
     """Call a function in a process that was just forked, as if the process had been started for it."""
     if start_new_session:

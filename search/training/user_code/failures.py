@@ -66,7 +66,10 @@ def printable(text: str, most: int = _MOST_MESSAGE) -> str:
 
 
 def _type_name(value: Any) -> str:
-    return str(type(value).__name__)
+    try:
+        return str(type(value).__name__)
+    except BaseException:  # noqa: BLE001 - a metaclass may raise whatever it likes
+        return "object"
 
 
 def message_of(error: BaseException) -> str:
@@ -80,7 +83,7 @@ def message_of(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     """Return the file and line of the user's code in which an exception was raised; of a library, without any."""
     if isinstance(error, SyntaxError):
-        return f"{Path(error.filename or '?').name}, line {error.lineno}"
+        return f"{Path(str(error.filename or '?')).name}, line {error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
     return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""

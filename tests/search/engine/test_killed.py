@@ -1,4 +1,4 @@
-"""Test runs in their own process that receive SIGKILL, SIGINT or SIGTERM, or have no room on the disk."""
+"""Test runs in their own process that receive SIGKILL, SIGINT, SIGTERM or SIGHUP, or have no room on the disk."""
 
 import signal
 import subprocess
@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
-from forked import Forked, run_on_full_disk
+from forked import Forked, run_ignoring_hangup, run_on_full_disk
 from processes import end_of, finish, kill_repeatedly, signal_once, start, start_dying
 from stored import counted, epochs_recorded, table
 
@@ -55,9 +55,9 @@ def test_killed_while_it_creates_the_database_or_trains(folder, expected, moment
     check_same(folder, expected)
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_releases_its_slots_and_prints_how_to_resume(folder, expected, kind):
-    """Ctrl-C and SIGTERM exit with 130, leave no trial RUNNING, and print the command that resumes last."""
+    """Ctrl-C, SIGTERM and SIGHUP exit with 130, leave no trial RUNNING, and print the command that resumes last."""
     process = start(folder)
     assert signal_once(process, kind, lambda: epochs_recorded(folder) > 4)
     code, stderr = end_of(process)
@@ -68,6 +68,15 @@ def test_interrupted_run_releases_its_slots_and_prints_how_to_resume(folder, exp
     resume = last[last.index("To resume: ") + len("To resume: ") :]
     answer = subprocess.run(["sh", "-c", resume], cwd=folder, check=False, capture_output=True, text=True)  # noqa: S607
     assert answer.returncode == 0, answer.stderr
+    check_same(folder, expected)
+
+
+def test_run_below_nohup_ignores_a_closed_terminal(folder, expected):
+    """SIGHUP does not stop a run that was started with it ignored, as `nohup` does."""
+    process = Forked(run_ignoring_hangup, "run", "small.toml", "--workers", 1, cwd=folder)
+    assert signal_once(process, signal.SIGHUP, lambda: epochs_recorded(folder) > 4)
+    code, stderr = end_of(process)
+    assert code == 0, stderr
     check_same(folder, expected)
 
 

@@ -78,13 +78,13 @@ def test_workers_end_when_their_run_is_killed(folder, expected):
     assert table(folder / "studies.db") == expected
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_ends_its_workers(folder, expected, kind):
-    """Ctrl-C and SIGTERM end the run and its workers after the current epoch, and release the slots."""
+    """Ctrl-C, SIGTERM and a closed terminal end the run and its workers after the epoch, and release the slots."""
     process = start(folder, "--workers", "2", start_new_session=True)
     wait_until(lambda: both_train(folder))
     workers = workers_of(process)
-    os.killpg(process.pid, kind) if kind == signal.SIGINT else process.send_signal(kind)
+    process.send_signal(kind) if kind == signal.SIGTERM else os.killpg(process.pid, kind)
     code, stderr = end_of(process)
     assert code == 130, stderr
     assert stderr.strip().splitlines()[-1].endswith("-m coarsefine run small.toml --workers 2")
@@ -93,7 +93,23 @@ def test_interrupted_run_ends_its_workers(folder, expected, kind):
     assert not any("Traceback" in log for log in logs_of(folder))
     assert all("ended: " in log.splitlines()[-1] for log in logs_of(folder))
     assert counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0
+    assert counted(folder, "SELECT count(*) FROM lease WHERE deaths > 0") == 0
     finish(folder)
+    assert table(folder / "studies.db") == expected
+
+
+def test_worker_that_is_hung_up_is_replaced_and_blames_no_trial(folder, expected):
+    """SIGHUP for a worker stops it in order: its trials are released without a death, and it is replaced."""
+    process = start(folder, "--workers", "2")
+    for _ in range(4):
+        before = ended(folder)
+        wait_until(lambda before=before: ended(folder) > before and len(workers_of(process)) == 2)
+        victim = workers_of(process)[0]
+        victim.send_signal(signal.SIGHUP)
+        wait_until(lambda pid=victim.pid: len({worker.pid for worker in workers_of(process)} - {pid}) == 2)
+        assert counted(folder, "SELECT count(*) FROM lease WHERE deaths > 0") == 0
+    code, stderr = end_of(process)
+    assert code == 0, stderr
     assert table(folder / "studies.db") == expected
 
 

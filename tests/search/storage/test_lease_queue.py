@@ -25,8 +25,14 @@ from coarsefine.search.storage.slots import Slot
 
 @pytest.fixture
 def dying(opened):
-    """Return a function that opens the storage as a worker whose leases expire at once."""
-    return lambda: opened(lease_seconds=-1.0)
+    """Return a function that opens the storage as a worker of another machine, whose leases expire at once."""
+
+    def open_dying():
+        storage = opened(lease_seconds=-1.0)
+        storage.queue.owner = Owner(machine="another kernel")
+        return storage
+
+    return open_dying
 
 
 def test_slots_are_claimed_in_order(opened):
@@ -168,6 +174,60 @@ def test_expired_lease_stays_valid_until_another_worker_claims_it(dying):
     assert states(late, study) == ["COMPLETE"]
 
 
+def test_living_owner_on_this_machine_keeps_an_expired_lease(opened):
+    """If the clock jumps past the lease of a process that lives on this machine, nobody claims its slots."""
+    owner, other = opened(lease_seconds=-1.0), opened()
+    study = open_stage(owner, 2)
+    claims = owner.queue.claim(study, 2)
+    assert other.queue.claim(study, 2) == []
+    assert owner.queue.record([ended(claim) for claim in claims], claims) == []
+    assert states(other, study) == ["COMPLETE", "COMPLETE"]
+
+
+def test_living_owner_that_renews_nothing_loses_its_slots(opened):
+    """A process of this machine that was watched for a whole lease without renewing it loses its slots, unblamed."""
+    owner, other = opened(lease_seconds=-1.0), opened()
+    study = open_stage(owner, 1)
+    owner.queue.claim(study, 1)
+    now = [0.0]
+    other.queue._expiry.clock = lambda: now[0]
+    looks = 0
+    while not (claims := other.queue.claim(study, 1)):
+        now[0] += other.lease_seconds / 10
+        looks += 1
+    assert looks == 10
+    assert claims[0].deaths == 0
+
+
+def test_jump_of_the_databases_clock_takes_no_slot(opened, dying):
+    """After the database's clock has jumped ahead, the processes of other machines have time to renew their leases."""
+    away, other = dying(), opened()
+    study = open_stage(away, 2)
+    away.queue.lease_seconds = 60.0
+    (held,) = away.queue.claim(study, 1)
+    now = [0.0]
+    other.queue._expiry.clock = lambda: now[0]
+    assert numbers(other.queue.claim(study, 2)) == [1]
+    now[0] -= 600.0  # the database's clock is ahead by so much
+    away.queue.lease_seconds = -1.0
+    away.queue.renew()
+    assert other.queue.claim(study, 2) == []
+    now[0] += other.lease_seconds / 2
+    assert numbers(other.queue.claim(study, 2)) == [held.slot.number]
+
+
+def test_worker_that_was_taken_for_dead_withdraws_its_death(opened, dying):
+    """A worker of another machine whose lease expired counts as dead until it comes back."""
+    away, other = dying(), opened()
+    study = open_stage(away, 1)
+    claims = away.queue.claim(study, 1)
+    (taken,) = other.queue.claim(study, 1)
+    assert taken.deaths == 1
+    assert away.queue.record([ended(claim) for claim in claims], claims) == claims
+    other.queue.release([taken])
+    assert [claim.deaths for claim in other.queue.claim(study, 1)] == [0]
+
+
 def test_record_renews_the_leases(opened, dying):
     """A record renews the worker's leases, so that others find no free slot."""
     late, other = dying(), opened()
@@ -202,6 +262,7 @@ def test_suspended_process_loses_its_slots(opened, location):
     process.send_signal(signal.SIGSTOP)
     taken = other.queue.claim(study, 2)
     assert numbers(taken) == [0, 1]
+    assert [claim.deaths for claim in taken] == [0, 0], "nobody has died"
     assert other.queue.record([ended(taken[0])], taken) == []
     process.send_signal(signal.SIGCONT)
     output, _ = process.communicate(timeout=240)
