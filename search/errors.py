@@ -15,6 +15,11 @@ Exit code 4, for data, belongs to `DataError` of `coarsefine.model.errors`.
 `TrialEnded` is not a `SearchError`: it ends a call of a user's function.
 """
 
+import errno
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+"""The numbers of errors of a disk that is full, damaged or protected."""
+
 
 class SearchError(Exception):
     """Base class of the errors of a search."""

@@ -3,22 +3,18 @@
 Commands import what they need when they run, so that `--help` loads nothing of it.
 """
 
-import errno
 import io
 import os
 import sys
 from typing import TextIO
 
-from coarsefine.model.errors import ModelError
+from coarsefine.model.errors import ModelError, message_of
 from coarsefine.search.cli import campaigns, checks, init, models, pages, trials  # in the order of the help page
 from coarsefine.search.cli.options import app
 from coarsefine.search.cli.output import say
-from coarsefine.search.errors import SearchError
+from coarsefine.search.errors import DISK_ERRORS, SearchError
 
 __all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "trials"]
-
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-
 
 def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
@@ -38,11 +34,14 @@ def main() -> None:
             code = error.exit_code
         except KeyboardInterrupt:
             code = 130
+        except MemoryError as error:
+            say(f"The memory does not suffice: {message_of(error) or 'no more could be had'}.")
+            code = 1
         sys.stdout.flush()
     except BrokenPipeError:  # `coarsefine best | head`: the reader has ended
         _drop(sys.stdout)
     except OSError as error:  # stdout may be a file on a full disk, or a terminal that was closed
-        if error.errno not in _DISK_ERRORS:
+        if error.errno not in DISK_ERRORS:
             raise
         _drop(sys.stdout)
         say(f"The output cannot be written: {error.strerror}.")

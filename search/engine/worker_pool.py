@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection, get_all_start_methods, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -29,6 +30,8 @@ _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() e
 _CONTEXT.set_forkserver_preload([work.__module__, *(name.partition(":")[0] for name in DATASETS.built_in.values())])
 _MOST_FAILED_STARTS = 3
 """Deaths in a row before a first claim, after which a worker is not restarted: it would die again."""
+_MOST_CRASHES = 3
+"""Exceptions with the same cause, without a trial that ended in between, after which the run ends."""
 _WITHOUT_LOG = "see the messages before this one, or train in this process with --workers 1"
 _GRACE_SECONDS = 60
 """How long stopped workers may take to finish their epoch."""
@@ -43,6 +46,10 @@ class _PoolWorker:
     messages: Connection
     """Receives messages, and `Ended` at the end unless the process dies."""
     failed_starts: int = 0
+    crashes: Counter[str] = field(default_factory=Counter)
+    """How often it has crashed, by the cause of the exception, since it ended a trial."""
+    ended: Ended | None = None
+    """How it ended; None if it runs or has died."""
     finished: bool = False
 
 
@@ -52,8 +59,10 @@ class WorkerPool:
     def __init__(self, task: Task, observer: Observer, stop: Callable[[], bool]) -> None:
         self._task, self._observer, self._stop = task, observer, stop
         self._workers: list[_PoolWorker] = []
-        self._given_up: list[str] = []
-        """Why workers stopped for good, as sentences."""
+        self._given_up: list[tuple[str, int]] = []
+        """Why workers stopped for good, as sentences, and the exit codes that they deserve."""
+        self._crashes: Counter[str] = Counter()
+        """How often workers have crashed, by the cause of the exception, since any of them ended a trial."""
 
     def __enter__(self) -> Self:
         self._task.logs.mkdir(parents=True, exist_ok=True)
@@ -84,8 +93,9 @@ class WorkerPool:
     def wait(self, seconds: float) -> None:
         """Wait at most `seconds` until a worker ends or dies; restart dead workers.
 
-        Raises `WorkersFailed` if a worker ended with an error, if workers die before they claim a slot, or if all have
-        ended and one of them because trial after trial failed.
+        Raises `WorkersFailed` if a worker ended with an error, if one dies again and again before it claims a slot or
+        crashes with the same error without ending a trial, or if all have ended and one because trial after trial
+        failed.
         """
         if all(worker.finished for worker in self._workers):
             self._start_again()
@@ -100,7 +110,8 @@ class WorkerPool:
     def _start_again(self) -> None:
         """Start workers that have ended with their last stage: trials were retried since."""
         if self._given_up:
-            raise WorkersFailed(f"Every worker has stopped. {self._given_up[-1]}", RepeatedFailure.exit_code)
+            why, exit_code = self._given_up[-1]
+            raise WorkersFailed(f"Every worker has stopped. {why}", exit_code)
         for place, ended in enumerate(self._workers):
             ended.process.join()
             ended.messages.close()
@@ -117,21 +128,45 @@ class WorkerPool:
         match message:
             case Message("started"):
                 worker.failed_starts = 0
+            case Message("progress"):
+                worker.crashes.clear()
+                self._crashes.clear()
             case Message("warning", text):
                 self._observer.on_warning(f"{worker.name}: {text}")
             case Message("detail", text):
                 self._observer.on_detail(f"{worker.name}: {text}")
             case Ended(_, text, gave_up=True):
-                worker.finished = True
-                self._given_up.append(f"{worker.name}: {text}")
-                self._observer.on_warning(self._given_up[-1])
+                self._give_up(worker, f"{worker.name}: {text}", RepeatedFailure.exit_code)
                 return False
-            case Ended(exit_code, text):
-                worker.finished = exit_code == 0
-                if exit_code not in {0, Interrupted.exit_code}:
+            case Ended(exit_code, text) as ended:
+                worker.ended, worker.finished = ended, exit_code == 0
+                if ended.crash:
+                    self._count_crash(worker, ended)
+                elif exit_code not in {0, Interrupted.exit_code}:
                     raise WorkersFailed(text, exit_code)
                 return False
         return True
+
+    def _count_crash(self, worker: _PoolWorker, ended: Ended) -> None:
+        """Count a crash. A worker that does nothing else is not restarted; raise `WorkersFailed` if all are so."""
+        why, log = ended.text.rstrip("."), self._log(worker.name)
+        for crashes in (self._crashes, worker.crashes):
+            crashes[ended.crash] += 1
+        if self._crashes[ended.crash] >= _MOST_CRASHES:
+            raise WorkersFailed(
+                f"Workers failed {_MOST_CRASHES} times with the same error, and no trial ended in between. The last time: "
+                f"{why}. See {log}.",
+                ended.exit_code,
+            )
+        if worker.crashes[ended.crash] >= _MOST_CRASHES:
+            times = f"failed {_MOST_CRASHES} times with the same error without ending a trial"
+            self._give_up(worker, f"{worker.name} {times}, and is not restarted: {why}. See {log}.", ended.exit_code)
+
+    def _give_up(self, worker: _PoolWorker, why: str, exit_code: int) -> None:
+        """Do not start a worker again."""
+        worker.finished = True
+        self._given_up.append((why, exit_code))
+        self._observer.on_warning(why)
 
     def _receive_details(self, worker: _PoolWorker) -> None:
         """Handle the details that a stopped worker sent before it ended."""
@@ -148,8 +183,8 @@ class WorkerPool:
         """
         if self._stop():
             raise Interrupted("Stopped while workers train.")
-        cause, log = _cause_of_death(dead.process.exitcode), self._log(dead.name)
-        dead.failed_starts += 1
+        cause, log = _cause_of_end(dead), self._log(dead.name)
+        dead.failed_starts += dead.ended is None  # one that was stopped from outside has not failed
         if dead.failed_starts >= _MOST_FAILED_STARTS:
             see = f"see {log}" if log.exists() else f"it has no log yet, {_WITHOUT_LOG}"
             raise WorkersFailed(
@@ -158,7 +193,9 @@ class WorkerPool:
         where = f" (log: {log})" if log.exists() else ""
         self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted{where}.")
         dead.messages.close()
-        self._workers[self._workers.index(dead)] = self._start(dead.name, dead.failed_starts)
+        successor = self._start(dead.name, dead.failed_starts)
+        successor.crashes = dead.crashes
+        self._workers[self._workers.index(dead)] = successor
 
     def _start(self, name: str, failed_starts: int = 0) -> _PoolWorker:
         """Start a worker; try again if its process is killed before it receives its task.
@@ -225,9 +262,10 @@ def _terminal_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _cause_of_death(exit_code: int | None) -> str:
+def _cause_of_end(worker: _PoolWorker) -> str:
+    exit_code = worker.process.exitcode
+    if worker.ended is not None:
+        return f"failed ({worker.ended.text.rstrip('.')})" if worker.ended.crash else "was stopped"
     if exit_code is not None and exit_code < 0:
         return f"was killed by {signal.Signals(-exit_code).name}"
-    if exit_code == 0:
-        return "was stopped"
     return f"ended with exit code {exit_code}"

@@ -21,7 +21,7 @@ from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.signals import HANGUP, TERMINATION, Interrupts
 from coarsefine.search.engine.stage_loop import StageLoop
-from coarsefine.search.errors import RepeatedFailure, SearchError
+from coarsefine.search.errors import DISK_ERRORS, RepeatedFailure, SearchError, StorageError
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
@@ -29,6 +29,7 @@ from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.devices import Gpus
+from coarsefine.search.training.user_code.failures import description_of
 from coarsefine.search.training.workload import load_workload, serving
 
 
@@ -53,9 +54,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A worker has claimed its first slots, or has a warning or a detail for the observer."""
+    """A worker has claimed its first slots, has ended trials, or has a warning or a detail for the observer."""
 
-    kind: Literal["started", "warning", "detail"]
+    kind: Literal["started", "progress", "warning", "detail"]
     text: str = ""
 
 
@@ -65,6 +66,8 @@ class Ended:
 
     exit_code: int
     text: str
+    crash: str = ""
+    """If an exception that nobody expected has escaped, its type and line: equal for crashes with the same cause."""
     gave_up: bool = False
     """Whether it stopped because trial after trial failed: others may go on, but it should not be started again."""
 
@@ -111,7 +114,9 @@ class _WorkerObserver(Observer):
             self._send(Message("started"))
 
     def on_recorded(self, stage: str, epochs: int, ended: Sequence[int]) -> None:
-        """Log and send records if details are wanted: four a second would flood a log."""
+        """Send that trials have ended. Log and send records if details are wanted: four a second would flood a log."""
+        if ended:
+            self._send(Message("progress"))
         if self.details:
             Observer.on_recorded(self, stage, epochs, ended)
 
@@ -133,9 +138,22 @@ def work(task: Task, log: Path, pool: Connection, environment: Mapping[str, str]
         def stop() -> bool:
             return interrupted() or (parent is not None and not parent.is_alive())
 
-        ended = run_task(task, _WorkerObserver(pool, logger, task.details), stop, checked=True)
+        try:
+            ended = run_task(task, _WorkerObserver(pool, logger, task.details), stop, checked=True)
+        except Exception as error:  # noqa: BLE001 - of Coarsefine or of any package: the pool decides
+            ended = _crash(error, logger)
     logger.info("ended: %s", ended.text)
-    pool.send(ended)
+    with suppress(OSError):  # the pool's process is gone
+        pool.send(ended)
+    sys.exit(bool(ended.crash))
+
+
+def _crash(error: Exception, logger: logging.Logger) -> Ended:
+    """Log an unexpected exception; return it as the end of a worker."""
+    found = description_of(error)
+    logger.error("%s", found.detail)
+    on_disk = isinstance(error, OSError) and error.errno in DISK_ERRORS
+    return Ended(StorageError.exit_code if on_disk else SearchError.exit_code, found.reason, found.cause)
 
 
 def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checked: bool = False) -> Ended:
@@ -149,7 +167,7 @@ def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checke
         with serving(workload), closing(opened) as storage:
             StageLoop(task.campaign, storage, workload, observer, stop, task.workers).run_stages()
     except (SearchError, ModelError) as error:
-        return Ended(error.exit_code, str(error), isinstance(error, RepeatedFailure))
+        return Ended(error.exit_code, str(error), gave_up=isinstance(error, RepeatedFailure))
     return Ended(0, "every stage has ended")
 
 

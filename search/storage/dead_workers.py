@@ -85,16 +85,22 @@ def withdraw_deaths(connection: sa.Connection, ids: Sequence[int], me: Owner) ->
         _set_deaths(connection, row.trial_id, history)
 
 
-def count_kills(connection: sa.Connection, ids: Sequence[int], cause: str) -> None:
-    """Count a death for slots whose processes were killed under a living worker, which holds their locked leases."""
+def count_kills(connection: sa.Connection, ids: Sequence[int], cause: str) -> list[int]:
+    """Count a death for slots of a living worker, which holds their locked leases; return the ids of those that FAIL.
+
+    Their processes were killed, or their training raised what it should not.
+    """
     killed = connection.execute(_leases().where(lease.c.trial_id.in_(ids))).all()
-    _count_deaths(connection, killed, {"cause": cause})
+    return _count_deaths(connection, killed, {"cause": cause})
 
 
 def _count_deaths(
     connection: sa.Connection, left: Sequence[sa.Row[Any]], more: Mapping[str, str] | None = None
-) -> None:
-    """Add a death to the history of each slot that was in training; FAIL the guilty slots, return the others."""
+) -> list[int]:
+    """Add a death to the history of each slot that was in training; FAIL the guilty slots, let the others wait.
+
+    Returns the ids of the guilty.
+    """
     deaths = {row.trial_id: [*json.loads(row.story), {**_death(row), **(more or {})}] for row in left}
     guilty = sorted(trial_id for trial_id, history in deaths.items() if _is_guilty(history))
     reasons = [row for i in guilty for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
@@ -104,6 +110,7 @@ def _count_deaths(
     return_slots(connection, innocent)
     for i in innocent:  # its lease has no owner now
         _set_deaths(connection, i, deaths[i])
+    return guilty
 
 
 def _set_deaths(connection: sa.Connection, trial_id: int, deaths: Sequence[Mapping[str, Any]]) -> None:
@@ -136,5 +143,5 @@ def _reason(deaths: Sequence[dict[str, Any]]) -> str:
     places = "; ".join(f"{d['host']} process {d['pid']} in epoch {d['epoch']}, {d['noticed']} UTC" for d in deaths)
     cause = next((death["cause"] for death in reversed(deaths) if "cause" in death), None)
     if cause is not None:
-        return f"{cause}, maybe for lack of memory, {len(deaths)} times: {places}"
+        return f"{cause}, {len(deaths)} times: {places}"
     return f"killed its worker {len(deaths)} times: {places}"

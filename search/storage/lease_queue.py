@@ -134,15 +134,19 @@ class LeaseQueue:
             self._database.transact(give_back)
             self._known.difference_update(claim.trial_id for claim in claims)
 
-    def give_up(self, claims: Sequence[Claim], cause: str) -> None:
-        """Give back slots whose processes were killed, as if this worker had died; those killed too often FAIL."""
+    def give_up(self, claims: Sequence[Claim], cause: str) -> list[Claim]:
+        """Give back slots as if this worker had died with them; return those that FAIL, since it was too often.
 
-        def count(connection: sa.Connection) -> None:
+        Their processes were killed, or their training raised what it should not.
+        """
+
+        def count(connection: sa.Connection) -> list[int]:
             held = self._lock_leases(connection)
-            count_kills(connection, [c.trial_id for c in claims if held.get(c.trial_id) == c.attempt], cause)
+            return count_kills(connection, [c.trial_id for c in claims if held.get(c.trial_id) == c.attempt], cause)
 
-        self._database.transact(count)
+        failed = self._database.transact(count)
         self._known.difference_update(claim.trial_id for claim in claims)
+        return [claim for claim in claims if claim.trial_id in failed]
 
     def _lease(self, connection: sa.Connection, free: Sequence[tuple[sa.Row[Any], Point]]) -> list[Claim]:
         """Lease locked free slots, which this worker trains next: its other slots wait."""

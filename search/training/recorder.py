@@ -149,12 +149,13 @@ class Recorder:
                     held.saved = held.epoch
 
     def give_up(self, numbers: Collection[int], cause: str) -> None:
-        """Give back slots whose processes were killed from outside, with their epochs recorded."""
+        """Give back slots whose processes were killed, or whose training failed unexpectedly, with epochs recorded."""
         self.flush()
         held = [number for number in numbers if number in self.slots]
         claims = self.claims(held)
         self._drop(set(held))
-        self.storage.queue.give_up(claims, cause)
+        failed = self.storage.queue.give_up(claims, cause)
+        self.on_recorded([Record(claim, {}, None, {}, TrialState.FAIL) for claim in failed])
 
     def release(self) -> None:
         """Release all held slots, so that any worker can claim them again."""

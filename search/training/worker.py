@@ -6,13 +6,15 @@ worker left unfinished are resumed from the checkpoints that it left on this mac
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
+from coarsefine.model.errors import ModelError
 from coarsefine.search.campaign.pruning import Pruning
-from coarsefine.search.errors import Interrupted
+from coarsefine.search.errors import Interrupted, SearchError
 from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record, Slot
@@ -21,6 +23,7 @@ from coarsefine.search.training.failure_streak import FailureStreak
 from coarsefine.search.training.objective import Objective, Stack
 from coarsefine.search.training.recorder import Recorder
 from coarsefine.search.training.scheduler import Scheduler, SlotGroups
+from coarsefine.search.training.user_code.failures import describe
 
 _FLUSH_SECONDS = 0.25
 """Epochs shorter than this are recorded several at a time."""
@@ -136,7 +139,9 @@ class Worker:
         dies too, the epoch a slot reached decides whether the slot is to blame.
         """
         self.recorder.hold(claims)
-        for stack, kept in self._start_or_resume(claims):
+        with self._blaming([claim.slot.number for claim in claims]):
+            stacks = [*self._start_or_resume(claims)]
+        for stack, kept in stacks:
             for number, checkpoint in kept.items():
                 held = self.recorder.slots[number]
                 held.history, held.saved = checkpoint.history, checkpoint.epoch
@@ -178,14 +183,15 @@ class Worker:
         stop = self.pruning.next_stop(stack.epoch)
         until = min(stop, self.scheduler.next_meeting(stack))
         while stack.numbers and stack.epoch < until:
-            reports = stack.advance()
+            with self._blaming(stack.numbers):
+                reports = stack.advance()
             for report in reports:
                 if report.killed is None:
                     self.recorder.slots[report.number].add(report, self.objective.epochs)
             self.failures.count(self.recorder.slots[report.number] for report in reports)
             if killed := [report for report in reports if report.killed is not None]:
                 self._raise_if_stopping()
-                self.recorder.give_up([report.number for report in killed], str(killed[0].killed))
+                self.recorder.give_up([report.number for report in killed], f"{killed[0].killed}, maybe for lack of memory")
             suspected = any(held.claim.deaths for held in self.recorder.slots.values())
             at_once = stack.epoch == stop or not stack.numbers or suspected or self.checkpoints.of_user_code
             self.recorder.flush(0 if at_once or self.failures.too_many else _FLUSH_SECONDS)
@@ -196,6 +202,17 @@ class Worker:
         if stack.epoch == stop or not stack.numbers:
             stack.pause()
             self.scheduler.park(stack)
+
+    @contextmanager
+    def _blaming(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Count a death for slots whose training raises what nobody expects, such as `MemoryError`, as for a crash."""
+        try:
+            yield
+        except (SearchError, ModelError):
+            raise
+        except Exception as error:
+            self.recorder.give_up(list(numbers), f"raised {describe(error)}")
+            raise
 
     def _raise_if_stopping(self) -> None:
         """Raise `Interrupted` if a stop is requested right now: its signal may have killed the trial first."""
