@@ -6,6 +6,7 @@ Each message is a sentence with the thing, the value seen and the remedy.
     ├── UsageError             exit code 2: the request names something that does not exist or does not fit
     │   └── CampaignError      exit code 2: the campaign file
     ├── NothingCompleted       exit code 3: a stage ended without a completed trial
+    ├── MostlyFailed           exit code 3: the campaign has ended, but half of a stage's trials or more failed
     ├── RepeatedFailure        exit code 3: a worker stopped because trial after trial failed with the same cause
     ├── StorageError           exit code 5: the database, its file, or the disk
     ├── WorkersFailed          the exit code of the worker process that failed
@@ -39,6 +40,12 @@ class CampaignError(UsageError):
 
 class NothingCompleted(SearchError):  # noqa: N818 - an outcome, named as one
     """A stage ended without a completed trial, so there is nothing to narrow from or to train."""
+
+    exit_code = 3
+
+
+class MostlyFailed(SearchError):  # noqa: N818 - an outcome, named as one
+    """A campaign has ended, but at least half of the trials of a stage failed: that is no search. Commands raise it."""
 
     exit_code = 3
 

@@ -12,6 +12,7 @@ from pydantic import PrivateAttr, ValidationError
 from coarsefine.model import TrainingSettings
 from coarsefine.model.errors import ExtensionError, message_of
 from coarsefine.model.extensions import Group, load, package_of
+from coarsefine.search.arguments import require_path
 from coarsefine.search.campaign.command_line import as_line
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.fields import STORED
@@ -59,6 +60,7 @@ class Campaign(CampaignSchema):
 
         Raises `CampaignError` for a file that is missing, is not TOML, or describes no campaign.
         """
+        require_path("Campaign.load: source", source, what="a preset's name, or the path of a file")
         where, text = _read(str(source))
         try:
             given = tomllib.loads(text)

@@ -16,6 +16,7 @@ from coarsefine.search.errors import DISK_ERRORS, SearchError
 
 __all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "trials"]
 
+
 def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
     for stream in (sys.stdout, sys.stderr):

@@ -9,6 +9,7 @@ import typer
 from coarsefine.search.cli.next_commands import (
     print_next,
     print_next_commands,
+    refuse_mostly_failed,
     resume_line,
     retry_line,
     say_if_changed,
@@ -89,6 +90,7 @@ def run(
         print_status(status)
         print_next_commands(status, storage)
     say_if_changed(status, storage, wanted.folder)
+    refuse_mostly_failed(status, storage)
 
 
 @app.command(epilog="Examples: `coarsefine worker digits` · `coarsefine worker mine.toml --storage runs/studies.db`")

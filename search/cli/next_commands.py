@@ -59,6 +59,24 @@ def retry_line(status: "Status", storage: str) -> list[str]:
     return [f"{program()} retry {words}   (puts {counted(failed or diverged, 'failed trial')} back)"]
 
 
+def refuse_mostly_failed(status: "Status", storage: str) -> None:
+    """Raise `MostlyFailed` if at least half of the trials of a stage failed, whatever the others have found."""
+    from coarsefine.search.errors import MostlyFailed
+    from coarsefine.search.results.commands import to_continue
+    from coarsefine.search.storage.location import locate
+
+    counts = [
+        f"{stage.failed} of {stage.trials} trials of {stage.study}" for stage in status.stages if stage.mostly_failed
+    ]
+    if counts:
+        remedy = (
+            to_continue(status.campaign, locate(storage))
+            if status.final is None
+            else "Fix the cause, and start the campaign under another name."
+        )
+        raise MostlyFailed(f"{', '.join(counts)} failed, so the campaign does not count as done. {remedy}")
+
+
 def resume_line(status: "Status", storage: str) -> str:
     """Return the command line that continues a campaign."""
     option = " --accept-changes" if _change_of(status) else ""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from coarsefine.model.arithmetic import why_slow
 from coarsefine.model.datasets import Dataset
+from coarsefine.search.arguments import require, require_strings, whole_number
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.dask_cluster import DaskWorkers
-from coarsefine.search.engine.stage_loop import Pool, StageLoop
+from coarsefine.search.engine.stage_loop import Pool, StageLoop, require_campaign
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
 from coarsefine.search.errors import StorageError, UsageError
@@ -61,10 +62,19 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised. A campaign
     whose function's file has changed goes on only with `accept_changes`, and records the change.
 
-    Raises `CampaignError` (2), `NothingCompleted` and `RepeatedFailure` (3), `DataError` (4) and `StorageError` (5);
-    the numbers are the exit codes of the command line. Nothing is created before campaign, data and storage have been
-    checked.
+    If half of a stage's trials or more have failed, the status says so (`mostly_failed` of the stage), and the command
+    line ends with exit code 3.
+
+    Raises `UsageError` and `CampaignError` (2), `NothingCompleted` and `RepeatedFailure` (3), `DataError` (4) and
+    `StorageError` (5); the numbers are the exit codes of the command line. Nothing is created before campaign, data and
+    storage have been checked.
     """
+    workers = whole_number("run: workers", workers, 1)
+    require_campaign("run", campaign, data, observer, stop)
+    if engine is not None:
+        require(isinstance(engine, str), "run: engine", engine, "the address of a Dask scheduler, dask://HOST:PORT")
+    if gpus is not None:
+        require_strings("run: gpus", gpus, 'a list of GPUs by index or UUID, such as ["0", "1"]')
     observer = observer or Observer()
     location = locate(storage)
     if (finished := _finished_status(campaign, location)) is not None:

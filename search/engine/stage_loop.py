@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coarsefine.model.datasets import Dataset, cache_folder
+from coarsefine.search.arguments import require, require_callable, require_strings, whole_number
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm, FinalSettings
 from coarsefine.search.errors import CampaignError, Interrupted, RepeatedFailure, StorageError, WorkersFailed
 from coarsefine.search.results.commands import shown_path, to_continue
-from coarsefine.search.results.observer import Observer
+from coarsefine.search.results.observer import Observer, require_observer
 from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
@@ -33,7 +34,7 @@ from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
 from coarsefine.search.training.checkpoints import Checkpoints, ReportedEpochs
 from coarsefine.search.training.identity import accept_change, fingerprint, refuse_other
-from coarsefine.search.training.images import Source
+from coarsefine.search.training.images import Source, require_source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.user_code.devices import Gpus, own_gpus
@@ -307,11 +308,24 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
 
     Raises the same errors as `coarsefine.run`.
     """
+    workers = whole_number("join: workers", workers, 1)
+    require_campaign("join", campaign, data, observer, stop)
+    if gpus is not None:
+        require_strings("join: gpus", gpus, 'a list of GPUs by index or UUID, such as ["0", "1"]')
     observer = observer or Observer()
     own = own_gpus(campaign, None if gpus is None else tuple(gpus))
     workload = load_workload(campaign, data, observer.on_message)
     with serving(workload), closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
         StageLoop(campaign, opened, workload, observer, stop, workers, own, accept_changes).run_stages()
+
+
+def require_campaign(function: str, campaign: object, data: object, observer: object, stop: object) -> None:
+    """Raise `UsageError` unless these arguments of a public function are what it trains with."""
+    wanted = 'a Campaign: read one by Campaign.load("FILE.toml")'
+    require(isinstance(campaign, Campaign), f"{function}: campaign", campaign, wanted)
+    require_source(f"{function}: data", data)
+    require_observer(f"{function}: observer", observer)
+    require_callable(f"{function}: stop", stop)
 
 
 def find_campaign(source: str, storage: str | Path | Location) -> Campaign:

@@ -154,8 +154,8 @@ class WorkerPool:
             crashes[ended.crash] += 1
         if self._crashes[ended.crash] >= _MOST_CRASHES:
             raise WorkersFailed(
-                f"Workers failed {_MOST_CRASHES} times with the same error, and no trial ended in between. The last time: "
-                f"{why}. See {log}.",
+                f"Workers failed {_MOST_CRASHES} times with the same error, and no trial ended in between: {why}. "
+                f"See {log}.",
                 ended.exit_code,
             )
         if worker.crashes[ended.crash] >= _MOST_CRASHES:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from coarsefine.model.arithmetic import instruction_set
+from coarsefine.search.arguments import require_path
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.network_settings import resolved
@@ -75,11 +76,13 @@ def text_of(export: AnyExport) -> str:
     return json.dumps(export.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
 
 
-def read_export(path: Path) -> AnyExport:
+def read_export(path: str | Path) -> AnyExport:
     """Read what `write_export` wrote. Raises `UsageError`, with the reason, for any other file.
 
     An export of the built-in network is an `Export`, one of the user's own code a `FunctionExport`.
     """
+    require_path("read_export: path", path)
+    path = Path(path)
     try:
         payload = _parsed(path)
     except (OSError, ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from coarsefine.model.arithmetic import why_slow
 from coarsefine.model.datasets import Dataset
+from coarsefine.search.arguments import require, require_callable, whole_number
 from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import StorageError, UsageError
@@ -19,12 +20,12 @@ from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.function_export import FunctionExport
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.final_result import FinalResult, read_final, training_key
-from coarsefine.search.results.observer import Observer
+from coarsefine.search.results.observer import Observer, require_observer
 from coarsefine.search.results.study import Study, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.tables import IDENTITY
-from coarsefine.search.training.images import Source, load_images
+from coarsefine.search.training.images import Source, load_images, require_source
 
 
 class Trained(NamedTuple):
@@ -57,6 +58,14 @@ def train(  # noqa: PLR0913 - all but the first are optional, and most keywords
     """
     if isinstance(export, FunctionExport):
         raise UsageError("The export is of code of your own, not of the built-in network: use `coarsefine train`.")
+    require(isinstance(export, Export), "train: export", export, "an export: read one by read_export")
+    fits = final_settings is None or isinstance(final_settings, FinalSettings)
+    require(fits, "train: final_settings", final_settings, "FinalSettings")
+    require_source("train: data", data)
+    require(output is None or isinstance(output, Path), "train: output", output, "a Path")
+    require_observer("train: observer", observer)
+    require_callable("train: stop", stop)
+    threads = whole_number("train: threads", threads, 1)
     final_settings, location, observer = final_settings or export.final, locate(storage), observer or Observer()
     folder = (output or location.output_folder("trained") / folder_name(export, final_settings)).absolute()
     study = _study_of(export, location)  # before the training, so that an unfit storage is reported at once

@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 
+from coarsefine.search.arguments import require
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.status import Status
+
+
+def require_observer(argument: str, value: object) -> None:
+    """Raise `UsageError` unless an argument is an observer or None."""
+    fits = value is None or isinstance(value, Observer)
+    require(fits, argument, value, "an instance of a subclass of coarsefine.Observer")
 
 
 class Observer:

@@ -9,6 +9,7 @@ from typing import Annotated
 from optuna.trial import TrialState
 from pydantic import Field
 
+from coarsefine.search.arguments import require
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.study import Study, campaign_of, read_studies
@@ -68,6 +69,9 @@ def retry(
     Raises `UsageError`, and changes nothing, if a trial has not failed, if there is none to retry, or if the winner has
     been trained; and `StorageError`.
     """
+    require(campaign is None or isinstance(campaign, str), "retry: campaign", campaign, "a campaign's name")
+    wanted = 'a list of stages with numbers, such as [("coarse", 7)]'
+    require(isinstance(trials, Sequence) and all(map(_is_name, trials)), "retry: trials", trials, wanted)
     location = locate(storage)
     check_storage(location, writing=True)
     with closing(create_storage(location)) as opened:  # one that Optuna copied has no leases yet
@@ -75,6 +79,13 @@ def retry(
             if (retried := _try_to_retry(opened, campaign, trials, diverged=diverged)) is not None:
                 return retried
     raise UsageError("Other processes are opening the stages of this campaign: try again in a moment.")
+
+
+def _is_name(trial: object) -> bool:
+    match trial:
+        case (str(), int()):
+            return True
+    return False
 
 
 def _try_to_retry(storage: Storage, name: str | None, trials: Sequence[TrialName], *, diverged: bool) -> Retried | None:

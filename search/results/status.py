@@ -93,6 +93,11 @@ class TrialCounts(JsonForm):
         """Return whether every trial has ended."""
         return not self.waiting and not self.running
 
+    @property
+    def mostly_failed(self) -> bool:
+        """Return whether at least half of its trials failed; those that diverged were trained."""
+        return 2 * self.failed >= self.trials
+
 
 @dataclass(frozen=True)
 class BestOfStage(StageId):
@@ -170,6 +175,11 @@ class Status(JsonForm):
     """What other programs have deleted, changed or added, as sentences."""
     logs: Annotated[Path | None, Field(exclude=True)] = None
     """The folder of the workers' logs; None without one on this machine."""
+
+    @property
+    def failed(self) -> int:
+        """Return how many trials failed, and did not diverge."""
+        return sum(stage.failed for stage in self.stages)
 
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""

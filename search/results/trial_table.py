@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 from optuna.trial import FrozenTrial
 from pydantic import Field
 
+from coarsefine.search.arguments import require
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.dimension import Value
 from coarsefine.search.campaign.json_form import JsonForm, PointField, finite_or_none
@@ -195,6 +196,8 @@ def trials(
     `StorageError`.
     """
     name = campaign.name if isinstance(campaign, Campaign) else campaign
+    require(name is None or isinstance(name, str), "trials: campaign", name, "a campaign's name, or a Campaign")
+    require(stage is None or isinstance(stage, str), "trials: stage", stage, "a stage's name")
     with closing(open_storage(locate(storage))) as opened:
         return read_table(opened, name, stage).frame(epochs=epochs)
 

@@ -72,8 +72,9 @@ def take_back_slots(connection: sa.Connection, me: Owner, expiry: Expiry, lease_
     held = [row for row in left if row.is_slot and not row.state.is_finished()]
     others = sorted({row.trial_id for row in left} - {row.trial_id for row in held})
     connection.execute(lease.delete().where(lease.c.trial_id.in_(others)))
-    blamed = [row for row in held if row.training and not lives_here(row)]
-    return_slots(connection, [row.trial_id for row in held if row not in blamed])
+    living = {row.owner for row in holders if row.owner in {*gone, *late} and lives_here(row)}
+    blamed = [row for row in held if row.training and row.owner not in living]
+    return_slots(connection, [row.trial_id for row in held if not row.training or row.owner in living])
     _count_deaths(connection, blamed)
 
 

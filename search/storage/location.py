@@ -10,6 +10,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from coarsefine.search.arguments import require_path
 from coarsefine.search.errors import UsageError
 
 _SECRET = {"password", "sslpassword", "passfile", "oauth_client_secret"}
@@ -59,6 +60,7 @@ def locate(storage: str | Path | Location) -> Location:
     """
     if isinstance(storage, Location):
         return storage
+    require_path("storage", storage, what="a path or the URL of a database")
     text = str(storage)
     if "\0" in text or not text.strip():
         raise UsageError(f"The storage {text!r} is not a path: {_SUPPORTED}.")

@@ -42,9 +42,9 @@ _GAP = 2
 _PROSE_COLUMNS = 80
 
 
-def print_line(text: str) -> None:
+def print_line(text: str, style: str | None = None) -> None:
     """Print a line of data on stdout; brackets in it are not markup."""
-    out.print(text, markup=False)
+    out.print(text, markup=False, style=style)
 
 
 def print_message(text: str) -> None:

@@ -202,7 +202,8 @@ def _stage_table(state: LiveState, width: int, now: float) -> list[Text]:
 def _name(row: Row) -> Text:
     name = Text(row.name, _NAME_STYLES[row.mark])
     name.truncate(_MOST_NAME_COLUMNS, overflow="ellipsis")
-    return Text.assemble(" ", _MARKS[row.mark], " ", name)
+    mark = ("!", row.trouble) if row.mark == "done" and row.trouble is not None else _MARKS[row.mark]
+    return Text.assemble(" ", mark, " ", name)
 
 
 def _count(row: Row) -> Text:
@@ -223,7 +224,9 @@ def _time(row: Row, since_update: float) -> Text:
 def _bar(row: Row, width: int) -> Text:
     halves = int(2 * width * min(max(row.share, 0.0), 1.0))
     full = "━" * (halves // 2) + "╸" * (halves % 2)
-    return Text.assemble((full, "green" if row.mark == "done" else "cyan"), ("─" * (width - len(full)), "dim"))
+    return Text.assemble(
+        (full, (row.trouble or "green") if row.mark == "done" else "cyan"), ("─" * (width - len(full)), "dim")
+    )
 
 
 def _lay_out(columns: Sequence[_Column], rows: Sequence[Row], width: int) -> list[Text]:

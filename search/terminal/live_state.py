@@ -15,6 +15,7 @@ from coarsefine.search.results.progress import StageProgress, StageSnapshot, bes
 from coarsefine.search.results.status import StageStatus, Status, Trial
 from coarsefine.search.results.time_left import seconds_left
 from coarsefine.search.storage.slots import FinishedTrial
+from coarsefine.search.terminal.status_tables import trouble_style
 
 Mark = Literal["done", "now", "next"]
 
@@ -40,6 +41,8 @@ class Row:
     ranges: str = ""
     notes: str = ""
     """Counts of the trials that did not complete."""
+    trouble: str | None = None
+    """The colour of a stage that is done, if trials of it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
         seconds=took,
         ranges=labels.space_text(status.space, campaign.metric) if status.space else "",
         notes=_notes(Counter(pruned=status.pruned, diverged=status.diverged, failed=status.failed)),
+        trouble=trouble_style([status]),
     )
 
 

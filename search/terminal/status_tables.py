@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
@@ -36,7 +36,15 @@ def print_status(status: Status) -> None:
             print_final(final)
     if (versions := described(status.sources)) is not None:
         print_facts(Text(versions))
-    print_line(f"Studies: {status.storage} ({status.state}, {status.seconds:.1f} s, first trial to last)")
+    failed = f", {labels.counted(status.failed, 'trial')} failed" * bool(status.failed)
+    line = f"Studies: {status.storage} ({status.state}{failed}, {status.seconds:.1f} s, first trial to last)"
+    print_line(line, trouble_style(status.stages))
+
+
+def trouble_style(stages: Iterable[StageStatus]) -> str | None:
+    """Return the colour of what is said about stages with failed trials: red if most of a stage failed, else yellow."""
+    failed = [stage for stage in stages if stage.failed]
+    return None if not failed else "red" if any(stage.mostly_failed for stage in failed) else "yellow"
 
 
 def print_best(status: Status) -> None:
@@ -122,7 +130,8 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
 
 def _print_winner(status: Status, winner: Winner) -> None:
     metric = status.metric
-    heading = "Winner" if all(stage.finished for stage in status.stages) else "Best so far"
+    is_search = all(stage.finished and not stage.mostly_failed for stage in status.stages)
+    heading = "Winner" if is_search else "Best so far"
     found = f"{labels.point_text(winner.point, metric)}, {metric.name} {metric.text(winner.value)}"
     print_facts(Text.assemble((heading, "bold"), f": trial {winner.number} of {winner.study}, {found}"))
     if status.verdict is None:

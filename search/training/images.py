@@ -13,6 +13,7 @@ from coarsefine.model.datasets.from_arrays import NAME
 from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
 from coarsefine.model.errors import DataError, ModelError, message_of
 from coarsefine.model.extensions import call, described, load
+from coarsefine.search.arguments import require
 from coarsefine.search.campaign.data_options import parse_options
 from coarsefine.search.campaign.sections import Data
 from coarsefine.search.campaign.validation_errors import sentence
@@ -20,6 +21,12 @@ from coarsefine.search.errors import CampaignError, SearchError, UsageError
 
 Source = Path | Dataset
 """Where images come from: a file or folder, or memory."""
+
+
+def require_source(argument: str, value: object) -> None:
+    """Raise `UsageError` unless an argument is a source of images or None."""
+    fits = value is None or isinstance(value, (Path, Dataset))
+    require(fits, argument, value, 'a Path, such as Path("cifar-10-binary.tar.gz"), or a Dataset')
 
 
 def load_images(

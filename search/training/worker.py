@@ -191,7 +191,8 @@ class Worker:
             self.failures.count(self.recorder.slots[report.number] for report in reports)
             if killed := [report for report in reports if report.killed is not None]:
                 self._raise_if_stopping()
-                self.recorder.give_up([report.number for report in killed], f"{killed[0].killed}, maybe for lack of memory")
+                cause = f"{killed[0].killed}, maybe for lack of memory"
+                self.recorder.give_up([report.number for report in killed], cause)
             suspected = any(held.claim.deaths for held in self.recorder.slots.values())
             at_once = stack.epoch == stop or not stack.numbers or suspected or self.checkpoints.of_user_code
             self.recorder.flush(0 if at_once or self.failures.too_many else _FLUSH_SECONDS)

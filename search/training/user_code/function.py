@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar
 
+from coarsefine.search.arguments import require_callable
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.failures import describe, shown
 from coarsefine.search.training.user_code.module_source import refuse_study_in_body
@@ -80,6 +81,7 @@ def batched(function: _Called) -> _Called:
     training, in order, and returns the positions in `points` of the trials that go on. The function returns the values
     of the last epoch in the same form, or None. A trial's values must not depend on the trials it is trained with.
     """
+    require_callable("batched: function", function)
     setattr(function, _MARK, True)
     return function
 

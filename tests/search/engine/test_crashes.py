@@ -20,7 +20,7 @@ from coarsefine.search.training.recorder import Recorder
 FAILED = "SELECT count(*) FROM trials WHERE state = 'FAIL'"
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self):
         raise RuntimeError("no text")
 
@@ -47,7 +47,7 @@ def starts_of(folder):
 @pytest.mark.parametrize(
     ("target", "name", "error", "words"),
     [
-        (Training, "run_epoch", Unprintable(), "Unprintable: its message cannot be printed, RuntimeError"),
+        (Training, "run_epoch", UnprintableError(), "UnprintableError: its message cannot be printed, RuntimeError"),
         (Training, "run_epoch", MemoryError("Unable to allocate 3 TiB"), "MemoryError: Unable to allocate 3 TiB"),
         (Recorder, "save_if_due", ZeroDivisionError("of nobody"), "ZeroDivisionError: of nobody"),
     ],

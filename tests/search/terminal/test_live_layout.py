@@ -20,12 +20,12 @@ from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.results.progress import StageProgress, best_of
-from coarsefine.search.results.status import read_status
+from coarsefine.search.results.status import StageStatus, read_status
 from coarsefine.search.results.study import find_studies
 from coarsefine.search.results.time_left import Rate
 from coarsefine.search.storage.slots import FinishedTrial, Record
 from coarsefine.search.terminal.live_layout import draw
-from coarsefine.search.terminal.live_state import LiveState, Row
+from coarsefine.search.terminal.live_state import LiveState, Row, idle_row
 from coarsefine.search.terminal.live_view import LiveView
 
 
@@ -288,3 +288,18 @@ def record(claim, state, value, epochs):
     """Return the record of a finished trial."""
     reason = {} if state is not TrialState.FAIL else {"reason": "diverged in epoch 2: training loss 1e+30"}
     return Record(claim, dict.fromkeys(range(1, epochs + 1), value or 0.5), value, reason, state)
+
+
+@pytest.mark.parametrize(("failed", "colour"), [(0, "green"), (4, "yellow"), (5, "red")])
+def test_stage_with_failed_trials_is_not_green(small, failed, colour):
+    """The mark and the bar of a stage that is done are green, yellow if trials failed, and red if half of them did."""
+    stage = StageStatus(
+        name="coarse", study="small/coarse", trials=10, completed=10 - failed, pruned=0, diverged=0, failed=failed,
+        running=0, waiting=0, space=None, parent=None, best=(), failure=None, attrs={},
+    )  # fmt: skip
+    row = idle_row(small, small.stage[0], stage, 3.0)
+    state = LiveState("small", (), (row,), 0.0, 0.0, None, (), 1, "", None, None, "")
+    shown = [text for text in draw(state, 100, 30, 0.0, stopping=False) if "coarse" in text.plain]
+    styles = {str(span.style) for text in shown for span in text.spans}
+    assert colour in styles
+    assert not {"green", "yellow", "red"} - {colour} & styles

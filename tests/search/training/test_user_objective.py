@@ -256,6 +256,32 @@ def test_finished_run_shows_why_trials_failed(tmp_path, cli):
         assert f"\n{some} trial {number}: {attrs['reason']}. Logs: logs/small/\n" in out
 
 
+FAILS_UP_TO = """
+def train(point, seed, report):
+    if report.number < {most}:
+        raise RuntimeError(f"no device {{report.number}}")
+    return 0.5
+"""
+
+
+@pytest.mark.parametrize(("failing", "code"), [(5, 3), (4, 0)], ids=["half", "fewer"])
+def test_run_of_which_half_failed_is_no_success(tmp_path, cli, failing, code):
+    """If half of a stage's trials failed, `run` ends with exit code 3, says so, and names no winner; so again later."""
+    (tmp_path / "halfway.py").write_text(FAILS_UP_TO.format(most=failing), "utf-8")
+    stage = {"coarse": {"trials": 10}, "fine": None}
+    write_campaign(tmp_path, "objective", objective="halfway:train", epochs=None, max_failures=20, stage=stage)
+    for _ in range(2):
+        found, out, error = cli("run", "small.toml", "--workers", 1, "--quiet")
+        assert found == code, error
+        assert f"(done, {failing} trials failed, " in out
+        assert ("Winner: " in out, "Best so far: " in out) == (code == 0, code == 3)
+        if code:
+            assert "5 of 10 trials of small/coarse failed" in error
+            assert "coarsefine retry small" in error
+    found, out, _ = cli("run", "small.toml", "--workers", 1, "--quiet", "--json")
+    assert (found, json.loads(out)["state"]) == (code, "done")
+
+
 def test_traceback_is_a_detail(tmp_path):
     """An observer's `on_detail` receives the trial and the whole traceback of a failed call."""
     details = []
