@@ -41,6 +41,7 @@ from chaos_runs.boundaries import boundaries
 from chaos_runs.campaigns import kill_all
 from chaos_runs.cuts import cuts
 from chaos_runs.disks import disks
+from chaos_runs.disturbances import disturbances
 from chaos_runs.findings import Plan, Row
 from chaos_runs.kills import kills
 from chaos_runs.lost_time import lost_time
@@ -54,6 +55,7 @@ _EXPERIMENTS: dict[str, Callable[[Plan, str], list[Row]]] = {
     "time": lost_time,
     "boundaries": boundaries,
     "zombies": zombies,
+    "disturbances": disturbances,
     "race": race,
     "disks": disks,
     "cuts": cuts,
@@ -64,6 +66,7 @@ _FULL: dict[str, Any] = {
     "timed_stacks": 10,
     "boundary_rounds": 3,
     "zombies": 20,
+    "disturbed": 25,
     "race_slots": 2000,
     "full_disks": 20,
     "cuts": 6,
@@ -76,6 +79,7 @@ _QUICK: dict[str, Any] = {
     "timed_stacks": 4,
     "boundary_rounds": 0,
     "zombies": 2,
+    "disturbed": 1,
     "race_slots": 320,
     "full_disks": 2,
     "cuts": 2,

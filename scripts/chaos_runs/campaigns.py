@@ -161,14 +161,14 @@ class Run:
         """Wait at most five minutes for the end of the run and its workers, and return its exit code."""
         try:
             self.process.wait(_LONGEST_SECONDS)
-            until(lambda: not self._session(), 60, every=0.1)
+            until(lambda: not self.session(), 60, every=0.1)
         except (subprocess.TimeoutExpired, TimeoutError):  # a broken promise, which the caller sees by the exit code
             self.kill()
         return self.process.wait()
 
     def kill(self) -> None:
         """Kill the run and its workers."""
-        for process in self._session():
+        for process in self.session():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -179,7 +179,8 @@ class Run:
             return []
         return [f"{self.place.database}: the run ended with exit code {code}: {self.stderr.strip()[-600:]}"]
 
-    def _session(self) -> list[psutil.Process]:
+    def session(self) -> list[psutil.Process]:
+        """Return the living processes of the run."""
         found = []
         for process in psutil.process_iter():
             try:

@@ -57,6 +57,8 @@ class Plan:
     boundary_rounds: int
     """Rounds at each moment; 0: once, at every second moment of each database."""
     zombies: int
+    disturbed: int
+    """Number of runs on each database that are hung up, suspended and so on."""
     race_slots: int
     full_disks: int
     cuts: int

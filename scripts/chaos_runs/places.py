@@ -40,6 +40,11 @@ class Place:
         with self.engine.connect() as connection:
             return connection.exec_driver_sql(query).all()
 
+    def execute(self, statement: str) -> None:
+        """Execute a statement that changes rows."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
     def count(self, query: str) -> int:
         """Return the number a query gives, 0 while there is no storage."""
         rows = self.rows(query)

@@ -34,3 +34,13 @@ def test_unknown_experiment_is_refused(tmp_path, monkeypatch, capsys):
         main(["--only", "meteors"])
     assert "meteors" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hang_ups_suspends_and_crashes_cost_no_trial(tmp_path):
+    """A run that is hung up, stopped, suspended, killed and crashed at random ends with the undisturbed values."""
+    options = ("--quick", "--seed", 1, "--only", "disturbances", "--on", "SQLite", "--json", "chaos.json")
+    result = run_script("chaos", *options, cwd=tmp_path)
+    rows = json.loads((tmp_path / "chaos.json").read_text("utf-8"))["rows"]
+    assert [line for row in rows for line in row["broken"]] == []
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(rows) == 6
