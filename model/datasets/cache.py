@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +31,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("coarsefine")).absolute()
 
 
+_NAME = re.compile(r"\w[\w.-]*")
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file; raise `OSError` if it cannot be read."""
     with path.open("rb") as file:
@@ -41,7 +45,11 @@ def key_of(name: str, /, **made_from: Any) -> str:
 
     `name` is that of the kind of dataset. `made_from` is in JSON form: the options, the hashes of files, a version of
     the code. What Coarsefine adds, such as the version of its normalisation, enters the hash as well.
+
+    Raises `ValueError` for a name that is none for a file, and `TypeError` for what has no JSON form.
     """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"key_of: the name is {name!r}: it must be letters, digits and '-', '_' or '.'")
     everything = {"form": VERSION, "normalisation": NORMALISATION, "order": sys.byteorder, "made from": made_from}
     return f"{name}-{hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()}"
 
@@ -60,6 +68,11 @@ def cached(
 
     Raises what `key` and `make` raise.
     """
+    for argument, value in {"key": key, "make": make, "say": say}.items():
+        if not callable(value):
+            raise TypeError(f"cached: {argument} is {value!r}: it must be a function")
+    if folder is not None and not isinstance(folder, Path):
+        raise TypeError(f"cached: folder is {folder!r}: it must be a Path or None")
     if folder is None:
         return make()
     asked = key()

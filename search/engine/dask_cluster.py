@@ -14,6 +14,7 @@ import psutil
 from coarsefine.search.engine.worker_process import Ended, Task, run_task
 from coarsefine.search.errors import RepeatedFailure, UsageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
+from coarsefine.search.training.user_code.failures import describe
 
 _CONNECT_SECONDS = 10
 _STOP_SECONDS = 0.5
@@ -86,7 +87,8 @@ class DaskWorkers:
             self._futures.add(self._submit())
             return
         except Exception as error:  # whatever a node raises, such as ModuleNotFoundError without Coarsefine
-            raise WorkersFailed(f"A worker of the Dask cluster failed: {error!r}. See the cluster's logs.") from error
+            why = describe(error)
+            raise WorkersFailed(f"A worker of the Dask cluster failed: {why}. See the cluster's logs.") from error
         if ended.gave_up:
             self._given_up = ended.text
             self._observer.on_warning(f"A worker of the Dask cluster: {ended.text}")

@@ -603,3 +603,21 @@ def test_leftovers_of_dead_processes_are_removed(load, folder: Path) -> None:
     os.utime(folder / left[1], (0, 0))
     load()
     assert names(folder) == sorted([*stay, f"{KEY}.data"])
+
+
+@pytest.mark.parametrize("name", ["../out", "", None, "a/b"])
+def test_key_is_the_name_of_a_file(name):
+    """A key is refused if its file would be in another folder."""
+    with pytest.raises(ValueError, match="key_of: the name is"):
+        key_of(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [({"key": "digits"}, "key is 'digits'"), ({"make": None}, "make is None"), ({"folder": "cache"}, "a Path or None")],
+)
+def test_wrong_arguments_of_cached_are_refused(tmp_path, change, wanted):
+    """`cached` says which argument is wrong."""
+    given = {"key": lambda: "digits-1", "make": lambda: None, "folder": tmp_path, **change}
+    with pytest.raises(TypeError, match=wanted):
+        cached(**given)

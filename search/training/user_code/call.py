@@ -27,6 +27,8 @@ from coarsefine.search.training.user_code.values import Judged
 
 _POLL_SECONDS = 0.1
 """Seconds between checks of the clock and of `stop`."""
+_GAP_SECONDS = 5.0
+"""A longer time between two checks does not count: the computer slept, or this process did not run."""
 _STOP_SECONDS = 30.0
 """How long user code may take to its next report after a stop: half of what a worker process has."""
 
@@ -163,9 +165,13 @@ class Call:
                 return news
 
     def _wait(self) -> News:
-        started, stopped = time.monotonic(), math.inf
+        started = last = time.monotonic()
+        stopped = math.inf
         while (news := self.conversation.receive(_POLL_SECONDS)) is None:
             now = time.monotonic()
+            if now > last + _POLL_SECONDS + _GAP_SECONDS:
+                started += now - last  # this process was suspended, and so the user's code may have been
+            last = now
             if now > started + self.options.timeout:
                 self.conversation.kill()
                 raise _BrokenCall(
