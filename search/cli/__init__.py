@@ -19,6 +19,7 @@ __all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "tri
 
 def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
             stream, io.TextIOWrapper
@@ -52,6 +53,15 @@ def main() -> None:
     except OSError:  # Python would try again at its end, and replace the exit code
         _drop(sys.stderr)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Let standard streams that the caller has closed lead nowhere: the next file that is opened would replace them."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the number of stderr
+        pass
+    os.close(opened)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole process
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _drop(stream: TextIO) -> None:

@@ -9,10 +9,9 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import connection, get_all_start_methods, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from coarsefine.model.datasets import DATASETS
+from coarsefine.search.engine.crashes import Crashes
 from coarsefine.search.engine.signals import HANGUP
 from coarsefine.search.engine.worker_process import Ended, Message, Task, work
 from coarsefine.search.errors import Interrupted, RepeatedFailure, WorkersFailed
@@ -30,8 +30,6 @@ _CONTEXT = get_context("forkserver" if "forkserver" in get_all_start_methods() e
 _CONTEXT.set_forkserver_preload([work.__module__, *(name.partition(":")[0] for name in DATASETS.built_in.values())])
 _MOST_FAILED_STARTS = 3
 """Deaths in a row before a first claim, after which a worker is not restarted: it would die again."""
-_MOST_CRASHES = 3
-"""Exceptions with the same cause, without a trial that ended in between, after which the run ends."""
 _WITHOUT_LOG = "see the messages before this one, or train in this process with --workers 1"
 _GRACE_SECONDS = 60
 """How long stopped workers may take to finish their epoch."""
@@ -46,8 +44,6 @@ class _PoolWorker:
     messages: Connection
     """Receives messages, and `Ended` at the end unless the process dies."""
     failed_starts: int = 0
-    crashes: Counter[str] = field(default_factory=Counter)
-    """How often it has crashed, by the cause of the exception, since it ended a trial."""
     ended: Ended | None = None
     """How it ended; None if it runs or has died."""
     finished: bool = False
@@ -61,8 +57,7 @@ class WorkerPool:
         self._workers: list[_PoolWorker] = []
         self._given_up: list[tuple[str, int]] = []
         """Why workers stopped for good, as sentences, and the exit codes that they deserve."""
-        self._crashes: Counter[str] = Counter()
-        """How often workers have crashed, by the cause of the exception, since any of them ended a trial."""
+        self._crashes = Crashes()
 
     def __enter__(self) -> Self:
         self._task.logs.mkdir(parents=True, exist_ok=True)
@@ -129,8 +124,7 @@ class WorkerPool:
             case Message("started"):
                 worker.failed_starts = 0
             case Message("progress"):
-                worker.crashes.clear()
-                self._crashes.clear()
+                self._crashes.forget(worker.name)
             case Message("warning", text):
                 self._observer.on_warning(f"{worker.name}: {text}")
             case Message("detail", text):
@@ -141,26 +135,13 @@ class WorkerPool:
             case Ended(exit_code, text) as ended:
                 worker.ended, worker.finished = ended, exit_code == 0
                 if ended.crash:
-                    self._count_crash(worker, ended)
+                    why = self._crashes.count_exception(worker.name, ended, self._log(worker.name))
+                    if why is not None:
+                        self._give_up(worker, why, exit_code)
                 elif exit_code not in {0, Interrupted.exit_code}:
                     raise WorkersFailed(text, exit_code)
                 return False
         return True
-
-    def _count_crash(self, worker: _PoolWorker, ended: Ended) -> None:
-        """Count a crash. A worker that does nothing else is not restarted; raise `WorkersFailed` if all are so."""
-        why, log = ended.text.rstrip("."), self._log(worker.name)
-        for crashes in (self._crashes, worker.crashes):
-            crashes[ended.crash] += 1
-        if self._crashes[ended.crash] >= _MOST_CRASHES:
-            raise WorkersFailed(
-                f"Workers failed {_MOST_CRASHES} times with the same error, and no trial ended in between: {why}. "
-                f"See {log}.",
-                ended.exit_code,
-            )
-        if worker.crashes[ended.crash] >= _MOST_CRASHES:
-            times = f"failed {_MOST_CRASHES} times with the same error without ending a trial"
-            self._give_up(worker, f"{worker.name} {times}, and is not restarted: {why}. See {log}.", ended.exit_code)
 
     def _give_up(self, worker: _PoolWorker, why: str, exit_code: int) -> None:
         """Do not start a worker again."""
@@ -177,25 +158,25 @@ class WorkerPool:
                         self._observer.on_detail(f"{worker.name}: {text}")
 
     def _restart(self, dead: _PoolWorker) -> None:
-        """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim.
+        """Restart a dead worker; raise `WorkersFailed` if it keeps dying before its first claim, or all keep dying.
 
         Raises `Interrupted` if a stop was requested: then the signal that did so has reached the worker, too.
         """
         if self._stop():
             raise Interrupted("Stopped while workers train.")
         cause, log = _cause_of_end(dead), self._log(dead.name)
-        dead.failed_starts += dead.ended is None  # one that was stopped from outside has not failed
+        dead.failed_starts += dead.ended is None  # else it was stopped from outside, or its crash has been counted
         if dead.failed_starts >= _MOST_FAILED_STARTS:
             see = f"see {log}" if log.exists() else f"it has no log yet, {_WITHOUT_LOG}"
             raise WorkersFailed(
                 f"{dead.name} {cause} {dead.failed_starts} times in a row before it claimed a trial: {see}."
             )
+        if dead.ended is None:
+            self._crashes.count_death(dead.name, cause, log)
         where = f" (log: {log})" if log.exists() else ""
         self._observer.on_message(f"{dead.name} {cause}: its trials are released, and it is restarted{where}.")
         dead.messages.close()
-        successor = self._start(dead.name, dead.failed_starts)
-        successor.crashes = dead.crashes
-        self._workers[self._workers.index(dead)] = successor
+        self._workers[self._workers.index(dead)] = self._start(dead.name, dead.failed_starts)
 
     def _start(self, name: str, failed_starts: int = 0) -> _PoolWorker:
         """Start a worker; try again if its process is killed before it receives its task.

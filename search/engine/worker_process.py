@@ -140,7 +140,7 @@ def work(task: Task, log: Path, pool: Connection, environment: Mapping[str, str]
 
         try:
             ended = run_task(task, _WorkerObserver(pool, logger, task.details), stop, checked=True)
-        except Exception as error:  # noqa: BLE001 - of Coarsefine or of any package: the pool decides
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - of Coarsefine or of any package: the pool decides
             ended = _crash(error, logger)
     logger.info("ended: %s", ended.text)
     with suppress(OSError):  # the pool's process is gone
@@ -148,7 +148,7 @@ def work(task: Task, log: Path, pool: Connection, environment: Mapping[str, str]
     sys.exit(bool(ended.crash))
 
 
-def _crash(error: Exception, logger: logging.Logger) -> Ended:
+def _crash(error: BaseException, logger: logging.Logger) -> Ended:
     """Log an unexpected exception; return it as the end of a worker."""
     found = description_of(error)
     logger.error("%s", found.detail)

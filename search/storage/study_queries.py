@@ -15,7 +15,7 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database, Row
 from coarsefine.search.storage.dialect import Now
-from coarsefine.search.storage.lease_owner import is_gone
+from coarsefine.search.storage.lease_owner import is_gone, lives_here
 from coarsefine.search.storage.slots import FinishedTrial, set_by_others
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
@@ -84,12 +84,12 @@ def _finished_trials() -> sa.Select[Any]:
 
 
 _TRAINERS = (
-    sa.select(*HOLDER, sa.func.count().label("slots"))
+    sa.select(*HOLDER, sa.func.count().label("slots"), (sa.func.max(lease.c.expires) < Now()).label("late"))
     .join(trials, trials.c.trial_id == lease.c.trial_id)
-    .where(_HERE, trials.c.state == TrialState.RUNNING, lease.c.expires >= Now())
+    .where(_HERE, trials.c.state == TrialState.RUNNING)
     .group_by(*HOLDER)
 )
-"""The owners of leases on RUNNING slots that have not expired, and how many each holds."""
+"""The owners of leases on RUNNING slots, how many each holds, and whether they have expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class StudyQueries:
 
     def _trainers(self, study_id: int) -> Sequence[Row]:
         owners = self._database.read(_TRAINERS, study=study_id)
-        return [row for row in owners if not is_gone(row)]
+        return [row for row in owners if not is_gone(row) and (not row.late or lives_here(row))]
 
 
 def _text_of(form: str | None) -> str | None:

@@ -125,10 +125,12 @@ class Recorder:
         self._last_flush = time.monotonic()
         records = [held.record(self.storage.owner.name, self.source) for held in news]
         lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
-        ended = {record.claim.slot.number for record in records if record.state.is_finished()} - lost
+        kept = [record for record in records if record.claim.slot.number not in lost]
+        ended = {record.claim.slot.number for record in kept if record.state.is_finished()}
         self.checkpoints.forget(number for number in ended if self.slots[number].saved and not self._keeps(number))
         self._drop(ended | lost)
-        self.on_recorded(records)
+        if kept:
+            self.on_recorded(kept)
 
     def save_if_due(self) -> None:
         """Save checkpoints if the last ones are old enough."""

@@ -211,7 +211,7 @@ class Worker:
             yield
         except (SearchError, ModelError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.recorder.give_up(list(numbers), f"raised {describe(error)}")
             raise
 

@@ -70,3 +70,11 @@ def test_help_of_commands_loads_nothing_heavy():
     text, modules = loaded_by(SHOW_HELP, "commands")
     assert text.count("Usage:") == len(COMMANDS)
     assert modules.isdisjoint(set(HEAVY) - {"pydantic"})
+
+
+def test_closed_streams_change_no_exit_code(tmp_path):
+    """A command whose standard streams are closed ends with the exit code that it deserves, and writes into no file."""
+    for words, code in ((["presets"], 0), (["status", "--storage", "missing.db"], 5), (["run", "missing.toml"], 2)):
+        command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "coarsefine", *words]
+        assert subprocess.run(command, cwd=tmp_path, check=False, timeout=240).returncode == code
+    assert list(tmp_path.iterdir()) == []

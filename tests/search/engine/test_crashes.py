@@ -70,6 +70,21 @@ def test_workers_that_only_crash_end_the_run(tmp_path, target, name, error, word
     assert table(folder / "studies.db") == table(folder / "expected.db")
 
 
+def die():
+    """Run two workers whose processes die in their first epoch."""
+    Training.run_epoch = lambda *_, **__: os._exit(7)
+    run_command("run", "small.toml", "--workers", 2)
+
+
+def test_workers_that_only_die_end_the_run(tmp_path):
+    """If every process dies in its first epoch, the run ends before it has blamed more than a few trials."""
+    folder = write_campaign(tmp_path)
+    code, stderr = end_of(Forked(die, cwd=folder))
+    assert code == 1, stderr
+    assert "Workers died 10 times, and no trial ended in between." in stderr.strip().splitlines()[-1]
+    assert counted(folder, FAILED) <= 3
+
+
 def crash_with(number):
     """Run two workers; whoever trains the slot of this number, alone or with others, runs out of memory."""
     start = NetworkObjective.start

@@ -257,8 +257,11 @@ def test_finished_run_shows_why_trials_failed(tmp_path, cli):
 
 
 FAILS_UP_TO = """
+import os
+
+
 def train(point, seed, report):
-    if report.number < {most}:
+    if report.number < {most} and os.environ["COARSEFINE_STAGE"] == "coarse":
         raise RuntimeError(f"no device {{report.number}}")
     return 0.5
 """
