@@ -36,7 +36,7 @@ def print_status(status: Status) -> None:
             print_final(final)
     if (versions := described(status.sources)) is not None:
         print_facts(Text(versions))
-    failed = f", {labels.counted(status.failed, 'trial')} failed" * bool(status.failed)
+    failed = f", {counted(status.failed, 'trial')} failed" * bool(status.failed)
     line = f"Studies: {status.storage} ({status.state}{failed}, {status.seconds:.1f} s, first trial to last)"
     print_line(line, trouble_style(status.stages))
 
