@@ -6,7 +6,7 @@ Optuna reads every trial through its object mapper, which takes seconds for 10,0
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.study_queries import distribution_from_json
-from coarsefine.search.storage.tables import attrs, params, steps, system_attrs, trials, values
+from coarsefine.search.storage.tables import ENDED, attrs, params, steps, system_attrs, trials, values
 
 _BATCH = 500
 """The most trials in one statement: nobody can commit to a SQLite file while it runs."""
@@ -30,9 +30,12 @@ def as_text(column: sa.Column[Any]) -> sa.ColumnElement[str]:
     return sa.type_coerce(column, sa.String)
 
 
+_ended = attrs.alias("ended")
+# State and mark of the end in one statement: a trial that ends between two would seem to be changed by another program.
 _HEADS = sa.select(
-    trials.c.trial_id, trials.c.number, as_text(trials.c.state), trials.c.datetime_start, trials.c.datetime_complete
-)
+    trials.c.trial_id, trials.c.number, as_text(trials.c.state), trials.c.datetime_start, trials.c.datetime_complete,
+    _ended.c.value_json,
+).outerjoin(_ended, (_ended.c.trial_id == trials.c.trial_id) & (_ended.c.key == ENDED))  # fmt: skip
 _PARAMS = sa.select(params.c.trial_id, params.c.param_name, params.c.param_value, params.c.distribution_json).order_by(
     params.c.param_id
 )
@@ -98,13 +101,20 @@ def _read_batch(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Froz
             datetime_complete=_local(end),
             params=points[i],
             distributions=ranges[i],
-            user_attrs=user_attrs[i],
+            user_attrs=_as_in_head(user_attrs[i], ended),
             system_attrs=optuna_attrs[i],
             intermediate_values=epochs[i],
             trial_id=i,
         )
-        for i, number, state, start, end in heads
+        for i, number, state, start, end, ended in heads
     }
+
+
+def _as_in_head(found: Mapping[str, Any], ended: str | None) -> dict[str, Any]:
+    """Return attributes with the mark of the end that was read together with the state, as JSON; None: it had none."""
+    if ended is None:
+        return {key: value for key, value in found.items() if key != ENDED}
+    return {**found, ENDED: json.loads(ended)}
 
 
 def _by_trial(items: Iterable[tuple[int, _Key, _Value]]) -> defaultdict[int, dict[_Key, _Value]]:
