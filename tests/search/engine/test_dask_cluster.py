@@ -106,7 +106,7 @@ def test_cluster_ends_faulty_commands_as_one_process_does(engine, tmp_path):
     """On a Dask cluster, too, each faulty command ends with its reason, and nothing else does."""
     write_faulty(tmp_path)
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
-    assert answer.returncode == 0, answer.stderr
+    assert answer.returncode == 3, answer.stderr  # more than half of the commands are faulty
     check_faulty(table(tmp_path / "studies.db"))
 
 
