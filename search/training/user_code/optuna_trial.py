@@ -18,7 +18,7 @@ from optuna.trial import BaseTrial
 
 from coarsefine.search.campaign.dimension import Dimension, Value
 from coarsefine.search.campaign.toml_form import range_line
-from coarsefine.search.campaign.words import join_words
+from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import CampaignError, TrialEnded
 from coarsefine.search.training.user_code.suggestions import allows, allows_all, call_text, chosen_option, dimension_of
 
@@ -157,7 +157,8 @@ class UserTrial(BaseTrial):
         Each step that was not reported before is one epoch, whatever its number. As in Optuna, a step that is repeated
         is ignored. A call that goes on where an earlier one has stopped gives the number of the `epoch`, from 1.
 
-        Raises `TrialEnded` if the trial has been pruned or stopped by an earlier report.
+        Raises `TrialEnded` if the trial has been pruned or stopped by an earlier report, and `CampaignError` if the
+        first report of a call after some epochs does not say which one it is: only step 0 is surely epoch 1.
         """
         value, step = _number_of("value", value, float), _number_of("step", step, int)
         if step < 0:
@@ -167,10 +168,10 @@ class UserTrial(BaseTrial):
         if step in self._steps:
             warnings.warn(f"trial.report: step {step} was reported before; this value is ignored.", stacklevel=2)
             return
-        if self.epoch and not self._steps and step > 1 and epoch is None:
+        if self.epoch and not self._steps and step > 0 and epoch is None:
             raise CampaignError(
-                f"trial.report: the call goes on after epoch {self.epoch}, and its first step is {step}: give the "
-                "number of its epoch, from 1: trial.report(value, step, epoch=…)"
+                f"trial.report: the call goes on after {counted(self.epoch, 'epoch')}, and its first step is {step}: "
+                "steps may start at 0 or 1, so give the number of its epoch, from 1: trial.report(value, step, epoch=…)"
             )
         self._steps.add(step)
         self._ended = not self._report(value, epoch)

@@ -230,15 +230,28 @@ def test_reports_that_are_none(report, error):
     assert worker.values == []
 
 
-def test_resumed_call_says_which_epoch_it_reports():
-    """A call that goes on after some epochs gives the number of its first; steps alone would not say it."""
+@pytest.mark.parametrize(("done", "step"), [(1, 1), (1, 2), (4, 4), (4, 5)])
+def test_resumed_call_says_which_epoch_it_reports(done, step):
+    """A call that goes on gives the number of its first epoch, whether its steps start at 0 or at 1."""
+    worker = Worker()
+    trial = UserTrial(7, POINT, None, 2, 5, done, worker.report)
+    with pytest.raises(
+        CampaignError, match=rf"goes on after {done} epochs?, and its first step is {step}: steps may"
+    ):
+        trial.report(0.5, step)
+    assert worker.epochs == []
+    trial.report(0.5, step, epoch=done + 1)
+    trial.report(0.6, step + 1)
+    assert worker.epochs == [done + 1, None]
+
+
+def test_call_that_begins_again_at_step_0_gives_no_epoch():
+    """Step 0 is epoch 1, so an objective that trains from the start in each call needs no number."""
     worker = Worker()
     trial = UserTrial(7, POINT, None, 2, 5, 4, worker.report)
-    with pytest.raises(CampaignError, match="goes on after epoch 4, and its first step is 3: give the number"):
-        trial.report(0.5, 3)
-    trial.report(0.5, 3, epoch=4)
-    trial.report(0.6, 4)
-    assert worker.epochs == [4, None]
+    for step in range(3):
+        trial.report(0.5, step)
+    assert worker.epochs == [None, None, None]
 
 
 def test_trial_ends_at_a_rung():
