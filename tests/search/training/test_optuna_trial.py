@@ -235,9 +235,7 @@ def test_resumed_call_says_which_epoch_it_reports(done, step):
     """A call that goes on gives the number of its first epoch, whether its steps start at 0 or at 1."""
     worker = Worker()
     trial = UserTrial(7, POINT, None, 2, 5, done, worker.report)
-    with pytest.raises(
-        CampaignError, match=rf"goes on after {done} epochs?, and its first step is {step}: steps may"
-    ):
+    with pytest.raises(CampaignError, match=rf"goes on after {done} epochs?, and its first step is {step}: steps may"):
         trial.report(0.5, step)
     assert worker.epochs == []
     trial.report(0.5, step, epoch=done + 1)
