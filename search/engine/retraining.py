@@ -20,7 +20,7 @@ from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.engine.run import run
-from coarsefine.search.errors import UsageError
+from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export import text_of
 from coarsefine.search.network.function_export import FunctionExport
@@ -32,6 +32,7 @@ from coarsefine.search.storage.location import Location, at_file
 from coarsefine.search.storage.opening import create_storage, open_storage
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.identity import versions
+from coarsefine.search.training.user_code.code_change import change_of
 
 STAGE = "exported"
 """The stage with the exported trial."""
@@ -83,7 +84,8 @@ def retrain(
     The folder is `output`, by default one in `trained` next to the storage. The same call resumes an interrupted
     training, and returns the result of one that has ended.
 
-    Raises what `coarsefine.run` raises, for example `CampaignError` if the function has changed since the export.
+    Raises what `coarsefine.run` raises. If the user's code has changed since the export, it raises `CampaignError` before
+    anything is written.
     """
     campaign = _campaign_of(export, final)
     key = hashlib.sha256(json.dumps([export.digest, campaign.as_stored()]).encode()).hexdigest()[:8]
@@ -91,6 +93,8 @@ def retrain(
     studies = at_file(folder / "studies.db")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "studies.db").exists():
         raise UsageError(f"{folder} holds other files: name an empty or a new folder as --output.")
+    if not (folder / "final.json").exists():  # else it has ended, and nothing is trained
+        _refuse_changed(export)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "export.json", text_of(export))
     point = Point.of({name: export.trial.params[name] for name in campaign.stage[0].own_ranges})
@@ -106,6 +110,15 @@ def retrain(
     retrained = Retrained(str(folder), difference == 0, difference, status.final_runs)
     write_atomic(folder / "final.json", json.dumps(retrained.as_dict(), indent=2) + "\n")
     return retrained
+
+
+def _refuse_changed(export: FunctionExport) -> None:
+    if change := change_of(export.objective):
+        raise CampaignError(
+            f"{change.now.file} has changed since the exported trial was trained{change.shown}"
+            "To train the export, restore the earlier file. To train with the present one, run the campaign under "
+            "another name, and export its winner."
+        )
 
 
 def _campaign_of(export: FunctionExport, final: FinalSettings | None) -> Campaign:

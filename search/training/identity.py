@@ -28,8 +28,6 @@ _SOURCE = f"{OBJECTIVE}.digest"
 """The place of the digest of a user's code, which differs if a file has changed."""
 _NOT_COMPARED = {_PATH, f"{OBJECTIVE}.source", "config.max_failures"}
 """Places that may differ: the digests say whether what they name is the same, or they change no result."""
-_MOST_LINES = 60
-"""The most lines of a change that a refusal shows."""
 
 UserCode = Function | Command
 
@@ -110,11 +108,8 @@ def accept_change(
 
 def _changed(study: Study, change: Change) -> str:
     """Return what has changed in a user's file since a study was started, and how to go on."""
-    lines = (change.diff or "").splitlines()
-    more = [f"… and {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else []
-    shown = "\n".join([":", *lines[:_MOST_LINES], *more, ""]) if lines else ". "
     return (
-        f"{change.now.file} has changed since {study.name} was started{shown}"
+        f"{change.now.file} has changed since {study.name} was started{change.shown}"
         "To go on with the present file, give --accept-changes (in Python accept_changes=True), which records the "
         "change with the campaign. To search from the start with it, give the campaign another name or --storage. To "
         "go on with the earlier file, restore it."

@@ -16,6 +16,8 @@ from coarsefine.search.campaign.words import counted
 
 _MOST_BYTES = 256 * 1024
 """The longest source that is kept: each study of the campaign has it."""
+_MOST_LINES = 60
+"""The most lines of a change that a refusal shows."""
 
 
 def own_folders(folder: Path | None) -> list[str]:
@@ -86,6 +88,13 @@ class Change:
         parts = difflib.SequenceMatcher(None, *versions, autojunk=False).get_opcodes()
         changed = sum(max(i2 - i1, j2 - j1) for kind, i1, i2, j1, j2 in parts if kind != "equal")
         return f"differs in {counted(changed, 'line')}" if changed else "differs in its line ends"
+
+    @property
+    def shown(self) -> str:
+        """Return what follows a sentence that says that the code has changed: a colon and the diff, or a full stop."""
+        lines = (self.diff or "").splitlines()
+        more = [f"… and {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else []
+        return "\n".join([":", *lines[:_MOST_LINES], *more, ""]) if lines else ". "
 
     def sentence(self, status: str, *, done: bool) -> str:
         """Return what people should know about the results of the study, which are of the earlier version.

@@ -146,6 +146,25 @@ def test_export_is_trained_again(trained, tmp_path, cli):
     assert [run["metrics"] for run in json.loads(out)["final_runs"]["runs"]] == [{"f1": 0.4}]
 
 
+def test_export_of_changed_code_is_refused(tmp_path, cli, monkeypatch):
+    """If the function has changed since the export, `train` shows how and says what to do, and writes nothing."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "altered.py"
+    source.write_text("from user_functions import as_asked\n", "utf-8")
+    write_campaign(tmp_path, "objective", objective="altered:as_asked", epochs=3, confirm=None)
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    assert cli("export")[0] == 0
+    source.write_text("from user_functions import as_asked\n# changed\n", "utf-8")
+    code, out, error = cli("train", "exports/small.json")
+    assert (code, out) == (2, "")
+    assert error.startswith(f"{source} has changed since the exported trial was trained:\n--- altered.py (before)\n")
+    assert error.endswith(
+        "+# changed\nTo train the export, restore the earlier file. To train with the present one, run the campaign "
+        "under another name, and export its winner.\n"
+    )
+    assert not (tmp_path / "trained").exists()
+
+
 @pytest.mark.usefixtures("trained")
 def test_copies_do_not_replace_other_files(tmp_path, cli):
     """Another export to the same file replaces the copies; a folder that no export has written is left alone."""
