@@ -112,13 +112,14 @@ class _State:
 
 def _answer(channel: Channel, request: Message, function: Callable[..., Any] | None, state: _State) -> Message:
     """Make a call; return the message of its end."""
-    state.restore(request["environment"], request["log"])
     if request["form"] == "command":
+        state.restore(request["environment"], request["log"])
         import_module(f"{__package__}.command_process").run(request)
     assert function is not None, "the process was started for a function"  # noqa: S101
     own, trials = os.getpid(), [Planned.from_message(form) for form in request["trials"]]
     reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched", request["epochs"])
     try:
+        state.restore(request["environment"], request["log"])
         seed_generators(trials[0].seed)
         answer = _returned(
             invoke(request["form"], function, reporter, Space.from_dict(request["space"])), reporter, request["epochs"]

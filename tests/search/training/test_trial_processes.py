@@ -85,6 +85,28 @@ def test_death_of_the_worker_ends_all_that_its_trial_started(tmp_path):
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 
+def test_call_that_cannot_be_prepared_fails_its_trial_with_the_cause(tmp_path, monkeypatch):
+    """If the working directory is gone when a call begins, its trial FAILs and the reason names it; others go on."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    source = """
+import os
+from pathlib import Path
+
+
+def train(point, seed, report):
+    if (here := Path("../here")).exists():
+        here.rename("../there")
+    return 0.5
+"""
+    one_stage_of(tmp_path, source, stage={"coarse": {"trials": 4}, "fine": None})
+    run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    rows = table(tmp_path / "studies.db")
+    assert [state.name for state, *_ in rows.values()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    reason = rows["small/coarse", 1][-1]["reason"]
+    assert reason.endswith(f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path / 'here'}'")
+
+
 def test_recycle_limits_the_trials_of_a_process(tmp_path):
     """With `recycle = 2` a process trains two trials."""
     source = "import os\n\n\ndef train(point, seed, report):\n    print(f'pid={os.getpid()}')\n    return 0.5\n"
