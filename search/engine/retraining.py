@@ -84,7 +84,7 @@ def retrain(
     The folder is `output`, by default one in `trained` next to the storage. The same call resumes an interrupted
     training, and returns the result of one that has ended.
 
-    Raises what `coarsefine.run` raises. If the user's code has changed since the export, it raises `CampaignError` before
+    Raises what `coarsefine.run` raises, and `CampaignError` if the user's code has changed since the export, before
     anything is written.
     """
     campaign = _campaign_of(export, final)
