@@ -86,7 +86,7 @@ def try_(
         typer.Option(metavar="NAME=VALUE", help="Value of a parameter. Repeatable. Default: that of the first trial."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the trial. Default: that of the first trial.")
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of the trial. Default: that of the first trial.")
     ] = None,
     stage: Annotated[str | None, typer.Option(metavar="NAME", help="Stage of the trial. Default: the first.")] = None,
 ) -> None:
