@@ -65,7 +65,7 @@ class Command:
         point.write_text(json.dumps(dict(trial.point)), "utf-8")
         values = {name: text_of(value) for name, value in trial.point.items()}
         variables = {variable_of(name): text for name, text in values.items()}
-        variables |= {"COARSEFINE_POINT": str(point), "COARSEFINE_EPOCHS": str(epochs)}
+        variables["COARSEFINE_POINT"] = str(point)
         variables["PYTHONUNBUFFERED"] = "1"  # else Python keeps back what it prints
         values |= {"seed": str(trial.seed), "folder": str(trial.folder), "epochs": str(epochs)}
         values["point_file"] = str(point)

@@ -26,8 +26,13 @@ def run(request: Message) -> NoReturn:
         _restore_signals()
         os.execvp(program, request["arguments"])  # noqa: S606 - no shell is wanted
     except OSError as error:
-        os.write(_ERRORS, f"{program} cannot be started: {error.strerror or error}\n".encode())
+        os.write(_ERRORS, f"{not_started(program, error)}\n".encode())
     os._exit(_CANNOT_START)
+
+
+def not_started(program: str, error: OSError) -> str:
+    """Return the sentence about a program that the system does not start."""
+    return f"{program} cannot be started: {error.strerror or error}"
 
 
 def _prepare_streams(output: str | None) -> None:

@@ -4,6 +4,7 @@ Nothing is stored. The trial has the point and the seed of the first trial of a 
 """
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -25,8 +27,9 @@ from coarsefine.search.errors import Interrupted, NothingCompleted, UsageError
 from coarsefine.search.results.stage_opening import first_slot
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.channel import Channel, Message
+from coarsefine.search.training.user_code.devices import trial_environment
 from coarsefine.search.training.user_code.failures import description_of
-from coarsefine.search.training.user_code.function import load_function
+from coarsefine.search.training.user_code.function import Form, load_function
 from coarsefine.search.training.user_code.function_call import trial_variables
 from coarsefine.search.training.user_code.report import Planned, Reporter
 from coarsefine.search.training.user_code.trial_process import invoke, seed_generators
@@ -75,33 +78,63 @@ def slot_to_try(campaign: Campaign, stage: Stage, changes: Sequence[str], seed: 
 def try_trial(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnReport) -> Tried:
     """Call the campaign's function for one trial; return how it ended.
 
-    Raises `NothingCompleted` if it failed, with its traceback in `__notes__`, and `CampaignError` if the function
-    cannot be loaded.
+    Raises `NothingCompleted` if it failed, with its traceback in `__notes__`, `CampaignError` if the function cannot be
+    loaded, and `UsageError` for a value of an Optuna objective outside its range.
     """
     assert campaign.objective is not None, "the campaign has a function"  # noqa: S101
-    function, call = load_function(campaign.objective, campaign.folder)
-    folder, started = Path(tempfile.mkdtemp(prefix="coarsefine-try-")), time.monotonic()
-    planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
-    reporter = Reporter(_Here(on_report), [planned], campaign.metric.name, function.batched, campaign.epochs_of(stage))
-    with _environment(trial_variables(campaign.name, stage.name, [planned])), threadpool_limits(1):
-        seed_generators(slot.seed)
-        try:
-            returned = invoke(function.form, call, reporter, campaign.bounds_of(stage))
-        except BdbQuit as quit_:
-            raise Interrupted("The debugger was left.") from quit_
-        except NothingCompleted:
-            raise
-        except (Exception, SystemExit) as error:
-            if not isinstance(error, getattr(sys.modules.get("optuna"), "TrialPruned", ())):
-                found = description_of(error, slot.point)
-                failed = NothingCompleted(f"The trial failed: {found.reason.rstrip('.')}.")
-                failed.add_note(found.detail)
-                raise failed from error
-            returned = None
-    with suppress(OSError):
-        folder.rmdir()
+    epochs = campaign.epochs_of(stage)
+    with trial_folder() as folder:
+        planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
+        variables = trial_environment(campaign, stage, None)
+        variables |= trial_variables(campaign.name, stage.name, epochs, [planned])
+        with _environment(variables), threadpool_limits(campaign.threads or 1):
+            function, call = load_function(campaign.objective, campaign.folder)
+            if function.form == "optuna":
+                _check_ranges(campaign.bounds_of(stage), slot.point)
+            reporter = Reporter(_Here(on_report), [planned], campaign.metric.name, function.batched, epochs)
+            seed_generators(slot.seed)
+            started = time.monotonic()
+            returned = _called(function.form, call, reporter, campaign.bounds_of(stage))
     last = _last(returned, reporter)
     return Tried(last, reporter.count, time.monotonic() - started, folder if folder.exists() else None)
+
+
+@contextmanager
+def trial_folder() -> Iterator[Path]:
+    """Make a temporary folder for a trial's files; it stays if something is in it at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="coarsefine-try-"))
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _called(form: Form, call: Callable[..., Any], reporter: Reporter, space: Space) -> Any:
+    """Call the function; return what it returns, None if it has pruned its trial."""
+    try:
+        return invoke(form, call, reporter, space)
+    except BdbQuit as quit_:
+        raise Interrupted("The debugger was left.") from quit_
+    except NothingCompleted:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, getattr(sys.modules.get("optuna"), "TrialPruned", ())):
+            return None
+        found = description_of(error, dict(reporter.trials[0].point))
+        failed = NothingCompleted(f"The trial failed: {found.reason.rstrip('.')}.")
+        failed.add_note(found.detail)
+        raise failed from error
+
+
+def _check_ranges(space: Space, point: Point) -> None:
+    """Raise `UsageError` for a value outside its range, which the `suggest` calls of an Optuna objective may refuse."""
+    for name, value in point.items():
+        if not space[name].contains(value):
+            raise UsageError(
+                f"--point {name}={value}: {name} is {space[name].kind}, {space[name].text}: an Optuna "
+                "objective takes no other value: choose one in that range, or change the range in the campaign file."
+            )
 
 
 def _last(returned: object, reporter: Reporter) -> Judged:
@@ -160,7 +193,7 @@ def reports_note(campaign: Campaign, stage: Stage, tried: Tried) -> str | None:
 
 
 def _assignment(space: Space, text: str) -> tuple[str, Value]:
-    """Return the parameter and the value in `lr=0.01`; a number may lie outside the range."""
+    """Return the parameter and the value in `lr=0.01`; a finite number may lie outside the range."""
     name, equals, written = text.partition("=")
     if not equals:
         raise UsageError(f"--point {text!r} has no value: write NAME=VALUE.")
@@ -178,4 +211,8 @@ def _read(dimension: Dimension, written: str) -> Value:
         if written not in forms:
             raise ValueError(written)
         return forms[written]
-    return int(written) if isinstance(dimension, Integer) else float(written)
+    if isinstance(dimension, Integer):
+        return int(written)
+    if not math.isfinite(value := float(written)):
+        raise ValueError(written)
+    return value

@@ -14,9 +14,10 @@ from coarsefine.search.campaign.sections import Stage
 from coarsefine.search.errors import NothingCompleted
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.command import load_command
+from coarsefine.search.training.user_code.command_process import not_started
 from coarsefine.search.training.user_code.command_reports import GrowingFile, Lines, UnreadableReport, reader_of
 from coarsefine.search.training.user_code.devices import trial_environment
-from coarsefine.search.training.user_code.foreground import OnReport, Tried
+from coarsefine.search.training.user_code.foreground import OnReport, Tried, trial_folder
 from coarsefine.search.training.user_code.function_call import trial_variables
 from coarsefine.search.training.user_code.report import Planned
 from coarsefine.search.training.user_code.trial_server import how_it_ended
@@ -34,12 +35,13 @@ def try_command(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnRepor
     """
     assert campaign.command is not None, "the campaign has a command"  # noqa: S101
     command, epochs = load_command(campaign.command, campaign.folder), campaign.epochs_of(stage)
-    folder, started = Path(tempfile.mkdtemp(prefix="coarsefine-try-")), time.monotonic()
-    planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
     count, last = 0, Judged()
-    with tempfile.TemporaryDirectory(prefix="coarsefine-") as own:
+    with trial_folder() as folder, tempfile.TemporaryDirectory(prefix="coarsefine-") as own:
+        started = time.monotonic()
+        planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
         words, variables = command.filled(planned, epochs, Path(own) / "point.json")
-        variables |= trial_variables(campaign.name, stage.name, [planned]) | trial_environment(campaign, stage, None)
+        variables |= trial_environment(campaign, stage, None)
+        variables |= trial_variables(campaign.name, stage.name, epochs, [planned])
         report = Path(own) / "report.jsonl" if campaign.parse is None else None
         variables |= {} if report is None else {"COARSEFINE_REPORT": str(report)}
         try:
@@ -48,10 +50,8 @@ def try_command(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnRepor
                 on_report(count, last)
         except (UnreadableReport, OSError) as error:
             raise NothingCompleted(f"The trial failed: {str(error).rstrip('.')}.") from error
-    if not count:
-        raise NothingCompleted("The trial failed: it ended with exit code 0 and has not reported a value.")
-    with suppress(OSError):
-        folder.rmdir()
+        if not count:
+            raise NothingCompleted("The trial failed: it ended with exit code 0 and has not reported a value.")
     return Tried(last, count, time.monotonic() - started, folder if folder.exists() else None)
 
 
@@ -72,7 +72,11 @@ def _lines(words: list[str], folder: Path, environment: dict[str, str], report: 
     Raises `UnreadableReport` if it fails.
     """
     output = subprocess.PIPE if report is None else None
-    with subprocess.Popen(words, cwd=folder, env=environment, stdout=output) as process:  # noqa: S603 - the user's own
+    try:
+        started = subprocess.Popen(words, cwd=folder, env=environment, stdout=output)  # noqa: S603 - the user's own
+    except OSError as error:
+        raise UnreadableReport(not_started(words[0], error)) from error
+    with started as process:
         try:
             yield from _printed(process) if report is None else _reported(process, GrowingFile(report))
         except BaseException:

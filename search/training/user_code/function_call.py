@@ -52,12 +52,11 @@ class CallSetup:
 
     def variables(self, trials: Sequence[Planned]) -> dict[str, str]:
         """Return the environment variables of a call."""
-        own = {"COARSEFINE_EPOCHS": str(self.epochs)}
-        return {**self.environment, **trial_variables(self.campaign, self.stage, trials), **own}
+        return {**self.environment, **trial_variables(self.campaign, self.stage, self.epochs, trials)}
 
 
-def trial_variables(campaign: str, stage: str, trials: Sequence[Planned]) -> dict[str, str]:
-    """Return the environment variables that describe the trials of a call."""
+def trial_variables(campaign: str, stage: str, epochs: int, trials: Sequence[Planned]) -> dict[str, str]:
+    """Return the environment variables that describe the trials of a call, each of which has so many epochs."""
 
     def joined(values: Sequence[object], mark: str = ",") -> str:
         return mark.join(map(str, values))
@@ -65,6 +64,7 @@ def trial_variables(campaign: str, stage: str, trials: Sequence[Planned]) -> dic
     return {
         "COARSEFINE_CAMPAIGN": campaign,
         "COARSEFINE_STAGE": stage,
+        "COARSEFINE_EPOCHS": str(epochs),
         "COARSEFINE_TRIAL": joined([trial.number for trial in trials]),
         "COARSEFINE_SEED": joined([trial.seed for trial in trials]),
         "COARSEFINE_ATTEMPT": joined([trial.attempt for trial in trials]),

@@ -11,6 +11,11 @@ from commands import coarsefine_process
 from coarsefine import Campaign, run, trials
 
 BREAKS = """
+import os
+
+THREADS = os.environ.get("OMP_NUM_THREADS")
+
+
 def train(point, seed, report):
     breakpoint()
     return point["a"]
@@ -32,6 +37,12 @@ def keeps(point, seed, report):
 
 def leaves(point, seed, report):
     raise SystemExit(3)
+
+
+def environment(point, seed, report):
+    names = ("COARSEFINE_EPOCHS", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+    print("variables", *(os.environ[name] for name in names), THREADS)
+    return 1.0
 """
 
 
@@ -94,6 +105,27 @@ def test_files_are_kept_in_a_temporary_folder(tmp_path, cli):
     assert "attempt 1" in out
 
 
+@pytest.mark.parametrize("form", ["function", "command"])
+def test_failed_trial_leaves_no_empty_folder(tmp_path, cli, monkeypatch, form):
+    """The folder of a trial that failed is removed if nothing is in it."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    if form == "function":
+        campaign_in(tmp_path, "breaking:leaves")
+    else:
+        write_campaign(tmp_path, "objective", objective=None, command=command("exits"))
+    assert cli("try", "small.toml")[0] == 3
+    assert [*temporary.iterdir()] == []
+
+
+def test_function_has_the_environment_of_a_run(tmp_path, cli, monkeypatch):
+    """The variables of a trial are set, and `threads` and `gpus` limit it, also while its module is imported."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    code, out, error = cli("try", campaign_in(tmp_path, "breaking:environment", epochs=5, threads=2, gpus=1))
+    assert (code, "variables 5 2 4 2" in out.splitlines()) == (0, True), error
+
+
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
@@ -116,6 +148,8 @@ def test_failure_is_a_sentence_after_the_traceback(tmp_path, cli, function, sent
         (("--point", "a"), "--point 'a' has no value: write NAME=VALUE."),
         (("--point", "b=1"), "--point 'b=1': there is no parameter 'b', only a, shape."),
         (("--point", "a=x"), "--point 'a=x': a is log-uniform, 0.001 to 1."),
+        (("--point", "a=nan"), "--point 'a=nan': a is log-uniform, 0.001 to 1."),
+        (("--point", "a=1e999"), "--point 'a=1e999': a is log-uniform, 0.001 to 1."),
         (("--point", "shape=flat"), "--point 'shape=flat': shape is choice, one of round, square."),
         (("--stage", "other"), "small has no stage 'other': it has coarse, fine."),
     ],
@@ -124,6 +158,24 @@ def test_impossible_trial_is_refused(tmp_path, cli, options, sentence):
     """A parameter, a value or a stage that the campaign does not have is refused in a sentence."""
     code, out, error = cli("try", campaign_in(tmp_path, "user_functions:single", epochs=6), *options)
     assert (code, out, error) == (2, "", f"{sentence}\n")
+
+
+def test_optuna_objective_gets_no_value_outside_its_range(tmp_path, cli):
+    """A value outside the range, which `suggest_float` would not allow, is refused with the range."""
+    code, _, error = cli("try", campaign_in(tmp_path, "breaking:objective"), "--point", "a=5")
+    assert (code, error) == (
+        2,
+        "--point a=5.0: a is log-uniform, 0.001 to 1: an Optuna objective takes no other value: choose one "
+        "in that range, or change the range in the campaign file.\n",
+    )
+
+
+def test_seed_is_one_that_numpy_takes(tmp_path, cli):
+    """A seed of more than 32 bits is refused."""
+    code, _, error = cli("try", campaign_in(tmp_path, "user_functions:single", epochs=6), "--seed", 2**32)
+    assert code == 2
+    assert "--seed" in error
+    assert "4294967295" in error
 
 
 def test_network_has_nothing_to_try(cli):
@@ -162,3 +214,10 @@ def test_failed_command_says_why(cli, tmp_path, mode, message):
     code, _, error = cli("try", "small.toml")
     assert code == 3
     assert message in error
+
+
+def test_program_that_cannot_be_started_says_so(cli, tmp_path):
+    """A program that a parameter chooses and that is not there is named in the sentence that a run has."""
+    write_campaign(tmp_path, "objective", objective=None, command=["./{shape}"])
+    code, _, error = cli("try", "small.toml", "--point", "shape=round")
+    assert (code, error) == (3, "The trial failed: ./round cannot be started: No such file or directory.\n")
