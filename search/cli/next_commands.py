@@ -41,9 +41,10 @@ def show_changes(status: "Status", *, as_json: bool) -> None:
         print_line(each["diff"] or "The earlier version was not kept.")
     if change is not None:
         print_line("Not accepted:")
-        print_line(change.diff or "The earlier version was not kept, or only its line ends differ.")
+        kept = "The earlier version was not kept, or only its line ends differ."
+        print_line(change.diff or f"{change.subject} {change.verb} changed. {kept}")
     elif not accepted:
-        print_line("The function's file has not changed.")
+        print_line("The code has not changed.")
 
 
 def retry_line(status: "Status", storage: str) -> list[str]:

@@ -115,7 +115,7 @@ def retrain(
 def _refuse_changed(export: FunctionExport) -> None:
     if change := change_of(export.objective):
         raise CampaignError(
-            f"{change.now.file} has changed since the exported trial was trained{change.shown}"
+            f"{change.subject} {change.verb} changed since the exported trial was trained{change.shown}"
             "To train the export, restore the earlier file. To train with the present one, run the campaign under "
             "another name, and export its winner."
         )

@@ -39,7 +39,7 @@ from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.user_code.devices import Gpus, own_gpus
 from coarsefine.search.training.worker import Worker
-from coarsefine.search.training.workload import Workload, load_workload, objective_of, serving
+from coarsefine.search.training.workload import ServedCommand, Workload, load_workload, objective_of, serving
 
 _POLL_SECONDS = 0.5
 """Seconds between checks whether other processes are done, or have given something back."""
@@ -81,8 +81,11 @@ class StageLoop:
 
     def __post_init__(self, accept_changes: bool) -> None:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
-        self.attrs = fingerprint(self.campaign, self.workload)
         found = find_studies(self.storage, self.campaign.name)
+        if isinstance(self.workload, ServedCommand):
+            for study in found.values():
+                self.workload = self.workload.limited(study.attrs.get(OBJECTIVE, {}))
+        self.attrs = fingerprint(self.campaign, self.workload)
         code = None if isinstance(self.workload, Dataset) else self.workload
         if accept_changes and code is not None:
             accept_change(self.storage, found, self.attrs, code, self.observer.on_message)

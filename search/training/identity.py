@@ -3,6 +3,7 @@
 A campaign resumes only from studies with the same identity.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -26,8 +27,14 @@ _PATH = f"config.data.{PATH_KEY}"
 """Where the images are."""
 _SOURCE = f"{OBJECTIVE}.digest"
 """The place of the digest of a user's code, which differs if a file has changed."""
-_NOT_COMPARED = {_PATH, f"{OBJECTIVE}.source", "config.max_failures"}
+_NOT_COMPARED = {
+    _PATH,
+    *(f"{OBJECTIVE}.{key}" for key in ("source", "files")),
+    *(f"config.{key}" for key in ("max_failures", "timeout", "grace", "recycle", "gpus", "stage.gpus")),
+}
 """Places that may differ: the digests say whether what they name is the same, or they change no result."""
+_NUMBER = re.compile(r" \d+(?=\.)")
+"""The number of a stage in a place."""
 
 UserCode = Function | Command
 
@@ -68,15 +75,16 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code:
     # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
     compared = {key: value for key, value in current.items() if key != "images"}
     for study in studies.values():
+        change = Change(study.attrs.get(OBJECTIVE, {}), code.source) if code is not None else None
         found = [
             (place, before, now)
             for key, value in compared.items()
             for place, before, now in _differences(study.attrs.get(key), value, key)
         ]
-        if code is not None and [place for place, *_ in found] == [_SOURCE]:
-            raise CampaignError(_changed(study, Change(study.attrs[OBJECTIVE], code.source)))
+        if change is not None and [place for place, *_ in found] == [_SOURCE]:
+            raise CampaignError(_changed(study, change))
         if found:
-            described = "; ".join(_describe(*difference, code) for difference in found)
+            described = "; ".join(_describe(*difference, change) for difference in found)
             raise CampaignError(
                 f"{study.name} was started with something else: {described}. "
                 f"{_remedy(study.attrs.get('arithmetic'), compared.get('arithmetic'))}"
@@ -101,7 +109,7 @@ def accept_change(
     change = Change(changed[0].attrs[OBJECTIVE], code.source)
     storage.accept_source([study.id for study in changed], current[OBJECTIVE], change.diff)
     say(
-        f"{code.source.file} {change.extent} from the version that {changed[0].name} was trained with: the change is "
+        f"{change.subject} {change.extent} from the version that {changed[0].name} was trained with: the change is "
         "recorded, and the trials that are left are trained with the present version."
     )
 
@@ -109,7 +117,7 @@ def accept_change(
 def _changed(study: Study, change: Change) -> str:
     """Return what has changed in a user's file since a study was started, and how to go on."""
     return (
-        f"{change.now.file} has changed since {study.name} was started{change.shown}"
+        f"{change.subject} {change.verb} changed since {study.name} was started{change.shown}"
         "To go on with the present file, give --accept-changes (in Python accept_changes=True), which records the "
         "change with the campaign. To search from the start with it, give the campaign another name or --storage. To "
         "go on with the earlier file, restore it."
@@ -132,7 +140,7 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
     """Yield each place that differs, with what was and what is there."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            if (place := f"{where}.{key}") not in _NOT_COMPARED:
+            if _NUMBER.sub("", place := f"{where}.{key}") not in _NOT_COMPARED:
                 yield from _differences(before.get(key), now.get(key), place)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, pair in enumerate(zip(before, now, strict=True), 1):
@@ -141,10 +149,10 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
         yield where, before, now
 
 
-def _describe(place: str, before: Any, now: Any, code: UserCode | None) -> str:
+def _describe(place: str, before: Any, now: Any, change: Change | None) -> str:
     """Return a difference in words. Versions before the kernel did not store the arithmetic."""
-    if place == _SOURCE and code is not None:
-        return f"{code.source.file} has changed since"
+    if place == _SOURCE and change is not None:
+        return f"{change.subject} {change.verb} changed since"
     if place == "arithmetic" and before is None:
         return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     default = {"config.direction": Direction.MAXIMIZE.value, "config.metric": VALUE.name}.get(place)

@@ -2,7 +2,9 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.source_file import Change, Source, find_source, own_folders
@@ -16,7 +18,7 @@ def change_of(objective: object, folder: Path | None = None) -> Change | None:
     """
     match objective:
         case {"name": str(name), "digest": str(digest), **rest} if isinstance(objective, dict):
-            now = _of_command(name, folder) if rest.get("form") == "command" else _of_function(name, folder)
+            now = _of_command(objective, folder) if rest.get("form") == "command" else _of_function(name, folder)
             if now is not None and now.digest != digest:
                 return Change(objective, now)
     return None
@@ -27,6 +29,8 @@ def _of_function(name: str, folder: Path | None) -> Source | None:
     return Source.read(file) if file is not None and file.is_file() else None
 
 
-def _of_command(line: str, folder: Path | None) -> Source | None:
-    command = Command.at(folder or Path.cwd(), shlex.split(line))
-    return command.source if command.files else None
+def _of_command(objective: Mapping[str, Any], folder: Path | None) -> Source | None:
+    command = Command.at(folder or Path.cwd(), shlex.split(objective["name"])).limited(objective)
+    if folder is None and command.files.keys() != objective.get("files", command.files).keys():
+        return None  # the campaign's file is in another folder
+    return command.source if command.files or folder is not None else None

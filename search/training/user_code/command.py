@@ -4,15 +4,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from coarsefine.search.campaign.command_line import as_line, filled, text_of, variable_of
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.training.user_code.report import Planned
 from coarsefine.search.training.user_code.source_file import Source
+
+_SCRIPTS = {".py", ".sh", ".R", ".jl", ".pl", ".rb", ".js", ".lua", ".awk"}
+"""Suffixes of files whose text is kept; any other file may hold a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,18 @@ class Command:
     @classmethod
     def at(cls, folder: Path, arguments: Sequence[str]) -> Self:
         """Return a command that runs in a folder; raise `OSError` if a file that it names cannot be read."""
-        files = {name: Source.read(folder / name) for name in sorted({*_files_named(arguments, folder)})}
+        named = sorted({*_files_named(arguments, folder)})
+        program = arguments[0]
+        files = {n: Source.read(folder / n, keep=n == program or _is_script(folder / n)) for n in named}
         return cls(tuple(arguments), folder, files)
+
+    def limited(self, objective: Mapping[str, Any]) -> Self:
+        """Return the command with only the files that were there when its campaign was started.
+
+        `objective` is the attribute of a study. Files that came later are what the trials wrote.
+        """
+        recorded: Container[str] = objective.get("files", self.files)
+        return replace(self, files={name: source for name, source in self.files.items() if name in recorded})
 
     @property
     def name(self) -> str:
@@ -48,14 +61,12 @@ class Command:
 
     @property
     def source(self) -> Source:
-        """Return its files as one source: that of a single file, or of all of them with their names."""
-        if len(self.files) == 1:
-            (only,) = self.files.values()
-            return replace(only, digest=self.digest)
-        texts = {name: source.text for name, source in self.files.items()}
-        if None in texts.values():
-            return Source(self.folder, self.digest, None)
-        return Source(self.folder, self.digest, "\n".join(f"── {name} ──\n{text}" for name, text in texts.items()))
+        """Return its files as one source: with the text of a single file, or of all whose text is kept, with names."""
+        digests = {name: source.digest for name, source in self.files.items()}
+        texts = {name: source.text for name, source in self.files.items() if source.text is not None}
+        if len(self.files) > 1:
+            texts = {name: f"── {name} ──\n{text}" for name, text in texts.items()}
+        return Source(self.folder, self.digest, "\n".join(texts.values()) if texts else None, digests)
 
     def filled(self, trial: Planned, epochs: int, point: Path) -> tuple[list[str], dict[str, str]]:
         """Write a trial's parameters to the file `point`; return the words of its command, and environment variables.
@@ -115,6 +126,13 @@ def _files_named(arguments: Sequence[str], folder: Path) -> Iterator[str]:
                 continue
             if name and "\0" not in name and not Path(name).is_absolute() and _is_file(folder / name):
                 yield name
+
+
+def _is_script(path: Path) -> bool:
+    if path.suffix in _SCRIPTS:
+        return True
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
 
 
 def _is_file(path: Path) -> bool:

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from coarsefine.search.campaign.words import counted
+from coarsefine.search.campaign.words import counted, join_words
 
 _MOST_BYTES = 256 * 1024
 """The longest source that is kept: each study of the campaign has it."""
 _MOST_LINES = 60
 """The most lines of a change that a refusal shows."""
+_BLOCK = 1024 * 1024
+"""Bytes that are read at a time of a longer file."""
 
 
 def own_folders(folder: Path | None) -> list[str]:
@@ -46,21 +48,29 @@ class Source:
     """The source of a user's code."""
 
     file: Path
+    """The file, or the folder of the `files`."""
     digest: str
     """SHA-256 of the file."""
     text: str | None
     """Its text; None if it is not kept, since it is long or is not text."""
+    files: Mapping[str, str] | None = None
+    """The digests of a command's files, by their names in the folder."""
 
     @classmethod
-    def read(cls, file: Path) -> Self:
-        """Read a file; raise `OSError` if it cannot be read."""
-        content = file.read_bytes()
-        return cls(file, hashlib.sha256(content).hexdigest(), _text_of(content))
+    def read(cls, file: Path, *, keep: bool = True) -> Self:
+        """Read a file, and keep its text only if `keep`; raise `OSError` if it cannot be read."""
+        with file.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
+            digest = hashlib.sha256(content)
+            while block := opened.read(_BLOCK):
+                digest.update(block)
+        return cls(file, digest.hexdigest(), _text_of(content) if keep else None)
 
-    def as_attr(self) -> dict[str, str]:
+    def as_attr(self) -> dict[str, Any]:
         """Return the form that studies store."""
         kept = {"source": self.text} if self.text is not None else {}
-        return {"digest": self.digest, **kept}
+        files = {"files": dict(self.files)} if self.files is not None else {}
+        return {"digest": self.digest, **files, **kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +87,34 @@ class Change:
         if (versions := self._versions) is None:
             return None
         before, now = versions
-        name = self.now.file.name
+        name = ", ".join(file.name for file in self.files)
         return "\n".join(difflib.unified_diff(before, now, f"{name} (before)", f"{name} (now)", lineterm="")) or None
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files that differ; only their folder if a study of an earlier version does not name them."""
+        before, now = self.before.get("files"), self.now.files
+        if before is None or now is None:
+            return [self.now.file]
+        return [self.now.file / name for name in sorted(before.keys() | now) if before.get(name) != now.get(name)]
+
+    @property
+    def subject(self) -> str:
+        """Return the files that differ, in words."""
+        return join_words([str(file) for file in self.files])
+
+    @property
+    def verb(self) -> str:
+        """Return the auxiliary verb that goes with the subject."""
+        return "has" if len(self.files) == 1 else "have"
 
     @property
     def extent(self) -> str:
         """Return how much differs, in words."""
-        if (versions := self._versions) is None:
+        if len(self.files) > 1:
+            return "differ"
+        versions = self._versions
+        if versions is None or (self.now.files is not None and self.now.text == self.before.get("source")):
             return "differs"
         parts = difflib.SequenceMatcher(None, *versions, autojunk=False).get_opcodes()
         changed = sum(max(i2 - i1, j2 - j1) for kind, i1, i2, j1, j2 in parts if kind != "equal")
@@ -104,7 +135,7 @@ class Change:
         go_on = "go on with the present version, give `run` the option --accept-changes"
         again = "search with the present version, run the campaign under another name"
         return (
-            f"{self.now.file} {self.extent} from the version that gave these results: `{status} --diff` shows how. To "
+            f"{self.subject} {self.extent} from the version that gave these results: `{status} --diff` shows how. To "
             f"{again if done else go_on}."
         )
 

@@ -15,7 +15,7 @@ from forked import Forked, forked_command, run_command
 from processes import end_of, wait_until, workers_of
 from stored import counted, ended, table
 
-from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
+from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, retry, run
 from coarsefine.search.campaign.command_line import as_line
 
 HALVING = {"pruner": "halving", "rungs": [1, 3]}
@@ -217,6 +217,68 @@ def test_changed_file_is_refused_or_accepted(tmp_path, cli):
     code, _, error = cli("status", "small")
     assert code == 0
     assert error.startswith(f"{own} differs in 1 line from the version that gave these results: ")
+
+
+LOGGING = """
+for epoch in $(seq "$1"); do echo value 0.5; done
+echo done >> "${4#--log=}"
+"""
+
+
+def interrupted(folder, script=LOGGING):
+    """Start a campaign whose script reads a secret and writes a log, and stop it after a trial; return its changes."""
+    (folder / "train.sh").write_text(script)
+    (folder / ".env.tok").write_text("TOKEN=hunter2\n")
+    words = ["bash", "train.sh", "{epochs}", "--env", ".env.tok", "--log=out.txt"]
+    changes = {"command": words, "parse": PARSE, **only(trials=3)}
+    with pytest.raises(Interrupted):
+        searched(folder, stop=(folder / "out.txt").exists, **changes)
+    return changes
+
+
+def test_files_that_trials_write_are_not_compared(tmp_path):
+    """A campaign goes on though its first trial has created a file that the command names."""
+    assert searched(tmp_path, **interrupted(tmp_path)).state == "done"
+
+
+def test_only_the_text_of_scripts_is_kept(tmp_path, cli):
+    """The studies hold the text of a script, and of another file only the digest; a change is refused by its name."""
+    changes = interrupted(tmp_path)
+    stored = (tmp_path / "studies.db").read_bytes()
+    assert (b"echo done" in stored, b"hunter2" in stored) == (True, False)
+    (tmp_path / ".env.tok").write_text("TOKEN=hunter3\n")
+    secret = re.escape(str(tmp_path / ".env.tok"))
+    with pytest.raises(CampaignError, match=rf"^{secret} has changed since small/coarse was started\. To go on"):
+        searched(tmp_path, **changes)
+    (tmp_path / "train.sh").write_text(f"{LOGGING}# changed\n")
+    both = rf"^{secret} and \S+/train.sh have changed since small/coarse was started:\n(.*\n)*\+# changed\n"
+    with pytest.raises(CampaignError, match=both) as refused:
+        searched(tmp_path, **changes)
+    assert "hunter" not in str(refused.value)
+    code, out, error = cli("status", "small", "--diff")
+    assert (code, "+# changed" in out, "hunter" in out) == (0, True, False), error
+
+
+def test_change_at_the_end_of_a_large_file_is_refused(tmp_path):
+    """The digest is of a whole file, though the text of a large one is not kept."""
+    changes = interrupted(tmp_path, LOGGING + "#" * 3_000_000)
+    with (tmp_path / "train.sh").open("a") as script:
+        script.write("#")
+    with pytest.raises(CampaignError, match=r"train\.sh has changed since small/coarse was started\. To go on"):
+        searched(tmp_path, **changes)
+
+
+def test_campaign_goes_on_with_a_longer_timeout(tmp_path):
+    """A campaign that failed by its timeout goes on with a longer one, and another grace and number of GPUs."""
+    (tmp_path / "train.sh").write_text("[ -e go ] || exec sleep 600\nfor epoch in $(seq $1); do echo value 0.5; done\n")
+    changes = {"command": ["bash", "train.sh", "{epochs}"], "parse": PARSE}
+    with pytest.raises(NothingCompleted, match="give it a longer `timeout`"):
+        searched(tmp_path, timeout=0.5, grace=0.1, **changes, **only(trials=1))
+    (tmp_path / "go").touch()
+    retry("small", tmp_path / "studies.db")
+    assert searched(tmp_path, timeout=600.0, grace=5.0, **changes, **only(trials=1, gpus=0)).state == "done"
+    with pytest.raises(CampaignError, match=r"config\.threads was None, now 2"):
+        searched(tmp_path, threads=2, **changes, **only(trials=1))
 
 
 def test_stack_and_data_do_not_fit_a_command(cli, tmp_path):
