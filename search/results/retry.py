@@ -51,6 +51,9 @@ class Retried(JsonForm):
     campaign: str
     stages: tuple[RetriedStage, ...]
     diverged: Annotated[int, Field(description="trials that diverged and were left as they are")]
+    earlier: Annotated[
+        int, Field(description="failed trials that were left, since the winner that is trained again was chosen before")
+    ]
 
 
 def retry(
@@ -91,6 +94,7 @@ def _is_name(trial: object) -> bool:
 def _try_to_retry(storage: Storage, name: str | None, trials: Sequence[TrialName], *, diverged: bool) -> Retried | None:
     """Put trials back; return None if the campaign's studies are no longer those that were read."""
     campaign, studies = read_studies(storage, name)
+    wanted: Mapping[str, Collection[int]]
     wanted = _named(campaign, studies, trials) if trials else _all_failed(studies, diverged=diverged)
     chosen = _before_final(campaign, studies, wanted, named=bool(trials))
     left = 0 if trials or diverged else sum(study.diverged for study in studies.values())
@@ -103,8 +107,9 @@ def _try_to_retry(storage: Storage, name: str | None, trials: Sequence[TrialName
     retries = [StageRetry(studies[stage.study].id, stage.trials, stage.opened) for stage in stages]
     plan = campaign_of(studies, extra="ignore")
     unopened = {plan.study_name(stage) for stage in plan.stages} - studies.keys()
+    earlier = sum(map(len, wanted.values())) - sum(map(len, chosen.values()))
     done = storage.retry(retries, {study.id for study in studies.values()}, unopened)
-    return Retried(campaign, stages, left) if done else None
+    return Retried(campaign, stages, left, earlier) if done else None
 
 
 def _all_failed(studies: Mapping[str, Study], *, diverged: bool) -> dict[str, list[int]]:

@@ -177,5 +177,10 @@ def print_retried(retried: Retried) -> None:
         print_facts(Text(f"{stage.study}: {listed(stage.trials)} wait{'s' * (len(stage.trials) == 1)} again."))
         if stage.opened:
             print_prose(f"Opened before, and unchanged by their values: {', '.join(stage.opened)}.")
+    if retried.earlier:
+        print_prose(
+            f"{counted(retried.earlier, 'failed trial')} of earlier stages stay{'s' * (retried.earlier == 1)} so: the "
+            "winner was chosen from the trials as they are."
+        )
     if retried.diverged:
         print_prose(f"{counted(retried.diverged, 'trial')} diverged and stay{'s' * (retried.diverged == 1)} so.")
