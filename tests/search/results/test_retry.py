@@ -171,7 +171,9 @@ def test_failed_trials_that_are_left_are_counted(search, folder, cli):
     code, out, error = cli("retry", "small")
     assert (code, error) == (0, "")
     assert out.splitlines()[0] == "small/final: trial 1 waits again."
-    left = f"{len(failed())} failed trials of earlier stages stay so: the winner was chosen from the trials as they are."
+    left = (
+        f"{len(failed())} failed trials of earlier stages stay so: the winner was chosen from the trials as they are."
+    )
     assert left in " ".join(out.split())
     assert failed()
 
