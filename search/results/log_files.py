@@ -1,5 +1,6 @@
 """Read the logs of trials and workers: their ends as plain lines, and what is appended to them."""
 
+import codecs
 import os
 import re
 import stat
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 MOST_BYTES = 64 * 1024
-"""The most of a log that is read for a page or a table."""
+"""The most of a log that is read for a page or a table, and at a time."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """Escape sequences of terminals: colours, cursor movements, titles."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters without tabs, line ends and carriage returns."""
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -56,17 +58,29 @@ def plain_lines(content: bytes) -> Iterator[str]:
     """Yield the lines of a log as plain text."""
     for line in content.decode("utf-8", "replace").split("\n"):
         shown = line.rstrip("\r").rpartition("\r")[2]
-        yield _CONTROLS.sub("", _ESCAPES.sub("", shown)).rstrip()
+        yield without_codes(shown).rstrip()
+
+
+def without_codes(text: str) -> str:
+    """Return text without escape sequences and control characters, which could change the state of a terminal."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 class Follower:
-    """Reads what is appended to some files; a file may appear later, or be replaced by a shorter one."""
+    """Reads what is appended to some files, in blocks; a file may appear later, or be replaced by a shorter one."""
+
+    is_behind: bool = False
+    """Whether files have more than the last call of `new` returned."""
 
     def __init__(self, paths: Callable[[], list[Path]]) -> None:
         self._paths, self._read = paths, dict[Path, int]()
 
     def new(self) -> Mapping[Path, bytes]:
-        """Return what was appended to each file since the last call, the first time all of it."""
+        """Return what was appended to each file since the last call, or the first 64 KB of it.
+
+        Each file is read from its beginning.
+        """
+        self.is_behind = False
         return {path: text for path in self._paths() if (text := self._appended(path))}
 
     def skip_all_but(self, lines: int) -> None:
@@ -80,12 +94,21 @@ class Follower:
             with path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 start = self._read.get(path, 0)
-                file.seek(start if start <= size else 0)
-                text = file.read()
-                self._read[path] = file.tell()
+                start = file.seek(start if start <= size else 0)
+                text = file.read(MOST_BYTES)
         except OSError:
             return b""
+        if len(text) == MOST_BYTES:
+            self.is_behind = True
+            text = text[: _end_of_block(text)]
+        self._read[path] = start + len(text)
         return text
+
+
+def _end_of_block(text: bytes) -> int:
+    """Return where to end a block that may end anywhere: after its last line, or else after its last character."""
+    end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+    return end or codecs.utf_8_decode(text, "replace", False)[1]
 
 
 def _start_of_last(file: BinaryIO, lines: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.log_files import Follower
+from coarsefine.search.results.log_files import Follower, without_codes
 from coarsefine.search.results.status import logs_folder
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import trial_log
@@ -35,6 +35,8 @@ def print_trial_log(storage: Storage, study: Study, trial: FrozenTrial, *, follo
     ended = trial.state.is_finished()
     while True:
         _write(follower.new().values())
+        if follower.is_behind:
+            continue
         if ended or not follow:
             return
         time.sleep(_POLL_SECONDS)
@@ -58,9 +60,10 @@ def print_worker_logs(storage: Storage, campaign: str, *, follow: bool) -> None:
     last: Path | None = None
     while True:
         last = _write_named(texts, last)
-        if not follow:
-            return
-        time.sleep(_POLL_SECONDS)
+        if not follower.is_behind:
+            if not follow:
+                return
+            time.sleep(_POLL_SECONDS)
         texts = follower.new()
 
 
@@ -76,8 +79,10 @@ def _why_no_log(study: Study, trial: FrozenTrial, name: str, path: Path) -> str:
 
 
 def _write(texts: Iterable[bytes]) -> None:
+    """Write texts as they are, but to a terminal without codes that could change its state."""
+    shown = without_codes if sys.stdout.isatty() else str
     for text in texts:
-        sys.stdout.write(text.decode("utf-8", "replace"))
+        sys.stdout.write(shown(text.decode("utf-8", "replace")))
     sys.stdout.flush()
 
 

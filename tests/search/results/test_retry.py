@@ -165,17 +165,13 @@ def test_winner_of_user_code_stays_once_it_is_trained_again(search):
 
 def test_failed_trials_that_are_left_are_counted(search, folder, cli):
     """If only trials of [final] are put back, `retry` says how many of earlier stages it leaves, and why."""
-    fails = "    if report.epochs == 7 and report.number == 1 and os.environ.get('BUG'):\n        raise ValueError('late')\n"
+    fails = "    assert report.epochs != 7 or report.number != 1\n"
     (folder / "buggy.py").write_text(BUGGY.replace("    return", f"{fails}    return"), "utf-8")
     search(bug="some", stage=ONE_STAGE, confirm=None, final={"epochs": 7, "seeds": 2})
     code, out, error = cli("retry", "small")
     assert (code, error) == (0, "")
     assert out.splitlines()[0] == "small/final: trial 1 waits again."
-    left = (
-        f"{len(failed())} failed trials of earlier stages stay so: the winner was chosen from the trials as they are."
-    )
-    assert left in " ".join(out.split())
-    assert failed()
+    assert f"  {len(failed())} failed trials of earlier stages stay so: the winner was chosen" in out
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from campaigns import write_campaign
+from terminals import Terminal
 
 from coarsefine import Campaign, run
 from coarsefine.search.results.log_files import MOST_BYTES, Follower, read_end
@@ -137,6 +138,34 @@ def test_links_and_pipes_are_not_read(tmp_path):
     linked.mkdir()
     (linked / "trials").symlink_to(secret)
     assert read_end(linked / "trials" / "coarse-0.log", linked) is None
+
+
+def test_long_log_is_printed_whole(talked, cli):
+    """`logs` prints a log of many blocks whole, wherever they end; files and pipes get the codes of a terminal."""
+    storage, _ = talked
+    log = storage.parent / "logs/small/trials/fine-1.log"
+    before = log.read_bytes()
+    text = "é" * 200_001 + "\n" + "".join(f"line \x1b[31m{n} ü\x1b[0m\n" for n in range(30_000)) + "end"
+    log.write_text(text, "utf-8")
+    try:
+        printed = [cli("logs", "small", "fine#1", *options, "--storage", storage)[1] for options in ((), ("--follow",))]
+    finally:
+        log.write_bytes(before)
+    assert printed[0] == printed[1] == text
+
+
+def test_log_on_a_terminal_has_no_codes(talked):
+    """On a terminal, `logs` leaves out escape sequences and control characters, which could change its state."""
+    storage, _ = talked
+    log = storage.parent / "logs/small/trials/fine-1.log"
+    before = log.read_bytes()
+    log.write_bytes(b"10 %\r100 %\n\x1b[1;31mred\x1b[0m\x07\tplain\x1b]0;title\x07\n")
+    try:
+        terminal = Terminal(storage.parent, "logs", "small", "fine#1", apart=False)
+        terminal.finish()
+    finally:
+        log.write_bytes(before)
+    assert terminal.raw == b"10 %\r100 %\r\nred\tplain\r\n"
 
 
 def test_follower_returns_what_is_new(tmp_path):
