@@ -147,6 +147,10 @@ def asks_for_another_parameter(point, seed, report):
     report(point["a"] * point["gamma"])
 
 
+def asks_for_a_variable(point, seed, report):
+    report(point["a"] * float(os.environ["NO_SUCH_VARIABLE"]))
+
+
 def raises_after_its_last_epoch(point, seed, report):
     single(point, seed, report)
     raise OSError("cannot save")

@@ -37,9 +37,7 @@ def description_of(error: BaseException, point: Mapping[str, Any] | None = None)
     """
     name, place, message = _type_name(error), _place(error), message_of(error)
     shown_place = f" ({place})" if place else ""
-    hint = ""
-    if point and type(error) is KeyError and isinstance(key := next(iter(error.args), None), str) and key not in point:
-        hint = f"; the point has {', '.join(point)}"
+    hint = f"; the point has {', '.join(point)}" if point and _lacks_key(error, point) else ""
     reason = f"{name}{message and ': '}{message}{shown_place}{hint}"
     return Description(reason, f"{name} {place}".rstrip(), _traceback(error))
 
@@ -87,6 +85,20 @@ def _place(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
     return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+
+
+def _lacks_key(error: BaseException, point: Mapping[str, Any]) -> bool:
+    """Return whether an exception comes from a subscript of the point with a text: where it was raised, a local is it.
+
+    Other dicts raise `KeyError`, too: the line has the name of the local with a bracket.
+    """
+    key = next(iter(error.args), None) if type(error) is KeyError else None
+    if not isinstance(key, str) or key in point or error.__traceback__ is None:
+        return False
+    frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
+    line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    points = [name for name, value in frame.f_locals.items() if type(value) is dict and [*value] == [*point]]
+    return any(f"{name}[" in line for name in points)
 
 
 def _traceback(error: BaseException) -> str:
