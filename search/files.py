@@ -29,6 +29,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 def unwritable(path: Path, error: OSError) -> StorageError:
     """Return the error to raise for a path that cannot be written."""
+    if isinstance(error, IsADirectoryError):
+        reason, remedy = "it is a folder", "Name a file in it, or another place to write to"
+        return StorageError(f"{path} cannot be written: {reason}. {remedy}.")
     return StorageError(
         f"{path} cannot be written: {error.strerror or error}. Free some space, or choose another place to write to."
     )

@@ -86,8 +86,10 @@ def read_export(path: str | Path) -> AnyExport:
     try:
         payload = _parsed(path)
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path} cannot be read as an export: {reason}. {_EXPORT_AGAIN}") from error
+        raise UsageError(
+            f"{path} cannot be read as an export: {_why_unreadable(error)}. Name a file that `coarsefine export` has "
+            "written, or export again."
+        ) from error
     version = payload[_SCHEMA]
     if type(version) is int and version > SCHEMA_VERSION:
         raise UsageError(f"{path} has schema version {version}, and this Coarsefine reads {SCHEMA_VERSION}: update it.")
@@ -103,6 +105,12 @@ def read_export(path: str | Path) -> AnyExport:
             f"not {export.digest[:12]}…. {_EXPORT_AGAIN}"
         )
     return export
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return f"it is not JSON ({error})"
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _kind(payload: Mapping[str, Any]) -> type[AnyExport]:

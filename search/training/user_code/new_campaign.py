@@ -24,6 +24,12 @@ def write_campaign(objective: str, epochs: int | None, trials: int, say: Callabl
 
     Raises `CampaignError` if the function cannot be imported or called, or asks for what no campaign can search.
     """
+    module, colon, name = objective.partition(":")
+    if not (module and colon and name):
+        raise CampaignError(
+            f"objective = '{objective}' names no function: give its module and its name, such as "
+            f"{module.removesuffix('.py') or 'package.module'}:{name or 'objective'}."
+        )
     function, call = load_function(objective)
     if function.form != "optuna":
         return campaign_text(_skeleton(function, epochs, trials, say))

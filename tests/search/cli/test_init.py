@@ -174,6 +174,16 @@ def test_plain_function_gets_a_skeleton(folder):
     assert (refusal.returncode, "a space is a table of parameters" in refusal.stderr) == (2, True)
 
 
+def test_module_without_a_function_is_refused(folder):
+    """A name without a colon is refused in a sentence that shows how to name a function."""
+    (folder / "plain.py").write_text("def train(point, seed, report):\n    return 1.0\n", "utf-8")
+    answer = coarsefine("init", "plain", cwd=folder)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == (
+        "objective = 'plain' names no function: give its module and its name, such as plain:objective.\n"
+    )
+
+
 BAD_MODULES = {
     "a study that runs at import": (
         "import optuna\ndef objective(trial):\n    return trial.suggest_int('x', 1, 3)\n"

@@ -189,6 +189,7 @@ def test_invalid_export_file_is_refused(cli, tmp_path, content):
     for name in ("bad.json", "missing.json"):
         code, _, err = cli("train", name)
         assert (code, name in err, "Traceback" in err) == (2, True, False)
+        assert "Name a file that `coarsefine export` has written" in err
 
 
 FORGED = {
