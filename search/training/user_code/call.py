@@ -175,8 +175,8 @@ class Call:
             if now > started + self.options.timeout:
                 self.conversation.kill()
                 raise _BrokenCall(
-                    f"neither reported nor returned within {self.options.timeout:g} s: give it a longer `timeout`, or "
-                    "have it report more often",
+                    f"neither reported nor returned within {self.options.timeout:g} s: give it a longer `timeout` "
+                    "in the campaign's file and run that file, or have it report more often",
                     "timeout",
                 )
             stopped = min(stopped, now) if self.options.stop() else math.inf

@@ -188,8 +188,8 @@ BAD = {
     "returns_nothing": "its value of epoch 6 is None, no number",
     "reports_text": "its value of epoch 1 is '0.5', no number",
     "reports_nan": "diverged in epoch 2: its value is nan",
-    "never_returns": "neither reported nor returned within 0.2 s: give it a longer `timeout`, or have it report more "
-    "often",
+    "never_returns": "neither reported nor returned within 0.2 s: give it a longer `timeout` in the campaign's file "
+    "and run that file, or have it report more often",
     "reports_too_few": r"its values of epoch 1 are \[0.5\], where 5 trials are in",
     "reports_a_dict": r"its values of epoch 1 are \{0: 0.5, .*\}, where 5 trials are in",
     "reports_no_list": "its values of epoch 1 are 0.5, where 5 trials are in",
