@@ -41,8 +41,8 @@ _GRACE_SECONDS = 10.0
 """How long a trial process may take to end after its last call, before it is killed."""
 _LOOK_SECONDS = 0.02
 """Seconds between looks whether a group has ended that was asked to."""
-_LAST_SECONDS = 5.0
-"""How long the server waits for its children to be gone before it ends itself."""
+LAST_SECONDS = 5.0
+"""How long the server waits, after their grace, for its children to be gone before it ends itself."""
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import {function}; {function}{arguments!r}"
 
 
@@ -252,6 +252,6 @@ class _Server:
     def _end_all(self, grace: float) -> NoReturn:
         late = time.monotonic() + grace
         self._deadlines = dict.fromkeys(self._deadlines, late)
-        while (self._deadlines or self._orphans()) and time.monotonic() < late + _LAST_SECONDS:
-            self._wait([], late + _LAST_SECONDS)
+        while (self._deadlines or self._orphans()) and time.monotonic() < late + LAST_SECONDS:
+            self._wait([], late + LAST_SECONDS)
         os._exit(0)

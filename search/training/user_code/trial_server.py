@@ -14,7 +14,7 @@ from coarsefine.search.training.user_code.channel import LOST, VERSION, Channel,
 from coarsefine.search.training.user_code.failures import name_of_signal
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.process_tree import kill_group
-from coarsefine.search.training.user_code.server import interpreter, serve_worker
+from coarsefine.search.training.user_code.server import LAST_SECONDS, interpreter, serve_worker
 
 KILLED_FROM_OUTSIDE = {
     -int(getattr(signal, name)) for name in ("SIGKILL", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -227,7 +227,7 @@ class TrialServer:
         if process is None:
             return None
         try:
-            code = process.wait(2 * _CLOSE_SECONDS + _EXIT_SECONDS)
+            code = process.wait(_CLOSE_SECONDS + LAST_SECONDS + _EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             kill_group(process.pid)
             code = process.wait()
