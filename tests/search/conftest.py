@@ -11,6 +11,7 @@ from serving import serving
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.cli import main
 from coarsefine.search.engine.run import run
+from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage, open_storage
 
@@ -71,6 +72,18 @@ def opened(location):
     yield open_one
     for storage in storages:
         storage.close()
+
+
+@pytest.fixture
+def dying(opened):
+    """Return a function that opens the storage as a worker of another machine, whose leases expire at once."""
+
+    def open_dying():
+        storage = opened(lease_seconds=-1.0)
+        storage.queue.owner = Owner(machine="another kernel")
+        return storage
+
+    return open_dying
 
 
 @pytest.fixture(scope="session")

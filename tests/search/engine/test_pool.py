@@ -100,14 +100,24 @@ def test_interrupted_run_ends_its_workers(folder, expected, kind):
 
 def test_worker_that_is_hung_up_is_replaced_and_blames_no_trial(folder, expected):
     """SIGHUP for a worker stops it in order: its trials are released without a death, and it is replaced."""
-    process = start(folder, "--workers", "2")
+    process, hung_up = start(folder, "--workers", "2"), 0
+
+    def reached(condition):
+        """Wait for a condition; return False if the run has ended before."""
+        wait_until(lambda: process.poll() is not None or condition())
+        return process.poll() is None
+
     for _ in range(4):
         before = ended(folder)
-        wait_until(lambda before=before: ended(folder) > before and len(workers_of(process)) == 2)
-        victim = workers_of(process)[0]
-        victim.send_signal(signal.SIGHUP)
-        wait_until(lambda pid=victim.pid: len({worker.pid for worker in workers_of(process)} - {pid}) == 2)
+        if not reached(lambda before=before: ended(folder) > before and len(workers_of(process)) == 2):
+            break
+        if not (workers := workers_of(process)):
+            break
+        workers[0].send_signal(signal.SIGHUP)
+        hung_up += 1
+        reached(lambda pid=workers[0].pid: len({worker.pid for worker in workers_of(process)} - {pid}) == 2)
         assert counted(folder, "SELECT count(*) FROM lease WHERE deaths > 0") == 0
+    assert hung_up > 0
     code, stderr = end_of(process)
     assert code == 0, stderr
     assert table(folder / "studies.db") == expected

@@ -45,11 +45,11 @@ def test_released_slot_keeps_its_earlier_failures(storage, study):
     assert finish(storage, study, 1) == [[0]]
 
 
-def test_deaths_are_counted_from_the_retry_on(opened, storage):
+def test_deaths_are_counted_from_the_retry_on(dying, storage):
     """A slot that killed its workers is retried with no deaths counted against it."""
     study = open_stage(storage, 1)
     while states(storage, study) != ["FAIL"]:
-        opened(lease_seconds=-1.0).queue.claim(study, 1)
+        dying().queue.claim(study, 1)
         assert storage.queue.claim(study, 0) == []
     retry(storage, study, 0)
     (claim,) = storage.queue.claim(study, 1)

@@ -24,18 +24,6 @@ from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.slots import Slot
 
 
-@pytest.fixture
-def dying(opened):
-    """Return a function that opens the storage as a worker of another machine, whose leases expire at once."""
-
-    def open_dying():
-        storage = opened(lease_seconds=-1.0)
-        storage.queue.owner = Owner(machine="another kernel")
-        return storage
-
-    return open_dying
-
-
 def test_slots_are_claimed_in_order(opened):
     """Slots are claimed once each in the order of their numbers, with their planned points and seeds."""
     first, second = opened(), opened()
