@@ -286,7 +286,7 @@ def test_verbose_prints_above_the_view(folder, in_terminal):
 
 def test_worker_shows_the_view_of_its_run(tmp_path, in_terminal):
     """`worker` shows the view of the run that it joins, and leaves the terminal clean."""
-    folder = write_campaign(tmp_path, model={"epochs": 500, "batch": 10}, stage=ONE_BY_ONE)
+    folder = write_campaign(tmp_path, model={"epochs": 5000, "batch": 10}, stage=ONE_BY_ONE)
     process = start(folder)
     wait_until(lambda: epochs_recorded(folder) > 0)
     wait_until(lambda: suspended([psutil.Process(process.pid)], folder / "studies.db"))  # it must not finish first
