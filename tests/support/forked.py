@@ -145,7 +145,7 @@ def _call(function, arguments, cwd, files, environment, packages, start_new_sess
     os.environ.update(environment)
     os.chdir(cwd)
     sys.path[:0] = packages
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     util.spawnv_passfds = _start
     function(*arguments)
 
@@ -162,8 +162,9 @@ def _start(path, arguments, descriptors):
     try:
         gc.freeze()  # what has a file here must not close it: its number may be another file's
         _close_others(descriptors)
-        for kind, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-            signal.signal(kind, handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for kind in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(kind, signal.SIG_DFL)
         exec(arguments[-1], {})  # noqa: S102 - as the new interpreter would
     except Exception:  # noqa: BLE001 - shown, as a new interpreter does
         sys.excepthook(*sys.exc_info())
