@@ -61,8 +61,8 @@ def run(
     """Start or resume a campaign, and run it to its end."""
     from coarsefine.search.engine.dask_cluster import count_workers
     from coarsefine.search.engine.run import run as run_campaign
-    from coarsefine.search.engine.stage_loop import find_campaign_to_run
     from coarsefine.search.errors import Interrupted, UsageError
+    from coarsefine.search.results.named_campaign import find_campaign_to_run
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
     from coarsefine.search.terminal.status_tables import print_status
@@ -108,7 +108,8 @@ def worker(
     verbose: Verbosity = None,
 ) -> None:
     """Join a running campaign as another worker; Ctrl-C leaves it at any time."""
-    from coarsefine.search.engine.stage_loop import find_campaign, join
+    from coarsefine.search.engine.join import join
+    from coarsefine.search.results.named_campaign import find_campaign
     from coarsefine.search.training.user_code.devices import read_gpus
 
     devices = read_gpus(gpus) if gpus is not None else None

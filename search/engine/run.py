@@ -13,7 +13,8 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.arguments import require, require_strings, whole_number
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.dask_cluster import DaskWorkers
-from coarsefine.search.engine.stage_loop import Pool, StageLoop, require_campaign
+from coarsefine.search.engine.join import require_campaign
+from coarsefine.search.engine.stage_loop import Pool, StageLoop
 from coarsefine.search.engine.worker_pool import WorkerPool
 from coarsefine.search.engine.worker_process import Task
 from coarsefine.search.errors import StorageError, UsageError

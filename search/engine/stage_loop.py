@@ -7,39 +7,32 @@ killed at any moment.
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import closing
 from dataclasses import InitVar, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from coarsefine.model.datasets import Dataset, cache_folder
-from coarsefine.search.arguments import require, require_callable, require_strings, whole_number
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.campaign.sections import AnyStage, Confirm, FinalSettings
-from coarsefine.search.errors import CampaignError, Interrupted, RepeatedFailure, StorageError, WorkersFailed
+from coarsefine.search.errors import Interrupted, RepeatedFailure, StorageError, WorkersFailed
 from coarsefine.search.results.commands import shown_path, to_continue
-from coarsefine.search.results.observer import Observer, require_observer
+from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
 from coarsefine.search.results.status import status_of
-from coarsefine.search.results.study import Study, campaign_names, campaign_of, find_studies, refuse_empty
+from coarsefine.search.results.study import Study, find_studies, refuse_empty
 from coarsefine.search.results.trial_files import remove_empty_folders, trial_log, trials_folder
-from coarsefine.search.storage.location import Location, locate
-from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
 from coarsefine.search.training.checkpoints import Checkpoints, ReportedEpochs
 from coarsefine.search.training.identity import accept_change, fingerprint, refuse_other
-from coarsefine.search.training.images import Source, require_source
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
-from coarsefine.search.training.user_code.devices import Gpus, own_gpus
+from coarsefine.search.training.user_code.devices import Gpus
 from coarsefine.search.training.worker import Worker
-from coarsefine.search.training.workload import ServedCommand, Workload, load_workload, objective_of, serving
+from coarsefine.search.training.workload import ServedCommand, Workload, objective_of
 
 _POLL_SECONDS = 0.5
 """Seconds between checks whether other processes are done, or have given something back."""
@@ -290,71 +283,3 @@ class StageLoop:
             folder = trials_folder(self.storage.location, self.campaign.name) / f".{stage.name}"
             return ReportedEpochs(folder, self.observer.on_warning)
         return Checkpoints.of(study.attrs.get("id", ""), cache_folder(), self.observer.on_warning)
-
-
-def join(  # noqa: PLR0913 - what a worker can be given, by keyword
-    campaign: Campaign,
-    storage: str | Path | Location,
-    *,
-    data: Source | None = None,
-    workers: int = 2,
-    gpus: Sequence[str] | None = None,
-    observer: Observer | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    accept_changes: bool = False,
-) -> None:
-    """Train a campaign's stages together with other processes; return when the last stage has ended.
-
-    `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `gpus` are those that the trials
-    of a user's code in this process may use. `stop` is called after every epoch; once it returns true, slots are
-    released and `Interrupted` is raised. `accept_changes` is as for `coarsefine.run`.
-
-    Raises the same errors as `coarsefine.run`.
-    """
-    workers = whole_number("join: workers", workers, 1)
-    require_campaign("join", campaign, data, observer, stop)
-    if gpus is not None:
-        require_strings("join: gpus", gpus, 'a list of GPUs by index or UUID, such as ["0", "1"]')
-    observer = observer or Observer()
-    own = own_gpus(campaign, None if gpus is None else tuple(gpus))
-    workload = load_workload(campaign, data, observer.on_message)
-    with serving(workload), closing(open_storage(locate(storage), writing=True, patient=True)) as opened:
-        StageLoop(campaign, opened, workload, observer, stop, workers, own, accept_changes).run_stages()
-
-
-def require_campaign(function: str, campaign: object, data: object, observer: object, stop: object) -> None:
-    """Raise `UsageError` unless these arguments of a public function are what it trains with."""
-    wanted = 'a Campaign: read one by Campaign.load("FILE.toml")'
-    require(isinstance(campaign, Campaign), f"{function}: campaign", campaign, wanted)
-    require_source(f"{function}: data", data)
-    require_observer(f"{function}: observer", observer)
-    require_callable(f"{function}: stop", stop)
-
-
-def find_campaign(source: str, storage: str | Path | Location) -> Campaign:
-    """Return the campaign that was started under this name in the storage, else a preset or a campaign file.
-
-    Raises the same errors as `Campaign.load`.
-    """
-    with closing(open_storage(locate(storage))) as opened:
-        studies = find_studies(opened, source)
-        known = () if studies else campaign_names(opened)
-    if studies:
-        return campaign_of(studies)
-    try:
-        return Campaign.load(source)
-    except CampaignError as error:
-        if known and isinstance(error.__cause__, FileNotFoundError):
-            raise CampaignError(f"{error} Campaigns in {opened.location}: {', '.join(known)}.") from error
-        raise
-
-
-def find_campaign_to_run(source: str, storage: str | Path | Location) -> Campaign:
-    """Return a preset or a campaign file; if there is neither, the campaign of this name in the storage.
-
-    Raises the same errors as `Campaign.load`.
-    """
-    location = locate(storage)
-    if source in preset_names() or Path(source).is_file() or not storage_exists(location):
-        return Campaign.load(source)
-    return find_campaign(source, location)

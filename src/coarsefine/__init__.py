@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.campaign.pruning import Pruner, Rung
     from coarsefine.search.campaign.sampling import Sampler
+    from coarsefine.search.engine.join import join
     from coarsefine.search.engine.run import run
-    from coarsefine.search.engine.stage_loop import join
     from coarsefine.search.errors import (
         CampaignError,
         Interrupted,
@@ -52,7 +52,7 @@ _HOMES = {
     "Status": "search.results.status",
     "batched": "search.training.user_code.function",
     "cached": "model.datasets",
-    "join": "search.engine.stage_loop",
+    "join": "search.engine.join",
     "key_of": "model.datasets",
     "read_export": "search.network.export",
     "retry": "search.results.retry",

@@ -15,7 +15,7 @@ from serving import serving
 from stored import table
 
 from coarsefine import Campaign, CampaignError, StorageError, run
-from coarsefine.search.engine.stage_loop import join
+from coarsefine.search.engine.join import join
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage, open_storage
 
