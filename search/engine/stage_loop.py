@@ -86,7 +86,7 @@ class StageLoop:
         refuse_other(found, self.attrs, code)
         self.others = OtherPrograms(self.observer.on_other_program)
         self.others.say_studies(self.storage, self.campaign, found)
-        self.initial_studies = self.studies()
+        self.initial_studies = self._checked(found)
 
     def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
         """Run every stage in this process, or watch the workers of a pool run them.
@@ -136,7 +136,10 @@ class StageLoop:
 
         Raises `StorageError` if another program has deleted or renamed one, or deleted slots of it.
         """
-        found = find_studies(self.storage, self.campaign.name)
+        return self._checked(find_studies(self.storage, self.campaign.name))
+
+    def _checked(self, found: dict[str, Study]) -> dict[str, Study]:
+        """Return studies that were read, and note their identities; raise `StorageError` if something of them is lost."""
         refuse_lost(self.storage, self.campaign, found, self._known)
         self._known |= {name: study.attrs.get(IDENTITY) for name, study in found.items()}
         return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from coarsefine.search.storage.slots import SET_BY_OTHERS, set_by_others
+from coarsefine.search.storage.slots import set_by_others
 from coarsefine.search.storage.tables import ENDED, SLOTS
 
 
@@ -37,12 +37,8 @@ def planned_of(attrs: Mapping[str, Any]) -> int | None:
 
 def _as_ended(slot: FrozenTrial) -> FrozenTrial:
     """Return a slot as it is, or as failed if another program has set its state."""
-    mark = slot.user_attrs.get(ENDED)
-    if slot.state.is_finished():
-        reason = set_by_others(slot.state, slot.values[0] if slot.values else None, mark)
-    else:
-        reason = f"{SET_BY_OTHERS} {slot.state.name} after its end" if mark is not None else None
-    if reason is None:
+    value = slot.values[0] if slot.values else None
+    if (reason := set_by_others(slot.state, value, slot.user_attrs.get(ENDED))) is None:
         return slot
     failed = copy.copy(slot)
     failed.state, failed.values = TrialState.FAIL, None

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from coarsefine.search.errors import UsageError
 from coarsefine.search.storage.dialect import Now, upsert
 from coarsefine.search.storage.lease_owner import is_gone
-from coarsefine.search.storage.slots import SET_BY_OTHERS, set_by_others
+from coarsefine.search.storage.slots import set_by_others
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
     ENDED,
@@ -148,19 +148,12 @@ def _failed(connection: sa.Connection, study: int, numbers: Sequence[int]) -> li
     failed = []
     for row in rows:
         own = known[row.trial_id]
-        others = _set_by_others(row, own.get(ENDED)) if marked else None
+        others = set_by_others(row.state, row.value, own.get(ENDED)) if marked else None
         if others is not None or row.state is TrialState.FAIL:
             failed.append((row, {"reason": others, **own}))
     if missing := sorted({*numbers} - {row.number for row, _ in failed}):
         raise UsageError(f"Trial {missing[0]} has not failed, or waits already: only failed trials can be retried.")
     return failed
-
-
-def _set_by_others(row: Any, mark: Any) -> str | None:
-    """Return how another program has set the state of a slot; None if it has not."""
-    if row.state.is_finished():
-        return set_by_others(row.state, row.value, mark)
-    return f"{SET_BY_OTHERS} {row.state.name} after its end" if mark is not None else None
 
 
 def _keep_failures(connection: sa.Connection, failed: Sequence[tuple[Any, dict[str, Any]]], retry: int) -> None:

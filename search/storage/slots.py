@@ -85,10 +85,12 @@ def end_mark(state: TrialState, value: float | None) -> dict[str, Any]:
 
 
 def set_by_others(state: TrialState, value: float | None, mark: Any) -> str | None:
-    """Return the reason for which a finished slot counts as failed; None if it stands as its mark says.
+    """Return the reason for which a slot counts as failed, since another program set its state; None if none did.
 
-    Another program can end a slot, with any state and value, through Optuna's API or its dashboard.
+    Through Optuna's API or its dashboard, it can end a slot with any state and value, or open one that we have ended.
     """
+    if not state.is_finished():
+        return None if mark is None else f"{SET_BY_OTHERS} {state.name} after its end"
     if mark == end_mark(state, value):
         return None
     given = f" with the value {value:.6g}" if value is not None else ""

@@ -20,8 +20,8 @@ from coarsefine.search.files import unwritable
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.command import Command
-from coarsefine.search.training.user_code.command_output import Output, ReportFile, Source, last_words
-from coarsefine.search.training.user_code.command_reports import Read, UnreadableReport
+from coarsefine.search.training.user_code.command_output import Output, ReportFile, ReportLines, last_words
+from coarsefine.search.training.user_code.command_reports import Read, ReportCounter, UnreadableReport
 from coarsefine.search.training.user_code.conversation import Killed, News, Raised, Reported, Returned
 from coarsefine.search.training.user_code.function_call import CallSetup, planned_of
 from coarsefine.search.training.user_code.trial_server import (
@@ -30,7 +30,6 @@ from coarsefine.search.training.user_code.trial_server import (
     TrialServer,
     how_it_ended,
 )
-from coarsefine.search.training.user_code.values import judge
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 """Seconds between looks for new lines: after a report short ones, then longer ones."""
@@ -62,15 +61,14 @@ class CommandCall:
     _files: TrialFiles = field(init=False)
     _folder: Path = field(init=False)
     """A folder of this process, for its point and its reports."""
-    _source: Source = field(init=False)
+    _source: ReportLines = field(init=False)
     _process: TrialProcess | None = None
     _logged: int = 0
     """The size of the log before the process started."""
     _suspended: bool = False
     _lines: deque[str] = field(default_factory=deque)
     """Lines that were read and not passed on yet."""
-    _count: int = 0
-    """The number of the last report."""
+    _reports: ReportCounter = field(init=False)
 
     def __post_init__(self) -> None:
         self._files = self.setup.files_of(self.slot.number)
@@ -109,7 +107,7 @@ class CommandCall:
         self._files.tidy()
 
     def _start(self, epoch: int) -> None:
-        self._count, self._suspended = 0, False
+        self._reports, self._suspended = ReportCounter(self.own.read, self.setup.metric), False
         self._lines.clear()
         self.setup.open_files(self.slot, self._files, epoch)
         log, reads_output = self._files.log, self.own.reads_output
@@ -155,17 +153,15 @@ class CommandCall:
 
     def _next_report(self) -> Reported | None:
         while self._lines:
-            if (report := self.own.read(self._lines.popleft())) is None:
-                continue
-            self._count = self._count + 1 if report.epoch is None else report.epoch
-            return Reported(self._count, [judge(report.value, self._count, self.setup.metric, report.metrics)])
+            if (judged := self._reports.report_of(self._lines.popleft())) is not None:
+                return Reported(self._reports.count, [judged])
         return None
 
     def _end_of(self, code: int) -> News:
         """Return how the process ended, in the terms of a function."""
-        how, epochs = how_it_ended(code), self.setup.epochs
-        if code == 0 and self._count < epochs:
-            how = f"{how} after {counted(self._count, 'report')}, and `epochs` is {epochs}"
+        how, epochs, count = how_it_ended(code), self.setup.epochs, self._reports.count
+        if code == 0 and count < epochs:
+            how = f"{how} after {counted(count, 'report')}, and `epochs` is {epochs}"
         elif code == 0:
             return Returned()
         words = last_words(self._files.log, self._logged)

@@ -17,7 +17,7 @@ _MOST_BLOCKS = 16
 _TAIL_BYTES, _TAIL_LINES = 2000, 3
 
 
-class Source(Protocol):
+class ReportLines(Protocol):
     """The lines of a command that may be reports."""
 
     def new_lines(self) -> list[str]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coarsefine.search.campaign.command_line import VALUE_GROUP
+from coarsefine.search.training.user_code.values import NAME_CHARACTERS, Judged, judge
 
 _Number = TypeVar("_Number", int, float)
 _EPOCH = "epoch"
 _LONGEST = 2**16
 """Bytes of the longest line that is read; longer ones are no reports."""
-_NAME = 64
-"""The most characters of a metric's name."""
 _AT_ONCE = 2**20
 """Bytes that are read of a report file at a time."""
 _ENDS = re.compile(rb"\r\n|\n|\r")
@@ -30,7 +29,7 @@ class UnreadableReport(ValueError):  # noqa: N818 - named as what is wrong
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportLine:
     """An epoch as a command reported it; the values are checked where those of functions are."""
 
     value: Any
@@ -39,7 +38,7 @@ class Report:
     """The number of the epoch, from 1; None if the command did not give it."""
 
 
-Read = Callable[[str], Report | None]
+Read = Callable[[str], ReportLine | None]
 """Reads a line, and returns None if it is no report."""
 
 
@@ -51,7 +50,7 @@ def reader_of(parse: str | None, metric: str) -> Read:
 def json_reader(metric: str) -> Read:
     """Return how lines of JSON are read: an object with the key `metric`, else `value`, or just a number."""
 
-    def read(line: str) -> Report | None:
+    def read(line: str) -> ReportLine | None:
         if not line.strip():
             return None
         try:
@@ -59,7 +58,7 @@ def json_reader(metric: str) -> Read:
         except (ValueError, RecursionError) as error:
             raise UnreadableReport(f"its report {reprlib.repr(line)} is not a line of JSON: {error}") from error
         if not isinstance(found, dict):
-            return Report(found, {})
+            return ReportLine(found, {})
         key = metric if metric in found else VALUE_GROUP
         if key not in found:
             wanted = f"'{metric}'" if metric == VALUE_GROUP else f"'{metric}' or '{VALUE_GROUP}'"
@@ -67,8 +66,8 @@ def json_reader(metric: str) -> Read:
         epoch = found.get(_EPOCH)
         if epoch is not None and type(epoch) is not int:
             raise UnreadableReport(f"its report {reprlib.repr(line)} has an epoch that is no whole number")
-        metrics = {name[:_NAME]: value for name, value in found.items() if name not in {key, _EPOCH}}
-        return Report(found[key], metrics, epoch)
+        metrics = {name[:NAME_CHARACTERS]: value for name, value in found.items() if name not in {key, _EPOCH}}
+        return ReportLine(found[key], metrics, epoch)
 
     return read
 
@@ -76,13 +75,13 @@ def json_reader(metric: str) -> Read:
 def pattern_reader(pattern: re.Pattern[str]) -> Read:
     """Return how lines of output are read: by the groups of the first match of a pattern."""
 
-    def read(line: str) -> Report | None:
+    def read(line: str) -> ReportLine | None:
         if (match := pattern.search(line)) is None or match[VALUE_GROUP] is None:
             return None
         groups = {name: text for name, text in match.groupdict().items() if text is not None}
         epoch = groups.pop(_EPOCH, None)
         numbers = {name: _number(name, text, float) for name, text in groups.items()}
-        return Report(numbers.pop(VALUE_GROUP), numbers, None if epoch is None else _number(_EPOCH, epoch, int))
+        return ReportLine(numbers.pop(VALUE_GROUP), numbers, None if epoch is None else _number(_EPOCH, epoch, int))
 
     return read
 
@@ -96,6 +95,26 @@ def _number(group: str, text: str, kind: Callable[[str], _Number]) -> _Number:
             f"parse matched {reprlib.repr(text)} as its {group}, which is no {whole}number: make the pattern match "
             "the number only"
         ) from error
+
+
+@dataclass(slots=True)
+class ReportCounter:
+    """Numbers and judges the reports of one process of a command."""
+
+    read: Read
+    metric: str
+    count: int = 0
+    """The number of the last report."""
+
+    def report_of(self, line: str) -> Judged | None:
+        """Return the value of the epoch `count`, which the line reports; None if the line is no report.
+
+        Raises `UnreadableReport` for a line that cannot be read.
+        """
+        if (report := self.read(line)) is None:
+            return None
+        self.count = self.count + 1 if report.epoch is None else report.epoch
+        return judge(report.value, self.count, self.metric, report.metrics)
 
 
 @dataclass(slots=True)
@@ -126,7 +145,7 @@ class Lines:
 
 @dataclass(slots=True)
 class GrowingFile:
-    """Reads what is appended to a file; a file that became shorter was written anew, and is read from its start."""
+    """Reads what is appended to a file; a file that became shorter was rewritten, and is read from its start."""
 
     path: Path
     _place: int = 0

@@ -143,11 +143,16 @@ def _last(returned: object, reporter: Reporter) -> Judged:
     assert isinstance(channel, _Here), "try_trial has made it"  # noqa: S101
     if returned is None and channel.last is not None:
         return channel.last
-    form = reporter.judged(returned, max(reporter.count, 1))
-    last = Judged(failure=form["failure"]) if form["failure"] else Judged.from_dict(form["judged"][0])
-    if last.failure is not None:
-        raise NothingCompleted(f"The trial failed: {last.failure}.")
-    return last
+    return _judged(reporter.judged(returned, max(reporter.count, 1)))
+
+
+def _judged(message: Message) -> Judged:
+    """Return the value of the one trial in a message; raise `NothingCompleted` for one that fails the trial."""
+    failure = message["failure"]
+    judged = Judged(failure=failure) if failure is not None else Judged.from_dict(message["judged"][0])
+    if judged.failure is not None:
+        raise NothingCompleted(f"The trial failed: {judged.failure}.")
+    return judged
 
 
 class _Here(Channel):
@@ -159,12 +164,8 @@ class _Here(Channel):
 
     def send(self, message: Message) -> None:
         """Take a report; raise `NothingCompleted` for one that ends the trial."""
-        failure = message["failure"]
-        judged = Judged(failure=failure) if failure is not None else Judged.from_dict(message["judged"][0])
-        if judged.failure is not None:
-            raise NothingCompleted(f"The trial failed: {judged.failure}.")
-        self.last = judged
-        self._on_report(message["epoch"], judged)
+        self.last = _judged(message)
+        self._on_report(message["epoch"], self.last)
 
     def receive(self, seconds: float | None = None) -> Message:  # noqa: ARG002 - the answer is there at once
         """Return the answer to a report."""

@@ -15,13 +15,19 @@ from coarsefine.search.errors import NothingCompleted
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.command import load_command
 from coarsefine.search.training.user_code.command_process import not_started
-from coarsefine.search.training.user_code.command_reports import GrowingFile, Lines, UnreadableReport, reader_of
+from coarsefine.search.training.user_code.command_reports import (
+    GrowingFile,
+    Lines,
+    ReportCounter,
+    UnreadableReport,
+    reader_of,
+)
 from coarsefine.search.training.user_code.devices import trial_environment
 from coarsefine.search.training.user_code.foreground import OnReport, Tried, trial_folder
 from coarsefine.search.training.user_code.function_call import trial_variables
 from coarsefine.search.training.user_code.report import Planned
 from coarsefine.search.training.user_code.trial_server import how_it_ended
-from coarsefine.search.training.user_code.values import Judged, judge
+from coarsefine.search.training.user_code.values import Judged
 
 _BLOCK = 2**16
 _LOOK_SECONDS = 0.05
@@ -57,13 +63,11 @@ def try_command(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnRepor
 
 def _judged(lines: Iterator[str], campaign: Campaign) -> Iterator[tuple[int, Judged]]:
     """Yield the number and the value of each report; raise `UnreadableReport` for one that fails a trial."""
-    read, count = reader_of(campaign.parse, campaign.metric.name), 0
-    for report in filter(None, map(read, lines)):
-        count = count + 1 if report.epoch is None else report.epoch
-        judged = judge(report.value, count, campaign.metric.name, report.metrics)
+    reports = ReportCounter(reader_of(campaign.parse, campaign.metric.name), campaign.metric.name)
+    for judged in filter(None, map(reports.report_of, lines)):
         if judged.failure is not None:
             raise UnreadableReport(judged.failure)
-        yield count, judged
+        yield reports.count, judged
 
 
 def _lines(words: list[str], folder: Path, environment: dict[str, str], report: Path | None) -> Iterator[str]:

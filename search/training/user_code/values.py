@@ -13,7 +13,8 @@ from coarsefine.search.training.user_code.failures import describe, shown
 
 LARGEST = 1e150
 """The largest size of a value: with larger ones, means and variances would overflow."""
-_NAME_CHARACTERS = 64
+NAME_CHARACTERS = 64
+"""The most characters of a metric's name that is a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def judge(given: Any, epoch: int, metric: str = "value", more: Mapping[str, Any]
     """
     value, metrics = given, dict(more or {})
     if isinstance(given, Mapping):
-        found = {str(key)[:_NAME_CHARACTERS]: one for key, one in given.items()}
+        found = {str(key)[:NAME_CHARACTERS]: one for key, one in given.items()}
         own = next(iter(found), metric) if metric == "value" and metric not in found else metric
         if own not in found:
             return Judged(failure=f"its value of epoch {epoch} is {shown(given)}: it has no metric '{metric}'")

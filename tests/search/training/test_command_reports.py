@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coarsefine.search.training.user_code.command_reports import (
     GrowingFile,
     Lines,
-    Report,
+    ReportLine,
     UnreadableReport,
     json_reader,
     pattern_reader,
@@ -25,17 +25,17 @@ PATTERN = re.compile(r"(?:epoch (?P<epoch>\S+) )?acc=(?P<value>[0-9.eE+-]+)(?: l
 def test_line_of_json_has_a_value_metrics_and_an_epoch(value, loss, epoch):
     """Each key of a line but the value's and the epoch's is a further metric; the numbers are exact."""
     line = json.dumps({"value": value, "loss": loss, "epoch": epoch})
-    assert json_reader("value")(line) == Report(value, {"loss": loss}, epoch)
+    assert json_reader("value")(line) == ReportLine(value, {"loss": loss}, epoch)
 
 
 def test_key_of_the_metric_is_the_value():
     """The key that the campaign names as its metric is the value; `value` is, without that key."""
     read = json_reader("val_loss")
-    assert read('{"val_loss": 0.2, "acc": 0.9}') == Report(0.2, {"acc": 0.9})
-    assert read('{"value": 0.2, "acc": 0.9}') == Report(0.2, {"acc": 0.9})
+    assert read('{"val_loss": 0.2, "acc": 0.9}') == ReportLine(0.2, {"acc": 0.9})
+    assert read('{"value": 0.2, "acc": 0.9}') == ReportLine(0.2, {"acc": 0.9})
 
 
-@pytest.mark.parametrize(("line", "report"), [("0.93", Report(0.93, {})), ("", None), ("  ", None)])
+@pytest.mark.parametrize(("line", "report"), [("0.93", ReportLine(0.93, {})), ("", None), ("  ", None)])
 def test_number_alone_is_a_value(line, report):
     """A line with just a number is a value, and an empty line is nothing."""
     assert json_reader("value")(line) == report
@@ -79,13 +79,13 @@ def test_any_line_is_a_report_or_refused(line, metric):
 def test_groups_of_a_pattern_are_value_metrics_and_epoch(value, loss, epoch):
     """The named groups of a match are the value, the epoch and further metrics; the numbers are exact."""
     line = f"  epoch {epoch} acc={value!r} loss={loss!r} 12.3 s"
-    assert pattern_reader(PATTERN)(line) == Report(value, {"loss": loss}, epoch)
+    assert pattern_reader(PATTERN)(line) == ReportLine(value, {"loss": loss}, epoch)
 
 
 def test_groups_without_a_match_are_left_out():
     """A group that took no part in the match is no metric; a line that does not match is no report."""
     read = pattern_reader(PATTERN)
-    assert read("acc=0.9") == Report(0.9, {})
+    assert read("acc=0.9") == ReportLine(0.9, {})
     assert read("loss=0.3") is None
 
 
