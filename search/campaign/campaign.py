@@ -162,7 +162,7 @@ class Campaign(CampaignSchema):
 
     @property
     def stages(self) -> list[AnyStage]:
-        """Return all stages in order; the last train the finalists and, for code of the user's own, the winner."""
+        """Return all stages in order; the last train the finalists and, for user code, the winner."""
         last = (self.confirm, None if self.of_network else self.final)
         return [*self.stage, *(stage for stage in last if stage is not None)]
 

@@ -31,7 +31,7 @@ class Metric(JsonForm):
 
     @classmethod
     def of_function(cls, name: str | None, direction: Direction) -> Self:
-        """Return the metric of a user's code, by its name if it has one."""
+        """Return the metric of user code, by its name if it has one."""
         return cls(name or VALUE.name, name or VALUE.title, is_share=False, direction=direction)
 
     def text(self, value: float) -> str:

@@ -94,7 +94,7 @@ class CampaignSchema(Section):
 
     @property
     def of_network(self) -> bool:
-        """Return whether the built-in network is searched, rather than training code of the user's own."""
+        """Return whether the built-in network is searched, rather than user code."""
         return self.objective is None and self.command is None
 
     @property

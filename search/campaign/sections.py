@@ -234,7 +234,7 @@ class Confirm(Section):
 class FinalSettings(Section):
     """`[final]`: the long training of the winner, once for each seed.
 
-    For code of the user's own it is the last stage, and trains the winner's point once for each seed.
+    For user code it is the last stage, and trains the winner's point once for each seed.
     """
 
     epochs: fields.Epochs = 30
@@ -248,7 +248,7 @@ class FinalSettings(Section):
 
     @property
     def name(self) -> str:
-        """Return the name of the stage that it is for code of the user's own."""
+        """Return the name of the stage that it is for user code."""
         return FINAL
 
     @property

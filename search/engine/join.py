@@ -29,7 +29,7 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     """Train a campaign's stages together with other processes; return when the last stage has ended.
 
     `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `gpus` are those that the trials
-    of a user's code in this process may use. `stop` is called after every epoch; once it returns true, slots are
+    of user code in this process may use. `stop` is called after every epoch; once it returns true, slots are
     released and `Interrupted` is raised. `accept_changes` is as for `coarsefine.run`.
 
     Raises the same errors as `coarsefine.run`.

@@ -1,4 +1,4 @@
-"""Trains an exported trial of the user's own code again: as it was, and then for [final], in a folder of its own.
+"""Trains an exported trial of user code again: as it was, and then for [final], in a folder of its own.
 
 The folder has studies of its own, with the exported trial as the only one of its stage. So an interrupted training
 continues, and workers share the final trainings, as in any campaign.
@@ -40,7 +40,7 @@ STAGE = "exported"
 
 @dataclass(frozen=True)
 class Retrained(JsonForm):
-    """What came of an export of the user's own code."""
+    """What came of an export of user code."""
 
     folder: Annotated[str, Field(description="where the studies, the trials' own folders and their logs are")]
     exact: Annotated[bool, Field(description="whether the trial gave the same values again, to the bit")]

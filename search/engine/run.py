@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     images, for datasets that are read from one, or a `Dataset` for `dataset = "arrays"`. With `workers=1` this process
     trains; with more, as many worker processes train, on this machine or on the Dask cluster at `engine`,
     `dask://HOST:PORT`. Worker processes import the calling script, so it needs the usual `if __name__ == "__main__":`.
-    `gpus` are those of this machine that the trials of a user's code may use, by index or UUID, as in
+    `gpus` are those of this machine that the trials of user code may use, by index or UUID, as in
     `CUDA_VISIBLE_DEVICES`; the workers share them. By default they are all that are there, if the campaign has `gpus`.
     The final training runs in this process, with as many threads as there were workers on this machine.
     `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised. A campaign

@@ -139,7 +139,7 @@ class StageLoop:
         return self._checked(find_studies(self.storage, self.campaign.name))
 
     def _checked(self, found: dict[str, Study]) -> dict[str, Study]:
-        """Return studies that were read, and note their identities; raise `StorageError` if something of them is lost."""
+        """Return studies that were read, noting their identities; raise `StorageError` if something of them is lost."""
         refuse_lost(self.storage, self.campaign, found, self._known)
         self._known |= {name: study.attrs.get(IDENTITY) for name, study in found.items()}
         return found

@@ -79,7 +79,7 @@ def text_of(export: AnyExport) -> str:
 def read_export(path: str | Path) -> AnyExport:
     """Read what `write_export` wrote. Raises `UsageError`, with the reason, for any other file.
 
-    An export of the built-in network is an `Export`, one of the user's own code a `FunctionExport`.
+    An export of the built-in network is an `Export`, one of user code a `FunctionExport`.
     """
     require_path("read_export: path", path)
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Copies of trials' folders next to the export of the user's own code, so that artefacts go with it."""
+"""Copies of trials' folders next to the export of user code, so that artefacts go with it."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""The schema of the export of a trial of the user's own code: its point and values, and what trained it.
+"""The schema of the export of a trial of user code: its point and values, and what trained it.
 
 `coarsefine.search.engine.retraining` trains it again.
 """
@@ -33,7 +33,7 @@ class FunctionTrial(Part):
 
 
 class FunctionExport(Part):
-    """An export of a trial of the user's own code."""
+    """An export of a trial of user code."""
 
     coarsefine_export: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)]
     """Version of the schema."""

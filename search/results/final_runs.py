@@ -1,4 +1,4 @@
-"""What the last stage of the user's own code came to: the winner, trained again on several seeds."""
+"""What the last stage of user code came to: the winner, trained again on several seeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The versions of a user's code that trained the trials of a campaign: the first one, and those accepted since."""
+"""The versions of user code that trained the trials of a campaign: the first one, and those accepted since."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class SourceVersion(JsonForm):
-    """A version of the source of a user's code."""
+    """A version of the source of user code."""
 
     digest: Annotated[str, Field(description="SHA-256 of the file")]
     accepted: Annotated[str | None, Field(description="when the change to it was accepted; null for the first version")]

@@ -44,7 +44,7 @@ _MetricField = Annotated[
 ]
 _FinalRuns = Annotated[
     FinalRuns | None,
-    Field(exclude_if=lambda runs: runs is None, description="the winner's trainings, of code of the user's own"),
+    Field(exclude_if=lambda runs: runs is None, description="the winner's trainings, of user code"),
 ]
 _BEST = 3
 

@@ -1,4 +1,4 @@
-"""The source of a user's code that a study goes on with, after the user changed it and accepted the change.
+"""The source of user code that a study goes on with, after the user changed it and accepted the change.
 
 The attribute `objective` of a study holds the present source with its digest, and `accepted` lists the changes. A
 worker claims slots only with the digest it has loaded. So a worker that started with an earlier source trains what it

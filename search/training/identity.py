@@ -26,7 +26,7 @@ from coarsefine.search.training.user_code.source_file import Change
 _PATH = f"config.data.{PATH_KEY}"
 """Where the images are."""
 _SOURCE = f"{OBJECTIVE}.digest"
-"""The place of the digest of a user's code, which differs if a file has changed."""
+"""The place of the digest of user code, which differs if a file has changed."""
 _NOT_COMPARED = {
     _PATH,
     *(f"{OBJECTIVE}.{key}" for key in ("source", "files")),

@@ -76,7 +76,7 @@ def load_workload(
 
 @contextmanager
 def serving(workload: Workload) -> Iterator[None]:
-    """End the processes of a user's code on leaving."""
+    """End the processes of user code on leaving."""
     try:
         yield
     finally:

@@ -45,7 +45,7 @@ def find_source(module_name: str, folders: Sequence[str]) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of a user's code."""
+    """The source of user code."""
 
     file: Path
     """The file, or the folder of the `files`."""
@@ -75,7 +75,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A user's code that is not what a study goes on with."""
+    """User code that is not what a study goes on with."""
 
     before: Mapping[str, Any]
     """The attribute `objective` of the study, whose `source` studies of earlier versions lack."""
