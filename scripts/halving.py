@@ -19,7 +19,7 @@ from typing import Any
 
 from coarsefine import Campaign, run
 from coarsefine.search.campaign.sections import Narrow
-from coarsefine.search.results.study import find_studies
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 

@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, choose_finalists, judge
-from coarsefine.search.results.study import find_studies, point_of, value_of, verdict_of
+from coarsefine.search.results.campaign_studies import find_studies
+from coarsefine.search.results.outcome import verdict_of
+from coarsefine.search.results.study import point_of, value_of
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 

@@ -18,7 +18,7 @@ import psutil
 from chaos_runs.places import Place
 from coarsefine import Campaign, run
 from coarsefine.search.errors import SearchError
-from coarsefine.search.results.study import find_studies
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.storage.opening import open_storage
 
 _HEAD = (

@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 from coarsefine import Campaign
 from coarsefine.model.datasets import Dataset
 from coarsefine.search.campaign.sections import Data
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.stage_opening import open_study
-from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.optuna_storage import Storage

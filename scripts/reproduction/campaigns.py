@@ -10,8 +10,9 @@ from coarsefine.search.campaign.sections import FinalSettings
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.train import final_settings_for, train
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.final_result import FinalResult
-from coarsefine.search.results.study import Study, find_studies
+from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 from reproduction.plan import NARROWED, Plan

@@ -25,7 +25,7 @@ from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.sections import Data
 from coarsefine.search.errors import SearchError, StorageError
-from coarsefine.search.results.study import campaign_names
+from coarsefine.search.results.campaign_studies import campaign_names
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import check_storage, open_storage, server_version, storage_exists

@@ -49,7 +49,7 @@ def export(
     from coarsefine.search.network.export import check_target, export_any, trial_of, write_export
     from coarsefine.search.network.export_folders import folders_of, with_copies
     from coarsefine.search.network.function_export import FunctionExport
-    from coarsefine.search.results.study import read_studies
+    from coarsefine.search.results.campaign_studies import read_studies
 
     if form != "file" and output is not None:
         raise UsageError(f"--as {form} goes to stdout: --output {output} is not used. Leave it out.")

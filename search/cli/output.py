@@ -31,7 +31,7 @@ def read(storage: str, campaign: str | None) -> "Status":
 
     Say what other programs have deleted, changed or added.
     """
-    from coarsefine.search.results.status import read_status
+    from coarsefine.search.results.status_reading import read_status
 
     with opened(storage) as studies:
         status = read_status(studies, campaign)

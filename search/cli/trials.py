@@ -64,7 +64,7 @@ def logs(
     ] = False,
 ) -> None:
     """Print what a trial of your own code printed, and its traceback if it failed; or the ends of the workers' logs."""
-    from coarsefine.search.results.study import find_trial, read_studies
+    from coarsefine.search.results.campaign_studies import find_trial, read_studies
     from coarsefine.search.terminal.log_output import print_trial_log, print_worker_logs
 
     if trial is None and campaign is not None and "#" in campaign:  # a trial of the only campaign

@@ -24,10 +24,11 @@ from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export import text_of
 from coarsefine.search.network.function_export import FunctionExport
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.final_runs import FinalRuns
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.stage_opening import open_exported
-from coarsefine.search.results.study import find_studies, values_by_epoch
+from coarsefine.search.results.study import values_by_epoch
 from coarsefine.search.storage.location import Location, at_file
 from coarsefine.search.storage.opening import create_storage, open_storage
 from coarsefine.search.storage.slots import Slot

@@ -21,11 +21,14 @@ from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.commands import command
 from coarsefine.search.results.final_result import FINAL, read_final
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.status import Status, logs_folder, read_status, require_winner
-from coarsefine.search.results.study import find_studies, refuse_empty
+from coarsefine.search.results.outcome import refuse_empty, require_winner
+from coarsefine.search.results.status import Status
+from coarsefine.search.results.status_reading import read_status
+from coarsefine.search.results.trial_files import logs_folder
 from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists

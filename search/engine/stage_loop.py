@@ -15,13 +15,15 @@ from coarsefine.model.datasets import Dataset, cache_folder
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.sections import AnyStage, Confirm, FinalSettings
 from coarsefine.search.errors import Interrupted, RepeatedFailure, StorageError, WorkersFailed
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.commands import shown_path, to_continue
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
+from coarsefine.search.results.outcome import refuse_empty
 from coarsefine.search.results.progress import StageProgress
 from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
-from coarsefine.search.results.status import status_of
-from coarsefine.search.results.study import Study, find_studies, refuse_empty
+from coarsefine.search.results.status_reading import status_of
+from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import remove_empty_folders, trial_log, trials_folder
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot

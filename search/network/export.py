@@ -26,18 +26,10 @@ from coarsefine.search.errors import UsageError
 from coarsefine.search.files import write_atomic
 from coarsefine.search.network.export_schema import SCHEMA_VERSION, Export
 from coarsefine.search.network.function_export import FunctionExport
+from coarsefine.search.results.campaign_studies import campaign_of, find_trial
 from coarsefine.search.results.final_runs import read_final_runs
-from coarsefine.search.results.status import find_winner
-from coarsefine.search.results.study import (
-    Study,
-    campaign_of,
-    find_trial,
-    metrics_by_epoch,
-    point_of,
-    value_of,
-    values_by_epoch,
-    verdict_of,
-)
+from coarsefine.search.results.outcome import find_winner, verdict_of
+from coarsefine.search.results.study import Study, metrics_by_epoch, point_of, value_of, values_by_epoch
 
 _MOST_BYTES = 64 * 2**20
 _SCHEMA, _NOT_DIGESTED = "coarsefine_export", ("digest", "platform", "folders")

@@ -19,7 +19,8 @@ from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.campaign.sections import Data, Model
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.study import Study, campaign_of, read_studies
+from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.study import Study
 from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage

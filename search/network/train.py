@@ -19,9 +19,10 @@ from coarsefine.search.network.export_schema import Export
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.function_export import FunctionExport
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
+from coarsefine.search.results.campaign_studies import campaign_of, find_studies
 from coarsefine.search.results.final_result import FinalResult, read_final, training_key
 from coarsefine.search.results.observer import Observer, require_observer
-from coarsefine.search.results.study import Study, campaign_of, find_studies
+from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 from coarsefine.search.storage.tables import IDENTITY

@@ -18,8 +18,10 @@ from coarsefine.search.errors import CampaignError
 from coarsefine.search.network.recorded_checks import GRADIENT_CHECK, MOMENTUM
 from coarsefine.search.report.importance import Importance, importance_in
 from coarsefine.search.report.published_values import PublishedValues, published_values_for
-from coarsefine.search.results.status import StageStatus, Status, Trial, status_of
-from coarsefine.search.results.study import Study, campaign_of, point_of, read_studies, value_of
+from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.status import StageStatus, Status, Trial
+from coarsefine.search.results.status_reading import status_of
+from coarsefine.search.results.study import Study, point_of, value_of
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.errors import CampaignError
-from coarsefine.search.results.study import campaign_names, campaign_of, find_studies
+from coarsefine.search.results.campaign_studies import campaign_names, campaign_of, find_studies
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage, storage_exists
 

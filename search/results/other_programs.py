@@ -13,7 +13,8 @@ from pathlib import Path
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
 from coarsefine.search.errors import CampaignError, SearchError, StorageError
-from coarsefine.search.results.study import Study, find_studies, other_studies
+from coarsefine.search.results.campaign_studies import find_studies, other_studies
+from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import Location, at_file, read_only
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.optuna_storage import Storage

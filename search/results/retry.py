@@ -12,7 +12,8 @@ from pydantic import Field
 from coarsefine.search.arguments import require
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.study import Study, campaign_of, read_studies
+from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.study import Study
 from coarsefine.search.storage.failed_slots import StageRetry
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import check_storage, create_storage

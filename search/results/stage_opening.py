@@ -17,8 +17,8 @@ from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.campaign.winner import Candidate, choose_finalists
 from coarsefine.search.errors import NothingCompleted
 from coarsefine.search.results.dashboard_note import confirm_note, final_note, stage_note
-from coarsefine.search.results.status import require_winner
-from coarsefine.search.results.study import Study, point_of, remedy, value_of
+from coarsefine.search.results.outcome import remedy, require_winner
+from coarsefine.search.results.study import Study, point_of, value_of
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Slot
 

@@ -6,10 +6,14 @@ from datetime import datetime
 from pathlib import Path
 
 from coarsefine.search.files import unwritable
-from coarsefine.search.results.status import logs_folder
 from coarsefine.search.storage.location import Location
 
 _TRIES = 3
+
+
+def logs_folder(location: Location, campaign: str) -> Path:
+    """Return the folder for the logs of a campaign's workers on this machine."""
+    return location.output_folder("logs") / campaign
 
 
 def trials_folder(location: Location, campaign: str) -> Path:

@@ -20,15 +20,8 @@ from coarsefine.search.campaign.json_form import JsonForm, PointField, finite_or
 from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.campaign.network_settings import OTHERS, setting
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.study import (
-    Study,
-    campaign_of,
-    losses_by_epoch,
-    metrics_by_epoch,
-    point_of,
-    read_studies,
-    values_by_epoch,
-)
+from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.study import Study, losses_by_epoch, metrics_by_epoch, point_of, values_by_epoch
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.optuna_storage import Storage

@@ -12,9 +12,11 @@ from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
+from coarsefine.search.results.campaign_studies import campaign_of
 from coarsefine.search.results.log_files import read_end
-from coarsefine.search.results.status import StageStatus, logs_folder
-from coarsefine.search.results.study import Study, campaign_of, metrics_by_epoch, value_of, values_by_epoch
+from coarsefine.search.results.status import StageStatus
+from coarsefine.search.results.study import Study, metrics_by_epoch, value_of, values_by_epoch
+from coarsefine.search.results.trial_files import logs_folder
 from coarsefine.search.results.trial_files import trial_log as trial_log_path
 from coarsefine.search.results.trial_table import TrialRow
 from coarsefine.search.server import schemas

@@ -13,11 +13,13 @@ from optuna.trial import FrozenTrial
 
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import UsageError
+from coarsefine.search.results.campaign_studies import campaign_of
 from coarsefine.search.results.other_programs import notes_on
 from coarsefine.search.results.own_slots import as_slots
 from coarsefine.search.results.progress import stage_seconds_left
-from coarsefine.search.results.status import Status, status_of
-from coarsefine.search.results.study import Study, campaign_of
+from coarsefine.search.results.status import Status
+from coarsefine.search.results.status_reading import status_of
+from coarsefine.search.results.study import Study
 from coarsefine.search.server.caching_storage import CachingStorage
 from coarsefine.search.server.change_detector import ChangeDetector
 from coarsefine.search.server.validation import InvalidStudy, check_study, is_valid

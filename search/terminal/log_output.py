@@ -9,9 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.log_files import Follower, without_codes
-from coarsefine.search.results.status import logs_folder
 from coarsefine.search.results.study import Study
-from coarsefine.search.results.trial_files import trial_log
+from coarsefine.search.results.trial_files import logs_folder, trial_log
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.terminal.console import print_message
 

@@ -10,7 +10,7 @@ from campaigns import write_campaign
 import coarsefine
 from coarsefine import Campaign, UsageError, batched, join, read_export, retry, run, train, trials
 from coarsefine.search.network.export import export_trial
-from coarsefine.search.results.study import find_studies
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 

@@ -4,9 +4,9 @@ import numpy as np
 from optuna.trial import TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.final_result import Curves, FinalResult, Reproduction
 from coarsefine.search.results.stage_opening import open_study
-from coarsefine.search.results.study import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record

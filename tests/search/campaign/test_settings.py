@@ -18,7 +18,7 @@ from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.labels import point_text
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.report.writer import write_report
-from coarsefine.search.results.status import read_status
+from coarsefine.search.results.status_reading import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.slots import Slot

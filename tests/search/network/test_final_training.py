@@ -22,7 +22,7 @@ from coarsefine.model.arithmetic import arithmetic_name, has_kernel, instruction
 from coarsefine.model.datasets import load_digits
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
-from coarsefine.search.results.status import read_status
+from coarsefine.search.results.status_reading import read_status
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 

@@ -23,7 +23,7 @@ from coarsefine.search.report import write_report
 from coarsefine.search.report.commands import as_toml
 from coarsefine.search.report.importance import importance_in
 from coarsefine.search.report.published_values import published_values_for
-from coarsefine.search.results.study import find_studies
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 

@@ -18,7 +18,7 @@ from commands import coarsefine_process
 
 from coarsefine.model.arithmetic import KERNEL, arithmetic_kind, has_kernel
 from coarsefine.search.network.export import export_trial, read_export, text_of
-from coarsefine.search.results.status import read_studies
+from coarsefine.search.results.campaign_studies import read_studies
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import versions

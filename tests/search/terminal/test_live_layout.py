@@ -19,9 +19,10 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.pruning import Pruning
 from coarsefine.search.campaign.space import Point
+from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.progress import StageProgress, best_of
-from coarsefine.search.results.status import StageStatus, read_status
-from coarsefine.search.results.study import find_studies
+from coarsefine.search.results.status import StageStatus
+from coarsefine.search.results.status_reading import read_status
 from coarsefine.search.results.time_left import Rate
 from coarsefine.search.storage.slots import FinishedTrial, Record
 from coarsefine.search.terminal.live_layout import draw

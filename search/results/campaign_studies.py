@@ -1,0 +1,119 @@
+"""The studies of a campaign in a storage, the trials in them, and the campaign that they hold."""
+
+from collections.abc import Container, Mapping
+from typing import Literal
+
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+from pydantic import ValidationError
+
+from coarsefine.model.extensions import missing_packages
+from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.sections import CONFIRM, FINAL
+from coarsefine.search.campaign.validation_errors import sentence
+from coarsefine.search.errors import CampaignError, StorageError, UsageError
+from coarsefine.search.results.own_slots import as_slots
+from coarsefine.search.results.study import Study
+from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.study_queries import StudyName
+
+
+def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
+    """Return a campaign's studies by name, in the order of the stages. Studies of other programs are left out."""
+    found = sorted((study for study in storage.get_all_studies() if _is_of(study, campaign)), key=_place)
+    return {study.name: study for study in (_read(storage, frozen) for frozen in found) if study is not None}
+
+
+def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> list[StudyName]:
+    """Return the studies that are named after a campaign, or say they are its own, and are not among its `studies`."""
+    return [
+        study
+        for study in storage.queries.names()
+        if campaign in {study.name.rpartition("/")[0], study.campaign} and study.name not in studies
+    ]
+
+
+def _is_of(study: FrozenStudy, campaign: str) -> bool:
+    """Return whether a study is one of a campaign's; a copy of one has another name."""
+    attrs = study.user_attrs
+    return attrs.keys() >= {"config", "stage", "space"} and study.study_name == f"{campaign}/{attrs['stage']}"
+
+
+def _place(study: FrozenStudy) -> tuple[int, int]:
+    """Return the key that sorts studies in the order of their stages; a study that was put back has the highest id."""
+    config = study.user_attrs["config"]
+    stages = config.get("stage") if isinstance(config, dict) else None
+    names = [*(stage.get("name") for stage in stages or () if isinstance(stage, dict)), CONFIRM, FINAL]
+    stage = study.user_attrs["stage"]
+    return names.index(stage) if stage in names else len(names), study._study_id
+
+
+def _read(storage: Storage, frozen: FrozenStudy) -> Study | None:
+    """Return a study with its slots; None if another program has deleted it meanwhile."""
+    attrs = frozen.user_attrs
+    if not (trials := storage.trials_of(frozen._study_id)):
+        return None
+    slots, others = as_slots(trials, attrs)
+    return Study(frozen._study_id, frozen.study_name, attrs, slots, others)
+
+
+def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
+    """Return a campaign's name and its studies, at least one; without a name, those of the only one in the storage.
+
+    Raises `UsageError` if the storage does not hold that campaign.
+    """
+    known = campaign_names(storage)
+    name = known[0] if name is None and len(known) == 1 else name
+    studies = find_studies(storage, name) if name in known else {}
+    if name in known and not studies:
+        renamed = next(study.name for study in other_studies(storage, name, ()) if study.campaign == name)
+        raise StorageError(
+            f"{storage.location} has campaign {name} under another name: another program renamed a study of it to "
+            f"{renamed}. `coarsefine run` with the campaign's file says how to give it back its name."
+        )
+    if name is None or not studies:
+        listed = ", ".join(known) or "none"
+        asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
+        raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+    return name, studies
+
+
+def find_trial(studies: Mapping[str, Study], stage: str, number: int) -> tuple[Study, FrozenTrial]:
+    """Return a trial with its study; `stage` may also be the study's name. Raises `UsageError` if there is none."""
+    for study in studies.values():
+        if stage in {study.name, study.attrs["stage"]}:
+            for trial in study.trials:
+                if trial.number == number:
+                    return study, trial
+    known = ", ".join(f"{s.attrs['stage']}#0 to #{len(s.trials) - 1}" for s in studies.values())
+    raise UsageError(f"There is no trial {f'{stage[:80]}#{number}'!r}: the campaign has {known}.")
+
+
+def campaign_of(
+    studies: Mapping[str, Study], *, extra: Literal["forbid", "ignore"] = "forbid", to_read: bool = False
+) -> Campaign:
+    """Return the campaign that studies store, at least one; `extra` is that of `Campaign.from_stored`.
+
+    If it is only `to_read`, not to train, keys are ignored while packages are missing: a setting of theirs may be one.
+
+    Raises `CampaignError` if this version of Coarsefine cannot read it, or if a package is missing that it needs.
+    """
+    study = next(iter(studies.values()))
+    try:
+        return Campaign.from_stored(study.attrs["config"], extra=extra)
+    except ValidationError as error:
+        lacking = missing_packages(study.attrs.get("versions", {}))
+        if lacking and to_read and extra == "forbid":
+            return campaign_of(studies, extra="ignore")
+        if lacking:
+            raise CampaignError(f"{study.name} needs {' and '.join(lacking)}: install what is missing.") from error
+        raise CampaignError(
+            f"{study.name} was started by another version of Coarsefine: {sentence(error, Campaign)} Use that version, "
+            "or start again under another name or --storage."
+        ) from error
+
+
+def campaign_names(storage: Storage) -> list[str]:
+    """Return the names of all campaigns in a storage, in the order in which they were started."""
+    found = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
+    return list(dict.fromkeys(study.user_attrs["campaign"] for study in found))
