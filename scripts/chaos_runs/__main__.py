@@ -1,17 +1,6 @@
 """Inject faults, and check what remains: `scripts/chaos`.
 
-Claim (two cores of an AMD EPYC; SQLite 3.40 in DELETE mode, PostgreSQL 15; seed 0; kills on a busy machine, lost time
-on an idle one, Zen 3; sleeping workers, races, full disks and cuts on another machine, Zen 4):
-- 50 runs of 80 slots, 25 on each database, lost 892 workers to kill -9. In every run each point was trained once, and
-  the values of every epoch equal those of an undisturbed run. After 36 of 36 kills at stage boundaries there is exactly
-  one next stage with the same points.
-- A kill during long trials cost at most 1.47 s on SQLite and 1.71 s on PostgreSQL (n = 10 each, medians 1.01 and 1.35)
-  until the same slots were trained further than before; two seconds and an epoch are promised.
-- 40 workers slept past their leases: 160 late writes refused, 0 accepted. 16 processes claimed 2,000 slots on each
-  database: 0 doubles. At 40 of 40 points of a full disk or file: exit 5, cause and path named, resumed to N. 34
-  connections cut and 6 restarts of PostgreSQL: N exact.
-- Four workers claim and finish 14.6 (SQLite) and 11.4 (PostgreSQL) times as many trials per second in stacks of eight
-  as Optuna's faster way, and 3.8 times as many one by one (n = 3 rounds of 400).
+What a full run found is in `docs/faults.md`; `--page docs/results/faults.md` writes its table.
 
 Everything is drawn from --seed: which worker dies, after how many slots, in which epoch another sleeps, how large a
 disk is. The exact moment of a signal depends on the machine. The exit code is 1 if a promise is broken, or if a time is
@@ -21,6 +10,7 @@ missed in the full form; the quick form shows times and does not judge them.
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -45,6 +35,7 @@ from chaos_runs.disturbances import disturbances
 from chaos_runs.findings import Plan, Row
 from chaos_runs.kills import kills
 from chaos_runs.lost_time import lost_time
+from chaos_runs.page import write_page
 from chaos_runs.places import NAMES, Databases, databases
 from chaos_runs.race import race, speed
 from chaos_runs.zombies import zombies
@@ -108,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kill_all()
             found.close()
     missing = [postgres.WANTED] if {*options.on} - {*found.names} else []
-    _write(options, rows, missing, time.monotonic() - began)
+    _write(options, rows, missing, time.monotonic() - began, arguments)
     _print(rows, missing)
     broken = any(row.verdict in {"broken", "missed"} for row in rows)
     return int(broken or bool(missing and _in_ci()))
@@ -124,11 +115,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--runs", type=int, metavar="N", help=f"runs that lose workers, on all databases; default {_FULL_RUNS}")
     add("--postgres", metavar="URL", help="an empty database, which is emptied again; default: a server of our own")
     add("--json", type=Path, default=Path("chaos.json"), metavar="FILE", help="default: %(default)s")
+    add("--page", type=Path, metavar="FILE", help="write the table as Markdown, too")
     add("--on", nargs="+", choices=NAMES, default=NAMES, metavar="DATABASE", help=f"of {', '.join(NAMES)}")
     add("--only", nargs="+", choices=_EXPERIMENTS, metavar="WHAT", help=f"of {', '.join(_EXPERIMENTS)}")
     options = parser.parse_args(arguments)
-    if not options.json.absolute().parent.is_dir():
-        parser.error(f"--json {options.json}: there is no such folder")
+    for option, file in (("--json", options.json), ("--page", options.page)):
+        if file is not None and not file.absolute().parent.is_dir():
+            parser.error(f"{option} {file}: there is no such folder")
     return options
 
 
@@ -155,7 +148,13 @@ def _all(plan: Plan, experiment: str) -> list[Row]:
     return rows
 
 
-def _write(options: argparse.Namespace, rows: Sequence[Row], missing: Sequence[str], seconds: float) -> None:
+def _write(
+    options: argparse.Namespace,
+    rows: Sequence[Row],
+    missing: Sequence[str],
+    seconds: float,
+    arguments: Sequence[str] | None,
+) -> None:
     report = {
         "seed": options.seed,
         "quick": options.quick,
@@ -165,6 +164,9 @@ def _write(options: argparse.Namespace, rows: Sequence[Row], missing: Sequence[s
         "rows": [row.as_dict() for row in rows],
     }
     options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    if options.page is not None:
+        command = shlex.join(["scripts/chaos", *(sys.argv[1:] if arguments is None else arguments)])
+        options.page.write_text(write_page(report, command), "utf-8")
     _say(f"Written: {options.json}, after {seconds:.0f} s.")
 
 

@@ -16,7 +16,7 @@ def test_quick_run_keeps_every_promise(tmp_path):
     """Workers killed at a stage boundary, or suspended past their leases, lose, repeat and change no trial."""
     if postgres.find_programs() is None:
         want(postgres.WANTED)
-    options = ("--quick", "--seed", 1, "--only", "boundaries", "zombies", "--json", "chaos.json")
+    options = ("--quick", "--seed", 1, "--only", "boundaries", "zombies", "--json", "chaos.json", "--page", "page.md")
     result = run_script("chaos", *options, cwd=tmp_path)
     rows = json.loads((tmp_path / "chaos.json").read_text("utf-8"))["rows"]
     assert [line for row in rows for line in row["broken"]] == []
@@ -25,6 +25,9 @@ def test_quick_run_keeps_every_promise(tmp_path):
     assert {row["verdict"] for row in rows} == {"kept"}
     assert len({moment for row in rows[:2] for moment in row["moments"]}) == 6
     assert all(row["what"] in result.stdout for row in rows)
+    page = (tmp_path / "page.md").read_text("utf-8")
+    assert "seed 1, " in page.splitlines()[0]
+    assert all(f"| {row['what']} | {row['database']} | {row['n']} | {row['seen']} |" in page for row in rows)
 
 
 def test_unknown_experiment_is_refused(tmp_path, monkeypatch, capsys):
