@@ -3,8 +3,12 @@
 A file is created atomically, is checked before training starts, and is never repaired or replaced without the user's
 knowledge. The journal mode depends on the library: SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that has several
 connections (the WAL-reset bug, https://sqlite.org/wal.html#walresetbug; fixes in 3.50.7 and 3.44.6 too).
+
+Only SQLite opens a database. With POSIX, a process that closes a file loses all locks that it holds on it. So if we
+read the file ourselves, other processes could write during a transaction of another thread.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -20,7 +24,6 @@ from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.dialect import BUSY_SECONDS
 from coarsefine.search.storage.tables import NEEDED
 
-_MAGIC = b"SQLite format 3\x00"
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "lustre", "gpfs", "ceph", "glusterfs", "afs"}
 """File systems that are reached through a network."""
 _KEPT_BACKUPS = 5
@@ -72,6 +75,8 @@ def check(path: Path, *, writing: bool) -> None:
     with storage_errors(path):
         _check_file(path, writing=writing)
         verdict, tables = _inspect(path)
+    if verdict is None:
+        raise StorageError(f"{path} is not a SQLite file, or it is damaged: {_restore_hint(path)}.")
     if verdict != "ok":
         raise StorageError(f"{path} is damaged ({' '.join(verdict.split())}): {_restore_hint(path)}.")
     if not tables >= NEEDED:
@@ -94,15 +99,17 @@ def _first_value(path: Path, statement: str) -> Any:
         return connection.execute(statement).fetchone()[0]
 
 
-def _inspect(path: Path) -> tuple[str, set[str]]:
-    """Return the result of SQLite's quick check of a file, and the names of its tables."""
+def _inspect(path: Path) -> tuple[str | None, set[str]]:
+    """Return the result of SQLite's quick check of a file, None for a file of another kind; and its tables' names."""
     # Opened for writing even by readers: a killed writer's journal must be rolled back before anything is read.
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             return verdict, {n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            return None, set()
+        if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT:
             raise
         return str(error), set()
 
@@ -112,12 +119,10 @@ def _check_file(path: Path, *, writing: bool) -> None:
         raise StorageError(f"There is no {path}: start a campaign with `coarsefine run`, or give --storage.")
     if not path.is_file():
         raise StorageError(f"{path} is not a file: give --storage the path of a SQLite file, such as studies.db.")
-    with path.open("r+b" if writing else "rb") as file:
-        head = file.read(len(_MAGIC))
-    if not head:
+    if not path.stat().st_size:
         raise StorageError(f"{path} is empty (0 bytes), so its studies are lost: {_restore_hint(path)}.")
-    if head != _MAGIC:
-        raise StorageError(f"{path} is not a SQLite file, or it is damaged: {_restore_hint(path)}.")
+    if not os.access(path, os.R_OK | os.W_OK if writing else os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _restore_hint(path: Path) -> str:

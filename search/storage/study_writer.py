@@ -91,7 +91,9 @@ def write_slots(connection: sa.Connection, study: int, space: Space, slots: Sequ
     written = connection.execute(sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study))
     ids = {row.number: row.trial_id for row in written}
     # SQLite gives the ids of a deleted study out again, and Optuna, which deletes it, does not know of leases.
-    connection.execute(lease.delete().where(lease.c.trial_id.between(min(ids.values()), max(ids.values()))))
+    # Other studies' ids may lie between these: PostgreSQL numbers the trials of two studies that are opened at once.
+    ours = sa.select(trials.c.trial_id).where(trials.c.study_id == study)
+    connection.execute(lease.delete().where(lease.c.trial_id.in_(ours) | (lease.c.trial_id == -study)))
     connection.execute(params.insert(), _parameter_rows({ids[slot.number]: slot.point for slot in slots}, space))
     seeds = [row for slot in slots for row in rows_of({SEED: slot.seed}, trial_id=ids[slot.number])]
     connection.execute(attrs.insert(), seeds)

@@ -16,6 +16,8 @@ from coarsefine.search.training.user_code.source_file import Source
 
 _SCRIPTS = {".py", ".sh", ".R", ".jl", ".pl", ".rb", ".js", ".lua", ".awk"}
 """Suffixes of files whose text is kept; any other file may hold a secret."""
+_DATABASES = {".db", ".sqlite", ".sqlite3"}
+"""Suffixes of files that are not compared: trials write into them. SQLite alone opens the file of the studies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,9 @@ def _files_named(arguments: Sequence[str], folder: Path) -> Iterator[str]:
         for name in dict.fromkeys((argument, argument.partition("=")[2])):
             if position == 0 and os.sep not in name:  # a program on the PATH
                 continue
-            if name and "\0" not in name and not Path(name).is_absolute() and _is_file(folder / name):
+            if not name or "\0" in name or Path(name).is_absolute() or Path(name).suffix in _DATABASES:
+                continue
+            if _is_file(folder / name):
                 yield name
 
 

@@ -14,6 +14,7 @@ import pytest
 from campaigns import write_campaign
 from processes import start, wait_until
 from sqlalchemy import create_engine, make_url, text
+from stages import ended, open_stage
 from stored import table, undisturbed_table
 
 from coarsefine import Campaign, Interrupted, Observer, StorageError, run
@@ -226,3 +227,24 @@ def test_missing_right_to_create_tables_is_reported(new_database):
             create_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False)))
     finally:
         postgres.execute(new_database, f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("location", ["postgresql"], indirect=True)
+def test_study_whose_ids_surround_those_of_another_takes_none_of_its_leases(location, opened):
+    """Opening a study leaves the leases of another one alone, whose trials have ids between its own.
+
+    The server numbers the trials of two studies that are opened at the same time like that.
+    """
+    storage = opened()
+    sequence = "ALTER SEQUENCE trials_trial_id_seq RESTART WITH {} INCREMENT BY {}"
+    try:
+        postgres.execute(location.url, sequence.format(10, 1))
+        first = open_stage(storage, 2, "a/coarse")
+        claims = storage.queue.claim(first, 2)
+        postgres.execute(location.url, sequence.format(5, 20))
+        second = open_stage(storage, 2, "b/coarse")
+    finally:
+        postgres.execute(location.url, sequence.format(30, 1))
+    assert [claim.trial_id for claim in claims] == [10, 11]
+    assert storage.queue.record([ended(claim) for claim in claims], claims) == []
+    assert [claim.trial_id for claim in storage.queue.claim(second, 2)] == [5, 25]

@@ -4,6 +4,8 @@ import collections
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import psutil
@@ -15,7 +17,8 @@ from coarsefine import Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine
 from coarsefine.search.storage import optuna_storage, sqlite
 from coarsefine.search.storage.location import at_file, locate
-from coarsefine.search.storage.opening import create_storage
+from coarsefine.search.storage.opening import create_storage, open_storage
+from coarsefine.search.training.user_code.command import Command
 
 Mount = collections.namedtuple("Mount", "mountpoint fstype")
 
@@ -154,3 +157,26 @@ def test_file_of_an_earlier_build_is_refused(made_file, tmp_path):
     with pytest.raises(StorageError, match="'lease' was made by an earlier Coarsefine") as error:
         create_storage(locate(path))
     assert error.value.exit_code == 5
+
+
+def test_nothing_drops_the_lock_of_a_transaction(made_file, tmp_path):
+    """While a thread of this process writes, no check, reading or backup of the file lets another process write.
+
+    With POSIX, a process that opens and closes a file loses all its locks on it.
+    """
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    words = [
+        sys.executable,
+        "-c",
+        f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('BEGIN IMMEDIATE')",
+    ]
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        open_storage(locate(path), writing=True).close()
+        sqlite.back_up(path, "stage")
+        assert [*sqlite.good_backups(path)]
+        examine(locate(path), None)
+        Command.at(tmp_path, ["train", "studies.db", f"--storage={path.name}"]).source.as_attr()
+        other = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert "database is locked" in other.stderr
