@@ -32,7 +32,8 @@ def show_changes(status: "Status", *, as_json: bool) -> None:
     from coarsefine.search.terminal.console import print_line
 
     change = _change_of(status)
-    accepted = status.stages[0].attrs.get("accepted", [])
+    shown = ("time", "from", "to", "diff")
+    accepted = [{key: each.get(key) for key in shown} for each in status.stages[0].attrs.get("accepted", [])]
     if as_json:
         print_json({"accepted": accepted, "present": change.diff if change else None})
         return

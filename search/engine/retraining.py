@@ -88,16 +88,16 @@ def retrain(
     Raises what `coarsefine.run` raises, and `CampaignError` if the user's code has changed since the export, before
     anything is written.
     """
-    campaign = _campaign_of(export, final)
+    campaign, text = _campaign_of(export, final), text_of(export)
     key = hashlib.sha256(json.dumps([export.digest, campaign.as_stored()]).encode()).hexdigest()[:8]
     folder = (output or location.output_folder("trained") / f"{export.campaign.name}-{key}").absolute()
     studies = at_file(folder / "studies.db")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "studies.db").exists():
         raise UsageError(f"{folder} holds other files: name an empty or a new folder as --output.")
     if not (folder / "final.json").exists():  # else it has ended, and nothing is trained
-        _refuse_changed(export)
+        export = _with_present_source(export, observer or Observer())
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "export.json", text_of(export))
+    write_atomic(folder / "export.json", text)
     point = Point.of({name: export.trial.params[name] for name in campaign.stage[0].own_ranges})
     with closing(create_storage(studies)) as storage:
         identity = {"config": campaign.as_stored(), "versions": versions(), "objective": export.objective}
@@ -113,13 +113,30 @@ def retrain(
     return retrained
 
 
-def _refuse_changed(export: FunctionExport) -> None:
-    if change := change_of(export.objective):
+def _with_present_source(export: FunctionExport, observer: Observer) -> FunctionExport:
+    """Return the export with the version of the source that is there now; say so if it did not train the trial.
+
+    Raises `CampaignError` if it is none of the versions that the campaign was searched with.
+    """
+    stage, number = export.trial.stage, export.trial.number
+    versions = sorted(export.sources, key=lambda version: number not in version.trials.get(stage, ()))
+    bare = {key: value for key, value in export.objective.items() if key not in {"source", "files"}}
+    known = [bare | version.as_attr for version in versions] or [export.objective]
+    present = next((objective for objective in known if change_of(objective) is None), None)
+    if present is None:
+        change = change_of(known[0])
+        assert change is not None, "all versions differ"  # noqa: S101
         raise CampaignError(
             f"{change.subject} {change.verb} changed since the exported trial was trained{change.shown}"
             "To train the export, restore the earlier file. To train with the present one, run the campaign under "
             "another name, and export its winner."
         )
+    if present != known[0]:
+        observer.on_message(
+            f"The trial was trained with version {known[0]['digest'][:12]} of its code. This is version "
+            f"{present['digest'][:12]}, to which the campaign accepted a change."
+        )
+    return export.model_copy(update={"objective": present})
 
 
 def _campaign_of(export: FunctionExport, final: FinalSettings | None) -> Campaign:

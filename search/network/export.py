@@ -29,6 +29,7 @@ from coarsefine.search.network.function_export import FunctionExport
 from coarsefine.search.results.campaign_studies import campaign_of, find_trial
 from coarsefine.search.results.final_runs import read_final_runs
 from coarsefine.search.results.outcome import find_winner, verdict_of
+from coarsefine.search.results.sources import SourceVersion, sources_of
 from coarsefine.search.results.study import Study, metrics_by_epoch, point_of, value_of, values_by_epoch
 
 _MOST_BYTES = 64 * 2**20
@@ -184,6 +185,7 @@ def _export_function(studies: Mapping[str, Study], named: Named | None) -> Funct
         "campaign": {"name": campaign.name, "fingerprint": digest_of(campaign)},
         "config": study.attrs["config"],
         "objective": study.attrs["objective"],
+        "sources": [_source(version) for version in sources_of(studies.values())],
         "trial": {
             "stage": study.attrs["stage"], "study": study.name,
             "number": trial.number, "seed": trial.user_attrs["seed"],
@@ -261,6 +263,11 @@ def _settings(campaign: Campaign, study: Study, trial: FrozenTrial) -> dict[str,
     order_seed = trial.user_attrs["seed"] if stage.name == CONFIRM else settings.order_seed
     values = resolved({**campaign.network.model.fixed, **point_of(trial)})
     return {**asdict(settings), **values, "order_seed": order_seed}
+
+
+def _source(version: SourceVersion) -> dict[str, Any]:
+    kept = {"source": version.kept.get("source"), "files": version.kept.get("files")}
+    return {"digest": version.digest, "accepted": version.accepted, "trials": version.ended, **kept}
 
 
 def _ancestor(study: Study) -> dict[str, Any]:

@@ -32,6 +32,27 @@ class FunctionTrial(Part):
     """Its further metrics after each epoch."""
 
 
+class SourceOfTrials(Part):
+    """A version of the source of user code."""
+
+    digest: Digest
+    """SHA-256 of the file, or of a command's files."""
+    accepted: str | None
+    """When the change to it was accepted; None for the first version."""
+    trials: dict[str, list[Number]]
+    """The numbers of the trials that ended with it, by stage."""
+    source: str | None
+    """Its text; None if the studies do not keep it."""
+    files: dict[str, str] | None
+    """The digests of a command's files, by name."""
+
+    @property
+    def as_attr(self) -> dict[str, Any]:
+        """Return the keys that identify the version in the attribute `objective` of a study."""
+        found = {"digest": self.digest, "source": self.source, "files": self.files}
+        return {key: value for key, value in found.items() if value is not None}
+
+
 class FunctionExport(Part):
     """An export of a trial of user code."""
 
@@ -43,7 +64,9 @@ class FunctionExport(Part):
     config: dict[str, Any]
     """The campaign, as its studies store it."""
     objective: dict[str, Any]
-    """What was searched: a function with the digest of its file, for example."""
+    """What was searched: a function with the digest of its file, for example. Of several versions, the last one."""
+    sources: Annotated[list[SourceOfTrials], Field(exclude_if=lambda found: not found)] = Field(default_factory=list)
+    """The versions that the campaign was searched with, oldest first; none in exports of earlier Coarsefine."""
     trial: FunctionTrial
     chosen: Literal["winner", "named"]
     """Whether the campaign chose the trial, or a user named it."""

@@ -1,9 +1,8 @@
 """The versions of user code that trained the trials of a campaign: the first one, and those accepted since."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -23,6 +22,10 @@ class SourceVersion(JsonForm):
     digest: Annotated[str, Field(description="SHA-256 of the file")]
     accepted: Annotated[str | None, Field(description="when the change to it was accepted; null for the first version")]
     trials: Annotated[int, Field(description="that ended with it")]
+    ended: Annotated[dict[str, list[int]], Field(exclude=True)] = field(default_factory=dict)
+    """The numbers of these trials, by stage."""
+    kept: Annotated[dict[str, Any], Field(exclude=True)] = field(default_factory=dict)
+    """What the studies keep of it: the text as `source`, or the digests of a command's `files`; empty for neither."""
 
     @property
     def text(self) -> str:
@@ -45,9 +48,34 @@ def sources_of(studies: Iterable[Study]) -> tuple[SourceVersion, ...]:
     accepted: dict[str, str | None] = {first: None}
     for change in changes:
         accepted.setdefault(change["to"], change["time"])
-    ended = [trial for study in searched for trial in study.trials if trial.state.is_finished()]
-    trials = Counter(trial.user_attrs.get("source", first) for trial in ended)
-    return tuple(SourceVersion(digest, time, trials[digest]) for digest, time in accepted.items())
+    kept = _kept(searched, changes)
+    return tuple(
+        SourceVersion(digest, time, sum(map(len, ended.values())), ended, kept.get(digest, {}))
+        for digest, time in accepted.items()
+        for ended in [_ended_with(digest, searched, first)]
+    )
+
+
+def _ended_with(digest: str, studies: Iterable[Study], first: str) -> dict[str, list[int]]:
+    """Return the numbers of the trials that ended with a version, by stage."""
+    numbers = {
+        study.attrs["stage"]: [
+            trial.number
+            for trial in study.trials
+            if trial.state.is_finished() and trial.user_attrs.get("source", first) == digest
+        ]
+        for study in studies
+    }
+    return {stage: found for stage, found in numbers.items() if found}
+
+
+def _kept(studies: Iterable[Study], changes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what studies keep of each version, by digest. Earlier versions of Coarsefine kept only the last text."""
+    earlier = {change["from"]: change.get("before", {}) for change in changes}
+    present = [study.attrs[OBJECTIVE] for study in studies]
+    return earlier | {
+        each["digest"]: {key: each[key] for key in ("source", "files") if key in each} for each in present
+    }
 
 
 def described(sources: Sequence[SourceVersion]) -> str | None:
@@ -55,4 +83,4 @@ def described(sources: Sequence[SourceVersion]) -> str | None:
     if len(sources) < 2:  # noqa: PLR2004
         return None
     versions = join_words([source.text for source in sources])
-    return f"{len(sources)} versions of the function's file trained these trials: {versions}."
+    return f"{len(sources)} versions of the code trained these trials: {versions}."

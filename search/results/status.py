@@ -32,6 +32,10 @@ _FinalRuns = Annotated[
     FinalRuns | None,
     Field(exclude_if=lambda runs: runs is None, description="the winner's trainings, of user code"),
 ]
+_Sources = Annotated[
+    tuple[SourceVersion, ...],
+    Field(description="versions of the user's code; absent for the network", exclude_if=lambda found: not found),
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class BestTrials(JsonForm):
     confirm: Verdict | None
     metric: _MetricField = ACCURACY
     final_runs: _FinalRuns = None
+    sources: _Sources = ()
 
 
 @dataclass(frozen=True)
@@ -148,12 +153,7 @@ class Status(JsonForm):
     verdict: Annotated[Verdict | None, Field(alias="confirm", description="null until the finalists are trained again")]
     final: FinalResult | None
     trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
-    sources: Annotated[
-        tuple[SourceVersion, ...],
-        Field(
-            description="versions of an objective's file; absent for the network", exclude_if=lambda found: not found
-        ),
-    ] = ()
+    sources: _Sources = ()
     final_runs: _FinalRuns = None
     metric: _MetricField = ACCURACY
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
@@ -169,4 +169,4 @@ class Status(JsonForm):
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""
         stages = tuple(BestOfStage(stage.name, stage.study, stage.best) for stage in self.stages)
-        return BestTrials(self.campaign, stages, self.winner, self.verdict, self.metric, self.final_runs)
+        return BestTrials(self.campaign, stages, self.winner, self.verdict, self.metric, self.final_runs, self.sources)

@@ -18,7 +18,10 @@ from coarsefine.search.storage.tables import ACCEPTED, OBJECTIVE, Attrs, rows_of
 
 
 def accept_source(connection: sa.Connection, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
-    """Record that studies go on with a changed objective; those that have it already stay as they are."""
+    """Record that studies go on with a changed objective; those that have it already stay as they are.
+
+    The text of the earlier version, or the digests of its files, are kept with the change.
+    """
     ours = study_attrs.c.study_id.in_(study_ids) & study_attrs.c.key.in_([OBJECTIVE, ACCEPTED])
     columns = (study_attrs.c.study_id, study_attrs.c.key, study_attrs.c.value_json)
     known: dict[int, dict[str, Any]] = {study: {} for study in sorted(study_ids)}
@@ -30,7 +33,8 @@ def accept_source(connection: sa.Connection, study_ids: Collection[int], objecti
         before = found[OBJECTIVE]["digest"]
         if before != objective["digest"]:
             time = datetime.now(UTC).isoformat(timespec="seconds")
-            change = {"time": time, "from": before, "to": objective["digest"], "diff": diff}
+            kept = {key: found[OBJECTIVE][key] for key in ("source", "files") if key in found[OBJECTIVE]}
+            change = {"time": time, "from": before, "to": objective["digest"], "diff": diff, "before": kept}
             rows = rows_of({OBJECTIVE: objective, ACCEPTED: [*found.get(ACCEPTED, []), change]}, study_id=study)
             upsert(connection, study_attrs, ("study_id", "key"), rows)
 

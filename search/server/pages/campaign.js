@@ -59,7 +59,7 @@ function sourcesOf({ sources = [] }) {
   if (sources.length < 2) return "";
   const versions = sources.map(({ digest, trials, accepted }) =>
     `${digest.slice(0, 12)} (${plural(trials, "trial")}${accepted ? `, accepted ${accepted}` : ""})`);
-  return ` ${sources.length} versions of its file trained the trials: ${versions.join(", ")}.`;
+  return ` ${sources.length} versions of the code trained these trials: ${versions.join(", ")}.`;
 }
 
 /** Fill the menus of the map's axes once, if there is a choice. */

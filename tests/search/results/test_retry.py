@@ -1,5 +1,6 @@
 """Test `coarsefine retry`: which trials wait again, what is kept of them, and what the next run makes of them."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from campaigns import write_campaign
 from forked import forked_command
 from stored import table
 
-from coarsefine import Campaign, NothingCompleted, RepeatedFailure, StorageError, UsageError, retry, run
+from coarsefine import Campaign, NothingCompleted, RepeatedFailure, StorageError, UsageError, read_export, retry, run
 
 BUGGY = """\
 import os
@@ -202,6 +203,31 @@ def test_trial_that_has_not_failed_is_refused_with_all_others(search, folder):
         retry("small", trials=[("coarse", lost[0])])
     with pytest.raises(UsageError, match="No trial of small has failed: there is nothing to retry"):
         retry("small")
+
+
+def test_export_has_the_code_before_and_after_a_retry(search, folder, cli):
+    """After a retry with fixed code, the export has both versions with their texts and trials; JSON has the counts."""
+    search(bug="some", stage=ONE_STAGE, confirm=None)
+    lost = failed()
+    kept = [number for number in range(8) if number not in lost]
+    retry()
+    fixed = BUGGY.replace("% 3 == 0", "% 3 == 4")
+    (folder / "buggy.py").write_text(fixed, "utf-8")
+    assert run(Campaign.load("small.toml"), accept_changes=True).state == "done"
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (BUGGY, fixed)]
+    for named in (f"coarse#{lost[0]}", f"coarse#{kept[0]}"):
+        assert cli("export", "--trial", named, "--output", "it.json")[0] == 0
+        versions = read_export("it.json").sources
+        assert [(v.digest, v.source) for v in versions] == [*zip(digests, (BUGGY, fixed), strict=True)]
+        assert [v.trials for v in versions] == [{"coarse": kept}, {"coarse": lost}]
+        assert (versions[0].accepted, versions[1].accepted is None) == (None, False)
+        code, _, error = cli("train", "it.json", "--output", named)
+        assert code == 0, error
+        assert (f"trained with version {digests[0][:12]} of its code" in error) == (named == f"coarse#{kept[0]}")
+    counts = [(digest, len(numbers)) for digest, numbers in zip(digests, (kept, lost), strict=True)]
+    for command in ("status", "best"):
+        shown = json.loads(cli(command, "--json")[1])["sources"]
+        assert [(version["digest"], version["trials"]) for version in shown] == counts
 
 
 def test_diverged_trials_are_retried_if_asked_for(search, folder):
