@@ -163,7 +163,7 @@ def run_task(task: Task, observer: Observer, stop: Callable[[], bool], *, checke
     """
     try:
         workload = load_workload(task.campaign, task.data, observer.on_message, task.mapped_file)
-        opened = open_storage(task.storage, writing=True, patient=True, checked=checked)
+        opened = open_storage(task.storage, writing=True, patient=True, checked=checked, say=observer.on_message)
         with serving(workload), closing(opened) as storage:
             StageLoop(task.campaign, storage, workload, observer, stop, task.workers).run_stages()
     except (SearchError, ModelError) as error:

@@ -12,40 +12,24 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 
 from coarsefine.search.errors import StorageError
+from coarsefine.search.storage.causes import describe, root_cause, text_of
 from coarsefine.search.storage.dialect import transaction
 from coarsefine.search.storage.location import Location
 
 PATIENCE_SECONDS = 60.0
 """How long a transaction is tried again. A server restarts in less."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
+_SILENT_SECONDS = 1.0
+"""How long it is tried again without a word."""
 
 _PASSING = {"40001", "40P01", "53300", "57014", "25P03"}
 """PostgreSQL codes: not serialisable, deadlock, too many connections, cancelled, idle in a transaction too long."""
 
-_LASTING = ("authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host")
+_LASTING = (
+    "authentication", "no password", "does not exist", "pg_hba", "resolve host", "translate host", "SSL", "invalid ",
+    "permitted to log in",
+)  # fmt: skip
 """Words in the error of a connection that will not succeed later either; libpq gives no codes."""
-
-_REMEDIES = {
-    ("disk is full", "no space", "disk i/o", "too large"): (
-        "Free some space and run the same command again: what was recorded is kept."
-    ),
-    ("no longer compatible",): "Coarsefine needs tables of the Optuna version it runs with.",
-    ("does not exist",): "Create the database first (createdb), or correct the URL.",
-    ("password", "authentication", "pg_hba", "role "): (
-        "Give user and password in the URL, by PGUSER and PGPASSWORD, or in ~/.pgpass."
-    ),
-    ("permission denied for", "must be owner"): (
-        "Ask the database's owner to grant the right to create and write tables."
-    ),
-    ("permission", "readonly", "unable to open", "read-only"): (
-        "Grant yourself read and write access to it and its folder, or give another --storage."
-    ),
-    ("connection", "timeout", "resolve", "shutting down", "starting up"): (
-        "Check that the server runs and can be reached, then run the same command again: what was recorded is kept."
-    ),
-    ("locked",): "Another program has locked it: close that program, and run the same command again.",
-}
-"""What to do, by words of the cause; the first match counts."""
 
 _T = TypeVar("_T")
 Row = sa.Row[*tuple[Any, ...]]
@@ -56,6 +40,8 @@ class Database:
 
     def __init__(self, engine: sa.Engine, location: Location) -> None:
         self._engine, self._location = engine, location
+        self.say: Callable[[str], None] | None = None
+        """Is called with a sentence when a transaction waits for the server."""
 
     def transact(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Do the work in one transaction, again if the connection is cut: done twice, it must leave the same rows.
@@ -84,13 +70,17 @@ class Database:
 
     def persist(self, work: Callable[[], _T]) -> _T:
         """Do the work, again if the connection is cut."""
-        with storage_errors(self._location):
-            return persist(work)
+        with storage_errors(self._location, in_use=True):
+            return persist(work, self.say)
 
 
-def persist(work: Callable[[], _T]) -> _T:
-    """Do the work and return its result, again with growing, jittered waits while its connection is cut."""
-    deadline, longest = time.monotonic() + PATIENCE_SECONDS, _FIRST_WAIT
+def persist(work: Callable[[], _T], say: Callable[[str], None] | None = None) -> _T:
+    """Do the work and return its result, again with growing, jittered waits while its connection is cut.
+
+    `say` is called with a sentence if that takes longer than a moment.
+    """
+    begun, longest, said = time.monotonic(), _FIRST_WAIT, False
+    deadline = begun + PATIENCE_SECONDS
     while True:
         try:
             return work()
@@ -99,6 +89,9 @@ def persist(work: Callable[[], _T]) -> _T:
             wait = longest * random.uniform(0.5, 1.0)  # noqa: S311
             if not _is_passing(error) or time.monotonic() + wait > deadline:
                 raise
+            if say is not None and not said and time.monotonic() + wait > begun + _SILENT_SECONDS:
+                said = True
+                say(f"The database does not answer ({text_of(root_cause(error))}): trying again for a minute.")
         time.sleep(wait)
         longest = min(2 * longest, _LONGEST_WAIT)
 
@@ -122,25 +115,12 @@ def _is_cut(error: BaseException) -> bool:
 
 
 @contextmanager
-def storage_errors(place: Path | Location) -> Iterator[None]:
-    """Turn errors of a database, its driver and its disk into a `StorageError` that names the place and the cause."""
+def storage_errors(place: Path | Location, *, in_use: bool = False) -> Iterator[None]:
+    """Turn errors of a database, its driver and its disk into a `StorageError` that names the place and the cause.
+
+    `in_use` says that the database was opened before.
+    """
     try:
         yield
     except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        raise StorageError(_describe(place, error)) from error
-
-
-def _describe(place: Path | Location, error: BaseException) -> str:
-    """Return what happened at a place and what to do: the root of a chain of exceptions, with its remedy.
-
-    Optuna reports a full disk as "invalid data" and SQLAlchemy adds the statement; neither helps a reader. The secrets
-    of a location are left out.
-    """
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    cause = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
-    if isinstance(place, Location):
-        for secret in place.secrets:
-            cause = cause.replace(secret, "***")
-    remedies = (remedy for words, remedy in _REMEDIES.items() if any(word in cause.lower() for word in words))
-    return f"{place}: {cause}. {next(remedies, 'Check it, or give another --storage.')}"
+        raise StorageError(describe(place, error, in_use=in_use)) from error

@@ -1,7 +1,7 @@
 """Where SQLite and PostgreSQL differ: the clock, upserts, the start of a transaction, connection options."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -86,7 +86,8 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
             connection.exec_driver_sql("COMMIT")
         except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
+            with suppress(sa.exc.SQLAlchemyError):  # a full disk has rolled it back: that is the error to report
+                connection.exec_driver_sql("ROLLBACK")
             raise
 
 

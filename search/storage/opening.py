@@ -1,6 +1,6 @@
 """Opening and creating storages: a database is checked before it is used, and its tables are created once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.database import persist, storage_errors
 from coarsefine.search.storage.dialect import engine_options, transaction
+from coarsefine.search.storage.file_state import refuse_unusable
 from coarsefine.search.storage.location import Location, at_file
 from coarsefine.search.storage.optuna_storage import LEASE_SECONDS, Storage
 from coarsefine.search.storage.tables import NEEDED, lease
@@ -23,7 +24,8 @@ _CREATING_TABLES = 0x_C0A2_5EF1
 def storage_exists(location: Location) -> bool:
     """Return whether a location holds studies, or something in their place."""
     if location.path:
-        return location.path.exists()
+        with storage_errors(location):
+            return location.path.exists()
     with _connected(location) as connection:
         return _has_tables(connection)
 
@@ -49,18 +51,20 @@ def open_storage(
     patient: bool = False,
     checked: bool = False,
     lease_seconds: float = LEASE_SECONDS,
+    say: Callable[[str], None] | None = None,
 ) -> Storage:
     """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's.
 
     `patient` waits for a server that is restarting. It is for workers that join a running campaign; a first look at an
-    address, which may be wrong, should fail at once. `checked` skips the check that the tables fit this Optuna.
+    address, which may be wrong, should fail at once. `say` is called with a sentence if it waits. `checked` skips the
+    check that the tables fit this Optuna.
     """
 
     def open_it() -> Storage:
         check_storage(location, writing=writing)
         return Storage(location, checked=checked, lease_seconds=lease_seconds)
 
-    return persist(open_it) if patient else open_it()
+    return persist(open_it, say) if patient else open_it()
 
 
 def create_storage(location: Location) -> Storage:
@@ -78,7 +82,9 @@ def create_storage(location: Location) -> Storage:
 
 
 def _create_file(path: Path) -> Storage:
-    sqlite.file_system(path)
+    with storage_errors(path):
+        sqlite.file_system(path)
+        refuse_unusable(path)
     remove_leftovers(path.parent, path.name)  # a killed process may have left a second name of the file that it created
     if not path.exists():
         with sqlite.new_file(path) as unfinished:

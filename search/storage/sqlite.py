@@ -22,6 +22,7 @@ from coarsefine.model.atomic_files import remove_leftovers, temporary_file
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.dialect import BUSY_SECONDS
+from coarsefine.search.storage.file_state import broken_link
 from coarsefine.search.storage.tables import NEEDED
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "lustre", "gpfs", "ceph", "glusterfs", "afs"}
@@ -57,7 +58,7 @@ def file_system(path: Path) -> str:
 
     Raises `StorageError` for one that is reached through a network: SQLite's locks are not reliable there.
     """
-    folder = nearest_existing(path.resolve().parent)
+    folder = nearest_existing(Path(os.path.realpath(path)).parent)  # Path.resolve raises for a link to itself
     mounts = [p for p in psutil.disk_partitions(all=True) if folder.is_relative_to(p.mountpoint)]
     kind = max(mounts, key=lambda p: len(p.mountpoint)).fstype if mounts else ""
     if kind in _NETWORK:
@@ -116,6 +117,8 @@ def _inspect(path: Path) -> tuple[str | None, set[str]]:
 
 def _check_file(path: Path, *, writing: bool) -> None:
     if not path.exists():
+        if link := broken_link(path):
+            raise StorageError(link)
         raise StorageError(f"There is no {path}: start a campaign with `coarsefine run`, or give --storage.")
     if not path.is_file():
         raise StorageError(f"{path} is not a file: give --storage the path of a SQLite file, such as studies.db.")

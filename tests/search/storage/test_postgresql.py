@@ -248,3 +248,17 @@ def test_study_whose_ids_surround_those_of_another_takes_none_of_its_leases(loca
     assert [claim.trial_id for claim in claims] == [10, 11]
     assert storage.queue.record([ended(claim) for claim in claims], claims) == []
     assert [claim.trial_id for claim in storage.queue.claim(second, 2)] == [5, 25]
+
+
+def test_database_that_is_dropped_during_a_run_is_named(new_database):
+    """The cause is the database that is not there any more, not the empty message of the pool of connections."""
+    name = make_url(new_database).database
+    server = make_url(new_database).set(database="postgres").render_as_string(hide_password=False)
+    storage = create_storage(locate(new_database))
+    try:
+        postgres.execute(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+        with pytest.raises(StorageError, match=rf'"{name}" does not exist. Another program has dropped or renamed it'):
+            storage.queue.claim(1, 1)
+    finally:
+        storage.close()
+        postgres.execute(server, f'CREATE DATABASE "{name}"')
