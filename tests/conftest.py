@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import optuna_revisions  # noqa: F401 - makes new databases cheap
 import postgres
 import processes
 import pytest

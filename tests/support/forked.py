@@ -29,7 +29,7 @@ FORKING = worker_pool._CONTEXT
 FORKING.set_forkserver_preload(
     [
         "coarsefine.search.engine.run", "coarsefine.search.cli", "coarsefine.model.datasets.digits",
-        "alembic.migration", "alembic.script", "rich", "typer", "psutil", "tomlkit",
+        "optuna_revisions", "alembic.migration", "alembic.script", "rich", "typer", "psutil", "tomlkit",
         "sklearn.datasets", "sklearn.linear_model", "sklearn.model_selection", "sklearn.svm",
     ]
 )  # fmt: skip
