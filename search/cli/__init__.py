@@ -9,12 +9,20 @@ import sys
 from typing import TextIO
 
 from coarsefine.model.errors import ModelError, message_of
-from coarsefine.search.cli import campaigns, checks, init, models, pages, trials  # in the order of the help page
+from coarsefine.search.cli import (  # in the order of the help page
+    campaigns,
+    checks,
+    init,
+    models,
+    pages,
+    storages,
+    trials,
+)
 from coarsefine.search.cli.options import app
 from coarsefine.search.cli.output import say
 from coarsefine.search.errors import DISK_ERRORS, SearchError
 
-__all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "trials"]
+__all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "storages", "trials"]
 
 
 def main() -> None:

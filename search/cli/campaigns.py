@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from coarsefine.search.cli.next_commands import (
+    campaign_words,
     print_next,
     print_next_commands,
+    print_several,
     refuse_mostly_failed,
     resume_line,
     retry_line,
@@ -162,6 +164,8 @@ def status(
     from coarsefine.search.terminal.console import print_line
     from coarsefine.search.terminal.status_tables import print_status
 
+    if campaign is None and not as_json and not diff and print_several(storage, "status"):
+        return
     found = read(storage, campaign)
     if diff:
         show_changes(found, as_json=as_json)
@@ -171,12 +175,13 @@ def status(
         return
     print_status(found)
     say_if_changed(found, storage)
-    if found.state == "failed" and not found.sources:
+    retry = retry_line(found, storage)
+    if found.state == "failed" and not retry:
         again = f"{program()} run FILE{storage_option(storage)}"
         print_line(f"Next: correct the campaign's file, change `name` in that file, then: {again}")
+        print_line(f"      To use the name again: {program()} delete {campaign_words(found, storage)}")
     else:
-        resume = [f"{resume_line(found, storage)}   (or the campaign's file)"] if found.state != "done" else []
-        print_next(*retry_line(found, storage), *resume)
+        print_next(*retry, *([resume_line(found, storage)] if found.state != "done" else []))
 
 
 @app.command(epilog="Examples: `coarsefine best digits` · `coarsefine best paper --json`")
@@ -184,6 +189,8 @@ def best(campaign: CampaignName = None, storage: Storage = "studies.db", as_json
     """Show the best trials of each stage, and the winner."""
     from coarsefine.search.terminal.status_tables import print_best
 
+    if campaign is None and not as_json and print_several(storage, "best"):
+        return
     found = read(storage, campaign)
     if as_json:
         print_json(found.best().as_dict())

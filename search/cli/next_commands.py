@@ -4,11 +4,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coarsefine.search.cli.output import print_json, program, say, storage_option
+from coarsefine.search.cli.output import opened, print_json, program, say, storage_option
 
 if TYPE_CHECKING:
     from coarsefine.search.results.status import Status
     from coarsefine.search.training.user_code.source_file import Change
+
+_NAMED = 3
+"""The most campaigns, the newest, for which a command is suggested."""
 
 
 def _change_of(status: "Status", folder: Path | None = None) -> "Change | None":
@@ -48,6 +51,29 @@ def show_changes(status: "Status", *, as_json: bool) -> None:
         print_line("The code has not changed.")
 
 
+def print_several(storage: str, word: str) -> bool:
+    """Print the campaigns of a storage and how to name one, if there are several; return whether it has several."""
+    from coarsefine.search.results.campaign_studies import campaign_names
+    from coarsefine.search.results.listing import read_campaigns
+    from coarsefine.search.terminal.campaign_table import print_campaigns
+
+    with opened(storage) as studies:
+        names = campaign_names(studies)
+        if len(names) <= 1:
+            return False
+        found, problems = read_campaigns(studies)
+    print_campaigns(found)
+    for problem in problems:
+        say(problem)
+    print_next(*(f"{program()} {word} {shlex.quote(name)}{storage_option(storage)}" for name in names[-_NAMED:]))
+    return True
+
+
+def campaign_words(status: "Status", storage: str) -> str:
+    """Return a campaign and its storage as arguments of a command."""
+    return f"{shlex.quote(status.campaign)}{storage_option(storage)}"
+
+
 def retry_line(status: "Status", storage: str) -> list[str]:
     """Return the command line that puts failed trials back, with their number, if there are any that can be."""
     from coarsefine.search.campaign.words import counted
@@ -57,7 +83,7 @@ def retry_line(status: "Status", storage: str) -> list[str]:
     failed, diverged = (sum(getattr(stage, kind) for stage in stages) for kind in ("failed", "diverged"))
     if status.final is not None or not (failed or (status.sources and status.state == "failed")):
         return []
-    words = f"{shlex.quote(status.campaign)}{storage_option(storage)}{'' if failed else ' --diverged'}"
+    words = f"{campaign_words(status, storage)}{'' if failed else ' --diverged'}"
     return [f"{program()} retry {words}   (puts {counted(failed or diverged, 'failed trial')} back)"]
 
 
@@ -82,7 +108,7 @@ def refuse_mostly_failed(status: "Status", storage: str) -> None:
 def resume_line(status: "Status", storage: str) -> str:
     """Return the command line that continues a campaign."""
     option = " --accept-changes" if _change_of(status) else ""
-    return f"{program()} run {shlex.quote(status.campaign)}{storage_option(storage)}{option}"
+    return f"{program()} run {campaign_words(status, storage)}{option}"
 
 
 def print_next(*lines: str) -> None:
@@ -95,7 +121,7 @@ def print_next(*lines: str) -> None:
 
 def print_next_commands(status: "Status", storage: str) -> None:
     """Print the commands for a campaign that is done."""
-    campaign = f"{shlex.quote(status.campaign)}{storage_option(storage)}"
+    campaign = campaign_words(status, storage)
     after = (
         f"predict {shlex.quote(status.final.folder)} IMAGE.png"
         if status.final is not None

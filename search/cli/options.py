@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -36,6 +37,24 @@ app = typer.Typer(
     help="Staged hyperparameter search on Optuna: every planned trial is trained exactly once.",
     epilog="Examples: `coarsefine run digits` · `coarsefine status digits --json`",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"coarsefine {version('coarsefine')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """Parse the options that come before a command."""
+
 
 Storage = Annotated[
     str,

@@ -8,7 +8,7 @@ from typing import Any
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
 from coarsefine.search.report.content import Content
-from coarsefine.search.storage.location import Location
+from coarsefine.search.results.commands import storage_option_elsewhere
 
 _GRADIENT_CHECK = ("images", "sample", "seed")
 _MOMENTUM = ("eta", "epochs", "seed")
@@ -23,7 +23,7 @@ def commands_for(content: Content) -> dict[str, str | None]:
     campaign = content.campaign
     preset = _preset_of(campaign)
     name = shlex.quote(campaign.name)
-    where = _storage_option(content.location)
+    where = storage_option_elsewhere(content.location, content.location.shown)
     data = f" --data {shlex.quote(example)}" if campaign.data and (example := campaign.data.example_source) else ""
     source = preset or shlex.quote(f"{campaign.name}.toml")
     check, momentum = _options(content.gradient_check, _GRADIENT_CHECK), _options(content.momentum, _MOMENTUM)
@@ -68,9 +68,3 @@ def _preset_of(campaign: Campaign) -> str | None:
     """Return the preset with the same settings and seed, or None."""
     settings = campaign.as_stored()
     return next((name for name in preset_names() if Campaign.load(name).as_stored() == settings), None)
-
-
-def _storage_option(location: Location) -> str:
-    """Return the storage as an option. A path is shortened to its name, since the reader has other folders."""
-    shown = location.path.name if location.path else location.shown
-    return "" if shown == "studies.db" else f" --storage {shlex.quote(shown)}"

@@ -1,6 +1,6 @@
 """The studies of a campaign in a storage, the trials in them, and the campaign that they hold."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
 from optuna.study._frozen import FrozenStudy
@@ -72,10 +72,20 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
             f"{renamed}. `coarsefine run` with the campaign's file says how to give it back its name."
         )
     if name is None or not studies:
-        listed = ", ".join(known) or "none"
-        asked = f"has no campaign '{name}'" if name is not None else "does not hold exactly one campaign"
-        raise UsageError(f"{storage.location} {asked}: name one of those it has ({listed}).")
+        raise UsageError(f"{storage.location} {_choice(name, known)}.")
     return name, studies
+
+
+def _choice(name: str | None, known: Sequence[str]) -> str:
+    """Return which campaigns a storage holds, as part of a sentence that asks for the name of one."""
+    if not known:
+        return "holds no campaign: start one with `coarsefine run`, or give another --storage"
+    asked = (
+        f"has no campaign '{name}': name one of those it has"
+        if name is not None
+        else ("holds several campaigns: name one of them")
+    )
+    return f"{asked} ({', '.join(known)})"
 
 
 def find_trial(studies: Mapping[str, Study], stage: str, number: int) -> tuple[Study, FrozenTrial]:

@@ -6,11 +6,20 @@ from pathlib import Path
 from coarsefine.search.storage.location import Location, locate
 
 
-def command(word: str, campaign: str, location: Location) -> str:
-    """Return the command line that calls a command for a campaign of a storage: `coarsefine retry small`."""
+def command(word: str, campaign: str, location: Location, *more: str) -> str:
+    """Return the command line that calls a command for a campaign of a storage: `coarsefine retry small`.
+
+    `more` are words that follow the campaign's name.
+    """
     is_default = location.path is not None and location.path == locate("studies.db").path
     option = "" if is_default else f" --storage {shlex.quote(_typed(location))}"
-    return f"coarsefine {word} {shlex.quote(campaign)}{option}"
+    return f"coarsefine {word} {shlex.join([campaign, *more])}{option}"
+
+
+def storage_option_elsewhere(location: Location, server: str) -> str:
+    """Return the `--storage` option for readers whose folders are others: a file's name, or `server` for a server."""
+    shown = location.path.name if location.path else server
+    return "" if shown == "studies.db" else f" --storage {shlex.quote(shown)}"
 
 
 def to_continue(campaign: str, location: Location, *, diverged: bool = False) -> str:

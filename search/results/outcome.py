@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.winner import Candidate, Estimate, Verdict, judge
 from coarsefine.search.errors import CampaignError, NothingCompleted
-from coarsefine.search.results.commands import to_continue
+from coarsefine.search.results.commands import command, to_continue
 from coarsefine.search.results.status import Trial, Winner
 from coarsefine.search.results.study import Study, in_order_of_end, value_of
 from coarsefine.search.storage.location import Location
@@ -49,7 +49,7 @@ def require_winner(campaign: Campaign, studies: Mapping[str, Study], location: L
             else to_continue(campaign.name, location)
         )
         raise NothingCompleted(f"{verdict.summary} {advice}")
-    failures = "; ".join(f"{study.name}: {study.failures}" for study in studies.values())
+    failures = "; ".join(f"{study.name}: {study.failures(location)}" for study in studies.values())
     raise NothingCompleted(
         f"No trial of {campaign.name} completed ({failures}). {remedy([*studies.values()], location)}"
     )
@@ -66,20 +66,24 @@ def refuse_empty(studies: Iterable[Study], location: Location) -> None:
     for study in studies:
         if study.finished and not study.count(TrialState.COMPLETE):
             raise NothingCompleted(
-                f"No trial of {study.name} completed ({study.failures}). {remedy([study], location)}"
+                f"No trial of {study.name} completed ({study.failures(location)}). {remedy([study], location)}"
             )
 
 
 def remedy(studies: Sequence[Study], location: Location) -> str:
     """Return what to do if no trial of these studies completed; `location` is where they are."""
-    trials = (trial for study in studies if OBJECTIVE in study.attrs for trial in study.trials)
-    reasons = [t.user_attrs["reason"] for t in in_order_of_end(trials) if t.user_attrs.get("reason")]
-    if not reasons:
-        return "Lower the upper bound of eta, then start the campaign under another name."
-    campaign = studies[0].name.rpartition("/")[0]
-    return (
-        f"The last one: {reasons[-1]}. {to_continue(campaign, location, diverged=not any(s.failed for s in studies))}"
-    )
+    campaign, failed = studies[0].name.rpartition("/")[0], any(study.failed for study in studies)
+    if not failed and not any(OBJECTIVE in study.attrs for study in studies):
+        return (
+            "Lower the upper bound of eta, then start the campaign under another name, or delete this one first with "
+            f"`{command('delete', campaign, location)}`."
+        )
+    trials = [trial for study in studies for trial in study.trials]
+    if not any(trial.state is TrialState.FAIL for trial in trials):
+        return "All were pruned: let fewer be pruned, then start the campaign under another name."
+    reasons = [trial.user_attrs["reason"] for trial in in_order_of_end(trials) if trial.user_attrs.get("reason")]
+    last = f"The last one: {reasons[-1].rstrip('.')}. " if reasons else ""
+    return f"{last}{to_continue(campaign, location, diverged=not failed)}"
 
 
 def verdict_of(studies: Iterable[Study]) -> Verdict | None:

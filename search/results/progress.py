@@ -90,6 +90,8 @@ def stage_seconds_left(study: Study, campaign: Campaign, stage: AnyStage, traini
         left = epochs_left(campaign.pruning(stage), len(trials), trained, finished)
     except (ExtensionError, CampaignError):  # of a pruner that is not installed here, where nothing trains
         return 0.0 if len(finished) == len(trials) else None
+    if not left and len(finished) < len(trials):  # more was trained than planned, as after failures and retries
+        return None
     return seconds_left(left, recorded_rate(trials, training, now))
 
 

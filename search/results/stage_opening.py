@@ -59,7 +59,7 @@ def open_confirm(storage: Storage, campaign: Campaign, studies: Sequence[Study],
     bounds, direction = campaign.bounds_of(campaign.stage[0]), campaign.metric.direction
     finalists = choose_finalists(_candidates(studies), campaign.confirm.top, campaign.confirm.near, bounds, direction)
     if not finalists:
-        failures = "; ".join(f"{study.name}: {study.failures}" for study in studies)
+        failures = "; ".join(f"{study.name}: {study.failures(storage.location)}" for study in studies)
         raise NothingCompleted(
             f"No trial of {campaign.name} completed ({failures}), so there is nothing to confirm. "
             f"{remedy(studies, storage.location)}"
@@ -184,7 +184,8 @@ def _seed(campaign: Campaign, index: int, number: int) -> int:
 
 def _refuse_empty_parent(storage: Storage, stage: Stage, parent: Study | None) -> None:
     if parent is not None and (stage.narrow or stage.carry) and not parent.best(1):
+        failures = parent.failures(storage.location)
         raise NothingCompleted(
-            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({parent.failures}). "
+            f"Stage '{stage.name}' cannot open: no trial of {parent.name} completed ({failures}). "
             f"{remedy([parent], storage.location)}"
         )

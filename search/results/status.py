@@ -166,6 +166,11 @@ class Status(JsonForm):
         """Return how many trials failed, and did not diverge."""
         return sum(stage.failed for stage in self.stages)
 
+    @property
+    def is_decided(self) -> bool:
+        """Return whether the winner is final: every stage has ended, and in none have most of the trials failed."""
+        return all(stage.finished and not stage.mostly_failed for stage in self.stages)
+
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""
         stages = tuple(BestOfStage(stage.name, stage.study, stage.best) for stage in self.stages)

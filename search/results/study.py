@@ -10,7 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.model.datasets import Counts
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.results.commands import command
 from coarsefine.search.results.own_slots import planned_of
+from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.slots import SET_BY_OTHERS, Slot, has_diverged
 from coarsefine.search.storage.tables import RETRIED
 
@@ -121,10 +123,9 @@ class Study:
                 return trial.number, reason
         return None
 
-    @property
-    def failures(self) -> str:
-        """Return how many trials ended without a value, and how, as text."""
-        status = f"`coarsefine status {self.name.rpartition('/')[0]}` shows why"
+    def failures(self, location: Location) -> str:
+        """Return how many trials ended without a value, and how, as text; `location` is where the study is."""
+        status = f"`{command('status', self.name.rpartition('/')[0], location)}` shows why"
         counts = {"diverged": self.diverged, f"failed: {status}": self.failed}
         return ", ".join(f"{count} {how}" for how, count in counts.items() if count) or "none ended"
 

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from coarsefine.search import charts
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import SearchError
+from coarsefine.search.results.listing import CampaignList, listing
 from coarsefine.search.results.status import BestTrials
 from coarsefine.search.results.study import Study
 from coarsefine.search.server import responses, schemas
@@ -59,13 +60,12 @@ _Curves = Annotated[tuple[list[str], list[int], str | None], Depends(_requested_
 router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 
 
-@router.get("/campaigns", response_model=schemas.CampaignList)
+@router.get("/campaigns", response_model=CampaignList)
 async def list_campaigns(request: Request, cache: Cache) -> Response:
     """List the campaigns of the storage, in the order in which they were started."""
     index = await cache.index()
     found = [(await cache.get(name)).status for name in index.stages]
-    listed = tuple(schemas.ListedCampaign(s.campaign, s.state, s.seconds, s.stages) for s in found)
-    return _json(request, schemas.CampaignList(listed, tuple(index.unlisted_problems)))
+    return _json(request, listing(found, index.unlisted_problems))
 
 
 @router.get("/campaigns/{name}", response_model=schemas.CampaignStatus)

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
 from coarsefine.search.charts import STAGE_COLOURS
+from coarsefine.search.results.commands import storage_option_elsewhere
 from coarsefine.search.server.access import COOKIE_SECONDS, AccessPolicy
 from coarsefine.search.server.api import Cache
 
@@ -50,7 +51,9 @@ async def show_list(request: Request) -> Response:
 async def show_campaign(request: Request, cache: Cache, name: str) -> Response:
     """Show the page of a campaign."""
     await cache.get(name)  # raises the errors that become status codes
-    return _templates.TemplateResponse(request, "campaign.html", {"campaign": name, "stage_colours": STAGE_COLOURS})
+    option = storage_option_elsewhere(request.app.state.storage.location, "URL")
+    context = {"campaign": name, "stage_colours": STAGE_COLOURS, "storage_option": option}
+    return _templates.TemplateResponse(request, "campaign.html", context)
 
 
 @router.get("/login")

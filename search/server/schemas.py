@@ -7,7 +7,7 @@ from pydantic import Field
 
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.metric import Metric
-from coarsefine.search.results.status import Seconds, StageStatus, State, Status, TrialCounts
+from coarsefine.search.results.status import StageStatus, Status
 from coarsefine.search.results.trial_table import TrialRow
 
 _Losses = tuple[float | None, ...]
@@ -79,24 +79,6 @@ class CampaignStatus(Status):
     validation_images: int | None
     problems: Annotated[tuple[str, ...], Field(description="what is left out, and why")]
     revision: Annotated[int, Field(description="grows with every change")]
-
-
-@dataclass(frozen=True)
-class ListedCampaign(JsonForm):
-    """A campaign in a list."""
-
-    campaign: str
-    state: State
-    seconds: Seconds
-    stages: tuple[TrialCounts, ...]
-
-
-@dataclass(frozen=True)
-class CampaignList(JsonForm):
-    """The campaigns of the storage, in the order in which they were started."""
-
-    campaigns: tuple[ListedCampaign, ...]
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.accepted_sources import accept_source
 from coarsefine.search.storage.database import Database, storage_errors
+from coarsefine.search.storage.deletion import delete_studies
 from coarsefine.search.storage.dialect import engine_options, upsert
 from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_slots
 from coarsefine.search.storage.lease_owner import Owner
@@ -104,6 +105,10 @@ class Storage(RDBStorage):
         `UsageError` if a slot has not failed, or if the winner has been or is being trained.
         """
         return self.database.transact(lambda connection: retry_slots(connection, retries, known, unopened))
+
+    def delete_studies(self, names: Collection[str]) -> None:
+        """Delete studies by name in one transaction; raise `UsageError` while a process trains one of them."""
+        self.database.transact(lambda connection: delete_studies(connection, names))
 
     def accept_source(self, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
         """Record in one transaction that studies go on with a changed objective, unless they do so already."""

@@ -154,7 +154,7 @@ def back_up(path: Path, label: str) -> Path:
 
     Raises `StorageError` where there is no room, and leaves the database and older backups as they were.
     """
-    copy = _backups(path) / f"{label}.db"
+    copy = backup_of(path, label)
     with storage_errors(copy):
         copy.parent.mkdir(exist_ok=True)
         remove_leftovers(copy.parent, copy.name)
@@ -167,6 +167,11 @@ def back_up(path: Path, label: str) -> Path:
         for old in _newest_first(path)[_KEPT_BACKUPS:]:
             old.unlink(missing_ok=True)
     return copy
+
+
+def backup_of(path: Path, label: str) -> Path:
+    """Return where the backup of a file with a label is."""
+    return _backups(path) / f"{label}.db"
 
 
 def good_backups(path: Path) -> Iterator[Path]:

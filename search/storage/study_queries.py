@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -213,6 +213,12 @@ class StudyQueries:
         """Return all studies of the storage, of any program."""
         rows = self._database.read(_NAMES)
         return [StudyName(row.study_name, *map(_text_of, (row.campaign, row.stage, row.id))) for row in rows]
+
+    def count_trials(self, names: Collection[str]) -> int:
+        """Return the number of trials of studies, given by name, of any program."""
+        named = sa.select(studies.c.study_id).where(studies.c.study_name.in_(names))
+        ((count,),) = self._database.read(sa.select(sa.func.count()).where(trials.c.study_id.in_(named)))
+        return int(count)
 
     def standing(self, study_id: int, identity: str | None) -> Standing:
         """Return what other programs have made of a study, whose slots are marked."""

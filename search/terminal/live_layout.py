@@ -1,5 +1,6 @@
 """The live view as lines of text that fit a terminal of any width and height. Pure functions."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -62,9 +63,11 @@ def _header(state: LiveState, now: float) -> Text:
         starting = not state.workers and not state.rate
         workers = f"{state.workers} worker{'s' * (state.workers != 1)}"
         parts.insert(0, "waiting for workers" if starting else workers)
-    ahead = [row.seconds for row in state.rows if row.mark != "done" and row.seconds is not None]
-    if ahead:
-        parts.append(f"about {duration(max(sum(ahead) - (now - state.updated), 0))} left")
+    ahead = [row.seconds for row in state.rows if row.mark != "done"]
+    left = sum(seconds for seconds in ahead if seconds is not None) - (now - state.updated)
+    if left > 0:
+        until = "to the final training" if ahead[-1] is None else "left"
+        parts.append(f"about {duration(math.ceil(left))} {until}")
     return Text.assemble(" ", (f"{state.campaign}  ", "bold"), " · ".join(parts))
 
 
@@ -82,7 +85,7 @@ def _best(state: LiveState, width: int) -> list[Text]:
     """Return the best trial in one line or, if that is too wide, in several, none of which divides a parameter."""
     label = _label(state, "winner" if state.best_is_winner else "best")
     if state.best is None:
-        return [Text.assemble(label, ("none yet", "dim"))]
+        return [Text.assemble(label, ("no trial has completed yet", "dim"))]
     stage, trial = state.best
     value, where = (outcome(trial, state.metric), "bold green"), f"trial {trial.number} of {stage}"
     whole = Text.assemble(label, value, f"  {labels.point_columns(trial.point, state.metric)}  {where}")
@@ -218,7 +221,8 @@ def _time(row: Row, since_update: float) -> Text:
         return Text(duration(row.seconds), "dim")
     if row.mark == "next":
         return Text(f"≈ {duration(row.seconds)}", "dim")
-    return Text(f"{duration(max(row.seconds - since_update, 0))} left")
+    left = row.seconds - since_update
+    return Text(f"{duration(math.ceil(left))} left" if left > 0 else "")
 
 
 def _bar(row: Row, width: int) -> Text:

@@ -126,7 +126,9 @@ def final_rows(campaign: Campaign, done: int, accuracy: float | None = None, *, 
 
 def with_seconds(row: Row, rate: float | None) -> Row:
     """Return an unfinished row with the seconds it still needs at `rate` epochs per second."""
-    return row if row.mark == "done" or row.left is None else replace(row, seconds=seconds_left(row.left, rate))
+    if row.mark == "done" or not row.left:  # none is left though it is not done: more was trained than planned
+        return row
+    return replace(row, seconds=seconds_left(row.left, rate))
 
 
 def best_of_all(campaign: Campaign, status: Status, stage: StageProgress | None) -> tuple[str, FinishedTrial] | None:

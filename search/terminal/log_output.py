@@ -8,9 +8,11 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import UsageError
+from coarsefine.search.results.commands import command
 from coarsefine.search.results.log_files import Follower, without_codes
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import logs_folder, trial_log
+from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.terminal.console import print_message
 
@@ -28,7 +30,7 @@ def print_trial_log(storage: Storage, study: Study, trial: FrozenTrial, *, follo
     path = trial_log(storage.location, campaign, stage, trial.number)
     follower, name = Follower(lambda: [path]), f"{stage}#{trial.number}"
     if not path.is_file() and (not follow or trial.state.is_finished()):
-        raise UsageError(_why_no_log(study, trial, name, path))
+        raise UsageError(_why_no_log(storage.location, study, trial, name, path))
     if not path.is_file():
         print_message(f"{name} has printed nothing yet.")
     ended = trial.state.is_finished()
@@ -54,7 +56,7 @@ def print_worker_logs(storage: Storage, campaign: str, *, follow: bool) -> None:
     if not texts and not follow:
         raise UsageError(
             f"There are no logs of workers in {folder}: they are where the workers run, and a run with one worker has "
-            f"none. The log of a trial: `coarsefine logs {campaign} STAGE#NUMBER`."
+            f"none. The log of a trial: `{command('logs', campaign, storage.location, 'STAGE#NUMBER')}`."
         )
     last: Path | None = None
     while True:
@@ -66,9 +68,9 @@ def print_worker_logs(storage: Storage, campaign: str, *, follow: bool) -> None:
         texts = follower.new()
 
 
-def _why_no_log(study: Study, trial: FrozenTrial, name: str, path: Path) -> str:
+def _why_no_log(location: Location, study: Study, trial: FrozenTrial, name: str, path: Path) -> str:
     if "data" in study.attrs:
-        workers = f"`coarsefine logs {study.attrs['campaign']}` prints those of the workers"
+        workers = f"`{command('logs', study.attrs['campaign'], location)}` prints those of the workers"
         return f"Trials of the built-in network have no logs: {workers}."
     if trial.state is TrialState.WAITING:
         return f"{name} has not started, so it has no log yet."

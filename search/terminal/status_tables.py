@@ -1,7 +1,6 @@
 """A campaign's status as text and tables on stdout."""
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
@@ -13,7 +12,7 @@ from coarsefine.search.campaign.sections import FINAL
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.campaign.words import counted
-from coarsefine.search.results.commands import shown_path
+from coarsefine.search.results.commands import command, shown_path
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.final_runs import FinalRuns
 from coarsefine.search.results.log_files import read_end
@@ -21,6 +20,7 @@ from coarsefine.search.results.retry import Retried
 from coarsefine.search.results.sources import described
 from coarsefine.search.results.status import StageStatus, Status, Trial, Winner
 from coarsefine.search.results.trial_files import log_in
+from coarsefine.search.storage.location import locate
 from coarsefine.search.terminal.console import out, print_facts, print_line, print_prose, print_rows
 
 _LOG_LINES, _LOG_WIDTH = 5, 200
@@ -86,9 +86,8 @@ def _print_failure(stage: StageStatus, number: int, reason: str, status: Status)
     if end is not None and (lines := [line for line in end.lines if line]):
         for line in lines[-_LOG_LINES:]:
             print_line(f"  │ {line[:_LOG_WIDTH]}")
-        print_line(
-            f"  All of it: coarsefine logs {shlex.quote(status.campaign)} {shlex.quote(f'{stage.name}#{number}')}"
-        )
+        location = locate(status.storage)
+        print_line(f"  All of it: {command('logs', status.campaign, location, f'{stage.name}#{number}')}")
 
 
 def ranges(stage: StageStatus, metric: Metric) -> str:
@@ -130,8 +129,7 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
 
 def _print_winner(status: Status, winner: Winner) -> None:
     metric = status.metric
-    is_search = all(stage.finished and not stage.mostly_failed for stage in status.stages)
-    heading = "Winner" if is_search else "Best so far"
+    heading = "Winner" if status.is_decided else "Best so far"
     found = f"{labels.point_text(winner.point, metric)}, {metric.name} {metric.text(winner.value)}"
     print_facts(Text.assemble((heading, "bold"), f": trial {winner.number} of {winner.study}, {found}"))
     if status.verdict is None:

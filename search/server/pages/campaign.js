@@ -2,12 +2,12 @@
 
 import { figureIn, onTrialClick } from "./figures.js";
 import {
-  bestWord, el, fetchJson, formatDuration, formatPercent, formatSpread, formatValue, plural, setPercent, setText,
-  STATE_LABELS,
+  bestWord, el, fetchJson, formatDuration, formatLeft, formatPercent, formatSpread, formatValue, plural, setPercent, setText,
+  stateOf,
 } from "./shared.js";
 import { countsOf, stageCard } from "./stages.js";
 import { trialTable } from "./trials.js";
-import { winnerCard } from "./winner.js";
+import { shellQuoted, winnerCard } from "./winner.js";
 
 const elements = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const api = `/api/v1/campaigns/${encodeURIComponent(elements.main.dataset.campaign)}`;
@@ -29,8 +29,9 @@ let hasCurves = true;
 /** Show a campaign's status in text and numbers. */
 function show(status) {
   setPercent(status.metric.is_share);
-  elements.state.dataset.state = status.state;
-  setText(elements.state, STATE_LABELS[status.state]);
+  const { text, look } = stateOf(status);
+  elements.state.dataset.state = look;
+  setText(elements.state, text);
   setText(elements.summary, `${status.data}.${sourcesOf(status)}`);
   if (status.objective) {
     setText(elements["best-caption"], `The ${status.metric.title} of each completed trial, in the order in which they `
@@ -96,8 +97,8 @@ function showWinner(status) {
   const content = JSON.stringify([state, winner, confirm, final, runs, stages.map((stage) => stage.completed)]);
   if (content === shownWinner) return;
   shownWinner = content;
-  setText(elements["winner-title"], state === "done" || !winner ? "Winner" : "Leader");
-  elements.winner.replaceChildren(...winnerCard(status));
+  setText(elements["winner-title"], state === "done" && winner ? "Winner" : "Leader");
+  elements.winner.replaceChildren(...winnerCard(status, elements.main.dataset.storage));
 }
 
 function factsOf(status) {
@@ -129,10 +130,12 @@ function testFact(final) {
 }
 
 function timeFact({ state, stages, seconds }) {
-  const left = stages.map((stage) => stage.seconds_left).filter((estimate) => estimate != null);
-  return state === "running" && left.length
-    ? fact("Time left", formatDuration(left.reduce((a, b) => a + b, 0)), "in the stages that have started")
-    : fact("Time", formatDuration(seconds), "from start to end, including pauses");
+  if (state !== "running") return fact("Time", formatDuration(seconds), "from start to end, including pauses");
+  const left = stages.filter((stage) => stage.study_id != null && stage.waiting + stage.running)
+    .map((stage) => stage.seconds_left);
+  return left.length && left.every((estimate) => estimate != null)
+    ? fact("Time left", formatLeft(left.reduce((a, b) => a + b, 0)), "in the stages that have started")
+    : fact("Time left", "–", "not known before some trials have ended");
 }
 
 function fact(name, number, comment) {
@@ -144,11 +147,12 @@ function fact(name, number, comment) {
 function problemOf(status) {
   const failed = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
   if (!failed) return null;
-  const name = status.campaign;
-  const remedy = status.objective
-    ? "The table below has the reasons. Fix the objective, put the trials back with "
+  const name = `${shellQuoted(status.campaign)}${elements.main.dataset.storage}`;
+  const remedy = status.objective || failed.failed
+    ? `The table below has the reasons. Fix ${status.objective ? "the objective" : "the cause"}, put the trials back with `
       + `coarsefine retry ${name}${failed.failed ? "" : " --diverged"}, and go on with coarsefine run ${name}.`
-    : "Its learning rates are too high. Lower the upper bound of eta and start under another name.";
+    : "Its learning rates are too high. Lower the upper bound of eta and start under another name, or delete this "
+      + `campaign first: coarsefine delete ${name}`;
   return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy}`;
 }
 
@@ -166,7 +170,7 @@ function announce(status) {
   const newest = status.stages.findLast((stage) => stage.study_id != null);
   const best = status.winner ? `; best ${formatValue(status.winner.value)}` : "";
   const progress = newest ? `${newest.name}, ${countsOf(newest)}` : "no stage has started";
-  setText(elements.announcement, `${STATE_LABELS[status.state]}: ${progress}${best}`);
+  setText(elements.announcement, `${stateOf(status).text}: ${progress}${best}`);
 }
 
 function drawLosses() {

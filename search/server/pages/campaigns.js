@@ -1,6 +1,6 @@
 /** The list of campaigns in the storage. */
 
-import { el, fetchJson, formatDuration, plural, setText, STATE_LABELS } from "./shared.js";
+import { el, fetchJson, formatDuration, plural, setText, stateOf } from "./shared.js";
 
 const REFRESH_MS = 5000;
 const elements = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
@@ -9,10 +9,11 @@ let shown = "";
 function campaignCard(campaign) {
   const sum = (kind) => campaign.stages.reduce((total, stage) => total + stage[kind], 0);
   const finished = sum("trials") - sum("waiting") - sum("running");
+  const { text, look } = stateOf(campaign);
   const link = el("a", { href: `/campaigns/${encodeURIComponent(campaign.campaign)}` }, campaign.campaign);
   return el("li", { className: "card" },
     el("div", { className: "headline" }, el("h2", {}, link),
-      el("span", { className: "chip", data: { state: campaign.state } }, STATE_LABELS[campaign.state])),
+      el("span", { className: "chip", data: { state: look } }, text)),
     el("p", {}, `${finished} of ${plural(sum("trials"), "trial")} finished, ${formatDuration(campaign.seconds)}`),
     el("p", { className: "muted" }, campaign.stages.map((stage) => stage.name).join(" → ")));
 }

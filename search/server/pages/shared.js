@@ -58,10 +58,12 @@ export function formatSpread({ mean, high }) {
 
 export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
-/** Format a hyperparameter: 0.0286, 1.5 × 10⁻⁴, 10⁸, 0, rbf. */
+/** Format a hyperparameter: 0.0286, 1.5 × 10⁻⁴, 10⁸, 4096, 0, rbf. Integers are not rounded. */
 export function formatParameter(value, digits = 4) {
   const size = Math.abs(value);
   if (typeof value !== "number" || value === 0) return String(value);
+  const isRounded = Number(value.toPrecision(digits)) !== value;
+  if (Number.isInteger(value) && (size < 1e5 || (size < 1e9 && isRounded))) return String(value);
   if (size >= 0.001 && size < 1e5) return String(Number(value.toPrecision(digits)));
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e").map(Number);
   const power = [...String(exponent)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
@@ -75,6 +77,9 @@ export function formatDuration(seconds) {
   if (whole < 3600) return `${Math.floor(whole / 60)}\u00a0min ${whole % 60}\u00a0s`;
   return `${Math.floor(whole / 3600)}\u00a0h ${Math.floor((whole % 3600) / 60)}\u00a0min`;
 }
+
+/** Format the seconds that training still takes, never as none. */
+export const formatLeft = (seconds) => seconds < 1 ? "under 1\u00a0s" : formatDuration(seconds);
 
 /** Return the JSON at an address; throw an `Error` whose message is a sentence for people. */
 export async function fetchJson(address) {
@@ -91,9 +96,21 @@ export async function fetchJson(address) {
   throw new Error(detail ?? `The server answered ${response.status} to ${address}.`);
 }
 
-export const STATE_LABELS = {
+const STATE_LABELS = {
   running: "training",
   interrupted: "not finished, no worker is training",
   failed: "failed",
   done: "done",
 };
+
+/** Return a campaign's state in words, and how serious it is, `data-state` of a chip: failures are no success. */
+export function stateOf({ state, stages }) {
+  const sum = (kind) => stages.reduce((total, stage) => total + stage[kind], 0);
+  const failed = sum("failed");
+  if (!failed || state === "failed") return { text: STATE_LABELS[state], look: state };
+  const isMost = stages.some((stage) => 2 * stage.failed >= stage.trials); // as `TrialCounts.mostly_failed`
+  return {
+    text: `${STATE_LABELS[state]}, ${failed.toLocaleString("en")} of ${plural(sum("trials"), "trial")} failed`,
+    look: isMost ? "failed" : state === "done" ? "interrupted" : state,
+  };
+}

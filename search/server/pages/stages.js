@@ -1,6 +1,6 @@
 /** The cards of the stages, from left to right. Each is made once and then updated. */
 
-import { el, formatDuration, formatParameter, formatValue, plural, setText } from "./shared.js";
+import { el, formatLeft, formatParameter, formatValue, plural, setText } from "./shared.js";
 
 const KINDS = ["completed", "pruned", "diverged", "failed", "running"];
 // The server writes STAGE_COLOURS of search/charts/theme.py into the page, so that cards and figures have the same.
@@ -60,7 +60,7 @@ function epochsOf(stage) {
 function timeOf(stage, finished) {
   if (stage.study_id == null) return "planned";
   if (finished === stage.trials) return "finished";
-  return stage.seconds_left == null ? "" : `${formatDuration(stage.seconds_left)} left`;
+  return stage.seconds_left == null ? "" : `${formatLeft(stage.seconds_left)} left`;
 }
 
 function rangesOf(stage, searched) {

@@ -17,7 +17,7 @@ export function trialTable(api, onSelect, onPage) {
   const elements = Object.fromEntries(["stage", "order", "reset", "page-range", "previous", "next", "trials", "no-trials"]
     .map((id) => [id, document.getElementById(id)]));
   const resultHeading = document.getElementById("trial-result");
-  const seedHeading = document.getElementById("trial-seed");
+  const epochsHeading = document.getElementById("trial-epochs");
   const rows = new Map();
   let stages = [], searched = [], metrics = [], hasLogs = false, offset = 0, total = 0, newest = 0;
   let chosen = null; // the trials that the user selected, by key
@@ -87,9 +87,9 @@ export function trialTable(api, onSelect, onPage) {
     log.addEventListener("click", () => showLog(`${api}/stages/${encodeURIComponent(stage.name)}/trials/${trial.number}/log`,
       `Log of ${stage.name}#${trial.number}`));
     const element = el("tr", {}, el("td", { className: "curve" }, checkbox), el("th", { scope: "row", className: "number" }, link),
+      result, ...(hasLogs ? [el("td", {}, log)] : []),
       ...searched.map(({ name }) => el("td", { className: "number" }, formatParameter(trial.params[name], 3))),
-      result, ...further, epochs, el("td", { className: "number wide" }, String(trial.seed)),
-      ...(hasLogs ? [el("td", {}, log)] : []));
+      ...further, epochs, el("td", { className: "number wide" }, String(trial.seed)));
     checkbox.addEventListener("change", () => toggle(stage.study, trial.number));
     const update = (trial) => {
       result.dataset.state = trial.state;
@@ -119,13 +119,13 @@ export function trialTable(api, onSelect, onPage) {
 
   function setStages(newStages, newSearched, newMetrics, newHasLogs) {
     if (!searched.length) {
-      resultHeading.before(...newSearched.map(({ symbol }) => el("th", { scope: "col", className: "number" }, symbol)));
-      if (newHasLogs) seedHeading.after(el("th", { scope: "col" }, "Log"));
+      resultHeading.after(...(newHasLogs ? [el("th", { scope: "col" }, "Log")] : []),
+        ...newSearched.map(({ symbol }) => el("th", { scope: "col", className: "number" }, symbol)));
     }
     [searched, hasLogs] = [newSearched, newHasLogs];
     if (newMetrics.join("\n") !== metrics.join("\n")) { // trials that began to report them
       document.querySelectorAll("th[data-metric]").forEach((heading) => heading.remove());
-      resultHeading.after(...newMetrics.map((name) =>
+      epochsHeading.before(...newMetrics.map((name) =>
         el("th", { scope: "col", className: "number wide", data: { metric: name } }, name)));
       metrics = newMetrics;
       rows.clear();

@@ -5,13 +5,13 @@ import {
   withoutRoundingError,
 } from "./shared.js";
 
-/** Return the elements of the winner's card. */
-export function winnerCard(status) {
+/** Return the elements of the winner's card. `storage` is the option that commands need, or "" for none. */
+export function winnerCard(status, storage) {
   const winner = status.winner ? winnerOf(status) : [noWinner(status)];
   const trainings = status.trainings.flatMap((training) =>
     trainingOf(training, `Training of trial ${training.number} of ${training.study} from its export`));
   const final = status.final ? trainingOf(status.final, "Final training") : [];
-  return [...winner, ...finalistsOf(status), ...final, ...finalRunsOf(status), ...trainings, ...commandsOf(status)];
+  return [...winner, ...finalistsOf(status), ...final, ...finalRunsOf(status), ...trainings, ...commandsOf(status, storage)];
 }
 
 function noWinner(status) {
@@ -58,8 +58,9 @@ function finalistsOf({ confirm, objective, metric, winner }) {
   const optimism = confirm.optimism && withoutRoundingError(confirm.optimism, winner?.value ?? 0);
   const cell = (text) => el("td", { className: "number" }, text);
   const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
-    el("th", { scope: "row" }, `${study.slice(study.lastIndexOf("/") + 1)} ${number}`
-      + (confirm.tied.some((trial) => trial.study === study && trial.number === number) ? " *" : "")),
+    el("th", { scope: "row" }, `${stageOf(study)} ${number}`
+      + (confirm.tied.some((trial) => trial.study === study && trial.number === number) ? " *" : "")
+      + (winner?.stage === stageOf(study) && winner.number === number ? " ★" : "")),
     cell(confirmed ? formatSpread(confirmed).join(" ± ") : "failed"),
     cell(formatPercent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
@@ -67,15 +68,23 @@ function finalistsOf({ confirm, objective, metric, winner }) {
     el("th", { scope: "col", className: i ? "number" : "" }, name));
   const caption = `${objective ? `The ${metric.title}` : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
     + "interval, and how often it is the best when the seeds are resampled"
-    + (confirm.tied.length ? "; * marks those in the tie" : "");
+    + (winner ? "; ★ is the winner" : "") + (confirm.tied.length ? ", * marks those in the tie" : "");
+  const table = el("table", {}, el("caption", {}, caption),
+    el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...confirm.finalists.map(row)));
   return [
     el("h3", {}, "Finalists"),
-    el("table", {}, el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...confirm.finalists.map(row))),
-    ...(optimism === null ? [] : [el("p", { className: "muted" },
+    scrolling(table, "Finalists"),
+    ...(optimism ? [el("p", { className: "muted" },
       `The search’s best value was too ${(optimism < 0) === (metric.direction === "maximize") ? "low" : "high"} by `
-      + `${formatDifference(Math.abs(optimism))}${objective ? "" : " points"}.`)]),
+      + `${formatDifference(Math.abs(optimism))}${objective ? "" : " points"}.`)] : []),
   ];
+}
+
+const stageOf = (study) => study.slice(study.lastIndexOf("/") + 1);
+
+/** Return a table in an element that is scrolled if the table is too wide for it. */
+function scrolling(table, name) {
+  return el("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": name }, table);
 }
 
 function trainingOf(training, title) {
@@ -109,16 +118,20 @@ function finalRunsOf({ final_runs: final, metric }) {
   const mean = final.mean ? `: mean ${formatSpread(final.mean).join(" ± ")}, 95 % interval` : "";
   return [
     el("h3", {}, "Final training"),
-    el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")}, ${plural(final.runs.length, "seed")}${mean}`),
-      el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...final.runs.map(row))),
+    scrolling(
+      el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")}, ${plural(final.runs.length, "seed")}${mean}`),
+        el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...final.runs.map(row))), "Final training"),
   ];
 }
 
-function commandsOf(status) {
-  const name = /^[\w.-]+$/.test(status.campaign) ? status.campaign : `'${status.campaign.replaceAll("'", "'\\''")}'`;
+/** Return a word as a shell needs it. */
+export const shellQuoted = (word) => /^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+function commandsOf(status, storage) {
+  const name = `${shellQuoted(status.campaign)}${storage}`;
   const commands = {
     running: { "Add a worker from another terminal": `coarsefine worker ${name}` },
-    interrupted: { "Finish the search (for a campaign file, give its path)": `coarsefine run ${name}` },
+    interrupted: { "Finish the search": `coarsefine run ${name}` },
     failed: { "Show how its trials ended": `coarsefine status ${name}` },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
@@ -132,7 +145,13 @@ function commandsOf(status) {
       "Print the best trials as JSON, for a script": `coarsefine best ${name} --json`,
     },
   }[status.state];
-  return [el("h3", {}, "Next steps"), ...Object.entries(commands).map(([purpose, text]) => commandOf(purpose, text))];
+  return [
+    el("h3", {}, "Next steps"),
+    ...(storage ? [el("p", { className: "muted" }, storage === " --storage URL"
+      ? "URL is the address of the database, which this page does not show."
+      : "The commands run in the folder of the storage’s file.")] : []),
+    ...Object.entries(commands).map(([purpose, text]) => commandOf(purpose, text)),
+  ];
 }
 
 function commandOf(purpose, text) {

@@ -75,7 +75,7 @@ def test_live_view_shows_every_stage(folder, in_terminal, columns, workers):
     assert re.search(r" \d+:\d\d left$", row(during_fine, "fine"))
     assert row(during_fine, "final training").split()[:4] == ["·", "final", "training", "0/100"]
     for line in (
-        r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d left",
+        r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d to the final training",
         r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
         r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 14 epochs(, the best at \d\d\.\d\d %)?)?",
         r" rate  [\d,.]+ trials/min, [\d,]+ epochs/min",

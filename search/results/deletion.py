@@ -1,0 +1,90 @@
+"""Deleting a campaign: its studies, and the logs and files of its trials on this machine."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from coarsefine.search.campaign.json_form import JsonForm
+from coarsefine.search.campaign.words import counted, join_words
+from coarsefine.search.errors import UsageError
+from coarsefine.search.results.campaign_studies import campaign_names
+from coarsefine.search.results.commands import shown_path
+from coarsefine.search.results.trial_files import logs_folder, trials_folder
+from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.opening import check_storage, create_storage, open_storage
+from coarsefine.search.storage.optuna_storage import Storage
+from coarsefine.search.storage.sqlite import backup_of
+
+
+@dataclass(frozen=True)
+class Deletion(JsonForm):
+    """What belongs to a campaign, and is deleted with it."""
+
+    campaign: str
+    studies: tuple[str, ...]
+    trials: Annotated[int, Field(description="in all of them")]
+    folders: Annotated[tuple[str, ...], Field(description="with the logs and the files of its trials on this machine")]
+    backup: Annotated[str | None, Field(description="the copy of the SQLite file as it was before; null without one")]
+
+    @property
+    def words(self) -> str:
+        """Return what is deleted, and what stays, as sentences."""
+        stages = f"{counted(len(self.studies), 'stage')} with {counted(self.trials, 'trial')}"
+        what = join_words([stages, *(f"the folder {folder}" for folder in self.folders)])
+        backup = f" A copy of the storage as it is goes to {self.backup} first." if self.backup else ""
+        return f"Campaign {self.campaign} with all it has: {what}. Reports, exports and trained networks stay.{backup}"
+
+
+def plan_deletion(location: Location, campaign: str) -> Deletion:
+    """Return what `delete` would delete; raise `UsageError` if the storage does not hold the campaign."""
+    with closing(open_storage(location)) as storage:
+        return _plan(storage, campaign)
+
+
+def delete(location: Location, campaign: str) -> Deletion:
+    """Delete a campaign's studies, then its files; return what was deleted.
+
+    A SQLite file is copied to its backups first. Raises `UsageError`, and deletes nothing, while a process trains it.
+    """
+    check_storage(location, writing=True)
+    with closing(create_storage(location)) as storage:  # one that Optuna copied has no leases yet
+        plan = _plan(storage, campaign)
+        storage.back_up(_label(campaign))
+        storage.delete_studies(plan.studies)
+    for folder in plan.folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            Path(folder).parent.rmdir()  # if it was the last campaign with such files
+    return plan
+
+
+def _label(campaign: str) -> str:
+    """Return the name of the backup; that of a stage's is the campaign's with the stage's."""
+    return f"{campaign.replace(os.sep, '_')}+deleted"
+
+
+def _plan(storage: Storage, campaign: str) -> Deletion:
+    names = [study for study in storage.queries.names() if study.campaign == campaign and study.is_own]
+    if not names:
+        known = ", ".join(campaign_names(storage)) or "none"
+        raise UsageError(f"{storage.location} has no campaign '{campaign}': name one of those it has ({known}).")
+    studies = tuple(study.name for study in names)
+    location = storage.location
+    folders = tuple(str(shown_path(folder)) for folder in _folders(location, campaign))
+    backup = str(shown_path(backup_of(location.path, _label(campaign)))) if location.path else None
+    return Deletion(campaign, studies, storage.queries.count_trials(studies), folders, backup)
+
+
+def _folders(location: Location, campaign: str) -> Iterator[Path]:
+    """Yield the folders that only this campaign writes into; none for a name that leads out of their parents."""
+    if campaign in {".", ".."} or Path(campaign).name != campaign:
+        return
+    for folder in (logs_folder(location, campaign), trials_folder(location, campaign)):
+        if folder.is_dir() and not folder.is_symlink():
+            yield folder
