@@ -17,6 +17,7 @@ VALUE_GROUP = "value"
 _VARIABLE = "COARSEFINE_PARAM_"
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PLAIN = re.compile(r"[\w@%+=:,./{}-]+", re.ASCII)
+_NO_VARIABLE = re.compile("[^A-Z0-9_]")
 _NUL = "\0"
 
 
@@ -27,7 +28,17 @@ def as_line(arguments: Sequence[str]) -> str:
 
 def variable_of(parameter: str) -> str:
     """Return the name of the environment variable that holds a parameter's value."""
-    return f"{_VARIABLE}{parameter.upper()}"
+    return _VARIABLE + _NO_VARIABLE.sub("_", parameter.upper())
+
+
+def distinct_variables(parameters: Iterable[str]) -> dict[str, str]:
+    """Return the variable of each parameter; raise `ValueError` if two would share one."""
+    variables = {name: variable_of(name) for name in parameters}
+    (variable, count), *_ = Counter(variables.values()).most_common(1) or [("", 0)]
+    if count > 1:
+        alike = " and ".join(name for name, own in variables.items() if own == variable)
+        raise ValueError(f"the parameters {alike} would share the environment variable {variable}")
+    return variables
 
 
 def text_of(value: Value) -> str:
@@ -60,12 +71,10 @@ def _check_names(names: Iterable[str]) -> None:
         raise ValueError(
             f"a parameter is named {taken}, which is also a placeholder of every command: give it another name"
         )
-    (variable, count), *_ = Counter(map(variable_of, names)).most_common(1) or [("", 0)]
-    if count > 1:
-        alike = " and ".join(name for name in names if variable_of(name) == variable)
-        raise ValueError(
-            f"the parameters {alike} would share the environment variable {variable}: rename all but one of them"
-        )
+    try:
+        distinct_variables(names)
+    except ValueError as error:
+        raise ValueError(f"{error}: rename all but one of them") from error
 
 
 def _check_argument(argument: str, known: Sequence[str]) -> None:

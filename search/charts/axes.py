@@ -122,7 +122,7 @@ class Axis:
 
 def value_axis(metric: Metric) -> dict[str, Any]:
     """Return Plotly's layout of an axis that shows the values of trials."""
-    return {"title": metric.title, **({"tickformat": ".2~%"} if metric.is_share else {})}
+    return {"title": escape(metric.title), **({"tickformat": ".2~%"} if metric.is_share else {})}
 
 
 def axes_of(studies: Sequence[Study]) -> list[str]:

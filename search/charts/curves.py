@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from html import escape
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -49,7 +50,7 @@ def curves(lines: Mapping[str, Sequence[float | None]], title: str) -> go.Figure
     figure = go.Figure()
     for index, (name, values) in enumerate(lines.items()):
         _add_curve(figure, name, values, {"color": stage_colour(index)})
-    return _over_epochs(figure, title)
+    return _over_epochs(figure, escape(title))
 
 
 def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:

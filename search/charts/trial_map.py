@@ -35,12 +35,15 @@ def map_of_trials(
     winner: Winner | None,
     names: tuple[str, str] | None = None,
     metric: Metric = ACCURACY,
+    *,
+    is_decided: bool = True,
 ) -> go.Figure:
     """Draw every trial of the search stages, coloured by its value, and the box of each stage's ranges.
 
     `names` are two axes out of `axes_of`, by default its first two. A pruned trial has the value after its last
     epoch. Diverged trials are crosses: they show where training becomes unstable. Each point carries its study, number,
-    outcome and hyperparameters. Finalists that are trained again are left out.
+    outcome and hyperparameters. Finalists that are trained again are left out. Unless the search `is_decided`, the
+    winner is only the best trial so far.
     """
     figure, studies = go.Figure(), search_studies(studies)
     x, y = (Axis(name, studies, metric) for name in names or axes_of(studies)[:2])
@@ -49,7 +52,7 @@ def map_of_trials(
         figure.add_annotation(_label(study, index, x, y))
     figure.add_traces(list(_points(studies, x, y, metric)))
     if winner is not None:
-        figure.add_trace(_ring(studies, winner, x, y))
+        figure.add_trace(_ring("winner" if is_decided else "best so far", studies, winner, x, y))
     figure.update_xaxes(**x.layout())
     figure.update_yaxes(**y.layout())
     return figure
@@ -75,12 +78,12 @@ def _label(study: Study, index: int, x: Axis, y: Axis) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ring(studies: Sequence[Study], winner: Winner, x: Axis, y: Axis) -> go.Scatter:
+def _ring(name: str, studies: Sequence[Study], winner: Winner, x: Axis, y: Axis) -> go.Scatter:
     trials = [t for s in studies if s.name == winner.study for t in s.trials if t.number == winner.number]
     ring = {"size": 18, "symbol": "circle-open", "color": _WINNER, "line": {"width": 3}}
     return go.Scatter(
         x=[x.of(trial) for trial in trials], y=[y.of(trial) for trial in trials],
-        mode="markers", name="winner", marker=ring, hoverinfo="skip",
+        mode="markers", name=name, marker=ring, hoverinfo="skip",
     )  # fmt: skip
 
 
@@ -122,7 +125,7 @@ class _Scale:
         place, sign, room = (0, "≤", {}) if self.worst == low else (-1, "≥", {"xpad": 30})
         texts[place] = f"{sign} {texts[place]}"
         return {
-            "title": {"text": self.metric.title, "side": "top"}, "tickvals": ticks,
+            "title": {"text": escape(self.metric.title), "side": "top"}, "tickvals": ticks,
             "ticktext": texts, "orientation": "h", "len": 0.7, "thickness": 8,
             "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4, **room,
         }  # fmt: skip

@@ -3,6 +3,7 @@
 Commands import what they need when they run, so that `--help` loads nothing of it.
 """
 
+import codecs
 import io
 import os
 import sys
@@ -29,10 +30,8 @@ def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # η becomes \\u03b7 where the locale has no Greek: JSON reads that, too
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            _let_print_all(stream)
     code: int | str | None = 0
     try:
         try:
@@ -70,6 +69,15 @@ def _open_streams() -> None:
     os.close(opened)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole process
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _let_print_all(stream: io.TextIOWrapper) -> None:
+    r"""Let a stream print every character: η as \u03b7 where the locale has no Greek.
+
+    Python itself prints UTF-8 in the locale C, unless PYTHONUTF8 and PYTHONCOERCECLOCALE forbid it; we always do.
+    """
+    is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+    stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="backslashreplace")
 
 
 def _drop(stream: TextIO) -> None:

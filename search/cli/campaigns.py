@@ -1,6 +1,5 @@
 """Commands that run campaigns and show their results: `run`, `worker`, `retry`, `status`, `best` and `presets`."""
 
-import sys
 from contextlib import suppress
 from typing import Annotated
 
@@ -29,7 +28,7 @@ from coarsefine.search.cli.options import (
     cores,
     trial_name,
 )
-from coarsefine.search.cli.output import observed, print_json, program, read, say, storage_option
+from coarsefine.search.cli.output import observed, print_file, print_json, program, read, say, storage_option
 
 
 @app.command(epilog="Examples: `coarsefine run digits` · `coarsefine run paper --data cifar-10-binary.tar.gz --json`")
@@ -213,7 +212,7 @@ def presets(
 
     if name is not None:
         text = preset_text(name)
-        print_json({"preset": name, "toml": text}) if as_json else sys.stdout.write(text)
+        print_json({"preset": name, "toml": text}) if as_json else print_file(text)
         return
     campaigns = map(Campaign.load, preset_names())
     rows = [(c.name, [s.trials for s in c.stages], c.description) for c in campaigns]

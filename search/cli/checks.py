@@ -84,6 +84,8 @@ def momentum(
 @app.command(epilog="Examples: `coarsefine doctor` · `coarsefine doctor --data cifar-10-batches-bin --json`")
 def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = False) -> None:
     """Check whether this machine, its data and its storage are ready for a search."""
+    from rich.text import Text
+
     from coarsefine.search.cli.doctor import examine, exit_code_of
     from coarsefine.search.storage.location import locate
     from coarsefine.search.terminal.console import out, print_line
@@ -94,7 +96,7 @@ def doctor(storage: Storage = "studies.db", data: Data = None, as_json: Json = F
     else:
         colours = {"ok": "green", "note": "yellow", "unfit": "red"}
         for finding in findings:
-            out.print(f"[{colours[finding.verdict]}]{finding.verdict}[/]  {finding.check}: ", end="")
+            out.print(Text.assemble((finding.verdict, colours[finding.verdict]), f"  {finding.check}: "), end="")
             print_line(finding.found)
     raise typer.Exit(exit_code_of(findings))
 

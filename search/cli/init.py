@@ -1,12 +1,11 @@
 """The command that writes a campaign file for code of one's own: `init`."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from coarsefine.search.cli.options import app
-from coarsefine.search.cli.output import prints_on_stderr, say
+from coarsefine.search.cli.output import print_file, prints_on_stderr, say
 
 
 @app.command(
@@ -33,4 +32,4 @@ def init(
 
     with prints_on_stderr():
         text = write_campaign(objective, epochs, trials, say)
-    sys.stdout.write(text)
+    print_file(text)

@@ -1,7 +1,5 @@
 """Commands for a winner: `export` it, `train` it to the end, and `predict` with the trained network."""
 
-import json
-import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 @app.command(
     epilog="Examples: `coarsefine export digits` · `coarsefine export digits --trial fine#3 --output third.json` · "
-    "`eval $(coarsefine export digits --as env)`"
+    '`eval "$(coarsefine export digits --as env)"`'
 )
 def export(
     campaign: CampaignName = None,
@@ -208,7 +206,12 @@ def _print_params(params: Mapping[str, Any], form: str) -> None:
     if form == "params":
         print_json(dict(params))
         return
+    from coarsefine.search.campaign.command_line import distinct_variables, text_of
+    from coarsefine.search.errors import UsageError
+
+    try:
+        variables = distinct_variables(params)
+    except ValueError as error:
+        raise UsageError(f"--as env is not possible: {error}. Use --as params, which prints JSON.") from error
     for name, value in params.items():
-        variable = re.sub("[^A-Z0-9]", "_", name.upper())
-        text = value if isinstance(value, str) else json.dumps(value)  # keeps every bit of a number
-        sys.stdout.write(f"export COARSEFINE_{variable}={shlex.quote(text)}\n")
+        sys.stdout.write(f"export {variables[name]}={shlex.quote(text_of(value))}\n")

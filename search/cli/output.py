@@ -1,6 +1,8 @@
 """Helpers of several commands: opening a storage, interrupting, printing, and command lines to paste."""
 
+import codecs
 import ctypes
+import io
 import json
 import os
 import shlex
@@ -9,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from coarsefine.search.engine.signals import Interrupts
@@ -70,7 +72,19 @@ def observed(sentence: str, storage: str, verbose: bool | None) -> "Iterator[tup
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    escaped = not _is_utf8(sys.stdout)  # where `é` becomes `\\xe9`, which JSON does not know
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=escaped, allow_nan=False) + "\n")
+
+
+def print_file(text: str) -> None:
+    """Print the content of a file on stdout: in UTF-8, as files are, unless a terminal shows it."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return codecs.lookup(stream.encoding).name == "utf-8"
 
 
 def say(sentence: str) -> None:

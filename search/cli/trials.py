@@ -1,6 +1,5 @@
 """Commands about single trials: `trials`, `logs` and `try`."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from coarsefine.search.cli.options import CampaignName, Json, Storage, TrialName, app
-from coarsefine.search.cli.output import opened, print_json, say
+from coarsefine.search.cli.output import opened, print_file, print_json, say
 
 
 @app.command(
@@ -39,7 +38,7 @@ def trials(
     with opened(storage) as studies:
         table = read_table(studies, campaign, stage)
     if csv == Path("-"):
-        sys.stdout.write(table.csv(epochs=epochs))
+        print_file(table.csv(epochs=epochs))
     elif csv is not None:
         write_atomic(csv, table.csv(epochs=epochs))
         say(f"Written: {csv}")

@@ -97,13 +97,15 @@ def _overview(content: Content) -> Iterator[Figure]:
 
 
 def _map(content: Content) -> Figure:
-    plot = _fit_narrow_screens(charts.map_of_trials(content.studies, content.status.winner))
+    status = content.status
+    drawn = charts.map_of_trials(content.studies, status.winner, is_decided=status.is_decided)
+    plot, leader = _fit_narrow_screens(drawn), "winner" if status.is_decided else "best trial so far"
     axes = " and ".join(plot.layout[f"{axis}axis"].title.text for axis in "xy")
     boxes = ", ".join(f"{s.plan.name} {labels.space_text(s.study.space)}" for s in content.stages if s.study)
     return Figure(
         "trials", plot, 620,
         f"Every trial by {axes}. The colour is the validation accuracy, a cross is a trial that diverged or failed, a "
-        "box is the ranges of a stage, and the ring is the winner.",
+        f"box is the ranges of a stage, and the ring is the {leader}.",
         f"Scatter plot of {content.ended} trials by {axes}, with the ranges of the stages as boxes: {boxes}.",
         "overview",
     )  # fmt: skip

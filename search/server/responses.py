@@ -135,7 +135,8 @@ def figure(
     """
     studies, metric = list(snapshot.studies.values()), snapshot.status.metric
     if name == "map":
-        drawn = charts.map_of_trials(studies, snapshot.status.winner, axes, metric)
+        status = snapshot.status
+        drawn = charts.map_of_trials(studies, status.winner, axes, metric, is_decided=status.is_decided)
     elif name == "best-so-far":
         drawn = charts.best_so_far(studies, metric)
     else:

@@ -32,9 +32,11 @@ class _Messages:
         return getattr(self._stream, name)
 
 
-out = Console(highlight=False, soft_wrap=True)
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+"""Texts of users are printed as they are: `[relu]` is no markup, and `:fire:` no picture."""
+out = Console(**_PLAIN)
 """The stream for data."""
-err = Console(file=cast(IO[str], _Messages()), highlight=False, soft_wrap=True)
+err = Console(file=cast(IO[str], _Messages()), **_PLAIN)
 """The stream for messages."""
 Column = tuple[str, ...]
 """A column of a table, its heading first."""
@@ -43,13 +45,13 @@ _PROSE_COLUMNS = 80
 
 
 def print_line(text: str, style: str | None = None) -> None:
-    """Print a line of data on stdout; brackets in it are not markup."""
-    out.print(text, markup=False, style=style)
+    """Print a line of data on stdout."""
+    out.print(text, style=style)
 
 
 def print_message(text: str) -> None:
-    """Print a message on stderr; brackets in it are not markup."""
-    err.print(text, markup=False)
+    """Print a message on stderr."""
+    err.print(text)
 
 
 def print_facts(text: Text) -> None:
@@ -82,7 +84,7 @@ def print_rows(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
         heading, *cells = ("".join(map(_padded, row, widths)).rstrip() for row in zip(*part, strict=True))
         rule = "─" * (sum(widths) + _GAP * (len(widths) - 1))
         for line in (*([""] if place else []), Text(heading, style="bold"), rule, *cells):
-            out.print(line, markup=False)
+            out.print(line)
 
 
 def _padded(cell: str, width: int) -> str:

@@ -1,5 +1,6 @@
 """Bad input: one sentence with a remedy, an exit code, and no created or changed file."""
 
+import json
 import sqlite3
 
 import pytest
@@ -335,9 +336,13 @@ def test_failed_download_names_the_options_for_data(tmp_path):
     assert not (tmp_path / "studies.db").exists()
 
 
-def test_characters_that_the_locale_lacks_are_escaped(tmp_path):
-    """Where stdout has ASCII only, other characters are printed as escapes, which JSON reads, too."""
-    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
-    answer = coarsefine_process("presets", cwd=tmp_path, env=ascii_only)
+@pytest.mark.parametrize(
+    ("arguments", "encoding"), [(("presets",), ""), (("presets", "digits"), "cp437"), (("presets", "--json"), "cp437")]
+)
+def test_every_character_can_be_printed(tmp_path, arguments, encoding):
+    """In an ASCII locale output is in UTF-8, and in any other the content of files, too, and JSON is JSON."""
+    own = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    answer = coarsefine_process(*arguments, cwd=tmp_path, env=own, encoding="utf-8")
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert r"8\xd78" in answer.stdout
+    text = json.dumps(json.loads(answer.stdout), ensure_ascii=False) if "--json" in arguments else answer.stdout
+    assert "8×8" in text

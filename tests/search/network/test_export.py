@@ -106,7 +106,7 @@ def test_parameters_can_be_exported_alone(campaign_folder, exported):
     lines = coarsefine("export", "--as", "env", cwd=campaign_folder).stdout.splitlines()
     variables = dict(line.removeprefix("export ").split("=") for line in lines)
     assert {key: float(value) for key, value in variables.items()} == {
-        "COARSEFINE_ETA": params["eta"], "COARSEFINE_LAMBDA": params["lambda"],
+        "COARSEFINE_PARAM_ETA": params["eta"], "COARSEFINE_PARAM_LAMBDA": params["lambda"],
     }  # fmt: skip
 
 

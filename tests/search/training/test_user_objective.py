@@ -698,5 +698,5 @@ def test_parameters_of_a_function_are_exported(cli, undisturbed):
     code, out, _ = cli("export", "small", "--as", "env", "--storage", folder / "studies.db")
     assert code == 0
     assert [line.split("=")[0] for line in out.splitlines()] == [
-        f"export COARSEFINE_{name.upper()}" for name in status.winner.point
+        f"export COARSEFINE_PARAM_{name.upper()}" for name in status.winner.point
     ]
