@@ -148,7 +148,7 @@ class LiveView(MessagePrinter, AbstractContextManager["LiveView"]):
             best_is_winner=self._status.verdict is not None,
         )
         if not self._screen.is_started:
-            self._drawing.enter_context(echo_disabled())
+            self._drawing.enter_context(echo_disabled(self._screen.draw_again))
             self._drawing.enter_context(self._screen)
 
     def _lines(self, width: int, height: int) -> list[Text]:
