@@ -1,8 +1,9 @@
-"""Measure what readers cost: readers and event streams on a campaign of 1,000 trials while workers write.
+"""Measure what readers cost: readers and event streams on 1,000 trials while workers write; and what strangers do.
 
 The script prints, and writes as JSON, errors, the time until the data of a page is complete, the workers' rate with
-and without readers in turn, and the time for the page of a study with 10,000 trials. Readers,
-server and workers share one machine, so the processor time of the readers counts against the server.
+and without readers in turn, the time for the page of a study with 10,000 trials, and how long the owner of the token
+waits while strangers hold connections open. `--part strangers` measures only the last. Readers, server and workers
+share one machine, so the processor time of the readers counts against the server.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import psutil
 from loads.browser import seconds_to_draw
 from loads.processes import epochs, server, workers
 from loads.readers import Crowd, Seen, look, look_once
+from loads.strangers import Siege, measure_strangers
 from loads.studies import campaign_of, make_studies
 
 _SETTLE_SECONDS = 1.0
@@ -52,11 +54,13 @@ class Row:
 def main() -> None:
     """Measure, print and write."""
     wanted = parse()
+    report: dict[str, Any] = {"machine": machine(), "asked": vars(wanted) | {"json": str(wanted.json)}, "errors": []}
     with tempfile.TemporaryDirectory() as folder:
-        busy = measure_busy(Path(folder), wanted)
-        large = measure_large(Path(folder), wanted)
-    report = {"machine": machine(), "asked": vars(wanted) | {"json": str(wanted.json)}, **busy, **large}
-    rows = judge(wanted, report)
+        if wanted.part != "strangers":
+            report |= measure_busy(Path(folder), wanted) | measure_large(Path(folder), wanted)
+        if wanted.part != "readers":
+            report["strangers"] = measure_sieges(Path(folder), wanted)
+    rows = [*(judge(wanted, report) if wanted.part != "strangers" else ()), *judge_sieges(report.get("strangers", []))]
     report["rows"] = [row.as_dict() for row in rows]
     for row in rows:
         print(
@@ -65,7 +69,8 @@ def main() -> None:
     for error in report["errors"][:10]:
         print(error, file=sys.stderr)
     wanted.json.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    sys.exit(bool(report["errors"]))  # times depend on the machine as well, so the reader judges them
+    failed = report["errors"] or any(siege["errors"] for siege in report.get("strangers", []))
+    sys.exit(bool(failed))  # times depend on the machine as well, so the reader judges them
 
 
 def parse() -> argparse.Namespace:
@@ -73,6 +78,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/load", description=(__doc__ or "").partition("\n")[0])
     quick = "--quick" in sys.argv
     parser.add_argument("--quick", action="store_true", help="small, to see that it works")
+    parser.add_argument("--part", choices=("all", "readers", "strangers"), default="all", help="what to measure")
     parser.add_argument("--readers", type=int, default=10 if quick else 100)
     parser.add_argument("--streams", type=int, default=4 if quick else 20)
     parser.add_argument("--pause", type=float, default=0.5 if quick else 5.0, help="seconds a reader looks at a page")
@@ -149,6 +155,28 @@ def measure_large(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
             "large_again": again.pages[0],
             "large_drawn": None if wanted.quick else seconds_to_draw(f"http://127.0.0.1:{port}/campaigns/large"),
         }
+
+
+def measure_sieges(folder: Path, wanted: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the owner's answers while strangers hold connections, with the usual descriptors and with few."""
+    storage = folder / "besieged.db"
+    make_studies(storage, campaign_of("besieged", [12]), 1)
+    sieges = [Siege(200, 128)] if wanted.quick else [Siege(1000, 1024), Siege(200, 128)]
+    return [measure_strangers(storage, siege, wanted.seconds) for siege in sieges]
+
+
+def judge_sieges(found: list[dict[str, Any]]) -> list[Row]:
+    """Return what is promised to the owner of the token, with its measured value."""
+    return [
+        row
+        for siege in found
+        for who in [f"{siege['strangers']} strangers, {siege['descriptors']} descriptors"]
+        for row in (
+            Row(f"{who}: errors of the owner", len(siege["errors"]), "", 0),
+            Row(f"{who}: slowest of {len(siege['answers'])} answers", 1000 * max(siege["answers"]), "ms", 1000),
+            Row(f"{who}: lines of the log", siege["log_lines"], "", 100),
+        )
+    ]
 
 
 def judge(wanted: argparse.Namespace, report: dict[str, Any]) -> list[Row]:

@@ -1,6 +1,8 @@
 """Start the server and the workers under measurement, by the commands that a user would type."""
 
+import os
 import re
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
+
+TOKEN = "the-token-of-the-measurement"  # noqa: S105 - the server lives for seconds
 
 
 @contextmanager
@@ -26,6 +30,29 @@ def server(storage: Path) -> Iterator[tuple[int, psutil.Process]]:
             yield int(found[1]), psutil.Process(process.pid)
         finally:
             process.terminate()
+
+
+@contextmanager
+def guarded_server(storage: Path, descriptors: int, log: Path) -> Iterator[int]:
+    """Start `coarsefine serve` with a token, at most so many descriptors, and a log; yield its port."""
+    command = [sys.executable, "-m", "coarsefine", "serve", "--storage", str(storage), "--port", "0"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    with log.open("w", encoding="utf-8") as stderr:
+        environment = os.environ | {"COARSEFINE_TOKEN": TOKEN}
+        process = subprocess.Popen(command, stderr=stderr, env=environment, preexec_fn=limit)  # noqa: PLW1509
+    try:
+        deadline = time.monotonic() + 120
+        while (found := re.search(r":(\d+)/\n.*stop\.", log.read_text("utf-8"))) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"The server did not start: {log.read_text('utf-8')}")
+            time.sleep(0.1)
+        yield int(found[1])
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager

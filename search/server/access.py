@@ -1,18 +1,37 @@
-"""Access rules: check the Host header, the token, and the cookie that replaces the token in a browser."""
+"""Access rules: check the Host header, the token, and the session that replaces the token in a browser."""
 
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from coarsefine.search.server.guesses import GuessLimit
+from coarsefine.search.server.sessions import ENDLESS, Session, Sessions
 
 MIN_TOKEN_LENGTH = 16
 """The fewest characters of a token: a shorter one could be guessed."""
-COOKIE_SECONDS = 12 * 3600
+_MOST_COOKIES = 8
+"""Cookies of our name that are looked at in one request."""
 _BEARER = "bearer "
 _HTTP_PORT = 80
+_WRITES = (
+    ("PUT", re.compile(r"/api/studies/\d+(/\d+)?/note")),
+    ("DELETE", re.compile(r"/api/studies/\d+")),
+)
+"""What `--allow-write` allows: notes of studies and trials, and deleting a study."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from."""
+
+    address: str
+    """The client's address, which a proxy on this machine may have stated."""
+    peer: str
+    """The address of the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +45,8 @@ class AccessPolicy:
     allow_write: bool = False
     cookie: str = "coarsefine"
     """The cookie's name. `serve` puts the port into it, because browsers send a cookie to every port of its host."""
-    clock: Callable[[], float] = field(default=time.time, repr=False)
+    sessions: Sessions = field(default_factory=Sessions, repr=False)
+    guesses: GuessLimit = field(default_factory=GuessLimit, repr=False)
 
     def allows_host(self, host: str) -> bool:
         """Return whether a Host header names this server.
@@ -35,36 +55,38 @@ class AccessPolicy:
         """
         return host.lower() in self.hosts
 
-    def is_authenticated(self, authorization: str | None, cookies: Iterable[str]) -> bool:
-        """Return whether a request carries the token in its Authorization header, or a valid cookie."""
+    def session(self, authorization: str | None, cookies: Iterable[str], client: Client) -> Session | None:
+        """Return the session of a request with the token in its Authorization header, or with a session's cookie.
+
+        Raises `TooManyGuesses` if its client has guessed the token too often.
+        """
         if self.token is None:
-            return True
+            return ENDLESS
+        for secret in self.secrets(cookies):
+            if found := self.sessions.find(secret):
+                return found
         if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
-            return self.is_token(authorization[len(_BEARER) :].strip())
-        return any(self._is_valid_cookie(value) for header in cookies for value in self._cookie_values(header))
+            return ENDLESS if self.is_token(authorization[len(_BEARER) :].strip(), client) else None
+        return None
 
-    def is_token(self, candidate: str) -> bool:
-        """Return whether a string is the token. The time taken does not depend on how much of it is right."""
-        return self.token is not None and hmac.compare_digest(_digest(candidate), _digest(self.token))
+    def is_token(self, candidate: str, client: Client) -> bool:
+        """Return whether a string is the token; raise `TooManyGuesses` if its client has guessed too often.
 
-    def new_cookie(self) -> str:
-        """Return a cookie's value: its expiry time and a signature made with the token. It does not hold the token."""
-        expiry = str(int(self.clock()) + COOKIE_SECONDS)
-        return f"{expiry}.{self._sign(expiry)}"
-
-    def _cookie_values(self, header: str) -> list[str]:
-        pairs = (pair.partition("=") for pair in header.split(";"))
-        return [value.strip() for name, _, value in pairs if name.strip() == self.cookie]
-
-    def _is_valid_cookie(self, value: str) -> bool:
-        expiry, _, signature = value.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(expiry).encode()):
+        The time taken does not depend on how much of it is right.
+        """
+        if self.token is None:
             return False
-        return self.clock() < int(expiry)  # the signature is ours, so the expiry is a number
+        given, token = _digest(candidate), _digest(self.token)
+        return self.guesses.check(given, client.address, client.peer, lambda: hmac.compare_digest(given, token))
 
-    def _sign(self, expiry: str) -> str:
-        assert self.token is not None, "cookies exist only if there is a token"  # noqa: S101
-        return hmac.new(self.token.encode(), b"coarsefine cookie " + expiry.encode(), hashlib.sha256).hexdigest()
+    def secrets(self, cookies: Iterable[str]) -> list[str]:
+        """Return the values of our cookie in Cookie headers: the secrets that name sessions."""
+        pairs = (pair.partition("=") for header in cookies for pair in header.split(";"))
+        return [value.strip() for name, _, value in pairs if name.strip() == self.cookie][:_MOST_COOKIES]
+
+    def allows_write(self, method: str, path: str) -> bool:
+        """Return whether optuna-dashboard may have a request that writes."""
+        return self.allow_write and any(method == allowed and form.fullmatch(path) for allowed, form in _WRITES)
 
 
 def new_token() -> str:

@@ -1,7 +1,7 @@
 """The JSON API: the routes under /api/v1."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -38,8 +38,13 @@ _Metric = Annotated[str | None, Query(description="one of the campaign's `metric
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": schemas.Problem, "description": "The server requires its token."},
     404: {"model": schemas.Problem, "description": "There is no such campaign, stage, trial, log, axis or metric."},
+    405: {"model": schemas.Problem, "description": "There is nothing to write here."},
     421: {"model": schemas.Problem, "description": "The request is for another host."},
-    503: {"model": schemas.Problem, "description": "The storage cannot be read just now."},
+    429: {"model": schemas.Problem, "description": "Too many wrong tokens came from this address."},
+    503: {
+        "model": schemas.Problem,
+        "description": "The storage cannot be read just now, or there are many streams.",
+    },
 }
 
 
@@ -137,20 +142,28 @@ async def get_figure(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def stream_events(cache: Cache, name: str) -> Response:
-    """Send the campaign's status as an event `status`: at once and after each change, at most once a second."""
+async def stream_events(request: Request, cache: Cache, name: str) -> Response:
+    """Send the campaign's status as an event `status`: at once and after each change, at most once a second.
+
+    The stream ends with the session of the browser that listens.
+    """
     await cache.get(name)  # raises the errors that become status codes
-    return StreamingResponse(_events(cache, name), media_type="text/event-stream")
+    state, sessions = request.scope["state"], request.app.state.policy.sessions
+    if "connection" in state and cache.streams >= state["connection"].limits.streams:
+        raise HTTPException(503, "Too many event streams are open.", {"Retry-After": "10"})
+    is_over = partial(sessions.is_over, state["session"])
+    return StreamingResponse(_events(cache, name, is_over), media_type="text/event-stream")
 
 
 async def _campaign(cache: SnapshotCache, snapshot: Snapshot) -> TaggedBody:
     return await cache.body(snapshot, "campaign", lambda: responses.to_json(responses.campaign(snapshot)))
 
 
-async def _events(cache: SnapshotCache, name: str) -> AsyncIterator[bytes]:
-    yield b"retry: 2000\n\n"
+async def _events(cache: SnapshotCache, name: str, is_over: Callable[[], bool]) -> AsyncIterator[bytes]:
+    cache.streams += 1
     try:
-        async for snapshot in cache.changes(name):
+        yield b"retry: 2000\n\n"
+        async for snapshot in cache.changes(name, is_over):
             if snapshot is None:
                 yield b": still here\n\n"
             else:
@@ -158,6 +171,8 @@ async def _events(cache: SnapshotCache, name: str) -> AsyncIterator[bytes]:
                 yield b"id: %d\nevent: status\ndata: %s\n\n" % (snapshot.revision, body.content)
     except SearchError:  # the stream ends; the client's next request is answered with the reason
         return
+    finally:
+        cache.streams -= 1
 
 
 def _study(snapshot: Snapshot, stage: str) -> Study:

@@ -4,7 +4,7 @@ It decides by host, origin, token and method, before any routing, so that no spe
 only exceptions are the paths that the login page needs.
 """
 
-import json
+import asyncio
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
@@ -12,10 +12,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coarsefine.search.server.access import AccessPolicy
+from coarsefine.search.server.access import AccessPolicy, Client
+from coarsefine.search.server.connections import network_of
+from coarsefine.search.server.guesses import TooManyGuesses
+from coarsefine.search.server.problems import problem
 
 _READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 _LOGIN_PATHS = {"/login", "/logout"}
+_DASHBOARD_PATHS = ("/dashboard/", "/api/", "/csv/", "/static/", "/artifacts/", "/favicon.ico/")
+GUESS_SECONDS = 1.0
+"""How long the answer to a guess that nobody has looked at is held back, so that guessing costs the server little."""
 _SAME_SITE = {"same-origin", "none"}
 _PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -50,29 +56,64 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            refusal = self._refusal(scope)
-            app = self._app if refusal is None else refusal
-            await app(scope, receive, _with_security_headers(scope["path"], send))
+            secured = _with_security_headers(scope["path"], send)
+            try:
+                refusal = self._refusal(scope)
+            except TooManyGuesses as error:
+                await asyncio.sleep(GUESS_SECONDS)
+                refusal = _refuse(scope, 429, str(error), {"Retry-After": str(error.seconds)})
+            await (refusal or self._app)(scope, receive, secured)
         else:  # the server uses no WebSocket
             await send({"type": "websocket.close", "code": 1008})
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return the response to a request that is refused, or None if it may pass."""
+        """Return the response to a request that is refused, or None if it may pass.
+
+        The application finds the session in `scope["state"]["session"]`. Raises `TooManyGuesses`.
+        """
         headers = Headers(raw=_lower(scope["headers"]))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._policy.allows_host(hosts[0]):
-            return _refuse(421, "This server has another name. To allow this one, start it with --allowed-host NAME.")
-        writes = scope["method"] not in _READ_METHODS
+            return _refuse(
+                scope, 421, "This server has another name. To allow this one, start it with --allowed-host NAME."
+            )
+        method, path = scope["method"], scope["path"]
+        writes = method not in _READ_METHODS
         if writes and not _is_same_origin(headers, hosts[0]):
-            return _refuse(403, "A page of another site may not write here.")
-        path = scope["path"]
+            return _refuse(scope, 403, "A page of another site may not write here.")
         if path in _LOGIN_PATHS or (path.startswith("/assets/") and not writes):
             return None
-        if not self._policy.is_authenticated(headers.get("authorization"), headers.getlist("cookie")):
+        session = self._policy.session(headers.get("authorization"), headers.getlist("cookie"), client_of(scope))
+        state = scope.setdefault("state", {})
+        state["session"] = session
+        if "connection" in state:
+            state["connection"].identify(known=session is not None)
+        if session is None:
             return _ask_to_sign_in(scope, headers)
-        if writes and not self._policy.allow_write:
-            return _refuse(403, "This server is read-only. To change notes and studies, start it with --allow-write.")
+        return self._write_refusal(scope, method, path) if writes else None
+
+    def _write_refusal(self, scope: Scope, method: str, path: str) -> Response | None:
+        if is_own(path):
+            return _refuse(scope, 405, "There is nothing to write here.", {"Allow": "GET, HEAD"})
+        if not self._policy.allow_write:
+            return _refuse(
+                scope, 403, "This server is read-only. To change notes and delete studies, start it with --allow-write."
+            )
+        if not self._policy.allows_write(method, path):
+            return _refuse(scope, 403, "--allow-write allows changing notes and deleting studies, and nothing else.")
         return None
+
+
+def is_own(path: str) -> bool:
+    """Return whether a path is for our own routes, and not for optuna-dashboard's."""
+    return f"{path}/".startswith("/api/v1/") or not f"{path}/".startswith(_DASHBOARD_PATHS)
+
+
+def client_of(scope: Scope) -> Client:
+    """Return where a request comes from."""
+    address = network_of((scope.get("client") or ("",))[0])
+    connection = scope.get("state", {}).get("connection")
+    return Client(address, connection.address if connection else address)
 
 
 def _is_same_origin(headers: Headers, host: str) -> bool:
@@ -88,16 +129,17 @@ def _is_same_origin(headers: Headers, host: str) -> bool:
 
 def _ask_to_sign_in(scope: Scope, headers: Headers) -> Response:
     """Redirect browsers to the login page; refuse other clients."""
-    if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+    if scope["method"] in {"GET", "HEAD"} and "text/html" in headers.get("accept", ""):
         path, query = scope.get("raw_path") or quote(scope["path"]).encode(), scope["query_string"]
         back = quote(path + (b"?" + query if query else b""), safe="/")
-        return _refuse(303, "Sign in first.", {"Location": f"/login?next={back}"})
+        return _refuse(scope, 303, "Sign in first.", {"Location": f"/login?next={back}"})
     detail = "This server requires its token: sign in at /login, or send `Authorization: Bearer TOKEN`."
-    return _refuse(401, detail, {"WWW-Authenticate": 'Bearer realm="coarsefine"'})
+    return _refuse(scope, 401, detail, {"WWW-Authenticate": 'Bearer realm="coarsefine"'})
 
 
-def _refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(json.dumps({"detail": detail}), status, headers, "application/json")
+def _refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    accept = Headers(raw=_lower(scope["headers"])).get("accept", "")
+    return problem(scope["path"], accept, status, detail, headers, remedy=False)
 
 
 def _with_security_headers(path: str, send: Send) -> Send:

@@ -1,31 +1,33 @@
 """Run the server: find its token, listen on its address, print a greeting, and stop it cleanly."""
 
 import errno
-import logging
+import math
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import optuna
 import psutil
 import uvicorn
 
 from coarsefine.search.errors import UsageError
 from coarsefine.search.server.access import MIN_TOKEN_LENGTH, AccessPolicy, host_headers, is_loopback, new_token
 from coarsefine.search.server.app import Application
-from coarsefine.search.server.redaction import RedactingFormatter
+from coarsefine.search.server.connections import Connection, Connections, Limits, raise_descriptor_limit
+from coarsefine.search.server.log import log_to_stderr
 from coarsefine.search.storage.location import Location
 
 VARIABLE = "COARSEFINE_TOKEN"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ALL_ADDRESSES = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not listened on
 _SHUTDOWN_SECONDS = 3
-_KEEP_ALIVE_SECONDS = 60
-"""Seconds that an idle connection stays open: pages send requests every few seconds."""
+_ACCEPTED_AT_ONCE = 8
+"""Connections accepted before the first of them is counted: few, because they need descriptors."""
+_PENDING = 1024
+"""Connections that the system keeps until they are accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def serve(location: Location, options: ServeOptions, say: Callable[[str], None])
         port = listener.getsockname()[1]
         hosts = host_headers(_own_hosts(options.host), port, options.allowed_hosts)
         app = Application(location, AccessPolicy(hosts, given or made, options.allow_write, f"coarsefine_{port}"))
-        _log_to_stderr()
+        log_to_stderr()
 
         def greet() -> None:
             for line in _greeting(options, port, made):
@@ -62,15 +64,21 @@ def serve(location: Location, options: ServeOptions, say: Callable[[str], None])
 
 
 class Server(uvicorn.Server):
-    """Serves an application on the sockets given to `run`.
+    """Serves an application on the sockets given to `run`, within limits; by default those of its descriptors.
 
     It ends event streams before it shuts down, because uvicorn waits for open responses.
     """
 
-    def __init__(self, app: Application, on_started: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, app: Application, on_started: Callable[[], None] = lambda: None, limits: Limits | None = None
+    ) -> None:
+        self.connections = connections = Connections(limits or Limits.of_descriptors(raise_descriptor_limit()))
+        # `error`: strangers choose how often uvicorn warns of what is no HTTP.
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, ws="none",
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS, timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            app, log_config=None, log_level="error", access_log=False, server_header=False,
+            loop="asyncio", http=partial(Connection, connections), ws="none",  # type: ignore[arg-type]
+            backlog=_ACCEPTED_AT_ONCE, timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            timeout_keep_alive=math.ceil(connections.limits.idle_seconds),
         )  # fmt: skip
         super().__init__(config)
         self._app = app
@@ -79,6 +87,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `on_started`. Who reads a greeting may press Ctrl-C at once: signals are handled by then."""
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_PENDING)  # asyncio takes one number for what waits and for what it accepts at once
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -162,12 +172,3 @@ def _greeting(options: ServeOptions, port: int, made_token: str | None) -> list[
     if made_token is not None:
         lines.insert(1, f"Token: {made_token} (made for this start; give your own by --token-file or {VARIABLE})")
     return lines
-
-
-def _log_to_stderr() -> None:
-    """Send all log records to stderr, redacted. Requests are not logged, because they may contain secrets."""
-    optuna.logging.disable_default_handler()
-    optuna.logging.enable_propagation()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

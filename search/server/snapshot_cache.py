@@ -64,6 +64,8 @@ class SnapshotCache:
         self._read_lock, self._body_lock = asyncio.Lock(), asyncio.Lock()
         self._entries: dict[str, _Entry] = {}
         self._failure: tuple[float, StorageError] | None = None
+        self.streams = 0
+        """The number of event streams that are open."""
         self.closing = False
         """Set when the server stops; it ends the streams."""
 
@@ -107,10 +109,13 @@ class SnapshotCache:
         body: TaggedBody = snapshot.bodies[key]
         return body
 
-    async def changes(self, name: str) -> AsyncIterator[Snapshot | None]:
-        """Yield a campaign's snapshot at once and after each change; yield None now and then as a heartbeat."""
+    async def changes(self, name: str, is_over: Callable[[], bool]) -> AsyncIterator[Snapshot | None]:
+        """Yield a campaign's snapshot at once and after each change, until `is_over` returns True.
+
+        Yields None now and then as a heartbeat.
+        """
         revision, sent_at = 0, time.monotonic()
-        while not self.closing:
+        while not self.closing and not is_over():
             snapshot = await self.get(name)
             if snapshot.revision != revision:
                 revision, sent_at = snapshot.revision, time.monotonic()

@@ -17,17 +17,17 @@ TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - the server lives for secon
 
 
 @contextmanager
-def serving(storage, port=0, **policy):
-    """Serve a storage; yield a client for it, with the application as its attribute `app`."""
+def serving(storage, port=0, limits=None, **policy):
+    """Serve a storage; yield a client for it, with the attributes `app` and `server`."""
     listener = listen("127.0.0.1", port)
     port = listener.getsockname()[1]
     app = Application(locate(storage), AccessPolicy(host_headers(["127.0.0.1", "localhost"], port), **policy))
-    server = Server(app)
+    server = Server(app, limits=limits)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=240, trust_env=False) as client:
-            client.app = app
+            client.app, client.server = app, server
             yield client
     finally:
         server.should_exit = True

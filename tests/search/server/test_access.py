@@ -11,7 +11,11 @@ from processes import wait_until
 from routing import READING, routes
 from serving import TOKEN, serving
 
-from coarsefine.search.server.access import COOKIE_SECONDS, AccessPolicy, host_headers
+from coarsefine.search.server import middleware, page_routes, snapshot_cache
+from coarsefine.search.server.access import AccessPolicy, Client, host_headers
+from coarsefine.search.server.guesses import GuessLimit, TooManyGuesses
+from coarsefine.search.server.middleware import is_own
+from coarsefine.search.server.sessions import SESSION_SECONDS, Sessions
 
 OPEN = {"/login", "/logout"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -44,11 +48,16 @@ def write_everywhere(client, **headers):
         yield method, path, client.request(method, path, json={}, headers=headers)
 
 
+def refusal(path):
+    """Return the status with which a write of somebody who has access is refused."""
+    return 405 if is_own(path) else 403
+
+
 def test_writes_are_refused_by_default(client, searched):
-    """Without --allow-write, every writing route responds with 403, and the file does not change."""
+    """Without --allow-write, every writing route of the dashboard responds with 403, and the file does not change."""
     before = (searched / "studies.db").read_bytes()
     for method, path, response in write_everywhere(client):
-        assert response.status_code == 403, (method, path)
+        assert response.status_code == refusal(path), (method, path)
     assert (searched / "studies.db").read_bytes() == before
 
 
@@ -59,7 +68,7 @@ def test_writes_need_the_token_and_permission(copied):
         for method, path, response in write_everywhere(client):
             assert response.status_code == 401, (method, path)
         for method, path, response in write_everywhere(client, **BEARER):
-            assert response.status_code == 403, (method, path)
+            assert response.status_code == refusal(path), (method, path)
     with serving(copied, token=TOKEN, allow_write=True) as client:
         for method, path, response in write_everywhere(client):
             assert response.status_code == 401, (method, path)
@@ -83,7 +92,8 @@ def test_reads_need_the_token(copied):
             if method not in READING or path in OPEN or path.startswith("/assets/"):
                 continue
             assert client.request(method, path).status_code == 401, path
-            assert client.request(method, path, headers={"Authorization": "Bearer wrong"}).status_code == 401, path
+            wrong = client.request(method, path, headers={"Authorization": "Bearer wrong"})
+            assert wrong.status_code == 401, path  # however often the same wrong token is sent
         assert client.get("/api/v1/campaigns", headers=BEARER).status_code == 200
         assert client.get("/dashboard", headers=BEARER).status_code == 200
         assert client.get("/login").status_code == 200
@@ -104,10 +114,23 @@ def test_login_returns_to_the_requested_page(copied):
         cookie = right.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict"} <= set(cookie.split("; "))
         assert TOKEN not in cookie
-        assert client.get("/campaigns/small").status_code == 200
-        logout = client.post("/logout")
-        assert logout.status_code == 303
-        assert client.get("/campaigns/small").status_code == 401
+        assert "Sign out" in client.get("/campaigns/small").text
+
+
+def test_signing_out_ends_the_session(copied, monkeypatch):
+    """After a browser has signed out, its cookie is worth nothing, and its event stream ends; others go on."""
+    monkeypatch.setattr(snapshot_cache, "_HEARTBEAT_SECONDS", 0.1)
+    with serving(copied, token=TOKEN) as client:
+        cookies = [client.post("/login", data={"token": TOKEN}).headers["set-cookie"].partition(";")[0] for _ in "ab"]
+        client.cookies.clear()
+        first, second = ({"Cookie": cookie} for cookie in cookies)
+        with client.stream("GET", "/api/v1/campaigns/small/events", headers=first) as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            assert client.post("/logout", headers=first).status_code == 303
+            assert [*lines][-1] == ""
+        assert client.get("/campaigns/small", headers=first).status_code == 401
+        assert client.get("/campaigns/small", headers=second).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -125,29 +148,84 @@ def test_large_login_form_is_refused(protected):
     assert protected.post("/login", content=b"token=" + b"x" * 1_000_000).status_code == 413
 
 
-def test_cookies_expire_and_cannot_be_forged():
-    """A cookie is valid until it expires, for servers with the same token; a changed cookie is never valid."""
+SOMEBODY = Client("203.0.113.7", "203.0.113.7")
+
+
+def test_sessions_end():
+    """A session is valid until its time is over or it is ended, on the server that began it; nobody can invent one."""
     now = [1000.0]
-    policy = AccessPolicy(frozenset(), TOKEN, clock=lambda: now[0])
-    cookie = policy.new_cookie()
-    expires, _, signature = cookie.partition(".")
-    assert policy.is_authenticated(None, [f"other=1; {policy.cookie}={cookie}"])
-    for forged in (
-        f"{int(expires) + 1}.{signature}",
-        f"{expires}.{'0' * 64}",
-        expires,
-        f"{expires}.",
-        ".",
-        "",
-        "é.é",
-        f"{expires}.{signature}x",
-    ):
-        assert not policy.is_authenticated(None, [f"{policy.cookie}={forged}"]), forged
-    assert not AccessPolicy(frozenset(), TOKEN + "!", clock=lambda: now[0]).is_authenticated(
-        None, [f"{policy.cookie}={cookie}"]
-    )
-    now[0] += COOKIE_SECONDS
-    assert not policy.is_authenticated(None, [f"{policy.cookie}={cookie}"])
+    policy, other = (AccessPolicy(frozenset(), TOKEN, sessions=Sessions(lambda: now[0])) for _ in range(2))
+
+    def is_valid(secret, asked=policy):
+        return asked.session(None, [f"other=1; {asked.cookie}={secret}"], SOMEBODY) is not None
+
+    first, second = policy.sessions.begin(), policy.sessions.begin()
+    assert is_valid(first)
+    assert is_valid(second)
+    assert not is_valid(first, other)
+    for invented in ("", ".", "é", f"{first}x", first[:-1]):
+        assert not is_valid(invented), invented
+    policy.sessions.end(first)
+    assert not is_valid(first)
+    now[0] += SESSION_SECONDS
+    assert not is_valid(second)
+
+
+def test_old_sessions_make_room():
+    """A thousand sessions are kept; one more ends the oldest."""
+    sessions = Sessions()
+    secrets = [sessions.begin() for _ in range(1001)]
+    assert [sessions.find(secret) is None for secret in secrets[:2]] == [True, False]
+
+
+def guess(policy, candidate, client=SOMEBODY):
+    """Return whether a candidate is the token, or the seconds to wait until it is looked at."""
+    try:
+        return policy.is_token(candidate, client)
+    except TooManyGuesses as error:
+        return error.seconds
+
+
+def test_guesses_are_slowed():
+    """After ten wrong tokens, an address has one guess in two seconds, and the right token has to wait as well."""
+    now = [0.0]
+    policy = AccessPolicy(frozenset(), TOKEN, guesses=GuessLimit(lambda: now[0]))
+    found = [guess(policy, f"wrong {n}") for n in range(1000)]
+    assert found == [False] * 10 + [2] * 990
+    assert guess(policy, TOKEN) == 2
+    assert guess(policy, "wrong 9") is False  # it reveals nothing new: a program with an old token locks nobody out
+    assert guess(policy, TOKEN, Client("203.0.113.8", "203.0.113.8")) is True
+    now[0] += 2.0
+    assert guess(policy, TOKEN) is True
+    assert guess(policy, "again wrong") is False
+    assert guess(policy, "wrong once more") == 2
+
+
+def test_invented_addresses_do_not_help():
+    """A peer that names another client for each guess has ten times as many."""
+    policy = AccessPolicy(frozenset(), TOKEN, guesses=GuessLimit(lambda: 0.0))
+    found = [guess(policy, f"wrong {n}", Client(f"10.0.0.{n}", "127.0.0.1")) for n in range(200)]
+    assert [found.count(False), found[100]] == [100, 1]
+
+
+def test_guessing_is_refused_everywhere(copied, monkeypatch, caplog):
+    """The sign-in page and every other path refuse too many wrong tokens with 429; a session goes on."""
+    monkeypatch.setattr(middleware, "GUESS_SECONDS", 0.0)
+    monkeypatch.setattr(page_routes, "GUESS_SECONDS", 0.0)
+    with serving(copied, token=TOKEN) as client:
+        cookie = client.post("/login", data={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        for n in range(5):
+            assert client.post("/login", data={"token": f"wrong {n}"}).status_code == 401
+            assert client.get("/api/v1/campaigns", headers={"Authorization": f"Bearer wrong-{n}"}).status_code == 401
+        page = client.post("/login", data={"token": TOKEN})
+        assert (page.status_code, page.headers["retry-after"]) == (429, "2")
+        assert "Too many wrong tokens from this address: try again in 2 s." in page.text
+        assert client.get("/api/v1/campaigns", headers=BEARER).status_code == 429
+        assert client.get("/api/v1/campaigns", headers={"Cookie": cookie}).status_code == 200
+    assert [record.getMessage() for record in caplog.records] == [
+        "Wrong tokens from 127.0.0.1: it has to wait before each further one."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +288,26 @@ def test_notes_and_deletions_work_if_allowed(copied):
             return [stage["name"] for stage in stages if stage["study_id"] is not None]
 
         wait_until(lambda: stored_stages() == ["coarse"])
+
+
+def test_other_writes_are_refused(copied):
+    """--allow-write allows no more: studies are neither created, renamed nor told results, nor is anything of ours."""
+    before = Path(copied).read_bytes()
+    allowed = {("PUT", "/api/studies/1/note"), ("PUT", "/api/studies/1/1/note"), ("DELETE", "/api/studies/1")}
+    with serving(copied, allow_write=True) as client:
+        assert client.post("/api/studies/1/rename", json={"study_name": "x"}).status_code == 403
+        assert client.post("/api/studies", json={"study_name": "x", "directions": ["minimize"]}).status_code == 403
+        assert {*allowed} < {*routes(client.app)}
+        for method, path in routes(client.app):
+            if method not in READING and (method, path) not in allowed and path not in OPEN:
+                assert client.request(method, path, json={}).status_code == refusal(path), (method, path)
+        for method, path in (
+            ("DELETE", "/api/studies/1/"),
+            ("POST", "/api/studies/1/note"),
+            ("DELETE", "/api//studies/1"),
+        ):
+            assert client.request(method, path, json={}).status_code == 403, (method, path)
+    assert Path(copied).read_bytes() == before
 
 
 def test_responses_have_security_headers(client):

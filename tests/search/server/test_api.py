@@ -154,6 +154,65 @@ def test_missing_resource_is_a_404_with_a_reason(client, path):
     assert response.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/campaigns/nothing", 404, "There is no campaign &#39;nothing&#39;."),
+        ("/nothing", 404, "There is no such page."),
+        ("/campaigns/small/x", 404, "There is no such page."),
+        ("/logout", 405, "Method Not Allowed"),
+    ],
+)
+def test_missing_page_is_a_page_for_browsers(client, path, status, sentence):
+    """What is missing is a readable page with a link in a browser, and JSON for programs."""
+    page = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert sentence in page.text
+    assert 'href="/campaigns"' in page.text
+    other = client.get(path)
+    assert (other.status_code, [*other.json()]) == (status, ["detail"])
+
+
+def test_refused_host_is_a_page_for_browsers(client):
+    """A browser that uses another name reads a sentence."""
+    page = client.get("/", headers={"Host": "evil.example", "Accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (421, "text/html; charset=utf-8")
+    assert "--allowed-host" in page.text
+
+
+PATHS = (
+    "/", "/campaigns", "/campaigns/small", "/campaigns/nothing", "/assets/page.css", f"{API}/small",
+    f"{API}/small/events", "/login", "/nothing", "/dashboard", "/api/studies",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_head_is_answered_like_get(client, path):
+    """HEAD has the status and headers of GET and no body, for an endless stream, too."""
+    head = client.head(path)
+    with client.stream("GET", path) as get:
+        pass
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for name in ("content-type", "content-length", "location", "etag"):
+        assert head.headers.get(name) == get.headers.get(name), name
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/campaigns", "GET, HEAD"),
+        ("DELETE", f"{API}/small", "GET, HEAD"),
+        ("OPTIONS", f"{API}/small", "GET, HEAD"),
+        ("PUT", "/login", "GET, HEAD, POST"),
+        ("GET", "/logout", "POST"),
+    ],
+)
+def test_wrong_method_is_a_405_that_names_the_right_ones(client, method, path, allowed):
+    """A method that a path does not have is refused with the methods that it has."""
+    response = client.request(method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
 def test_unchanged_response_is_not_sent_again(client):
     """A request with the last response's ETag gets an empty 304."""
     first = client.get(f"{API}/small/figures/map")
