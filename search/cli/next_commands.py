@@ -22,12 +22,18 @@ def _change_of(status: "Status", folder: Path | None = None) -> "Change | None":
 
 
 def say_if_changed(status: "Status", storage: str, folder: Path | None = None) -> None:
-    """Say if the objective's file is no longer the one that gave the results."""
+    """Say if the objective's file is no longer the one that gave the results, or what decides bits has changed."""
     from coarsefine.search.results.commands import command
     from coarsefine.search.storage.location import locate
 
     if change := _change_of(status, folder):
         say(change.sentence(command("status", status.campaign, locate(storage)), done=status.state == "done"))
+    changed = _versions_of(status)[1] if status.state != "done" else []
+    if changed:
+        say(
+            f"{status.campaign} was started with something else: {'; '.join(changed)}. To go on with what is here, "
+            "give `run` the option --accept-changes, which records both."
+        )
 
 
 def show_changes(status: "Status", *, as_json: bool) -> None:
@@ -106,9 +112,21 @@ def refuse_mostly_failed(status: "Status", storage: str) -> None:
 
 
 def resume_line(status: "Status", storage: str) -> str:
-    """Return the command line that continues a campaign."""
-    option = " --accept-changes" if _change_of(status) else ""
-    return f"{program()} run {campaign_words(status, storage)}{option}"
+    """Return the command line that continues a campaign, with what is to be installed before."""
+    missing, changed = _versions_of(status)
+    option = " --accept-changes" if changed or _change_of(status) else ""
+    first = f"install {' and '.join(missing)}, then: " if missing else ""
+    return f"{first}{program()} run {campaign_words(status, storage)}{option}"
+
+
+def _versions_of(status: "Status") -> tuple[list[str], list[str]]:
+    """Return the packages that are missing here, and the versions that have changed, each in words."""
+    from coarsefine.search.training.identity import missing_or_changed
+
+    for stage in status.stages:
+        if stage.attrs and any(found := missing_or_changed(stage.attrs)):  # else it has not been opened
+            return found
+    return [], []
 
 
 def print_next(*lines: str) -> None:

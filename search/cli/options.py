@@ -129,7 +129,8 @@ class TrialName(NamedTuple):
 AcceptChanges = Annotated[
     bool,
     typer.Option(
-        "--accept-changes", help="Go on though the function's file has changed since; the change is recorded."
+        "--accept-changes",
+        help="Go on though the function's file, or versions that decide bits, have changed; the change is recorded.",
     ),
 ]
 

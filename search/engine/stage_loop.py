@@ -33,6 +33,7 @@ from coarsefine.search.training.identity import accept_change, fingerprint, refu
 from coarsefine.search.training.objective import Objective
 from coarsefine.search.training.scheduler import SlotGroups
 from coarsefine.search.training.user_code.devices import Gpus
+from coarsefine.search.training.version_changes import changes_before, without_versions
 from coarsefine.search.training.worker import Worker
 from coarsefine.search.training.workload import ServedCommand, Workload, objective_of
 
@@ -64,7 +65,7 @@ class StageLoop:
     gpus: Gpus | None = None
     """The GPUs of this process's trials; by default those that the process sees."""
     accept_changes: InitVar[bool] = False
-    """Whether to record a change of the user's code since the campaign was started, and go on with it."""
+    """Whether to record a change of the user's code or of versions since the campaign was started, and go on."""
     attrs: dict[str, Any] = field(init=False)
     """The attributes that identify the campaign's studies."""
     initial_studies: Mapping[str, Study] = field(init=False)
@@ -83,10 +84,11 @@ class StageLoop:
                 self.workload = self.workload.limited(study.attrs.get(OBJECTIVE, {}))
         self.attrs = fingerprint(self.campaign, self.workload)
         code = None if isinstance(self.workload, Dataset) else self.workload
-        if accept_changes and code is not None:
+        if accept_changes:
             accept_change(self.storage, found, self.attrs, code, self.observer.on_message)
             found = find_studies(self.storage, self.campaign.name)
-        refuse_other(found, self.attrs, code)
+        # What is left of a campaign whose stages have ended, the final training, compares its values itself.
+        refuse_other(found, without_versions(self.attrs) if self._have_ended(found) else self.attrs, code)
         self.others = OtherPrograms(self.observer.on_other_program)
         self.others.say_studies(self.storage, self.campaign, found)
         self.initial_studies = self._checked(found)
@@ -111,6 +113,10 @@ class StageLoop:
             self._checkpoints(stage, studies[self.campaign.study_name(stage)]).clear()
         if not self.campaign.of_network:
             remove_empty_folders(self.storage.location, self.campaign.name)
+
+    def _have_ended(self, studies: Mapping[str, Study]) -> bool:
+        found = [studies.get(self.campaign.study_name(stage)) for stage in self.campaign.stages]
+        return all(study is not None and study.finished for study in found)
 
     def _next_stage(self, studies: Mapping[str, Study], seen: Container[str]) -> AnyStage | None:
         """Return the first stage that has not been opened or has not ended; None if all have ended.
@@ -269,6 +275,7 @@ class StageLoop:
             on_resumed=partial(observer.on_resumed, study.name),
             on_recorded=on_recorded,
             source=self.attrs.get(OBJECTIVE, {}).get("digest"),
+            version_changes=changes_before(study.attrs, self.attrs),
             max_failures=self.campaign.most_failures,
         )
 

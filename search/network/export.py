@@ -29,7 +29,7 @@ from coarsefine.search.network.function_export import FunctionExport
 from coarsefine.search.results.campaign_studies import campaign_of, find_trial
 from coarsefine.search.results.final_runs import read_final_runs
 from coarsefine.search.results.outcome import find_winner, verdict_of
-from coarsefine.search.results.sources import SourceVersion, sources_of
+from coarsefine.search.results.sources import SourceVersion, sources_of, versions_of
 from coarsefine.search.results.study import Study, metrics_by_epoch, point_of, value_of, values_by_epoch
 
 _MOST_BYTES = 64 * 2**20
@@ -197,19 +197,19 @@ def _export_function(studies: Mapping[str, Study], named: Named | None) -> Funct
         "final": campaign.final.model_dump(mode="json") if campaign.final else None,
         "runs": [run.as_dict() for run in runs.runs] if runs else [],
         "folders": {},
-        **_provenance(studies, study, verdict, named),
+        **_provenance(studies, study, trial, verdict, named),
     }  # fmt: skip
     return _with_digest(FunctionExport, payload)
 
 
 def _provenance(
-    studies: Mapping[str, Study], study: Study, verdict: Verdict | None, named: Named | None
+    studies: Mapping[str, Study], study: Study, trial: FrozenTrial, verdict: Verdict | None, named: Named | None
 ) -> dict[str, Any]:
     return {
         "lineage": [_ancestor(one) for one in studies.values()],
         "chosen": "winner" if named is None else "named",
         "evidence": verdict.as_dict() if verdict else None,
-        "versions": study.attrs["versions"],
+        "versions": versions_of(study, trial),
         "platform": _platform(),
     }
 
@@ -239,7 +239,7 @@ def export_trial(studies: Mapping[str, Study], named: Named | None = None) -> Ex
         "settings": _settings(campaign, study, trial),
         "final": campaign.final.model_dump(mode="json"),
         "data": {**study.attrs["data"], "selection": campaign.data.model_dump(mode="json")},
-        **_provenance(studies, study, verdict, named),
+        **_provenance(studies, study, trial, verdict, named),
     }  # fmt: skip
     return _with_digest(Export, payload)
 

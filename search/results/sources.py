@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from optuna.trial import FrozenTrial
 from pydantic import Field
 
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.results.study import Study
-from coarsefine.search.storage.tables import ACCEPTED, OBJECTIVE
+from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, VERSION_CHANGES
 
 _SHOWN = 12
 """The characters of a digest that people are shown."""
@@ -76,6 +77,47 @@ def _kept(studies: Iterable[Study], changes: Iterable[dict[str, Any]]) -> dict[s
     return earlier | {
         each["digest"]: {key: each[key] for key in ("source", "files") if key in each} for each in present
     }
+
+
+@dataclass(frozen=True)
+class VersionChange(JsonForm):
+    """A change of package versions, or of what rounds the trials, with which a campaign went on."""
+
+    accepted: Annotated[str, Field(description="when it was accepted")]
+    before: Annotated[dict[str, str | None], Field(description="the versions that differ, as they were, by name")]
+    after: Annotated[dict[str, str | None], Field(description="the same, as the later trials were trained with")]
+
+    @property
+    def text(self) -> str:
+        """Return the change in words."""
+        pairs = ", ".join(f"{name} {self.before[name]} → {self.after[name]}" for name in self.before)
+        return f"{pairs} (accepted {self.accepted})"
+
+
+def version_changes_of(studies: Iterable[Study]) -> tuple[VersionChange, ...]:
+    """Return the changes of versions with which a campaign went on, oldest first."""
+    changes = [change for study in studies for change in study.attrs.get(ACCEPTED_VERSIONS, ())]
+    changes.sort(key=lambda change: str(change["time"]))
+    found: dict[str, VersionChange] = {}
+    for change in changes:
+        before, after = _flat(change["from"]), _flat(change["to"])
+        names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        pair = {name: before.get(name) for name in names}, {name: after.get(name) for name in names}
+        found.setdefault(str(pair), VersionChange(change["time"], *pair))
+    return tuple(found.values())
+
+
+def versions_of(study: Study, trial: FrozenTrial) -> dict[str, str]:
+    """Return the versions of packages with which a trial ended."""
+    changes = study.attrs.get(ACCEPTED_VERSIONS, ())
+    later = changes[trial.user_attrs.get(VERSION_CHANGES, 0) :]
+    found: dict[str, str] = (later[0]["from"] if later else study.attrs)["versions"]
+    return found
+
+
+def _flat(attrs: dict[str, Any]) -> dict[str, str | None]:
+    """Return the versions and the arithmetic among a study's attributes, by name."""
+    return {**attrs.get("versions", {}), "arithmetic": attrs.get("arithmetic")}
 
 
 def described(sources: Sequence[SourceVersion]) -> str | None:

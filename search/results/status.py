@@ -12,7 +12,7 @@ from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.campaign.winner import Estimate, Verdict
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.final_runs import FinalRuns
-from coarsefine.search.results.sources import SourceVersion
+from coarsefine.search.results.sources import SourceVersion, VersionChange
 from coarsefine.search.results.study import (
     metrics_by_epoch,
     point_of,
@@ -35,6 +35,10 @@ _FinalRuns = Annotated[
 _Sources = Annotated[
     tuple[SourceVersion, ...],
     Field(description="versions of the user's code; absent for the network", exclude_if=lambda found: not found),
+]
+_VersionChanges = Annotated[
+    tuple[VersionChange, ...],
+    Field(description="accepted changes of package versions; absent if none", exclude_if=lambda found: not found),
 ]
 
 
@@ -154,6 +158,7 @@ class Status(JsonForm):
     final: FinalResult | None
     trainings: Annotated[tuple[FinalResult, ...], Field(description="other final trainings, by `train`")]
     sources: _Sources = ()
+    version_changes: _VersionChanges = ()
     final_runs: _FinalRuns = None
     metric: _MetricField = ACCURACY
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()

@@ -13,7 +13,7 @@ from coarsefine.search.results.final_result import FinalResult, read_final, read
 from coarsefine.search.results.final_runs import read_final_runs
 from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
 from coarsefine.search.results.outcome import find_winner, verdict_of
-from coarsefine.search.results.sources import sources_of
+from coarsefine.search.results.sources import sources_of, version_changes_of
 from coarsefine.search.results.status import StageStatus, State, Status, Trial
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import logs_folder
@@ -55,6 +55,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
         final=final,
         trainings=read_trainings(studies),
         sources=sources_of(studies.values()),
+        version_changes=version_changes_of(studies.values()),
         final_runs=read_final_runs(studies, campaign.final.epochs) if campaign.final else None,
         metric=campaign.metric,
         notes=tuple(notes_on(storage, campaign, studies)),

@@ -3,10 +3,12 @@
 The attribute `objective` of a study holds the present source with its digest, and `accepted` lists the changes. A
 worker claims slots only with the digest it has loaded. So a worker that started with an earlier source trains what it
 holds to its end, and no further slot.
+
+`accepted_versions` lists the accepted changes of packages in the same way. Each trial says how many there were.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ import sqlalchemy as sa
 
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.storage.dialect import upsert
-from coarsefine.search.storage.tables import ACCEPTED, OBJECTIVE, Attrs, rows_of, study_attrs
+from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, Attrs, rows_of, study_attrs
 
 
 def accept_source(connection: sa.Connection, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
@@ -22,21 +24,38 @@ def accept_source(connection: sa.Connection, study_ids: Collection[int], objecti
 
     The text of the earlier version, or the digests of its files, are kept with the change.
     """
-    ours = study_attrs.c.study_id.in_(study_ids) & study_attrs.c.key.in_([OBJECTIVE, ACCEPTED])
-    columns = (study_attrs.c.study_id, study_attrs.c.key, study_attrs.c.value_json)
-    known: dict[int, dict[str, Any]] = {study: {} for study in sorted(study_ids)}
-    for study, key, text in connection.execute(
-        sa.select(*columns).where(ours).order_by(*columns[:2]).with_for_update()
-    ):
-        known[study][key] = json.loads(text)
-    for study, found in known.items():
+    for study, found in _locked(connection, study_ids, [OBJECTIVE, ACCEPTED]).items():
         before = found[OBJECTIVE]["digest"]
         if before != objective["digest"]:
-            time = datetime.now(UTC).isoformat(timespec="seconds")
             kept = {key: found[OBJECTIVE][key] for key in ("source", "files") if key in found[OBJECTIVE]}
-            change = {"time": time, "from": before, "to": objective["digest"], "diff": diff, "before": kept}
+            change = {"time": _now(), "from": before, "to": objective["digest"], "diff": diff, "before": kept}
             rows = rows_of({OBJECTIVE: objective, ACCEPTED: [*found.get(ACCEPTED, []), change]}, study_id=study)
             upsert(connection, study_attrs, ("study_id", "key"), rows)
+
+
+def accept_versions(connection: sa.Connection, study_ids: Collection[int], present: Attrs) -> None:
+    """Record that studies go on with the `present` versions, some of their attributes, unless they do so already."""
+    for study, found in _locked(connection, study_ids, [*present, ACCEPTED_VERSIONS]).items():
+        changes = found.pop(ACCEPTED_VERSIONS, [])
+        if found != present:
+            change = {"time": _now(), "from": found, "to": dict(present)}
+            rows = rows_of({**present, ACCEPTED_VERSIONS: [*changes, change]}, study_id=study)
+            upsert(connection, study_attrs, ("study_id", "key"), rows)
+
+
+def _locked(connection: sa.Connection, study_ids: Collection[int], keys: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Return attributes of studies, by id, whose rows stay locked until the transaction ends."""
+    ours = study_attrs.c.study_id.in_(study_ids) & study_attrs.c.key.in_(keys)
+    columns = (study_attrs.c.study_id, study_attrs.c.key, study_attrs.c.value_json)
+    query = sa.select(*columns).where(ours).order_by(*columns[:2]).with_for_update()
+    known: dict[int, dict[str, Any]] = {study: {} for study in sorted(study_ids)}
+    for study, key, text in connection.execute(query):
+        known[study][key] = json.loads(text)
+    return known
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def refuse_earlier_source(connection: sa.Connection, study_id: int, digest: str) -> None:

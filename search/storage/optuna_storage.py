@@ -18,7 +18,7 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
-from coarsefine.search.storage.accepted_sources import accept_source
+from coarsefine.search.storage.accepted_sources import accept_source, accept_versions
 from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.deletion import delete_studies
 from coarsefine.search.storage.dialect import engine_options, upsert
@@ -113,6 +113,10 @@ class Storage(RDBStorage):
     def accept_source(self, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
         """Record in one transaction that studies go on with a changed objective, unless they do so already."""
         self.database.transact(lambda connection: accept_source(connection, study_ids, objective, diff))
+
+    def accept_versions(self, study_ids: Collection[int], present: Attrs) -> None:
+        """Record in one transaction that studies go on with other versions, unless they do so already."""
+        self.database.transact(lambda connection: accept_versions(connection, study_ids, present))
 
     def set_study_attrs(self, study_id: int, attrs: Attrs, identity: str | None = None) -> None:
         """Set user attributes of a study in one transaction.

@@ -51,7 +51,7 @@ ENDED = "ended"
 """Key of a slot's attribute: the state and the value with which Coarsefine ended it. Other programs do not set it."""
 OWN_ATTRS = frozenset({
     "seed", "reason", "earlier_failures", "train_loss", "validation_loss", "metrics", "arithmetic", "user_attrs",
-    "worker", ENDED,
+    "worker", "version_changes", ENDED,
 })  # fmt: skip
 """Keys of a slot's attributes that user code does not set."""
 IDENTITY = "id"
@@ -60,6 +60,11 @@ SEED, EARLIER_FAILURES = "seed", "earlier_failures"
 """Keys of the attributes of a slot that stay when it waits again."""
 RETRIED, OBJECTIVE, ACCEPTED = "retried", "objective", "accepted"
 """Keys of a study's attributes: its retries, the user's code that it searches, and the accepted changes of that."""
+
+ACCEPTED_VERSIONS = "accepted_versions"
+"""Key of a study's attribute: the accepted changes of package versions and of what rounds its trials."""
+VERSION_CHANGES = "version_changes"
+"""Key of a slot's attribute: how many of these changes its study had when it ended; without it none."""
 
 NEXT = "next"
 """Key of a study's attribute: name and identity of the study that the campaign opened after it."""

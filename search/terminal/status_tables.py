@@ -36,6 +36,8 @@ def print_status(status: Status) -> None:
             print_final(final)
     if (versions := described(status.sources)) is not None:
         print_facts(Text(versions))
+    for change in status.version_changes:
+        print_facts(Text(f"Versions changed: {change.text}."))
     failed = f", {counted(status.failed, 'trial')} failed" * bool(status.failed)
     line = f"Studies: {status.storage} ({status.state}{failed}, {status.seconds:.1f} s, first trial to last)"
     print_line(line, trouble_style(status.stages))

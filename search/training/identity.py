@@ -11,6 +11,7 @@ from typing import Any
 from coarsefine.model.arithmetic import NUMPY, arithmetic_kind, has_kernel
 from coarsefine.model.datasets import Dataset
 from coarsefine.model.datasets.kinds import PATH_KEY
+from coarsefine.model.extensions import missing_packages
 from coarsefine.model.kernel.library import VARIABLE, why_none
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.direction import Direction
@@ -22,6 +23,7 @@ from coarsefine.search.storage.tables import OBJECTIVE
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.source_file import Change
+from coarsefine.search.training.version_changes import ARITHMETIC, VERSIONS, changed_versions, without_versions
 
 _PATH = f"config.data.{PATH_KEY}"
 """Where the images are."""
@@ -44,14 +46,14 @@ def fingerprint(campaign: Campaign, workload: Dataset | UserCode) -> dict[str, A
 
     Raises `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
     """
-    known = {"config": campaign.as_stored(), "versions": versions() | campaign.packages()}
+    known = {"config": campaign.as_stored(), VERSIONS: versions() | campaign.packages()}
     if isinstance(workload, Command):
         return {**known, OBJECTIVE: {"name": workload.name, "form": workload.form, **workload.source.as_attr()}}
     if isinstance(workload, Function):
         return {**known, OBJECTIVE: {"name": workload.name, **workload.source.as_attr()}}
     return {
         **known,
-        "arithmetic": arithmetic_kind(),
+        ARITHMETIC: arithmetic_kind(),
         "data": images_attr(workload),
         "images": workload.counts._asdict(),
     }
@@ -67,13 +69,28 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("coarsefine", "numpy", "scipy")}
 
 
+def missing_or_changed(study: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the packages that a study needs and are missing, and the versions that decide bits and have changed.
+
+    The study is given by its attributes. Both are in words, and nothing is imported but the kernel.
+    """
+    own = {name: number for name, number in study.get(VERSIONS, {}).items() if name not in versions()}
+    if missing := missing_packages(own):
+        return missing, []
+    installed = versions() | {name: version(name) for name in own}
+    arithmetic = {} if OBJECTIVE in study else {ARITHMETIC: arithmetic_kind()}
+    kind = {OBJECTIVE: study[OBJECTIVE]} if OBJECTIVE in study else {}
+    changed = changed_versions(study, {VERSIONS: installed, **arithmetic, **kind})
+    return [], [_describe(*difference, None) for difference in changed]
+
+
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code: UserCode | None = None) -> None:
     """Raise `CampaignError` with the differences if a study was started with another identity than `current`.
 
     If it is only the source of the user's `code` that differs, the message shows how, and how to go on.
     """
     # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
-    compared = {key: value for key, value in current.items() if key != "images"}
+    compared = {key: value for key, value in without_versions(current).items() if key != "images"}
     for study in studies.values():
         change = Change(study.attrs.get(OBJECTIVE, {}), code.source) if code is not None else None
         found = [
@@ -81,13 +98,15 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code:
             for key, value in compared.items()
             for place, before, now in _differences(study.attrs.get(key), value, key)
         ]
-        if change is not None and [place for place, *_ in found] == [_SOURCE]:
+        versions_found = changed_versions(study.attrs, current)
+        if change is not None and not versions_found and [place for place, *_ in found] == [_SOURCE]:
             raise CampaignError(_changed(study, change))
-        if found:
-            described = "; ".join(_describe(*difference, change) for difference in found)
+        if found or versions_found:
+            described = "; ".join(_describe(*difference, change) for difference in (*found, *versions_found))
+            acceptable = all(place == _SOURCE for place, *_ in found)
             raise CampaignError(
                 f"{study.name} was started with something else: {described}. "
-                f"{_remedy(study.attrs.get('arithmetic'), compared.get('arithmetic'))}"
+                f"{_remedy(study, current, acceptable=acceptable)}"
             )
 
 
@@ -95,16 +114,26 @@ def accept_change(
     storage: Storage,
     studies: Mapping[str, Study],
     current: Mapping[str, Any],
-    code: UserCode,
+    code: UserCode | None,
     say: Callable[[str], None],
 ) -> None:
-    """Record that studies go on with the present source of the user's code, and say so, unless they do already.
+    """Record that studies go on with the present versions, and source of the user's code, and say so if they differ.
 
     Raises `CampaignError` if anything else differs from `current`.
     """
-    refuse_other(studies, {key: value for key, value in current.items() if key != OBJECTIVE})
-    changed = [study for study in studies.values() if study.attrs[OBJECTIVE]["digest"] != code.source.digest]
-    if not changed:
+    refuse_other(studies, {key: value for key, value in without_versions(current).items() if key != OBJECTIVE})
+    outdated = [study for study in studies.values() if changed_versions(study.attrs, current)]
+    if outdated:
+        present = {key: current[key] for key in (VERSIONS, ARITHMETIC) if key in current}
+        storage.accept_versions([study.id for study in outdated], present)
+        found = changed_versions(outdated[0].attrs, current)
+        described = "; ".join(_describe(*difference, None) for difference in found)
+        say(
+            f"{outdated[0].name} was started with something else: {described}. The change is recorded, and the trials "
+            "that are left are trained with what is here."
+        )
+    changed = [s for s in studies.values() if code is not None and s.attrs[OBJECTIVE]["digest"] != code.source.digest]
+    if code is None or not changed:
         return
     change = Change(changed[0].attrs[OBJECTIVE], code.source)
     storage.accept_source([study.id for study in changed], current[OBJECTIVE], change.diff)
@@ -124,16 +153,20 @@ def _changed(study: Study, change: Change) -> str:
     )
 
 
-def _remedy(before: str | None, now: str | None) -> str:
-    """Return what to do about a refusal; `before` and `now` are the arithmetics, and `now` is None if not compared."""
+def _remedy(study: Study, current: Mapping[str, Any], *, acceptable: bool) -> str:
+    """Return what to do about a refusal; `acceptable` says whether the differences can be accepted."""
+    before, now = study.attrs.get(ARITHMETIC), current.get(ARITHMETIC)
+    accept = "give --accept-changes (in Python accept_changes=True) to go on with what is here, which records both, "
+    if not acceptable:
+        accept = ""
     if now is None or before == now:
-        return "Restore that, or start the campaign under another name or --storage."
+        return f"Restore that, {accept}or start the campaign under another name or --storage."
     finish, reason = "that version", ""
     if before == NUMPY:
         finish = f"{VARIABLE}=none"
     elif before is not None and not has_kernel():
         finish, reason = "the kernel", f" {why_none()}"
-    return f"Finish it with {finish}, or start the campaign under another name or --storage.{reason}"
+    return f"Finish it with {finish}, {accept}or start the campaign under another name or --storage.{reason}"
 
 
 def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
@@ -153,7 +186,7 @@ def _describe(place: str, before: Any, now: Any, change: Change | None) -> str:
     """Return a difference in words. Versions before the kernel did not store the arithmetic."""
     if place == _SOURCE and change is not None:
         return f"{change.subject} {change.verb} changed since"
-    if place == "arithmetic" and before is None:
+    if place == ARITHMETIC and before is None:
         return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     default = {"config.direction": Direction.MAXIMIZE.value, "config.metric": VALUE.name}.get(place)
     before, now = (default if value is None else value for value in (before, now))

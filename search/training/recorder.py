@@ -11,6 +11,7 @@ from coarsefine.model.arithmetic import arithmetic_name
 from coarsefine.search.campaign.json_form import finite_or_none
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Claim, Record
+from coarsefine.search.storage.tables import VERSION_CHANGES
 from coarsefine.search.training.checkpoints import Checkpoint, Checkpoints, History
 from coarsefine.search.training.objective import EpochReport
 from coarsefine.search.training.scheduler import Scheduler
@@ -74,10 +75,10 @@ class HeldSlot:
         """Return whether something is not recorded yet."""
         return self.epoch > self._recorded or self.state.is_finished()
 
-    def record(self, worker: str, source: str | None = None) -> Record:
+    def record(self, worker: str, source: str | None = None, version_changes: int = 0) -> Record:
         """Return what the worker of this name has not recorded yet, and count it as recorded.
 
-        `source` is the digest of the user's code that it has loaded.
+        `source` is the digest of the user's code that it has loaded, `version_changes` as in `Recorder`.
         """
         values = self.history.values
         steps = dict(enumerate(values[self._recorded :], self._recorded + 1))
@@ -87,9 +88,11 @@ class HeldSlot:
             attrs["metrics"] = self.history.metrics
         reason = {"reason": self.reason} if self.reason is not None else {}
         last = self.final if self.final is not None else values[-1] if values else None
-        made = {"arithmetic": arithmetic_name(), "worker": worker} if self.state.is_finished() else {}
+        made: dict[str, Any] = {"arithmetic": arithmetic_name(), "worker": worker} if self.state.is_finished() else {}
         if source is not None and self.state.is_finished():
             made["source"] = source
+        if version_changes and self.state.is_finished():
+            made[VERSION_CHANGES] = version_changes
         return Record(self.claim, steps, last, {**attrs, **reason, **made}, self.state)
 
 
@@ -104,6 +107,8 @@ class Recorder:
     on_recorded: Callable[[Sequence[Record]], None]
     source: str | None = None
     """The digest of the user's code, which is recorded with each trial that ends; None for the network."""
+    version_changes: int = 0
+    """How many changes of versions the study had when this worker came, which is recorded, too, unless it is none."""
     slots: dict[int, HeldSlot] = field(default_factory=dict)
     """The held slots, by number."""
     _last_flush: float = field(default_factory=time.monotonic)
@@ -123,7 +128,7 @@ class Recorder:
         if not news or time.monotonic() < self._last_flush + min_seconds:
             return
         self._last_flush = time.monotonic()
-        records = [held.record(self.storage.owner.name, self.source) for held in news]
+        records = [held.record(self.storage.owner.name, self.source, self.version_changes) for held in news]
         lost = {claim.slot.number for claim in self.storage.queue.record(records, self.claims(self.slots))}
         kept = [record for record in records if record.claim.slot.number not in lost]
         ended = {record.claim.slot.number for record in kept if record.state.is_finished()}

@@ -60,6 +60,8 @@ class Worker:
     """Called with what was recorded."""
     source: str | None = None
     """The digest of the user's code that this worker has loaded; None for the network."""
+    version_changes: int = 0
+    """How many changes of versions the study has, with the one that this worker trains with."""
     max_failures: int | None = None
     """After as many failures in a row with the same cause the worker stops; None if it never does."""
     scheduler: Scheduler = field(init=False)
@@ -68,7 +70,9 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.groups, self.pruning)
-        self.recorder = Recorder(self.storage, self.checkpoints, self.scheduler, self.on_recorded, self.source)
+        self.recorder = Recorder(
+            self.storage, self.checkpoints, self.scheduler, self.on_recorded, self.source, self.version_changes
+        )
         self.failures = FailureStreak(self.max_failures)
 
     def work(self) -> None:

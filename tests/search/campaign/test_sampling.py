@@ -1,6 +1,7 @@
 """Test samplers: Coarsefine's own, one of another package, and what is refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -108,6 +109,8 @@ def test_campaign_does_not_resume_without_the_package(unfinished):
         answer = forked_command(*command, cwd=unfinished)
         assert answer.returncode == 2
         assert "here is no sampler 'halton' (known: random, sobol)." in answer.stderr
+    shown = forked_command("status", cwd=unfinished).stdout
+    assert re.search(r"Next: install coarsefine-halton 1\.0, then: .* run halton", shown)
 
 
 def test_campaign_does_not_resume_with_another_version(unfinished):

@@ -24,6 +24,7 @@ from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.identity import versions
 
 EARLIER = Path(__file__).parents[2] / "data" / "before-the-package"
+ACCEPT = "give --accept-changes (in Python accept_changes=True) to go on with what is here, which records both"
 FUNCTION = EARLIER.with_name("before-directions")
 
 
@@ -121,8 +122,8 @@ def test_earlier_interrupted_campaign_is_refused(cli, earlier):
     assert run_unfinished(cli) == (
         2,
         "unfinished/coarse was started with something else: its trials were computed by an earlier version of "
-        f"Coarsefine, with other rounding than {arithmetic_kind()}. Finish it with that version, or start the campaign "
-        "under another name or --storage.\n",
+        f"Coarsefine, with other rounding than {arithmetic_kind()}. Finish it with that version, {ACCEPT}, or start "
+        "the campaign under another name or --storage.\n",
     )
     assert ended(earlier) == before
 
@@ -151,7 +152,7 @@ def test_kernel_and_numpy_do_not_mix(earlier, before, now, kernel, remedy, reaso
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1] == (
         f"unfinished/coarse was started with something else: arithmetic was {before!r}, now {now!r}. Finish it with "
-        f"{remedy}, or start the campaign under another name or --storage.{reason}"
+        f"{remedy}, {ACCEPT}, or start the campaign under another name or --storage.{reason}"
     )
 
 
