@@ -15,10 +15,13 @@ from threadpoolctl import threadpool_limits
 from wanted import want
 
 SLOWEST = (
-    "test_bench.py", "test_campaign_page.py", "test_console_blocks.py", "test_pool.py", "test_chaos.py",
-    "test_terminal.py", "test_report.py", "test_dask_cluster.py", "test_reproduce.py", "test_examples.py",
-    "test_lease_queue.py", "test_killed.py", "test_postgresql_workers.py", "test_presets.py", "test_wheel.py",
-    "test_settings.py", "test_load.py",
+    "test_console_blocks.py", "test_other_programs.py", "test_bench.py", "test_campaign_page.py", "test_pool.py",
+    "test_wheel.py", "test_dask_cluster.py", "test_report.py", "test_command.py", "test_user_objective.py",
+    "test_chaos.py", "test_terminal.py", "test_killed.py", "test_examples.py", "test_setup.py",
+    "test_trial_processes.py", "test_network_settings.py", "test_direction.py", "test_postgresql.py",
+    "test_postgresql_workers.py", "test_lease_queue.py", "test_live.py", "test_presets.py", "test_own_arrays.py",
+    "test_bits.py", "test_optuna_objectives.py", "test_datasets_cache.py", "test_retry.py", "test_failures.py",
+    "test_run.py", "test_load.py", "test_doctor.py", "test_reproduce.py",
 )  # fmt: skip
 """Files that run first, so that no worker still has a long file when the others have finished."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")

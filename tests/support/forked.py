@@ -87,12 +87,12 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def forked_command(*arguments, cwd, packages=()):
-    """Run a command where the packages of some folders are installed; return its answer.
+def forked_command(*arguments, cwd, env=None, packages=()):
+    """Run a command where the packages of some folders are installed, with variables set; return its answer.
 
     Network settings of packages are not found: they are looked for when Coarsefine is imported.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "COARSEFINE_DATA"}
+    environment = {name: value for name, value in os.environ.items() if name != "COARSEFINE_DATA"} | (env or {})
     process = Forked(run_command, *arguments, cwd=cwd, env=environment, packages=packages)
     return Answer(process.wait(PATIENCE), *process.communicate())
 

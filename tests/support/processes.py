@@ -19,6 +19,7 @@ from coarsefine import Campaign, run
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage
 from coarsefine.search.storage.slots import Record
+from coarsefine.search.training import recorder
 
 
 def start_command(*command, cwd, **options):
@@ -50,6 +51,29 @@ def _pause(question):
         return next(asked) == question and os.kill(os.getpid(), signal.SIGSTOP)
 
     run(Campaign.load("small.toml"), "studies.db", stop=stop)
+
+
+def start_pausing_workers(folder, epoch):
+    """Start a run of two workers that save each epoch, and suspend themselves after one; return it with both suspended.
+
+    The run itself goes on.
+    """
+    process = Forked(_pause_workers, epoch, cwd=folder)
+    wait_until(lambda: [worker.status() for worker in workers_of(process)] == [psutil.STATUS_STOPPED] * 2)
+    return process
+
+
+def _pause_workers(epoch):
+    recorder._SAVE_SECONDS = recorder._SAVE_FACTOR = 0
+    save, saved = recorder.Recorder.save, itertools.count(1)
+
+    def save_and_pause(self):
+        save(self)
+        if next(saved) == epoch:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    recorder.Recorder.save = save_and_pause
+    run_command("run", "small.toml", "--workers", "2")
 
 
 def start_dying(folder, moment):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from commands import coarsefine_process, drop_root_access
+from forked import forked_command
 
 from coarsefine.model.kernel.library import Library, load, why_none
 from coarsefine.search.cli.doctor import examine, exit_code_of
@@ -82,7 +83,7 @@ def test_missing_folder_is_unfit(cli, tmp_path):
 
 def kernel_finding(folder, code=0, **environment):
     """Run the doctor; return its finding about the kernel: the verdict, and what was found."""
-    answer = coarsefine_process("doctor", "--json", cwd=folder, env=environment)
+    answer = forked_command("doctor", "--json", cwd=folder, env=environment)
     assert answer.returncode == code, answer.stderr
     findings = json.loads(answer.stdout)["findings"]
     return next((finding["verdict"], finding["found"]) for finding in findings if finding["check"] == "kernel")

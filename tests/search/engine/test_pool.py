@@ -11,23 +11,17 @@ import pytest
 from campaigns import DIVERGING, write_campaign
 from commands import coarsefine, coarsefine_process
 from forked import Forked, run_command
-from processes import end_of, finish, signal_once, start, suspended, wait_until, workers_of
+from processes import end_of, finish, signal_once, start, start_pausing_workers, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
 from coarsefine import Campaign, Interrupted, Observer, run
 from coarsefine.search.engine import worker_pool
 
 CHECKPOINTED = {
-    "small": {
-        "model": {"hidden": 600, "epochs": 60, "batch": 10},
-        "stage": {"coarse": {"trials": 4, "stack": 2}, "fine": None},
-    },
-    "halving": {
-        "model": {"hidden": 600, "epochs": 80, "batch": 10},
-        "stage": {"coarse": {"trials": 4, "stack": 2, "rungs": [60]}, "fine": None},
-    },
+    "small": {"model": {"epochs": 8}, "stage": {"coarse": {"trials": 4, "stack": 2}, "fine": None}},
+    "halving": {"model": {"epochs": 8}, "stage": {"coarse": {"trials": 4, "stack": 2, "rungs": [5]}, "fine": None}},
 }
-"""Changes of campaigns after which few stacks train for so long that each is saved."""
+"""Changes of campaigns after which two workers train a stack each."""
 
 
 def logs_of(folder):
@@ -266,8 +260,7 @@ def test_killed_run_resumes_trials_from_their_checkpoints(tmp_path, monkeypatch,
     monkeypatch.setenv("COARSEFINE_CACHE", str(tmp_path / "cache"))
     folder = write_campaign(tmp_path, base, **CHECKPOINTED[base])
     run(Campaign.load(folder / "small.toml"), folder / "expected.db")
-    process = start(folder, "--workers", "2")
-    wait_until(lambda: any(tmp_path.glob("cache/unfinished/*/*.checkpoint")))
+    process = start_pausing_workers(folder, epoch=3)
     for one in [*psutil.Process(process.pid).children(recursive=True), process]:
         one.send_signal(signal.SIGKILL)
     process.communicate()

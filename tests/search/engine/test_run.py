@@ -8,7 +8,8 @@ import sys
 import optuna
 import pytest
 from campaigns import write_campaign
-from commands import coarsefine, coarsefine_process
+from commands import coarsefine
+from forked import forked_command
 from optuna.trial import TrialState
 from stored import table
 
@@ -50,7 +51,7 @@ def test_training_without_the_kernel_is_said_once(tmp_path):
         "run small.toml --workers 2 --quiet", "run small.toml --quiet", "export small",
         "train exports/small.json --output out", "train exports/small.json --output out",
     ):  # fmt: skip
-        answer = coarsefine_process(*command.split(), cwd=folder, env={"COARSEFINE_KERNEL": "none"})
+        answer = forked_command(*command.split(), cwd=folder, env={"COARSEFINE_KERNEL": "none"})
         assert answer.returncode == 0, answer.stderr
         said.setdefault(command, []).append((answer.stdout + answer.stderr).count(WITHOUT_KERNEL))
     assert list(said.values()) == [[1], [0], [0], [1, 0]]

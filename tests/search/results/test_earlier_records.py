@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import coarsefine_process
+from forked import forked_command
 
 from coarsefine.model.arithmetic import KERNEL, arithmetic_kind, has_kernel
 from coarsefine.search.network.export import export_trial, read_export, text_of
@@ -148,7 +148,7 @@ def test_kernel_and_numpy_do_not_mix(earlier, before, now, kernel, remedy, reaso
     """A campaign that NumPy began is not resumed by the kernel, nor the other way round; the error says what to do."""
     arithmetic_changed(earlier, before)
     arguments = ("run", EARLIER / "unfinished.toml", "--workers", "1", "--quiet")
-    answer = coarsefine_process(*arguments, cwd=earlier.parent, env={"COARSEFINE_KERNEL": kernel})
+    answer = forked_command(*arguments, cwd=earlier.parent, env={"COARSEFINE_KERNEL": kernel})
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1] == (
         f"unfinished/coarse was started with something else: arithmetic was {before!r}, now {now!r}. Finish it with "
