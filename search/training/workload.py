@@ -178,6 +178,7 @@ def _user_objective(
         on_detail=observer.on_detail,
         on_warning=observer.on_warning,
         resumable=campaign.resumable,
+        rungs=campaign.pruning(stage).rungs,
         may_return_early=code.form == "optuna",
     )
     setup = CallSetup(

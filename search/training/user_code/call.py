@@ -60,6 +60,8 @@ class CallOptions:
     """Called if a resumed trial reports other values than before."""
     resumable: bool = False
     """Whether a call may be ended after an epoch and made again, since the code goes on from its trial's folder."""
+    rungs: Sequence[int] = ()
+    """The epochs after which a trial waits until it is decided whether it goes on."""
     may_return_early: bool = False
     """Whether a call may return before its last epoch, and return another value than it reported, as with Optuna."""
 
@@ -78,6 +80,8 @@ class Call:
     """The positions in `slots` of those still in training."""
     _resumed: int = field(init=False)
     """The epochs that were reached when the code was started the last time."""
+    _until: int = 0
+    """The epoch before which the code may train on without being asked."""
 
     def __post_init__(self) -> None:
         self._positions = list(range(len(self.slots)))
@@ -88,11 +92,15 @@ class Call:
         """Return the numbers of the slots still in training."""
         return [self.slots[position].number for position in self._positions]
 
-    def advance(self) -> list[EpochReport]:
+    def advance(self, *, alone: bool = True) -> list[EpochReport]:
         """Let the code train one epoch; report on each slot, and drop those that have ended early.
 
-        The last epoch ends with the call. Raises `Interrupted` if the code does not report in time after a stop.
+        The last epoch ends with the call. If no other call of its stack runs (`alone`), the code may train on to its
+        next rung or its end while the worker records; resumable code may not, since its reports return once recorded.
+        Raises `Interrupted` if the code does not report in time after a stop.
         """
+        ahead = alone and not self.options.resumable
+        self._until = self._next_rung() if ahead else 0
         self.epoch += 1
         numbers = self.numbers
         try:
@@ -153,7 +161,7 @@ class Call:
         return news
 
     def _next_news(self) -> Reported | Returned | PrunedItself:
-        self.conversation.proceed(self._positions, self.epoch - 1)
+        self.conversation.proceed(self._positions, self.epoch - 1, self._until)
         match self._wait():
             case Raised(reason, cause, detail, attrs):
                 if detail:
@@ -212,8 +220,12 @@ class Call:
         """Return an epoch's values as one report for each slot still in training."""
         if news.failure is not None:
             raise _BrokenCall(news.failure, "values", news.attrs)
-        pairs = zip(self.numbers, news.judged or (), strict=True)
-        return [_report(number, judged, news.attrs) for number, judged in pairs]
+        judged = news.judged or {}
+        return [_report(self.slots[p].number, judged[p], news.attrs) for p in self._positions]
+
+    def _next_rung(self) -> int:
+        """Return the next epoch after which the code waits; after the last rung, the first that it may not report."""
+        return next((rung for rung in self.options.rungs if rung > self.epoch), self.options.epochs + 1)
 
     def _too_often(self) -> _BrokenCall:
         most = counted(self.options.epochs, "time")

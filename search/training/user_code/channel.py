@@ -6,6 +6,7 @@ Nothing that user code prints can reach them: standard output and standard error
 import json
 import os
 import socket
+from collections import deque
 from typing import Any
 
 VERSION = 1
@@ -14,6 +15,7 @@ Message = dict[str, Any]
 LOST = 97
 """The exit code of a process that can no longer send messages: its own code has closed the socket."""
 _BLOCK = 65536
+_TEXT_OF = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Closed(Exception):  # noqa: N818 - what happened, which need not be an error
@@ -25,12 +27,15 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
-        self._received = b""
+        self._lines: deque[bytes] = deque()
+        """Messages that were read and not taken yet."""
+        self._rest = b""
+        """The beginning of the next one."""
         self._timeout = end.gettimeout()
 
     def send(self, message: Message) -> None:
         """Send a message; raise `Closed` if nobody can receive it."""
-        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        line = _TEXT_OF(message).encode() + b"\n"
         try:
             if len(line) > _BLOCK:
                 self._set_timeout(None)
@@ -50,15 +55,15 @@ class Channel:
                 raise Closed(str(error)) from error
             if not block:
                 raise Closed("the other end is closed")
-            self._received += block
-        line, _, self._received = self._received.partition(b"\n")
-        message: Message = json.loads(line)
+            *lines, self._rest = (self._rest + block).split(b"\n")
+            self._lines += lines
+        message: Message = json.loads(self._lines.popleft())
         return message
 
     @property
     def has_message(self) -> bool:
         """Return whether a whole message has been read already."""
-        return b"\n" in self._received
+        return bool(self._lines)
 
     def close(self) -> None:
         """Close this end."""

@@ -73,7 +73,7 @@ class CommandCall:
     def __post_init__(self) -> None:
         self._files = self.setup.files_of(self.slot.number)
 
-    def proceed(self, positions: Sequence[int], epoch: int) -> None:  # noqa: ARG002 - of one slot
+    def proceed(self, positions: Sequence[int], epoch: int, until: int) -> None:  # noqa: ARG002 - of one slot
         """Start the process after `epoch` epochs. Later, it goes on as soon as what it has written is used up."""
         if self._process is None:
             self._start(epoch)
@@ -154,7 +154,7 @@ class CommandCall:
     def _next_report(self) -> Reported | None:
         while self._lines:
             if (judged := self._reports.report_of(self._lines.popleft())) is not None:
-                return Reported(self._reports.count, [judged])
+                return Reported(self._reports.count, {0: judged})
         return None
 
     def _end_of(self, code: int) -> News:

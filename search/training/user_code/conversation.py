@@ -9,11 +9,11 @@ from coarsefine.search.training.user_code.values import Judged
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The user's code has reported an epoch, and waits."""
+    """The user's code has reported an epoch."""
 
     epoch: int
-    judged: Sequence[Judged]
-    """A value for each trial in training."""
+    judged: Mapping[int, Judged]
+    """The values of the trials in training, by position."""
     failure: str | None = None
     """Why these are not such values."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Reported:
 class Returned:
     """The user's code has ended by itself, and returned the values of its last epoch or nothing."""
 
-    judged: Sequence[Judged] | None = None
+    judged: Mapping[int, Judged] | None = None
     failure: str | None = None
     shown: str = ""
     """What it returned, for people."""
@@ -67,10 +67,11 @@ News = Reported | Returned | Raised | PrunedItself | Killed
 class Conversation(Protocol):
     """One call of user code, for slots that train together."""
 
-    def proceed(self, positions: Sequence[int], epoch: int) -> None:
+    def proceed(self, positions: Sequence[int], epoch: int, until: int) -> None:
         """Let the code train its next epoch, after `epoch` epochs; the first time, or after `end`, start it.
 
-        `positions` are those of the slots that are still in training.
+        `positions` are those of the slots that are still in training. Before it has reported the epoch `until`, the
+        code may train on without being asked, and its reports are received one by one.
         """
 
     def receive(self, seconds: float) -> News | None:

@@ -88,21 +88,26 @@ class FunctionCall:
     _files: list[TrialFiles] = field(init=False)
     _process: TrialProcess | None = None
     _runs: bool = False
-    """Whether the worker waits for the function, rather than the function for the worker."""
+    """Whether the worker waits for the function's next message."""
+    _waits: bool = False
+    """Whether the function waits for an answer to the last report that was received."""
+    _told: Sequence[int] = ()
+    """The positions that the function was told last; its next values are of these."""
     _reusable: bool | None = None
     """Whether the process can make another call; None before this one has ended."""
 
     def __post_init__(self) -> None:
         self._files = [self.setup.files_of(slot.number) for slot in self.slots]
 
-    def proceed(self, positions: Sequence[int], epoch: int) -> None:
-        """Start the call after `epoch` epochs, or let the function go on to its next epoch."""
+    def proceed(self, positions: Sequence[int], epoch: int, until: int) -> None:
+        """Start the call after `epoch` epochs, or let the function go on to its next epoch if it waits."""
         if self._process is None:
-            self._reusable = None
-            self._start(epoch)
-        else:
-            self._process.send({"kind": "continue", "positions": list(positions)})
-        self._runs = True
+            self._reusable, self._told = None, list(positions)
+            self._start(epoch, until)
+        elif self._waits:
+            self._told = list(positions)
+            self._process.send({"kind": "continue", "positions": self._told, "until": until})
+        self._runs, self._waits = True, False
 
     def receive(self, seconds: float) -> News | None:
         """Return what the function did; None if it did nothing for so many seconds."""
@@ -125,7 +130,7 @@ class FunctionCall:
             self._runs = self._reusable = False
 
     def end(self) -> None:
-        """End the call: a function that waits in `report` may clean up, one that runs is killed."""
+        """End the call: a function that has reported may clean up after its next report, one that is late is killed."""
         if self._process is None:
             return
         if self._reusable is None:
@@ -141,7 +146,7 @@ class FunctionCall:
             if files is not self._files[0]:
                 files.refer_to(self._files[0].log)
 
-    def _start(self, epoch: int) -> None:
+    def _start(self, epoch: int, until: int) -> None:
         trials = [planned_of(slot, files, epoch) for slot, files in zip(self.slots, self._files, strict=True)]
         for slot, files in zip(self.slots, self._files, strict=True):
             self.setup.open_files(slot, files, epoch)
@@ -151,6 +156,7 @@ class FunctionCall:
                 "kind": "call",
                 "form": self.setup.form,
                 "epochs": self.setup.epochs,
+                "until": until,
                 "metric": self.setup.metric,
                 "recycle": self.setup.recycle,
                 "space": self.setup.space.as_dict(),
@@ -164,10 +170,11 @@ class FunctionCall:
         attrs = _attributes(message["attrs"])
         match message:
             case {"kind": "report", "epoch": epoch, "judged": judged, "failure": failure}:
-                return Reported(epoch, _read_values(judged), failure, attrs)
+                self._waits = message.get("waits", True)
+                return Reported(epoch, self._by_position(judged), failure, attrs)
             case {"kind": "returned", "judged": judged, "failure": failure, "shown": shown}:
                 self._reusable = message["reusable"]
-                values = None if judged is None else _read_values(judged)
+                values = None if judged is None else self._by_position(judged)
                 return Returned(values, failure, shown, attrs)
             case {"kind": "pruned", "reason": reason}:
                 self._reusable = message["reusable"]
@@ -176,6 +183,10 @@ class FunctionCall:
                 self._reusable = False
                 return Raised(reason, cause, detail, attrs)
         raise AssertionError(f"no message of a trial process: {message}")
+
+    def _by_position(self, forms: Sequence[Mapping[str, Any]]) -> dict[int, Judged]:
+        values = map(Judged.from_dict, forms)
+        return dict(zip(self._told, values, strict=False))  # none if all are no values
 
     def _wait_for_end(self) -> None:
         """Wait until a function that was asked to end has done so; kill it if it does not."""
@@ -189,10 +200,6 @@ class FunctionCall:
         except ProcessDied:
             return
         self._process.kill()
-
-
-def _read_values(forms: Sequence[Mapping[str, Any]]) -> list[Judged]:
-    return [Judged.from_dict(form) for form in forms]
 
 
 def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:

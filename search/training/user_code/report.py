@@ -1,10 +1,13 @@
 """What a user's function is given to report its epochs with, in the trial process.
 
-A trial that waits for its rung to be decided waits within its call of `report`.
+A trial that waits for its rung to be decided waits within its call of `report`. Each report is sent at once, so that
+none is lost if the process crashes. Between rungs, short epochs do not wait for the answer, which takes longer than
+they do.
 """
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,9 @@ from typing import Any, Self
 from coarsefine.search.errors import TrialEnded
 from coarsefine.search.training.user_code.channel import Channel, Message
 from coarsefine.search.training.user_code.values import judge, judge_batch
+
+_AHEAD_SECONDS = 0.05
+"""How long after an answer a function may go on without another one: a stop ends longer epochs at their report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +59,48 @@ class Reporter:
     batched: bool
     epochs: int
     """How many epochs a trial has."""
+    until: int = 0
+    """The epoch before which reports may return without an answer: the next rung, if it waits there only."""
     count: int = 0
     """The number of the last epoch that was reported in this call."""
     attrs: dict[str, Any] = field(default_factory=dict)
     """What the function stores with its trial."""
     going: list[int] = field(init=False)
     """The positions in `trials` of those that go on."""
+    _answered: float = field(init=False)
     _process: int = field(default_factory=os.getpid)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.going = list(range(len(self.trials)))
+        self.going, self._answered = list(range(len(self.trials))), time.monotonic()
 
     def send(self, values: Any, epoch: int | None, metrics: Mapping[str, Any]) -> bool:
-        """Send the values of an epoch, and wait; return whether a trial goes on."""
+        """Send the values of an epoch, and wait if the worker has to decide; return whether a trial goes on."""
         if os.getpid() != self._process:
             raise RuntimeError("report was called in a child process: call it in the process that called your function")
         with self._lock:
             if not self.going:
                 return False
-            self.count = self.count + 1 if epoch is None else epoch
+            due = self.count + 1
+            self.count = due if epoch is None else epoch
             judged = self.judged(values, self.count, metrics)
-            self.channel.send({"kind": "report", "epoch": self.count, **judged, "attrs": self.attrs})
-            answer = self.channel.receive()
-            self.going = [] if answer is None or answer["kind"] != "continue" else answer["positions"]
+            waits = self.count != due or self._is_to_wait(judged)
+            self.channel.send({"kind": "report", "epoch": self.count, **judged, "attrs": self.attrs, "waits": waits})
+            if waits:
+                self._receive_answer()
             return bool(self.going)
+
+    def _is_to_wait(self, judged: Message) -> bool:
+        """Return whether the worker may end a trial after this report, or has not answered for long."""
+        if self.count >= self.until or time.monotonic() > self._answered + _AHEAD_SECONDS:
+            return True
+        return judged["failure"] is not None or any(one["failure"] is not None for one in judged["judged"])
+
+    def _receive_answer(self) -> None:
+        answer = self.channel.receive() or {"kind": "end"}
+        self.going = answer["positions"] if answer["kind"] == "continue" else []
+        self.until = answer.get("until", 0)
+        self._answered = time.monotonic()
 
     def judged(self, values: Any, epoch: int, metrics: Mapping[str, Any] | None = None) -> Message:
         """Return an epoch's values as the part of a message."""

@@ -45,7 +45,7 @@ def serve_calls(channel: Channel, function: Callable[..., Any] | None) -> NoRetu
             request = channel.receive()
         except Closed:
             break
-        if request is not None:
+        if request is not None and request["kind"] == "call":  # no answer that came after the end of the last call
             _send_end(channel, _answer(channel, request, function, state))
     with suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001 - as the processes of `multiprocessing` do
@@ -117,7 +117,14 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
         import_module(f"{__package__}.command_process").run(request)
     assert function is not None, "the process was started for a function"  # noqa: S101
     own, trials = os.getpid(), [Planned.from_message(form) for form in request["trials"]]
-    reporter = Reporter(channel, trials, request["metric"], request["form"] == "batched", request["epochs"])
+    reporter = Reporter(
+        channel,
+        trials,
+        request["metric"],
+        batched=request["form"] == "batched",
+        epochs=request["epochs"],
+        until=request.get("until", 0),
+    )
     try:
         state.restore(request["environment"], request["log"])
         seed_generators(trials[0].seed)

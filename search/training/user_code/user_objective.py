@@ -34,7 +34,8 @@ class CallStack:
         Raises `Interrupted` if user code does not report in time after a stop.
         """
         self.epoch += 1
-        reports = [report for call in self.calls for report in call.advance()]
+        alone = len(self.calls) == 1
+        reports = [report for call in self.calls for report in call.advance(alone=alone)]
         self.drop([])
         return reports
 

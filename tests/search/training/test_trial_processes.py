@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import closing
 
 import numpy as np
 import optuna
@@ -15,6 +16,7 @@ from processes import wait_until
 from stored import table
 
 from coarsefine import Campaign, CampaignError, NothingCompleted, Observer, run
+from coarsefine.search.training.user_code.trial_server import TrialServer
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -105,6 +107,40 @@ def train(point, seed, report):
     assert [state.name for state, *_ in rows.values()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     reason = rows["small/coarse", 1][-1]["reason"]
     assert reason.endswith(f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path / 'here'}'")
+
+
+def test_reports_before_a_crash_are_recorded(tmp_path):
+    """Epochs that a function reports right before its process crashes are recorded, for each kind of crash."""
+    source = """
+import ctypes
+import os
+
+
+def train(point, seed, report):
+    for epoch in (1, 2, 3):
+        report(0.1 * epoch)
+    os._exit(3) if report.number else ctypes.string_at(0)
+"""
+    one_stage_of(tmp_path, source, epochs=5, stage={"coarse": {"trials": 2}, "fine": None})
+    with pytest.raises(NothingCompleted):
+        run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
+    recorded = [list(steps.values()) for _, _, _, steps, _ in table(tmp_path / "studies.db").values()]
+    assert recorded == [[0.1, 0.2, 0.1 * 3]] * 2
+
+
+def test_answer_that_comes_after_the_end_of_a_call_is_ignored(tmp_path):
+    """A process that is asked to end a call which has ended already makes the next one."""
+    (tmp_path / "own.py").write_text("def train(point, seed, report):\n    return 0.5\n", "utf-8")
+    server = TrialServer("own:train", tmp_path, {})
+    trial = {"number": 0, "point": {}, "seed": 1, "attempt": 1, "folder": str(tmp_path)}
+    call = {"form": "plain", "epochs": 1, "metric": "value", "recycle": None, "space": {}, "trials": [trial]}
+    with closing(server):
+        process = server.take()
+        process.send({"kind": "end"})
+        process.send({"kind": "call", **call, "log": str(tmp_path / "log"), "environment": {}})
+        answer = process.receive(PATIENCE)
+        process.give_back(reusable=True)
+    assert (answer["kind"], answer["judged"][0]["value"]) == ("returned", 0.5)
 
 
 def test_recycle_limits_the_trials_of_a_process(tmp_path):
