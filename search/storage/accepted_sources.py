@@ -18,6 +18,11 @@ from coarsefine.search.errors import CampaignError
 from coarsefine.search.storage.dialect import upsert
 from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, Attrs, rows_of, study_attrs
 
+_ACCEPTED = sa.select(study_attrs.c.value_json).where(
+    study_attrs.c.study_id == sa.bindparam("study"), study_attrs.c.key == ACCEPTED
+)
+"""The accepted changes of a study; built once, since each claim reads them."""
+
 
 def accept_source(connection: sa.Connection, study_ids: Collection[int], objective: Attrs, diff: str | None) -> None:
     """Record that studies go on with a changed objective; those that have it already stay as they are.
@@ -60,8 +65,7 @@ def _now() -> str:
 
 def refuse_earlier_source(connection: sa.Connection, study_id: int, digest: str) -> None:
     """Raise `CampaignError` if a study goes on with another source than the one with this digest."""
-    query = sa.select(study_attrs.c.value_json).where(study_attrs.c.study_id == study_id, study_attrs.c.key == ACCEPTED)
-    accepted: list[dict[str, Any]] = json.loads(connection.scalar(query) or "[]")
+    accepted: list[dict[str, Any]] = json.loads(connection.scalar(_ACCEPTED, {"study": study_id}) or "[]")
     if accepted and accepted[-1]["to"] != digest:
         raise CampaignError(
             f"The objective was changed, and the change was accepted at {accepted[-1]['time']}, after this worker had "

@@ -7,11 +7,10 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.trial import TrialState
 
 from coarsefine.search.storage.dialect import Now, upsert
 from coarsefine.search.storage.lease_owner import Expiry, Owner, is_gone, lives_here
-from coarsefine.search.storage.study_writer import end_trials, return_slots
+from coarsefine.search.storage.study_writer import fail_trials, return_slots
 from coarsefine.search.storage.tables import HOLDER, IS_SLOT, attrs, lease, rows_of, steps, trials
 
 _DEATHS_IN_ONE_EPOCH = 3
@@ -106,7 +105,7 @@ def _count_deaths(
     guilty = sorted(trial_id for trial_id, history in deaths.items() if _is_guilty(history))
     reasons = [row for i in guilty for row in rows_of({"reason": _reason(deaths[i])}, trial_id=i)]
     upsert(connection, attrs, ("trial_id", "key"), reasons)
-    end_trials(connection, dict.fromkeys(guilty), TrialState.FAIL)
+    fail_trials(connection, guilty)
     innocent = sorted(deaths.keys() - guilty)
     return_slots(connection, innocent)
     for i in innocent:  # its lease has no owner now

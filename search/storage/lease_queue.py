@@ -43,6 +43,13 @@ _HELD = (
 A slot that another program has set WAITING meanwhile still belongs to the worker.
 """
 
+_START = (
+    trials.update()
+    .where(trials.c.trial_id.in_(sa.bindparam("ids", expanding=True)))
+    .values(state=TrialState.RUNNING, datetime_start=Utc())
+)
+"""Starts trials; built once, as each claim does it."""
+
 
 class LeaseQueue:
     """The queue of a storage, as one worker uses it: `owner` holds leases, which last `lease_seconds`."""
@@ -152,9 +159,9 @@ class LeaseQueue:
         """Lease locked free slots, which this worker trains next: its other slots wait."""
         if not free:
             return []
-        self._update_leases(connection, training=0)
-        ours = trials.c.trial_id.in_([row.trial_id for row, _ in free])
-        connection.execute(trials.update().where(ours).values(state=TrialState.RUNNING, datetime_start=Utc()))
+        if self._known:  # a worker that trains one slot at a time has no others
+            self._update_leases(connection, training=0)
+        connection.execute(_START, {"ids": [row.trial_id for row, _ in free]})
         holder = {**self.owner.columns(), "training": 1}
         leases = [{"trial_id": row.trial_id, "attempt": row.attempts + 1, **holder} for row, _ in free]
         upsert(connection, lease, ("trial_id",), leases, expires=Now() + self.lease_seconds)

@@ -38,6 +38,17 @@ from coarsefine.search.storage.tables import (
     values,
 )
 
+_IDENTITY = sa.select(study_attr(IDENTITY, studies.c.study_id)).where(studies.c.study_id == sa.bindparam("study"))
+_OF_TRIALS = sa.bindparam("ids", expanding=True)
+_END = (
+    trials.update()
+    .where(trials.c.trial_id.in_(_OF_TRIALS))
+    .values(state=sa.bindparam("ended_in"), datetime_complete=Utc())
+)
+_DELETE_LEASES = lease.delete().where(lease.c.trial_id.in_(_OF_TRIALS))
+_DISOWN_LEASES = lease.update().where(lease.c.trial_id.in_(_OF_TRIALS)).values(owner="", expires=0.0)
+"""Statements of each trial, which are built once."""
+
 
 def write_study(
     connection: sa.Connection,
@@ -77,10 +88,7 @@ def has_identity(connection: sa.Connection, study_id: int, identity: str | None)
 
     Optuna can delete it at any time, and SQLite then gives its id to the next study.
     """
-    found = connection.execute(
-        sa.select(study_attr(IDENTITY, studies.c.study_id)).where(studies.c.study_id == study_id)
-    )
-    known = found.all()
+    known = connection.execute(_IDENTITY, {"study": study_id}).all()
     return bool(known) and (identity is None or known[0][0] == json.dumps(identity))
 
 
@@ -136,9 +144,10 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
         for epoch, v in r.steps.items()
     ]
     upsert(connection, steps, ("trial_id", "step"), epochs)
-    kept = [row for record in records for row in rows_of(record.attrs, trial_id=record.claim.trial_id)]
-    upsert(connection, attrs, ("trial_id", "key"), kept)
     ended = [record for record in records if record.state.is_finished()]
+    marks = {r.claim.trial_id: {ENDED: end_mark(r.state, r.value)} for r in ended}
+    kept = [(r.claim.trial_id, {**r.attrs, **marks.get(r.claim.trial_id, {})}) for r in records]
+    upsert(connection, attrs, ("trial_id", "key"), [row for i, each in kept for row in rows_of(each, trial_id=i)])
     scores = [
         {"trial_id": r.claim.trial_id, "objective": 0, "value": r.value, "value_type": FINITE_VALUE}
         for r in ended
@@ -146,23 +155,24 @@ def write_records(connection: sa.Connection, records: Sequence[Record]) -> None:
     ]
     upsert(connection, values, ("trial_id", "objective"), scores)
     for state in sorted({record.state for record in ended}):
-        end_trials(connection, {r.claim.trial_id: r.value for r in ended if r.state is state}, state)
+        _end(connection, [r.claim.trial_id for r in ended if r.state is state], state)
 
 
-def end_trials(connection: sa.Connection, final: Mapping[int, float | None], state: TrialState) -> None:
-    """End trials in a state, given with their values by id. Delete their leases; those of failed trials lose the owner.
+def fail_trials(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """FAIL trials, given by rising ids; their leases lose the owner."""
+    if ids:
+        mark = {ENDED: end_mark(TrialState.FAIL, None)}
+        upsert(connection, attrs, ("trial_id", "key"), [row for i in ids for row in rows_of(mark, trial_id=i)])
+        _end(connection, ids, TrialState.FAIL)
 
-    State and value are written as an attribute, too: a slot that another program ended does not have it.
+
+def _end(connection: sa.Connection, ids: Sequence[int], state: TrialState) -> None:
+    """End trials in a state. Delete their leases; those of failed trials lose the owner.
+
+    State and value are stored as an attribute before: a slot that another program ended does not have it.
     """
-    if not final:
-        return
-    ids = sorted(final)
-    marks = [row for i in ids for row in rows_of({ENDED: end_mark(state, final[i])}, trial_id=i)]
-    upsert(connection, attrs, ("trial_id", "key"), marks)
-    connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(state=state, datetime_complete=Utc()))
-    ours = lease.c.trial_id.in_(ids)
-    kept = lease.update().where(ours).values(owner="", expires=0.0)
-    connection.execute(kept if state is TrialState.FAIL else lease.delete().where(ours))
+    connection.execute(_END, {"ids": sorted(ids), "ended_in": state})
+    connection.execute(_DISOWN_LEASES if state is TrialState.FAIL else _DELETE_LEASES, {"ids": sorted(ids)})
 
 
 def return_slots(connection: sa.Connection, ids: Sequence[int]) -> None:
