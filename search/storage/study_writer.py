@@ -39,7 +39,7 @@ from coarsefine.search.storage.tables import (
 )
 
 _IDENTITY = sa.select(study_attr(IDENTITY, studies.c.study_id)).where(studies.c.study_id == sa.bindparam("study"))
-_OF_TRIALS = sa.bindparam("ids", expanding=True)
+_OF_TRIALS: sa.BindParameter[int] = sa.bindparam("ids", expanding=True)
 _END = (
     trials.update()
     .where(trials.c.trial_id.in_(_OF_TRIALS))
