@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from multiprocessing import util
+from multiprocessing import process, util
 from pathlib import Path
 
 from commands import Answer
@@ -113,6 +113,13 @@ def run_script(path, *arguments):
     """Run a script as `python PATH` does."""
     sys.argv = [str(path), *map(str, arguments)]
     runpy.run_path(str(path), run_name="__main__")
+
+
+def run_module(name, *arguments):
+    """Run a module as `python -m NAME` does."""
+    process._parent_process = None  # a process that was started for it is no child of `multiprocessing`
+    sys.argv = [name, *map(str, arguments)]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def run_on_full_disk(size, *arguments):
