@@ -47,7 +47,8 @@ def write_faulty(folder):
         objective=None,
         command=command("{mode}"),
         max_failures=1000,
-        **only(trials=60, space=space),
+        seed=8,  # with which few trials have all modes
+        **only(trials=26, space=space),
     )
 
 

@@ -104,7 +104,8 @@ def run_command(*arguments):
 
 
 def run_program(*arguments):
-    """Run a command as the installed program does."""
+    """Run a command as the installed program does on a machine with one core, where a run starts no further process."""
+    os.sched_getaffinity = lambda _: {0}
     sys.argv = [str(Path(sys.executable).with_name("coarsefine")), *map(str, arguments)]
     main()
 

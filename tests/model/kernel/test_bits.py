@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).with_name("digests.c")
 FLAGS = ("-std=gnu11", "-pthread", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
 COMPILERS = {
     "portable": ("cc", "-O1"),
-    "sanitized": ("cc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-mavx2", "-mfma"),
+    "sanitized": ("cc", "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-mavx2", "-mfma"),
     "aarch64": ("aarch64-linux-gnu-gcc", "-O2", "-static"),
 }
 """Builds besides the libraries: without fused multiply-add, with sanitizers, for another processor."""

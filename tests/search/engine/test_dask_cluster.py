@@ -13,9 +13,13 @@ from commands import coarsefine
 from faulty_campaigns import FORMS, campaign_in, check_faults
 from faulty_functions import FAULTS
 from processes import end_of, start, wait_until
-from stored import counted, epochs_recorded, table
+from stored import counted, epochs_recorded, table, undisturbed_table
+
+from coarsefine.search.engine import dask_cluster
 
 DASK = Path(sys.executable).with_name("dask")
+NARROW = {"coarse": {"stack": 2}, "fine": {"stack": 2}}
+"""Changes of the stages after which there are stacks for every worker."""
 
 
 @contextmanager
@@ -59,11 +63,18 @@ def engine(cluster):
     return cluster[0]
 
 
-def test_cluster_trains_the_same_values(engine, folder, address, expected):
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    """Return the table of the small campaign, trained by one process."""
+    return undisturbed_table(tmp_path_factory.mktemp("one"), stage=NARROW)
+
+
+def test_cluster_trains_the_same_values(engine, tmp_path, address, one_process):
     """On each database, a Dask cluster records the same values at every epoch as one process."""
+    folder = write_campaign(tmp_path, stage=NARROW)
     answer = coarsefine("run", "small.toml", "--engine", engine, "--storage", address, cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert table(address) == expected
+    assert table(address) == one_process
 
 
 def test_interrupted_run_stops_its_workers_on_the_cluster(engine, folder, expected):
@@ -129,8 +140,9 @@ def test_killed_cluster_process_loses_nothing(cluster, folder, expected):
         ("ray://127.0.0.1:1", "is not the address of a Dask scheduler: give dask://HOST:PORT"),
     ],
 )
-def test_unreachable_engine_is_refused(folder, unreachable, message):
+def test_unreachable_engine_is_refused(folder, monkeypatch, unreachable, message):
     """An invalid or unreachable scheduler address exits with 2, and no file is written."""
+    monkeypatch.setattr(dask_cluster, "_CONNECT_SECONDS", 0.5)  # nobody comes later
     answer = coarsefine("run", "small.toml", "--engine", unreachable, cwd=folder)
     assert answer.returncode == 2
     assert message in answer.stderr

@@ -7,6 +7,7 @@ import sys
 import optuna
 import postgres
 import psutil
+from campaigns import LONG, write_campaign
 from commands import coarsefine
 from forked import PATIENCE
 from processes import end_of, start, start_command, wait_until
@@ -47,8 +48,9 @@ def test_workers_survive_a_restart_of_the_server(folder, expected, own_server):
         assert table(url) == expected
 
 
-def test_password_is_never_shown(folder, new_database, monkeypatch):
+def test_password_is_never_shown(tmp_path, new_database, monkeypatch):
     """A password in the URL is in no output, log, study or JSON, nor in the command line of a worker."""
+    folder = write_campaign(tmp_path, model=LONG["model"], stage={"coarse": {"trials": 4, "stack": 2}, "fine": None})
     secret = make_url(new_database).set(password=postgres.PASSWORD).render_as_string(hide_password=False)
     monkeypatch.delenv("PGPASSWORD", raising=False)
     command = (sys.executable, "-m", "coarsefine", "run", "small.toml")

@@ -297,7 +297,7 @@ def test_each_fault_has_its_reason(tmp_path, workers):
     write_faulty(tmp_path)
     answer = forked_command("run", "small.toml", "--workers", workers, cwd=tmp_path)
     assert answer.returncode == 3, answer.stderr
-    assert "34 of 60 trials of small/coarse failed" in answer.stderr
+    assert "14 of 26 trials of small/coarse failed" in answer.stderr
     assert "Traceback" not in answer.stderr
     check_faulty(table(tmp_path / "studies.db"))
 
