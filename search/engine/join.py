@@ -7,6 +7,7 @@ from pathlib import Path
 from coarsefine.search.arguments import require, require_callable, require_strings, whole_number
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.stage_loop import StageLoop
+from coarsefine.search.engine.worker_process import end_in_import
 from coarsefine.search.results.observer import Observer, require_observer
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
@@ -34,6 +35,7 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
 
     Raises the same errors as `coarsefine.run`.
     """
+    end_in_import()
     workers = whole_number("join: workers", workers, 1)
     require_campaign("join", campaign, data, observer, stop)
     if gpus is not None:

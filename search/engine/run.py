@@ -16,7 +16,7 @@ from coarsefine.search.engine.dask_cluster import DaskWorkers
 from coarsefine.search.engine.join import require_campaign
 from coarsefine.search.engine.stage_loop import Pool, StageLoop
 from coarsefine.search.engine.worker_pool import WorkerPool
-from coarsefine.search.engine.worker_process import Task
+from coarsefine.search.engine.worker_process import Task, end_in_import
 from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
@@ -74,6 +74,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     `StorageError` (5); the numbers are the exit codes of the command line. Nothing is created before campaign, data and
     storage have been checked.
     """
+    end_in_import()
     workers = whole_number("run: workers", workers, 1)
     require_campaign("run", campaign, data, observer, stop)
     if engine is not None:

@@ -21,8 +21,8 @@ from typing import Self
 from coarsefine.model.datasets import DATASETS
 from coarsefine.search.engine.crashes import Crashes
 from coarsefine.search.engine.signals import HANGUP
-from coarsefine.search.engine.worker_process import Ended, Message, Task, work
-from coarsefine.search.errors import Interrupted, RepeatedFailure, WorkersFailed
+from coarsefine.search.engine.worker_process import UNGUARDED, Ended, Message, Task, work
+from coarsefine.search.errors import Interrupted, RepeatedFailure, UsageError, WorkersFailed
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.training.user_code.devices import THREADS, VISIBLE, thread_limits
 
@@ -164,6 +164,11 @@ class WorkerPool:
         """
         if self._stop():
             raise Interrupted("Stopped while workers train.")
+        if dead.process.exitcode == UNGUARDED:
+            raise UsageError(
+                "Worker processes import the script that starts them, and it would start the run again: put that line "
+                'below `if __name__ == "__main__":`, or give workers=1.'
+            )
         cause, log = _cause_of_end(dead), self._log(dead.name)
         dead.failed_starts += dead.ended is None  # else it was stopped from outside, or its crash has been counted
         if dead.failed_starts >= _MOST_FAILED_STARTS:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,15 @@ from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.devices import Gpus
 from coarsefine.search.training.user_code.failures import description_of
 from coarsefine.search.training.workload import load_workload, serving
+
+UNGUARDED = 81
+"""The exit code of a worker process that would run the script again which has started it."""
+
+
+def end_in_import() -> None:
+    """End a worker process that imports the calling script and so calls this again: it lacks `__main__`'s guard."""
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself recognises such a process
+        os._exit(UNGUARDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ def commands_for(content: Content) -> dict[str, str | None]:
     check, momentum = _options(content.gradient_check, _GRADIENT_CHECK), _options(content.momentum, _MOMENTUM)
     return {
         "run": f"coarsefine run {source}{where}{data}",
+        "resume": f"coarsefine run {name}{where}{data}",
         "gradient_check": f"coarsefine gradcheck --campaign {name}{where}{data}{check}",
         "momentum": f"coarsefine momentum --campaign {name}{where}{data}{momentum}",
         "report": f"coarsefine report {name}{where}",

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from campaigns import DIVERGING, write_campaign
 from commands import coarsefine, coarsefine_process
-from forked import Forked, run_command
+from forked import Forked, run_command, run_script
 from processes import end_of, finish, signal_once, start, start_pausing_workers, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
@@ -40,6 +40,18 @@ def test_number_of_workers_changes_no_value(folder, expected, address):
     assert table(address) == expected
     logs = sorted(path.name for path in folder.glob("*logs/small/*"))
     assert logs == [f"worker-{n}.log" for n in (1, 2, 3)]
+
+
+def test_script_without_a_guard_is_told_to_have_one(tmp_path):
+    """A script whose worker processes would start the run again ends with a sentence that says what it lacks."""
+    write_campaign(tmp_path, "objective", objective="user_functions:at_once", epochs=None)
+    script = tmp_path / "script.py"
+    script.write_text('from coarsefine import Campaign, run\n\nrun(Campaign.load("small.toml"), workers=2)\n', "utf-8")
+    process = Forked(run_script, script, cwd=tmp_path)
+    code, stderr = end_of(process)
+    assert code == 1
+    assert 'put that line below `if __name__ == "__main__":`, or give workers=1.' in stderr
+    assert stderr.count("Traceback") <= 2  # this process's alone: the end of a worker's pipe, and the error itself
 
 
 def test_killed_workers_are_replaced_and_record_the_same_values(folder, expected):

@@ -278,7 +278,9 @@ def test_unfinished_campaign_is_reported_as_such(small, tmp_path):
     ended = sum(trial.state.is_finished() for trial in load(tmp_path / "studies.db")["small/coarse"].trials)
     assert 0 < ended < 9
     assert f"{ended} of its 15 trials have ended" in page.text
-    assert "coarsefine run small.toml resumes it" in page.text
+    assert "coarsefine run small resumes it" in page.text
+    assert "Best trial so far, validation" in page.text
+    assert "winner" not in page.text.lower()
     assert "This stage has not opened yet. 6 trials of 3 epochs are planned" in page.text
     assert "The final training has not run yet" in page.text
 

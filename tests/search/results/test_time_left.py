@@ -45,6 +45,13 @@ def test_time_left_is_unknown_without_workers_or_epochs():
     assert seconds_left(waiting([0, 1]), 0) is None
 
 
+def test_time_left_is_not_zero_while_trials_train():
+    """If trials have trained more epochs than were planned, as those that failed, the time left is unknown, not 0."""
+    trained = [trial(n, TrialState.FAIL, 100, 20, epochs=10) for n in range(3)]
+    running = [trial(n, TrialState.RUNNING, 10, epochs=10) for n in (3, 4)]
+    assert seconds_left([*trained, *running], 2) is None
+
+
 def test_time_left_follows_from_ended_trials():
     """Four waiting and two half-done trials of 20 s, two at a time, take 4 × 20 / 2 + 2 × 10 / 2 seconds."""
     ended = [trial(n, TrialState.COMPLETE, 100, 20, epochs=10) for n in range(3)]

@@ -146,6 +146,15 @@ def test_time_left_counts_down_between_snapshots():
     assert ["0:30 left" in views[0], "0:25 left" in views[1], "left" in views[2]] == [True, True, False]
 
 
+def test_final_training_of_unknown_length_is_not_left_out():
+    """While the final training's time is unknown, that until it is shown; without a completed trial there is no best."""
+    state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [])
+    final = Row("final training", "next", 0, 40, 0.0, None)
+    lines = draw(replace(state, campaign="small", rows=(*state.rows, final)), 100, 24, 10.0, stopping=False)
+    assert "about 0:30 to the final training" in lines[0].plain
+    assert any(line.plain.strip() == "best  no trial has completed yet" for line in lines)
+
+
 def test_rate_is_measured_over_the_last_minute():
     """A rate is known from the second step, forgets steps older than a minute, and falls without new ones."""
     rate = Rate()
