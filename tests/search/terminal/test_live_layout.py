@@ -147,7 +147,7 @@ def test_time_left_counts_down_between_snapshots():
 
 
 def test_final_training_of_unknown_length_is_not_left_out():
-    """While the final training's time is unknown, that until it is shown; without a completed trial there is no best."""
+    """While the final training's time is unknown, that until it is shown; without a completed trial none is best."""
     state = live_state(["coarse", "fine"], 50, 30.0, 3.0, [])
     final = Row("final training", "next", 0, 40, 0.0, None)
     lines = draw(replace(state, campaign="small", rows=(*state.rows, final)), 100, 24, 10.0, stopping=False)
