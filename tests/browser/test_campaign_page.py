@@ -302,7 +302,7 @@ def test_planted_markup_stays_text(visit):
     expect(page.locator("#trials")).to_contain_text(f"ended {MARKUP}")
     reason = page.locator("#trials td.reason")
     expect(reason).to_have_count(1)
-    widths = "td => [td.getBoundingClientRect().width, 20 * parseFloat(getComputedStyle(td).fontSize)]"
+    widths = "td => [td.getBoundingClientRect().width, 14 * parseFloat(getComputedStyle(td).fontSize)]"
     found, least = reason.evaluate(widths)
     assert found >= least, "a reason has room for more than a word a line"
     assert page.evaluate("[window.planted, document.querySelectorAll('img[src=x]').length]") == [None, 0]
