@@ -97,7 +97,8 @@ function showWinner(status) {
   const content = JSON.stringify([state, winner, confirm, final, runs, stages.map((stage) => stage.completed)]);
   if (content === shownWinner) return;
   shownWinner = content;
-  setText(elements["winner-title"], state === "done" && winner ? "Winner" : "Leader");
+  const isDecided = state === "done" && winner && stateOf(status).look !== "failed"; // as `Status.is_decided`
+  setText(elements["winner-title"], isDecided ? "Winner" : "Leader");
   elements.winner.replaceChildren(...winnerCard(status, elements.main.dataset.storage));
 }
 
