@@ -84,7 +84,7 @@ def print_file(text: str) -> None:
 
 
 def _is_utf8(stream: TextIO) -> bool:
-    return codecs.lookup(stream.encoding).name == "utf-8"
+    return codecs.lookup(stream.encoding or "utf-8").name == "utf-8"  # a stream in memory has no encoding
 
 
 def say(sentence: str) -> None:

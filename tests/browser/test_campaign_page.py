@@ -1,6 +1,7 @@
 """Tests of the campaign page: mouse, keyboard, touch, dark theme, and updates while workers train."""
 
 import json
+import re
 
 from browser_campaigns import MARKUP, serving
 from campaigns import write_campaign
@@ -95,6 +96,7 @@ def test_page_follows_workers_without_reloading(visit, folder):
     page.wait_for_selector("#map .main-svg")
     expect(page.locator("#state")).to_have_text("not finished, no worker is training")
     expect(page.locator("#best-so-far + .empty")).to_be_visible()
+    expect(page.locator("#winner-title")).to_have_text("Leader")
     page.evaluate("window.kept = 1")
     full = page.evaluate(RANGE)
     drag_across(page, "#map .nsewdrag")
@@ -213,6 +215,8 @@ def test_finalists_are_listed_with_their_means(visit, folder):
     for row, finalist in zip(rows.all(), confirm["finalists"], strict=True):
         expect(row).to_contain_text(f"{100 * finalist['confirmed']['mean']:.2f}")
     expect(page.locator("#winner")).to_contain_text(confirm["verdict"])
+    expect(page.locator("#winner-title")).to_have_text("Winner")
+    expect(page.locator("#winner tbody th").filter(has_text="★")).to_have_count(1)
     expect(page.locator(".stage").last).to_contain_text("The 3 best settings of all stages, trained again")
     assert page.evaluate(POINTS) == 15
 
@@ -340,6 +344,7 @@ def test_log_and_metrics_of_a_trial_are_shown(visit, tmp_path, pictures):
         visit.allowed += [address, "ERR_"]  # once the server has ended, the page loses its connection
         page = visit("/campaigns/small", at=address)
         wait_for_plots(page)
+        expect(page.locator("#state")).to_have_text(re.compile(r"^done, \d+ of 13 trials failed$"))
         page.get_by_role("button", name="Log of trial").first.click()
         expect(page.locator("#log-text")).to_contain_text("epoch 6 at <b>")
         expect(page.locator("#log-title")).to_contain_text("Log of coarse#")

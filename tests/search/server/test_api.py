@@ -2,14 +2,22 @@
 
 import json
 import re
+from contextlib import closing
 
 import optuna
 import optuna_dashboard
 import pytest
 from optuna.trial import TrialState
+from serving import serving
 from typer.testing import CliRunner
 
+from coarsefine.search.charts import map_of_trials
 from coarsefine.search.cli import app
+from coarsefine.search.results.campaign_studies import read_studies
+from coarsefine.search.results.commands import storage_option_elsewhere
+from coarsefine.search.results.outcome import find_winner
+from coarsefine.search.storage.location import locate
+from coarsefine.search.storage.opening import open_storage
 
 API = "/api/v1/campaigns"
 
@@ -282,3 +290,22 @@ def test_optuna_dashboard_reads_trials_as_optuna_does(client, searched):
         assert completed == [trial for trial in expected if trial.state is TrialState.COMPLETE]
     with pytest.raises(KeyError):
         shared.get_all_trials(99)
+
+
+def test_commands_of_the_page_name_the_storage(client, copied):
+    """The page's commands have the option that leads to the storage, and no database's address."""
+    assert 'data-storage=""' in client.get("/campaigns/small").text
+    other = copied.rename(copied.with_name("other studies.db"))
+    with serving(other) as elsewhere:
+        page = elsewhere.get("/campaigns/small").text
+    assert 'data-storage=" --storage &#39;other studies.db&#39;"' in page
+    assert storage_option_elsewhere(locate("postgresql://someone@host/search"), "URL") == " --storage URL"
+
+
+def test_map_names_no_winner_before_the_end(client, searched):
+    """The ring around the best trial is the winner's only once the search has ended."""
+    assert client.get("/api/v1/campaigns/small/figures/map").json()["data"][-1]["name"] == "winner"
+    with closing(open_storage(locate(searched / "studies.db"))) as storage:
+        _, studies = read_studies(storage, "small")
+        winner = find_winner(studies, None)
+    assert map_of_trials([*studies.values()], winner, is_decided=False).data[-1].name == "best so far"
