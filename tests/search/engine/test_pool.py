@@ -4,17 +4,19 @@ import os
 import re
 import signal
 import sys
+from multiprocessing import current_process
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from campaigns import DIVERGING, write_campaign
 from commands import coarsefine, coarsefine_process
-from forked import Forked, run_command, run_script
+from forked import Forked, run_command
 from processes import end_of, finish, signal_once, start, start_pausing_workers, suspended, wait_until, workers_of
 from stored import counted, ended, epochs_recorded, slots, table
 
-from coarsefine import Campaign, Interrupted, Observer, run
+from coarsefine import Campaign, Interrupted, Observer, UsageError, run
 from coarsefine.search.engine import worker_pool
 
 CHECKPOINTED = {
@@ -42,16 +44,24 @@ def test_number_of_workers_changes_no_value(folder, expected, address):
     assert logs == [f"worker-{n}.log" for n in (1, 2, 3)]
 
 
-def test_script_without_a_guard_is_told_to_have_one(tmp_path):
-    """A script whose worker processes would start the run again ends with a sentence that says what it lacks."""
-    write_campaign(tmp_path, "objective", objective="user_functions:at_once", epochs=None)
-    script = tmp_path / "script.py"
-    script.write_text('from coarsefine import Campaign, run\n\nrun(Campaign.load("small.toml"), workers=2)\n', "utf-8")
-    process = Forked(run_script, script, cwd=tmp_path)
-    code, stderr = end_of(process)
-    assert code == 1
-    assert 'put that line below `if __name__ == "__main__":`, or give workers=1.' in stderr
-    assert stderr.count("Traceback") <= 2  # this process's alone: the end of a worker's pipe, and the error itself
+def test_script_without_a_guard_is_told_to_have_one(small, tmp_path, monkeypatch):
+    """A worker that imports the script and so starts the run again ends at once, and the run says what is missing."""
+
+    def leave(code):
+        raise SystemExit(code)
+
+    with (
+        monkeypatch.context() as patch
+    ):  # as in a process that multiprocessing has started, while it imports the script
+        patch.setattr(current_process(), "_inheriting", True, raising=False)
+        patch.setattr(os, "_exit", leave)
+        with pytest.raises(SystemExit) as ended_by:
+            run(small, tmp_path / "studies.db", workers=2)
+    assert not (tmp_path / "studies.db").exists()
+    dead = SimpleNamespace(exitcode=ended_by.value.code)
+    pool = worker_pool.WorkerPool(None, Observer(), lambda: False)
+    with pytest.raises(UsageError, match='put that line below `if __name__ == "__main__":`, or give workers=1'):
+        pool._restart(worker_pool._PoolWorker("worker-1", dead, None))
 
 
 def test_killed_workers_are_replaced_and_record_the_same_values(folder, expected):
