@@ -32,6 +32,8 @@ _SIMPLEST: _Rules = sorted(
 )
 """What makes a network simpler, by setting, in order of importance."""
 _BOOTSTRAP_SAMPLES = 10_000
+_DRAWN_AT_ONCE = 4_000_000
+"""The most values that are drawn for bootstrap samples at once: 32 MB."""
 _HUGE = 2.0**500
 """Values from here on would overflow if they were squared and added."""
 Values = tuple[float | None, ...]
@@ -253,9 +255,12 @@ def _probabilities(table: npt.NDArray[np.float64], seed: int) -> list[float]:
     """Return how often each row has the highest mean in bootstrap samples of the columns; equal rows share."""
     if not table.size:
         return []
-    seeds = table.shape[1]
-    drawn = np.random.default_rng(seed).integers(0, seeds, size=(_BOOTSTRAP_SAMPLES, seeds))
-    means = table[:, drawn].mean(axis=2)
+    seeds, rng = table.shape[1], np.random.default_rng(seed)
+    # In parts, to the same bits: all samples of 100 finalists and 1,000 seeds at once would take 8 GB.
+    part = max(_DRAWN_AT_ONCE // table.size, 1)
+    sizes = [min(part, _BOOTSTRAP_SAMPLES - begun) for begun in range(0, _BOOTSTRAP_SAMPLES, part)]
+    drawn = (rng.integers(0, seeds, size=(size, seeds)) for size in sizes)
+    means = np.concatenate([table[:, columns].mean(axis=2) for columns in drawn], axis=1)
     best = np.isclose(means, means.max(axis=0), rtol=0, atol=1e-12)
     shares: list[float] = (best / best.sum(axis=0)).mean(axis=1).tolist()
     return shares
