@@ -28,8 +28,7 @@ def start_time(pid: int) -> float:
     `psutil.NoSuchProcess`.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        return float(fields[19])
+        return _start_and_state(pid)[0]
     except OSError:  # gone, or not Linux
         return psutil.Process(pid).create_time()
 
@@ -37,7 +36,22 @@ def start_time(pid: int) -> float:
 def is_running(pid: int, started: float) -> bool:
     """Return whether the process of this machine that started then still runs; a zombie does not."""
     try:
-        return abs(start_time(pid) - started) < 1 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        began, state = _start_and_state(pid)  # ten times as fast as psutil: each claim asks for each worker
+        return abs(began - started) < 1 and state != "Z"
+    except OSError:  # gone, or not Linux
+        return _is_running_elsewhere(pid, started)
+
+
+def _start_and_state(pid: int) -> tuple[float, str]:
+    """Return when a process of Linux started, in clock ticks, and the letter of its state; raise `OSError`."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    return float(fields[19]), fields[0]
+
+
+def _is_running_elsewhere(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # another user's process: it runs

@@ -5,6 +5,7 @@ Values are stored and shown as they are returned, never negated.
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import accumulate
 from typing import Literal
 
 DirectionName = Literal["maximize", "minimize"]
@@ -37,3 +38,7 @@ class Direction(StrEnum):
     def best(self, values: Iterable[float]) -> float:
         """Return the best of at least one value."""
         return min(values, key=self.key)
+
+    def running_best(self, values: Iterable[float]) -> list[float]:
+        """Return for each value the best one up to it."""
+        return list(accumulate(values, max if self is Direction.MAXIMIZE else min))

@@ -73,7 +73,8 @@ class Space(_FrozenMapping[Dimension]):
 
     def contains(self, point: Point) -> bool:
         """Return whether a point lies in the space."""
-        return point.keys() == self.keys() and all(self[name].contains(value) for name, value in point.items())
+        ranges, values = dict(self.pairs), dict(point.pairs)  # tens of times as fast as by `self[name]`
+        return ranges.keys() == values.keys() and all(ranges[name].contains(value) for name, value in values.items())
 
     def near(self, one: Point, other: Point, within: float) -> bool:
         """Return whether two points are near each other: in every range of real numbers, and equal otherwise."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.metric import ACCURACY, Metric
 from coarsefine.search.charts.axes import value_axis
-from coarsefine.search.charts.drawn_trials import legend_name, search_studies, thinned, trial_links
+from coarsefine.search.charts.drawn_trials import MOST_DRAWN, evenly, legend_name, search_studies, thinned, trial_links
 from coarsefine.search.charts.theme import CURVE_COLOURS, stage_colour
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import Study, value_of
@@ -54,7 +54,10 @@ def curves(lines: Mapping[str, Sequence[float | None]], title: str) -> go.Figure
 
 
 def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
-    """Draw when each trial and the final training ran: one horizontal line each, in the order in which they started."""
+    """Draw when each trial and the final training ran: one horizontal line each, in the order in which they started.
+
+    Of a stage with very many trials an even sample is drawn, each trial at its own height.
+    """
     lines = [(study.attrs["stage"], training_spans(study)) for study in studies]
     zero = min((start for _, spans in lines for start, _ in spans), default=0.0)
     if final is not None:
@@ -62,11 +65,13 @@ def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
         lines.append(("final training", [(ended - final.seconds, ended)]))
     figure, height = go.Figure(), 0
     for index, (name, spans) in enumerate(lines):
+        drawn = evenly(range(len(spans)), MOST_DRAWN)
         # None separates the lines of one trace.
-        minutes = [None if at is None else (at - zero) / 60 for span in spans for at in (*span, None)]
-        heights = [at for row in range(height + 1, height + len(spans) + 1) for at in (row, row, None)]
+        minutes = [None if at is None else (at - zero) / 60 for place in drawn for at in (*spans[place], None)]
+        heights = [at for place in drawn for at in (height + 1 + place, height + 1 + place, None)]
         figure.add_scatter(
-            x=minutes, y=heights, mode="lines", name=name, line={"width": 3, "color": stage_colour(index)},
+            x=minutes, y=heights, mode="lines", name=legend_name(name, len(drawn), len(spans)),
+            line={"width": 3, "color": stage_colour(index)},
             hovertemplate="%{x:.1f} minutes<extra>%{fullData.name}</extra>",
         )  # fmt: skip
         height += len(spans)
@@ -121,7 +126,7 @@ def _number_format(metric: Metric) -> str:
 
 
 def _best_line(values: Sequence[float], metric: Metric) -> go.Scatter:
-    best = list(accumulate(values, lambda old, new: metric.direction.best((old, new))))
+    best = metric.direction.running_best(values)
     corners = [(number, new) for number, (old, new) in enumerate(pairwise([None, *best]), 1) if new != old]
     if values:
         corners.append((len(values), best[-1]))

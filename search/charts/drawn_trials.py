@@ -31,10 +31,13 @@ def thinned(trials: Sequence[T], key: Callable[[T], float]) -> list[T]:
         return list(trials)
     half = MOST_DRAWN // 2
     ranked = sorted(range(len(trials)), key=lambda index: key(trials[index]))
-    rest = sorted(ranked[half:])
-    sample = {rest[n * len(rest) // half] for n in range(half)}
-    kept = sample.union(ranked[:half])
+    kept = {*evenly(sorted(ranked[half:]), half), *ranked[:half]}
     return [trial for index, trial in enumerate(trials) if index in kept]
+
+
+def evenly(items: Sequence[T], most: int) -> Sequence[T]:
+    """Return all items, or at most so many of them at even distances."""
+    return items if len(items) <= most else [items[n * len(items) // most] for n in range(most)]
 
 
 def legend_name(name: str, drawn: int, total: int) -> str:

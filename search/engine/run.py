@@ -21,7 +21,7 @@ from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
-from coarsefine.search.results.campaign_studies import find_studies
+from coarsefine.search.results.campaign_studies import find_headers
 from coarsefine.search.results.commands import command
 from coarsefine.search.results.final_result import FINAL, read_final
 from coarsefine.search.results.observer import Observer
@@ -113,10 +113,12 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     if not storage_exists(location):
         return None
     with closing(open_storage(location)) as storage:
-        studies = find_studies(storage, campaign.name)
+        studies = find_headers(storage, campaign.name)
         refuse_other(studies, {"config": campaign.as_stored()})
-        status = read_status(storage, campaign.name) if studies else None
-    return status if status is not None and status.state == "done" else None
+        if not studies or any(storage.queries.has_unfinished(study.id) for study in studies.values()):
+            return None  # before all trials are read
+        status = read_status(storage, campaign.name)
+    return status if status.state == "done" else None
 
 
 def _divide_gpus(
@@ -142,6 +144,10 @@ def _pool(
     if isinstance(loop.workload, ServedFunction):
         loop.workload.server.close()  # each worker has its own
     mapped_file = loop.workload.mapped_file if isinstance(loop.workload, Dataset) else None
+    processes = min(workers, loop.most_at_once)
+    if processes < workers:
+        started = "1 worker process starts" if processes == 1 else f"{processes} worker processes start"
+        loop.observer.on_message(f"{started} instead of {workers}: no stage has more trials left.")
     if isinstance(data, Path):
         data = data.absolute()
     elif mapped_file is not None and engine is None:  # workers map the file instead of receiving all images
@@ -151,7 +157,7 @@ def _pool(
         storage=loop.storage.location,
         data=data,
         mapped_file=mapped_file,
-        workers=workers,
+        workers=processes,
         logs=logs_folder(loop.storage.location, loop.campaign.name),
         details=loop.observer.wants_detail,
         gpus=gpus,

@@ -20,7 +20,7 @@ from coarsefine.search.results.commands import shown_path, to_continue
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
 from coarsefine.search.results.outcome import refuse_empty
-from coarsefine.search.results.progress import StageProgress
+from coarsefine.search.results.progress import StageProgress, paced
 from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
 from coarsefine.search.results.status_reading import status_of
 from coarsefine.search.results.study import Study
@@ -97,7 +97,7 @@ class StageLoop:
         """Run every stage in this process, or watch the workers of a pool run them.
 
         Trials that are retried meanwhile are trained as well. With `back_up`, the database is copied after each stage
-        that ended while this process ran.
+        that ended while this process ran, if that pays.
         """
         studies = self.initial_studies  # read a moment ago: a worker that replaces a dead one should lose no time
         seen = {name for name, study in studies.items() if study.finished}
@@ -106,13 +106,20 @@ class StageLoop:
             if study is not None:
                 seen.add(study.name)
                 self._run_stage(stage, study, studies, pool)
-                if back_up:
+                if back_up and self.storage.backup_pays:
                     self._back_up(stage)
             studies = self.studies()
         for stage in self.campaign.stages:
             self._checkpoints(stage, studies[self.campaign.study_name(stage)]).clear()
         if not self.campaign.of_network:
             remove_empty_folders(self.storage.location, self.campaign.name)
+
+    @property
+    def most_at_once(self) -> int:
+        """Return how many trials can train at the same time: those left of the stage that has most of them left."""
+        found = [(stage, self.initial_studies.get(self.campaign.study_name(stage))) for stage in self.campaign.stages]
+        left = [stage.trials if study is None else study.planned - study.ended for stage, study in found]
+        return max(*left, 1)
 
     def _have_ended(self, studies: Mapping[str, Study]) -> bool:
         found = [studies.get(self.campaign.study_name(stage)) for stage in self.campaign.stages]
@@ -187,8 +194,8 @@ class StageLoop:
 
     def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:
         """Report the progress of a stage until the workers of a pool have finished it."""
-        watch = self._study_watch(study)
-        while self.storage.queries.count_unfinished(study.id):
+        watch, report = self._study_watch(study), paced(partial(self.observer.on_progress, progress))
+        while self.storage.queries.has_unfinished(study.id):
             if self.stop():
                 raise Interrupted("Stopped while workers train.")
             try:
@@ -199,7 +206,7 @@ class StageLoop:
                     self.observer.on_progress(progress)
                 raise
             watch.check_if_due()
-            self.observer.on_progress(progress)
+            report()
         watch.check()
         self.observer.on_progress(progress)
 
@@ -251,12 +258,12 @@ class StageLoop:
             work()
 
     def _worker(self, stage: AnyStage, study: Study, progress: StageProgress, watch: StudyWatch) -> Worker:
-        observer = self.observer
+        observer, report = self.observer, paced(partial(self.observer.on_progress, progress))
 
         def on_recorded(records: Sequence[Record]) -> None:
             ended = [record.claim.slot.number for record in records if record.state.is_finished()]
             observer.on_recorded(study.name, sum(len(record.steps) for record in records), ended)
-            observer.on_progress(progress)
+            report()
 
         objective = objective_of(
             self.campaign, stage, self.workload, observer, self.stop, self.storage.location, self.gpus

@@ -3,7 +3,6 @@
 from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
@@ -15,13 +14,18 @@ from coarsefine.search.errors import CampaignError, StorageError, UsageError
 from coarsefine.search.results.own_slots import as_slots
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.study_queries import StudyName
+from coarsefine.search.storage.study_headers import StudyHeader, StudyName
 
 
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
     """Return a campaign's studies by name, in the order of the stages. Studies of other programs are left out."""
-    found = sorted((study for study in storage.get_all_studies() if _is_of(study, campaign)), key=_place)
-    return {study.name: study for study in (_read(storage, frozen) for frozen in found) if study is not None}
+    found = (_read(storage, header) for header in _headers(storage, campaign))
+    return {study.name: study for study in found if study is not None}
+
+
+def find_headers(storage: Storage, campaign: str) -> dict[str, Study]:
+    """Return a campaign's studies like `find_studies`, but without their trials, however many these are."""
+    return {header.name: Study(header.id, header.name, header.attrs, ()) for header in _headers(storage, campaign)}
 
 
 def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> list[StudyName]:
@@ -33,28 +37,30 @@ def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> l
     ]
 
 
-def _is_of(study: FrozenStudy, campaign: str) -> bool:
+def _headers(storage: Storage, campaign: str) -> list[StudyHeader]:
+    return sorted((study for study in storage.headers(f"{campaign}/") if _is_of(study, campaign)), key=_place)
+
+
+def _is_of(study: StudyHeader, campaign: str) -> bool:
     """Return whether a study is one of a campaign's; a copy of one has another name."""
-    attrs = study.user_attrs
-    return attrs.keys() >= {"config", "stage", "space"} and study.study_name == f"{campaign}/{attrs['stage']}"
+    return study.attrs.keys() >= {"config", "stage", "space"} and study.name == f"{campaign}/{study.attrs['stage']}"
 
 
-def _place(study: FrozenStudy) -> tuple[int, int]:
+def _place(study: StudyHeader) -> tuple[int, int]:
     """Return the key that sorts studies in the order of their stages; a study that was put back has the highest id."""
-    config = study.user_attrs["config"]
+    config = study.attrs["config"]
     stages = config.get("stage") if isinstance(config, dict) else None
     names = [*(stage.get("name") for stage in stages or () if isinstance(stage, dict)), CONFIRM, FINAL]
-    stage = study.user_attrs["stage"]
-    return names.index(stage) if stage in names else len(names), study._study_id
+    stage = study.attrs["stage"]
+    return names.index(stage) if stage in names else len(names), study.id
 
 
-def _read(storage: Storage, frozen: FrozenStudy) -> Study | None:
+def _read(storage: Storage, header: StudyHeader) -> Study | None:
     """Return a study with its slots; None if another program has deleted it meanwhile."""
-    attrs = frozen.user_attrs
-    if not (trials := storage.trials_of(frozen._study_id)):
+    if not (trials := storage.trials_of(header.id)):
         return None
-    slots, others = as_slots(trials, attrs)
-    return Study(frozen._study_id, frozen.study_name, attrs, slots, others)
+    slots, others = as_slots(trials, header.attrs)
+    return Study(header.id, header.name, header.attrs, slots, others)
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:
@@ -125,5 +131,4 @@ def campaign_of(
 
 def campaign_names(storage: Storage) -> list[str]:
     """Return the names of all campaigns in a storage, in the order in which they were started."""
-    found = [study for study in storage.get_all_studies() if "campaign" in study.user_attrs]
-    return list(dict.fromkeys(study.user_attrs["campaign"] for study in found))
+    return list(dict.fromkeys(study.campaign for study in storage.queries.names() if study.campaign is not None))

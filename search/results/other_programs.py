@@ -19,11 +19,13 @@ from coarsefine.search.storage.location import Location, at_file, read_only
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.sqlite import good_backups
-from coarsefine.search.storage.study_queries import StudyName
+from coarsefine.search.storage.study_headers import StudyName
 from coarsefine.search.storage.tables import IDENTITY, NEXT, SLOTS
 
 _CHECK_SECONDS = 1.0
-"""Seconds between checks of the study that is trained."""
+"""Least seconds between checks of the study that is trained."""
+_CHECK_FACTOR = 20
+"""The least time between checks, as a multiple of the time that one takes: it reads a row for each slot."""
 _AGAIN = "start the campaign under another name or --storage"
 
 
@@ -111,13 +113,13 @@ class StudyWatch:
         self._due = 0.0
 
     def check_if_due(self) -> None:
-        """Do what `check` does, unless it was done less than a second ago."""
+        """Do what `check` does, unless it was done less than a second ago, or less than 20 times as long as it took."""
         if time.monotonic() >= self._due:
             self.check()
 
     def check(self) -> None:
         """Say what other programs have added or set; raise `StorageError` if the study, or a slot of it, is lost."""
-        study = self._study
+        study, began = self._study, time.monotonic()
         standing = self._storage.queries.standing(study.id, study.attrs.get(IDENTITY))
         if standing.name != study.name or standing.slots != study.planned:
             self._refuse_lost()
@@ -127,7 +129,8 @@ class StudyWatch:
             )
         marked = SLOTS in study.attrs  # an earlier version does not mark the slots that it ends
         self._others.say_trials(study.name, standing.others, standing.changed if marked else ())
-        self._due = time.monotonic() + _CHECK_SECONDS
+        now = time.monotonic()
+        self._due = now + max(_CHECK_SECONDS, _CHECK_FACTOR * (now - began))
 
 
 def not_ours(study: str) -> CampaignError:

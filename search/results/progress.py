@@ -1,7 +1,9 @@
 """The progress of a stage in training, read repeatedly from the storage."""
 
 import itertools
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +19,10 @@ from coarsefine.search.results.time_left import epochs_left, recorded_rate, seco
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.storage.study_queries import Progress
+
+_PACE = 10
+_QUICK_SECONDS = 0.02
+"""A report that takes no longer may come as often as it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +116,21 @@ def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
         )
         for t in in_order_of_end(trials)
     ]
+
+
+def paced(report: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:
+    """Return a function that calls another one, but not if that would take more than a tenth of the time.
+
+    A snapshot of a stage of 100,000 trials takes a tenth of a second: after each record it would take most of the time.
+    """
+    due = -math.inf
+
+    def report_if_due() -> None:
+        nonlocal due
+        began = clock()
+        if began >= due:
+            report()
+            took = clock() - began
+            due = clock() + _PACE * took if took > _QUICK_SECONDS else -math.inf
+
+    return report_if_due

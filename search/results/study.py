@@ -1,8 +1,10 @@
 """A stage's study as it is read back from the storage."""
 
+import heapq
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -105,6 +107,11 @@ class Study:
         return all(trial.state.is_finished() for trial in self.trials) and len(self.trials) == self.planned
 
     @property
+    def ended(self) -> int:
+        """Return the number of trials that have ended."""
+        return sum(trial.state.is_finished() for trial in self.trials)
+
+    @property
     def diverged(self) -> int:
         """Return the number of trials that ended because their loss or weights overflowed."""
         return sum(has_diverged(trial.state, trial.user_attrs.get("reason")) for trial in self.trials)
@@ -136,8 +143,10 @@ class Study:
 
     def best(self, k: int) -> list[FrozenTrial]:
         """Return the k best completed trials, best first; of equal values, the lower number first."""
-        completed = [trial for trial in self.trials if trial.state is TrialState.COMPLETE]
-        return sorted(completed, key=lambda trial: (self.direction.key(value_of(trial)), trial.number))[:k]
+        key = self.direction.key
+        completed = (trial for trial in self.trials if trial.state is TrialState.COMPLETE)
+        keyed = ((key(value_of(trial)), trial.number, trial) for trial in completed)
+        return [trial for *_, trial in heapq.nsmallest(k, keyed, key=itemgetter(0, 1))]
 
 
 def value_of(trial: FrozenTrial) -> float:

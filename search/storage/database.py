@@ -15,6 +15,7 @@ from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.causes import describe, root_cause, text_of
 from coarsefine.search.storage.dialect import transaction
 from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.write_turn import WriteTurn
 
 PATIENCE_SECONDS = 60.0
 """How long a transaction is tried again. A server restarts in less."""
@@ -40,6 +41,7 @@ class Database:
 
     def __init__(self, engine: sa.Engine, location: Location) -> None:
         self._engine, self._location = engine, location
+        self._turn = WriteTurn(location.path)
         self.say: Callable[[str], None] | None = None
         """Is called with a sentence when a transaction waits for the server."""
 
@@ -50,7 +52,7 @@ class Database:
         """
 
         def attempt() -> _T:
-            with transaction(self._engine) as connection:
+            with self._turn.taken(), transaction(self._engine) as connection:
                 return work(connection)
 
         return self.persist(attempt)
@@ -63,6 +65,10 @@ class Database:
                 return connection.execute(query, bound).all()
 
         return self.persist(attempt)
+
+    def close(self) -> None:
+        """Close what transactions of this process share; a later one opens it again."""
+        self._turn.close()
 
     def has_table(self, name: str) -> bool:
         """Return whether the database has a table."""

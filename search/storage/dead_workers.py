@@ -22,7 +22,7 @@ _HOLDERS = (
     sa.select(*HOLDER)
     .add_columns(sa.func.max(lease.c.expires).label("expires"), Now().label("now"))
     .add_columns((sa.func.max(lease.c.expires) < Now()).label("late"))
-    .where(lease.c.owner != "")
+    .where(lease.c.owner > "")  # which an index finds, unlike !=
     .group_by(*HOLDER)
 )
 """The owners of leases, until when the last lease of each lasts, and whether it has expired."""

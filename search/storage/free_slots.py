@@ -27,25 +27,26 @@ Companions = Callable[[int], Sequence[int]]
 
 _SUSPECT_DEATHS = 2
 """After as many worker deaths a slot is trained alone, so that it cannot harm others."""
+_DEATHS = sa.func.coalesce(lease.c.deaths, 0)
+_Queries = tuple[sa.Select[Any], sa.Select[Any]]
 
 
 def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
-    """Return the free trials of a study, locked: suspects, which train alone, come first, then the lowest numbers.
+    """Return the free trials of a study with the lowest numbers, locked.
 
-    A trial that is not a slot has a higher number than all slots, and takes no slot's place. A slot that another
-    program set WAITING while its worker trains it is not free: it still has its lease.
+    An index leads to them, however many wait. A trial that is not a slot has a higher number than all slots, and takes
+    no slot's place. A slot that another program set WAITING while its worker trains it is not free: it still has its
+    lease.
     """
     attempts = sa.func.coalesce(lease.c.attempt, 0).label("attempts")
-    deaths = sa.func.coalesce(lease.c.deaths, 0).label("deaths")
-    alone = sa.case((deaths >= _SUSPECT_DEATHS, 1), else_=0).label("alone")
     planned = sa.cast(study_attr(SLOTS, sa.bindparam("study")), sa.Integer)
     return (
-        sa.select(trials.c.trial_id, trials.c.number, attempts, deaths, alone)
+        sa.select(trials.c.trial_id, trials.c.number, attempts, _DEATHS.label("deaths"))
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.WAITING, *among)
         .where(trials.c.number < sa.func.coalesce(planned, trials.c.number + 1))
         .where(sa.func.coalesce(lease.c.owner, "") == "")
-        .order_by(alone.desc(), trials.c.number)
+        .order_by(trials.c.number)
         .limit(sa.bindparam("n"))
         .with_for_update(of=trials, skip_locked=True)
         .subquery()
@@ -61,22 +62,27 @@ def _with_slots(waiting: sa.Subquery) -> sa.Select[Any]:
         .join(params, params.c.trial_id == waiting.c.trial_id)
         .join(attrs, attr_of(waiting, attrs, "seed"))
         .outerjoin(mark, attr_of(waiting, mark, ENDED))
-        .order_by(waiting.c.alone.desc(), waiting.c.number, params.c.param_id)
+        .order_by(waiting.c.number, params.c.param_id)
     )
 
 
-_AMONG = trials.c.number.in_(sa.bindparam("numbers", expanding=True))
-_FREE = _with_slots(_waiting()), _with_slots(_waiting(~HAS_ENDED))
-"""The free slots; then without those that have ended, if another program set one WAITING, which is slower to find."""
-_FREE_AMONG = _with_slots(_waiting(_AMONG)), _with_slots(_waiting(_AMONG, ~HAS_ENDED))
-"""The same among given numbers."""
+def _free(*among: sa.ColumnElement[bool]) -> _Queries:
+    """Select free slots; then the same without those that have ended, if another program set one WAITING: slower."""
+    return _with_slots(_waiting(*among)), _with_slots(_waiting(*among, ~HAS_ENDED))
+
+
+_FREE = _free(_DEATHS < _SUSPECT_DEATHS)
+_FREE_AMONG = _free(_DEATHS < _SUSPECT_DEATHS, trials.c.number.in_(sa.bindparam("numbers", expanding=True)))
+_FREE_SUSPECTS = _free(trials.c.trial_id.in_(sa.bindparam("ids", expanding=True)))
+_SUSPECTS = sa.select(lease.c.trial_id).where(lease.c.deaths >= _SUSPECT_DEATHS)
+"""The slots of any study that train alone, and those that do or have FAILed: few, to which an index leads."""
 
 _STRAY = (
     sa.select(trials.c.trial_id)
     .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)
     .where(trials.c.study_id == sa.bindparam("study"), trials.c.state == TrialState.RUNNING)
     .where(lease.c.trial_id.is_(None), IS_SLOT_HERE, ~HAS_ENDED)
-    .order_by(trials.c.trial_id)
+    .order_by(trials.c.number)  # by which an index leads to them; their ids rise with it
     .with_for_update(of=trials, skip_locked=True)
 )
 """Slots that seem to be RUNNING without a lease; only a second query shows whether they are.
@@ -88,31 +94,32 @@ PostgreSQL reads a locked row again, but its lease as it was when the statement 
 def lock_free_slots(
     connection: sa.Connection, study: int, n: int, companions: Companions | None
 ) -> list[tuple[sa.Row[Any], Point]]:
-    """Return up to n free slots with their points, lowest numbers first; a slot that workers died with comes alone.
+    """Return up to n free slots with their points: one alone that workers died with, or else the lowest numbers.
 
     If none is free, slots that `study.ask()` set RUNNING wait again first: nobody else would end them.
     """
     found = _free_slots(connection, study, n, companions)
     if not found and _return_strays(connection, study):
         found = _free_slots(connection, study, n, companions)
-    return found[:1] if found and found[0][0].alone else found
+    return found
 
 
 def _free_slots(
     connection: sa.Connection, study: int, n: int, companions: Companions | None
 ) -> list[tuple[sa.Row[Any], Point]]:
+    suspects = connection.scalars(_SUSPECTS).all()
+    if suspects and (suspect := _found(connection, _FREE_SUSPECTS, study=study, n=min(n, 1), ids=suspects)):
+        return suspect
     if companions is None:
         return _found(connection, _FREE, study=study, n=n)
     first = _found(connection, _FREE, study=study, n=1)
-    if not first or first[0][0].alone:
-        return first
+    if not first:
+        return []
     numbers = companions(first[0][0].number)  # the first is among them: it is locked for us already
     return _found(connection, _FREE_AMONG, study=study, n=n, numbers=list(numbers))
 
 
-def _found(
-    connection: sa.Connection, queries: tuple[sa.Select[Any], sa.Select[Any]], **bound: Any
-) -> list[tuple[sa.Row[Any], Point]]:
+def _found(connection: sa.Connection, queries: _Queries, **bound: Any) -> list[tuple[sa.Row[Any], Point]]:
     rows = connection.execute(queries[0], bound).all()
     if any(row.has_ended for row in rows):
         rows = connection.execute(queries[1], bound).all()

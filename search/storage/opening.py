@@ -1,7 +1,7 @@
 """Opening and creating storages: a database is checked before it is used, and its tables are created once."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from coarsefine.search.storage.dialect import engine_options, transaction
 from coarsefine.search.storage.file_state import refuse_unusable
 from coarsefine.search.storage.location import Location, at_file
 from coarsefine.search.storage.optuna_storage import LEASE_SECONDS, Storage
-from coarsefine.search.storage.tables import NEEDED, lease
+from coarsefine.search.storage.tables import INDEXES, NEEDED, lease
 
 _CREATING_TABLES = 0x_C0A2_5EF1
 """Key of the PostgreSQL advisory lock that the process that creates the tables holds."""
@@ -30,10 +30,13 @@ def storage_exists(location: Location) -> bool:
         return _has_tables(connection)
 
 
-def check_storage(location: Location, *, writing: bool) -> None:
-    """Raise `StorageError` unless a location holds studies that can be read, and written with `writing`."""
+def check_storage(location: Location, *, writing: bool, whole: bool = True) -> None:
+    """Raise `StorageError` unless a location holds studies that can be read, and written with `writing`.
+
+    Without `whole`, a file is not searched for damage.
+    """
     if location.path:
-        sqlite.check(location.path, writing=writing)
+        sqlite.check(location.path, writing=writing, whole=whole)
     elif not storage_exists(location):
         raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
 
@@ -56,12 +59,13 @@ def open_storage(
     """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's.
 
     `patient` waits for a server that is restarting. It is for workers that join a running campaign; a first look at an
-    address, which may be wrong, should fail at once. `say` is called with a sentence if it waits. `checked` skips the
-    check that the tables fit this Optuna.
+    address, which may be wrong, should fail at once. `say` is called with a sentence if it waits. `checked` skips what
+    the process that starts this one has checked: that the tables fit this Optuna, and that no part of a file is
+    damaged.
     """
 
     def open_it() -> Storage:
-        check_storage(location, writing=writing)
+        check_storage(location, writing=writing, whole=not checked)
         return Storage(location, checked=checked, lease_seconds=lease_seconds)
 
     return persist(open_it, say) if patient else open_it()
@@ -109,10 +113,22 @@ def _create_lease_table(storage: Storage) -> None:
     with storage.guarded(), transaction(storage.engine) as connection:
         connection.execute(CreateTable(lease, if_not_exists=True))
         found = {column["name"] for column in sa.inspect(connection).get_columns(lease.name)}
+        _create_indexes(connection)
     if not found >= set(lease.c.keys()):
         raise StorageError(
             f"{storage.location}: its table 'lease' was made by an earlier Coarsefine. Start with another --storage."
         )
+
+
+def _create_indexes(connection: sa.Connection) -> None:
+    """Create the indexes that are missing; leave out those of a table that belongs to another user of the server."""
+    inspector = sa.inspect(connection)
+    tables = {table for table, _ in INDEXES.values()}
+    known = {index["name"] for table in tables for index in inspector.get_indexes(table)}
+    for name, (table, columns) in INDEXES.items():
+        if name not in known:
+            with suppress(sa.exc.ProgrammingError), connection.begin_nested():
+                connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})")
 
 
 def _has_tables(connection: sa.Connection) -> bool:

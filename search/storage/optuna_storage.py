@@ -27,6 +27,7 @@ from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.slots import Slot
+from coarsefine.search.storage.study_headers import StudyHeader, headers_of, headers_query
 from coarsefine.search.storage.study_queries import StudyQueries
 from coarsefine.search.storage.study_writer import has_identity, write_next, write_study
 from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
@@ -136,6 +137,10 @@ class Storage(RDBStorage):
         """Return all studies as Optuna reads them, again if the connection is cut."""
         return self.database.persist(lambda: RDBStorage.get_all_studies(self))
 
+    def headers(self, prefix: str) -> list[StudyHeader]:
+        """Return the studies whose names begin with a prefix, without their trials."""
+        return headers_of(self.database.read(headers_query(prefix)))
+
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
@@ -154,6 +159,11 @@ class Storage(RDBStorage):
 
         return self.database.persist(read)
 
+    @property
+    def backup_pays(self) -> bool:
+        """Return whether a copy at this moment costs little of the time since the last one."""
+        return self.location.path is not None and sqlite.backup_pays(self.location.path)
+
     def back_up(self, label: str) -> None:
         """Copy a SQLite file as it is now; a PostgreSQL database is backed up by its administrator.
 
@@ -165,6 +175,7 @@ class Storage(RDBStorage):
     def close(self) -> None:
         """Close all connections, and leave the slots this process still holds to others."""
         self.owner.leave()
+        self.database.close()
         self._disconnect()
 
     def guarded(self) -> AbstractContextManager[None]:

@@ -17,6 +17,7 @@ from coarsefine.search.storage.database import Database, Row
 from coarsefine.search.storage.dialect import Now
 from coarsefine.search.storage.lease_owner import is_gone, lives_here
 from coarsefine.search.storage.slots import FinishedTrial, set_by_others
+from coarsefine.search.storage.study_headers import NAMES, StudyName, names_of
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
     ENDED,
@@ -42,6 +43,8 @@ distribution_from_json = lru_cache(optunas.json_to_distribution)
 
 _HERE = trials.c.study_id == sa.bindparam("study")
 """Whether a trial is of the study that is asked about."""
+_UNFINISHED = (_HERE, trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING)), IS_SLOT_HERE, ~HAS_ENDED)
+"""Whether it is a slot that has not ended."""
 
 
 @cache
@@ -138,26 +141,6 @@ class Standing:
     """The numbers of slots that another program ended, or set to an earlier state after their end."""
 
 
-_NAMES = sa.select(
-    studies.c.study_name, *(study_attr(key, studies.c.study_id).label(key) for key in ("campaign", "stage", IDENTITY))
-).order_by(studies.c.study_id)
-
-
-@dataclass(frozen=True, slots=True)
-class StudyName:
-    """A study's name, and what it says it is; None where it does not say."""
-
-    name: str
-    campaign: str | None
-    stage: str | None
-    identity: str | None
-
-    @property
-    def is_own(self) -> bool:
-        """Return whether it is called what it says it is; a copy of a stage's study is not."""
-        return self.name == f"{self.campaign}/{self.stage}"
-
-
 class StudyQueries:
     """Answers the questions of pages, terminal and workers about a study."""
 
@@ -204,15 +187,16 @@ class StudyQueries:
 
     def count_unfinished(self, study_id: int) -> int:
         """Return the number of slots that have not ended."""
-        unfinished = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
-        ours = sa.select(sa.func.count()).where(_HERE, unfinished, IS_SLOT_HERE, ~HAS_ENDED)
-        ((count,),) = self._database.read(ours, study=study_id)
+        ((count,),) = self._database.read(sa.select(sa.func.count()).where(*_UNFINISHED), study=study_id)
         return int(count)
+
+    def has_unfinished(self, study_id: int) -> bool:
+        """Return whether a slot has not ended, which takes no longer if there are many."""
+        return bool(self._database.read(sa.select(trials.c.trial_id).where(*_UNFINISHED).limit(1), study=study_id))
 
     def names(self) -> list[StudyName]:
         """Return all studies of the storage, of any program."""
-        rows = self._database.read(_NAMES)
-        return [StudyName(row.study_name, *map(_text_of, (row.campaign, row.stage, row.id))) for row in rows]
+        return names_of(self._database.read(NAMES))
 
     def count_trials(self, names: Collection[str]) -> int:
         """Return the number of trials of studies, given by name, of any program."""
@@ -253,15 +237,6 @@ class StudyQueries:
     def _trainers(self, study_id: int) -> Sequence[Row]:
         owners = self._database.read(_TRAINERS, study=study_id)
         return [row for row in owners if not is_gone(row) and (not row.late or lives_here(row))]
-
-
-def _text_of(form: str | None) -> str | None:
-    """Return the text that an attribute holds as JSON; None if it holds anything else."""
-    try:
-        value = json.loads(form or "null")
-    except ValueError:
-        return None
-    return value if isinstance(value, str) else None
 
 
 def _finished(row: sa.Row[Any], point: Point) -> FinishedTrial:

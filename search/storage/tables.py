@@ -45,6 +45,16 @@ The row of a slot that FAILed stays without an owner, so that its attempts are c
 HOLDER = (lease.c.owner, lease.c.machine, lease.c.pid, lease.c.started)
 """The columns of a lease that identify the process that holds it."""
 
+INDEXES = {
+    "coarsefine_trials": (trials.name, "study_id, state, number"),
+    "lease_owner": (lease.name, "owner"),
+    "lease_deaths": (lease.name, "deaths"),
+}
+"""Indexes with which a claim takes as long among 100,000 waiting slots as among 100: table and columns, by name.
+
+One is on a table of Optuna, which neither needs nor minds it. A database without them works, too.
+"""
+
 SLOTS = "slots"
 """Key of a study's attribute: the number of its slots. Studies of earlier versions do not have it."""
 ENDED = "ended"

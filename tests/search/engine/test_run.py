@@ -16,6 +16,7 @@ from stored import table
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
 from coarsefine.model import Network
 from coarsefine.search.campaign.dimension import LogUniform
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.sqlite import journal_mode
 
 WITHOUT_KERNEL = (
@@ -138,6 +139,43 @@ def test_stopped_and_resumed_run_records_the_same_values(undisturbed, tmp_path, 
     assert table(tmp_path / "s.db") == table(path)
     assert resumed.winner == status.winner
     assert resumed.final.test_accuracy == status.final.test_accuracy
+
+
+def test_trials_are_read_once_before_training(undisturbed, tmp_path, monkeypatch):
+    """A run that is resumed reads the trials of a stage once before it trains, and at the end of a stage again."""
+    campaign, *_ = undisturbed
+    with pytest.raises(Interrupted):
+        run(campaign, tmp_path / "s.db", stop=stop_at(5))
+    reads, read = [], Storage.trials_of
+    monkeypatch.setattr(Storage, "trials_of", lambda *asked: reads.append(asked) or read(*asked))
+    with pytest.raises(Interrupted):
+        run(campaign, tmp_path / "s.db", stop=stop_at(1))
+    assert len(reads) == 1
+
+
+def test_no_more_workers_start_than_trials_are_left(undisturbed, tmp_path, monkeypatch):
+    """As many worker processes start as a stage has trials left at most, and the run says so."""
+    campaign, _, status = undisturbed
+    messages, started = [], []
+    most = max(stage.trials for stage in status.stages)
+
+    class RecordingObserver(Observer):
+        def on_message(self, sentence):
+            messages.append(sentence)
+
+    class NoWorkersError(Exception):
+        pass
+
+    def start(task, *_):
+        started.append(task.workers)
+        raise NoWorkersError
+
+    monkeypatch.setattr("coarsefine.search.engine.run.WorkerPool", start)
+    for workers in (64, most):
+        with pytest.raises(NoWorkersError):
+            run(campaign, tmp_path / "s.db", workers=workers, observer=RecordingObserver())
+    assert started == [most, most]
+    assert messages == [f"{most} worker processes start instead of 64: no stage has more trials left."]
 
 
 @pytest.mark.parametrize(

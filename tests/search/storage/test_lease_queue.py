@@ -1,10 +1,11 @@
 """Test the lease queue on both databases, without any training: claims, records, attempts and lost leases."""
 
+import itertools
 import pickle
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import optuna
 import psutil
@@ -20,7 +21,7 @@ from coarsefine.search.campaign.space import Space
 from coarsefine.search.storage import database, tables
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.location import locate
-from coarsefine.search.storage.opening import open_storage
+from coarsefine.search.storage.opening import create_storage, open_storage
 from coarsefine.search.storage.slots import Slot
 
 
@@ -59,6 +60,28 @@ def test_suspected_slot_is_claimed_alone(opened, dying):
     assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [1]
     assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [2]
     assert numbers(storage.queue.claim(study, 4, lambda number: [number, 3])) == [0, 3]
+
+
+def test_claim_takes_no_longer_if_many_slots_wait(tmp_path):
+    """To claim and record a slot, SQLite takes as many steps among 2,000 waiting slots as among 20."""
+
+    def steps_among(count):
+        with closing(create_storage(locate(tmp_path / f"{count}.db"))) as storage:
+            study, steps = open_stage(storage, count), itertools.count()
+
+            def claim_and_record():
+                claims = storage.queue.claim(study, 1)
+                storage.queue.record([ended(claim) for claim in claims], claims)
+
+            claim_and_record()
+            with storage.engine.connect() as connection:  # the pool has no other
+                connection.connection.driver_connection.set_progress_handler(lambda: next(steps) and 0, 1)
+            claim_and_record()
+            return next(steps)
+
+    few = steps_among(20)
+    assert few > 100
+    assert steps_among(2000) <= 1.2 * few
 
 
 def test_optuna_reads_points_of_every_type(opened):

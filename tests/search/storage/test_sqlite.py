@@ -100,6 +100,45 @@ def test_backups_are_bounded_and_the_newest_good_one_is_named(made_file, tmp_pat
     assert path.read_bytes() == content
 
 
+def test_large_file_is_copied_as_often_as_it_pays(made_file, tmp_path, monkeypatch):
+    """A small file is copied after each stage, a large one so that copying takes a twentieth of the time at most."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    os.utime(sqlite.back_up(path, "stage"), (1000, 1000))
+    assert sqlite.backup_pays(path, now=1000.0)
+    monkeypatch.setattr(sqlite, "_ALWAYS_COPIED", 0)
+    monkeypatch.setattr(sqlite, "_COPIED_A_SECOND", path.stat().st_size)  # a copy takes a second
+    assert [sqlite.backup_pays(path, now=now) for now in (1000.0, 1019.0, 1021.0, 900.0)] == [False, False, True, True]
+
+
+def test_copy_of_a_file_in_wal_is_a_single_file(made_file, tmp_path):
+    """A backup of a database in WAL mode is one file with everything, which can be read without writing beside it."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("INSERT INTO studies (study_name) VALUES ('new')")
+        connection.commit()
+        copy = sqlite.back_up(path, "stage")
+    assert [*sqlite.good_backups(path)] == [copy]
+    assert [place.name for place in copy.parent.iterdir()] == ["stage.db"]
+    with closing(sqlite3.connect(copy)) as reader:
+        assert reader.execute("SELECT study_name FROM studies").fetchall() == [("new",)]
+
+
+def test_unchanged_file_is_searched_for_damage_once(made_file, tmp_path, monkeypatch):
+    """A process looks for damage in the whole file once, and again after it has changed; its workers do not."""
+    path, whole = tmp_path / "studies.db", []
+    shutil.copy(made_file, path)
+    inspect = sqlite._inspect
+    monkeypatch.setattr(sqlite, "_inspect", lambda path, **how: whole.append(how["whole"]) or inspect(path, **how))
+    for checked in (False, False, True):
+        open_storage(locate(path), writing=True, checked=checked).close()
+    path.touch()
+    open_storage(locate(path)).close()
+    assert whole == [True, False, False, True]
+
+
 def test_next_backup_removes_the_leftover_of_a_killed_one(made_file, tmp_path):
     """A backup removes the partial copy that a killed process left of the same name."""
     path = tmp_path / "studies.db"

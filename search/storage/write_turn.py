@@ -1,0 +1,94 @@
+"""Turns at writing into a SQLite file: processes write one after the other, without SQLite's long waits.
+
+A process that finds a SQLite file locked sleeps for up to a tenth of a second and tries again; each try holds up the
+process that is about to commit. With many workers and short trials, most of the time nobody writes. So each process
+first takes a lock on a file beside the database, which costs a microsecond to try. It promises nothing: whatever
+becomes of it, SQLite's own locks keep transactions apart.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_MOST_SECONDS = 5.0
+"""How long to wait for a turn: longer than any transaction, unless its process was stopped within it."""
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.0003, 0.01
+"""Seconds between tries. Those that have waited long try less often, so that a crowd leaves the processors to work."""
+
+
+class WriteTurn:
+    """The turns of one storage of this process at a SQLite file; None stands for a server, which has its own locks."""
+
+    def __init__(self, database: Path | None) -> None:
+        self._path = None if database is None or fcntl is None else database.with_name(f".{database.name}-turn")
+        self._file: int | None = None
+        self._threads = threading.Lock()
+        """Other threads of this process wait here: the system's lock belongs to the process as a whole."""
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Wait for a turn, a few seconds at most, and hold it while entered."""
+        if self._path is None:
+            yield
+            return
+        with self._threads:
+            held = self._wait()
+            try:
+                yield
+            finally:
+                if held:
+                    self._unlock()
+
+    def close(self) -> None:
+        """Close the file, and remove it unless another process has the turn; a later turn makes it again."""
+        with self._threads, suppress(OSError):
+            if self._file is None:
+                return
+            if self._lock():
+                self._path.unlink(missing_ok=True)  # type: ignore[union-attr]  # there is a file
+            self._leave()
+
+    def _wait(self) -> bool:
+        """Return whether the lock was taken in time."""
+        began = time.monotonic()
+        try:
+            while not self._lock():
+                waited = time.monotonic() - began
+                if waited > _MOST_SECONDS:
+                    return False
+                longest = min(max(waited / 8, _SHORTEST_WAIT), _LONGEST_WAIT)
+                time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
+        except OSError:  # for example, the folder cannot be written: the transaction says so
+            return False
+        return True
+
+    def _lock(self) -> bool:
+        """Try to take the lock, which ends with the process that has it."""
+        if self._file is None:
+            assert self._path is not None, "the caller has checked it"  # noqa: S101
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # which one, depends on the system
+            return False
+        if os.fstat(self._file).st_nlink:
+            return True
+        self._leave()  # another process has removed the file: others wait at a new one
+        return False
+
+    def _unlock(self) -> None:
+        with suppress(OSError):
+            fcntl.lockf(self._file, fcntl.LOCK_UN)  # type: ignore[arg-type]  # it is locked, so it is open
+
+    def _leave(self) -> None:
+        file, self._file = self._file, None
+        os.close(file)  # type: ignore[arg-type]  # the callers have opened it
