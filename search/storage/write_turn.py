@@ -91,4 +91,5 @@ class WriteTurn:
 
     def _leave(self) -> None:
         file, self._file = self._file, None
-        os.close(file)  # type: ignore[arg-type]  # the callers have opened it
+        if file is not None:
+            os.close(file)

@@ -56,8 +56,11 @@ def test_file_goes_with_the_last_process(tmp_path):
     for turn in (first, second):
         with turn.taken():
             (file,) = tmp_path.iterdir()
-    first.close()
+    third = WriteTurn(tmp_path / "studies.db")
+    with third.taken():
+        first.close()
     assert not file.exists()
+    third.close()
     with second.taken():
         assert file.exists()
     second.close()
