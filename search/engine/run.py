@@ -21,13 +21,13 @@ from coarsefine.search.errors import StorageError, UsageError
 from coarsefine.search.network.export import export_trial
 from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
-from coarsefine.search.results.campaign_studies import find_headers
+from coarsefine.search.results.campaign_studies import find_headers, find_studies
 from coarsefine.search.results.commands import command
 from coarsefine.search.results.final_result import FINAL, read_final
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.outcome import refuse_empty, require_winner
 from coarsefine.search.results.status import Status
-from coarsefine.search.results.status_reading import read_status
+from coarsefine.search.results.status_reading import full_status_of, read_status
 from coarsefine.search.results.trial_files import logs_folder
 from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
@@ -113,12 +113,13 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
     if not storage_exists(location):
         return None
     with closing(open_storage(location)) as storage:
-        studies = find_headers(storage, campaign.name)
-        refuse_other(studies, {"config": campaign.as_stored()})
-        if not studies or any(storage.queries.has_unfinished(study.id) for study in studies.values()):
+        headers = find_headers(storage, campaign.name)
+        refuse_other(headers, {"config": campaign.as_stored()})
+        if any(storage.queries.has_unfinished(study.id) for study in headers.values()):
             return None  # before all trials are read
-        status = read_status(storage, campaign.name)
-    return status if status.state == "done" else None
+        studies = find_studies(storage, campaign.name)
+        status = full_status_of(storage, campaign.name, studies) if studies else None
+    return status if status is not None and status.state == "done" else None
 
 
 def _divide_gpus(

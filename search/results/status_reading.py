@@ -28,6 +28,11 @@ def read_status(storage: Storage, name: str | None) -> Status:
     Raises `UsageError` if the storage does not hold that campaign.
     """
     name, studies = read_studies(storage, name)
+    return full_status_of(storage, name, studies)
+
+
+def full_status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
+    """Return the status of a campaign with at least one study, with what to do about what other programs have done."""
     notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), studies)
     return replace(status_of(storage, name, studies), notes=tuple(notes))
 
