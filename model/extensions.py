@@ -12,9 +12,12 @@ for network settings, and to find a name that the table does not have.
 The code of other packages may raise anything: `call` runs it and names the package in the error.
 """
 
-from collections.abc import Callable, Mapping
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from coarsefine.model.errors import ExtensionError, message_of
 
@@ -84,11 +87,37 @@ def call(group: Group[Any], name: str, run: Callable[[], R], *passed: type[Excep
     Raises `ExtensionError`, which names the extension, its package and the cause, for any other error and for an exit.
     """
     try:
-        return run()
+        with exits_raise():
+            return run()
     except passed:
         raise
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         raise ExtensionError(f"the {described(group, name)} failed: {_cause(error)}") from error
+
+
+_inside = threading.local()
+"""Has the process number `pid` while this thread runs the code of another package."""
+_end_process = os._exit
+
+
+@contextmanager
+def exits_raise() -> Iterator[None]:
+    """Let `os._exit` raise `SystemExit` in this thread, where the code of another package runs.
+
+    It would end a run with the exit code of success, and nothing trained. Other threads and forked processes may.
+    """
+    os._exit = _exit
+    before, _inside.pid = getattr(_inside, "pid", None), os.getpid()
+    try:
+        yield
+    finally:
+        _inside.pid = before
+
+
+def _exit(status: int) -> NoReturn:
+    if getattr(_inside, "pid", None) == os.getpid():
+        raise SystemExit(f"os._exit({status})")
+    _end_process(status)
 
 
 def missing_packages(versions: Mapping[str, str]) -> list[str]:
@@ -107,7 +136,8 @@ def missing_packages(versions: Mapping[str, str]) -> list[str]:
 def _imported(group: Group[T], entry: "EntryPoint") -> T:
     source = f"{group.noun} '{entry.name}' of {_source(entry)} ({entry.value})"
     try:
-        found = entry.load()
+        with exits_raise():
+            found = entry.load()
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         raise ExtensionError(
             f"{source} cannot be imported ({_cause(error)}): correct or remove that package, "

@@ -19,7 +19,7 @@ from coarsefine.search.cli import (  # in the order of the help page
     storages,
     trials,
 )
-from coarsefine.search.cli.options import app
+from coarsefine.search.cli.options import ReaderLeftError, app
 from coarsefine.search.cli.output import say
 from coarsefine.search.errors import DISK_ERRORS, SearchError
 
@@ -47,7 +47,7 @@ def main() -> None:
             say(f"The memory does not suffice: {message_of(error) or 'no more could be had'}.")
             code = 1
         sys.stdout.flush()
-    except BrokenPipeError:  # `coarsefine best | head`: the reader has ended
+    except (BrokenPipeError, ReaderLeftError):
         _drop(sys.stdout)
     except OSError as error:  # stdout may be a file on a full disk, or a terminal that was closed
         if error.errno not in DISK_ERRORS:

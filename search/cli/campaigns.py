@@ -1,5 +1,6 @@
 """Commands that run campaigns and show their results: `run`, `worker`, `retry`, `status`, `best` and `presets`."""
 
+import sys
 from contextlib import suppress
 from typing import Annotated
 
@@ -85,11 +86,13 @@ def run(
             with suppress(UsageError):  # the campaign may not be in the storage yet
                 print_json(read(storage, wanted.name).as_dict())
         raise
-    if as_json:
-        print_json(status.as_dict())
-    else:
-        print_status(status)
-        print_next_commands(status, storage)
+    with suppress(BrokenPipeError):  # whatever becomes of the output, the exit code is that of the run
+        if as_json:
+            print_json(status.as_dict())
+            sys.stdout.flush()
+        else:
+            print_status(status)
+            print_next_commands(status, storage)
     say_if_changed(status, storage, wanted.folder)
     refuse_mostly_failed(status, storage)
 
@@ -121,6 +124,7 @@ def worker(
         )  # fmt: skip
     if verbose is not False:
         say("All stages have finished.")
+    refuse_mostly_failed(read(storage, joined.name), storage)
 
 
 @app.command(epilog="Examples: `coarsefine retry mine` · `coarsefine retry mine coarse#7 coarse#12`")

@@ -13,6 +13,10 @@ _MOST_DIGITS = 9
 """The most digits of a trial's number."""
 
 
+class ReaderLeftError(Exception):
+    """The program that reads our output has ended, as in `coarsefine best | head`: that is no error of ours."""
+
+
 class _Group(TyperGroup):
     """The commands; their messages about a bad value do without the prefix that Typer takes over from pydantic."""
 
@@ -20,6 +24,8 @@ class _Group(TyperGroup):
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # Click would end with exit code 1
+            raise ReaderLeftError from None
         except typer.BadParameter as error:
             from coarsefine.search.campaign.json_form import plain
 

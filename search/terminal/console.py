@@ -32,9 +32,18 @@ class _Messages:
         return getattr(self._stream, name)
 
 
+class _Output(Console):
+    """A console for standard output, whose reader may end before the output does, as in `coarsefine best | head`."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error, which ends the command; Rich would end it with exit code 1."""
+        self._buffer.clear()
+        raise BrokenPipeError
+
+
 _PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
 """Texts of users are printed as they are: `[relu]` is no markup, and `:fire:` no picture."""
-out = Console(**_PLAIN)
+out = _Output(**_PLAIN)
 """The stream for data."""
 err = Console(file=cast(IO[str], _Messages()), **_PLAIN)
 """The stream for messages."""

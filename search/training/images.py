@@ -12,7 +12,7 @@ from coarsefine.model.datasets import DATASETS, Dataset, MappedFile, cache_folde
 from coarsefine.model.datasets.from_arrays import NAME
 from coarsefine.model.datasets.kinds import PATH_KEY, DatasetKind
 from coarsefine.model.errors import DataError, ModelError, message_of
-from coarsefine.model.extensions import call, described, load
+from coarsefine.model.extensions import call, described, exits_raise, load
 from coarsefine.search.arguments import require
 from coarsefine.search.campaign.data_options import parse_options
 from coarsefine.search.campaign.sections import Data
@@ -66,7 +66,7 @@ def read_images(
         raise CampaignError(f"[data] does not fit the dataset '{wanted.dataset}': {sentence(error, Data)}") from error
     if source is not None and not kind.source:
         raise UsageError(f"The dataset '{wanted.dataset}' reads no file: --data {source} is not used. Leave it out.")
-    with _named_errors(wanted.dataset):
+    with _named_errors(wanted.dataset), exits_raise():
         found = kind.load(options, source or _default_source(kind, wanted), say, cache)
     if not isinstance(found, Dataset):
         returned = f"{described(DATASETS, wanted.dataset)} returned {type(found).__name__}"

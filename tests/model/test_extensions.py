@@ -1,5 +1,6 @@
 """Test what can be added by name: found in tables and entry points, imported when asked for, refused with a reason."""
 
+import os
 import sys
 
 import pytest
@@ -69,6 +70,10 @@ BROKEN = {
         "cannot be imported (ModuleNotFoundError: No module named 'nowhere'): correct or rem",
     ),
     "object": ("", "cannot be imported (AttributeError: module 'broken' has no attribute 'IT'): correct or remove"),
+    "exit at once": (
+        "import os\nos._exit(0)\n",
+        "cannot be imported (SystemExit: os._exit(0)): correct or remove that",
+    ),
     "syntax": ("IT = = 3\n", "cannot be imported (SyntaxError: invalid syntax"),
     "exit": ("import sys\nsys.exit(3)\n", "cannot be imported (SystemExit: 3): correct or remove that package, or nam"),
     "type": ("IT = 'x'\n", "is no number, but 'x': correct it, or name another number."),
@@ -97,6 +102,13 @@ def test_corrected_extension_is_loaded(group, installed):
     assert load(group, "seven") == 7
 
 
+def _code_of_child():
+    """Return the exit code of a forked process, which ends like those of `multiprocessing`."""
+    if (child := os.fork()) == 0:
+        os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_failing_call_is_named_with_its_cause(group, installed):
     """Code of another package that fails or exits is named; an answer and errors that are asked for pass."""
     installed("more-numbers", "more_numbers", "SEVEN = 7\n", seven="SEVEN")
@@ -113,6 +125,9 @@ def test_failing_call_is_named_with_its_cause(group, installed):
         with pytest.raises(ExtensionError) as caught:
             call(group, "seven", lambda error=error: fail(error))
         assert str(caught.value) == f"The number 'seven' of more-numbers 1.0 failed: {cause}."
+    with pytest.raises(ExtensionError, match=r"1.0 failed: SystemExit: os._exit\(0\)\."):  # a run would end with 0
+        call(group, "seven", lambda: os._exit(0))
+    assert call(group, "seven", _code_of_child) == 7
     with pytest.raises(ValueError, match="as it is"):
         call(group, "seven", lambda: fail(ValueError("as it is")), ValueError)
     with pytest.raises(KeyboardInterrupt):

@@ -1,6 +1,7 @@
 """Start-up: importing the package or printing a help page loads no heavy package."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -70,6 +71,17 @@ def test_help_of_commands_loads_nothing_heavy():
     text, modules = loaded_by(SHOW_HELP, "commands")
     assert text.count("Usage:") == len(COMMANDS)
     assert modules.isdisjoint(set(HEAVY) - {"pydantic"})
+
+
+@pytest.mark.parametrize("words", ["status", "status --json", "presets digits", "run small", "run small --json"])
+def test_reader_that_leaves_is_no_error(words, cli, searched, monkeypatch):
+    """If the program that reads the output has ended, as in `coarsefine status | head`, the exit code is 0."""
+    storage = ["--storage", searched / "studies.db"] if "small" in words or "status" in words else []
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as broken:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdout", broken)
+        assert cli(*words.split(), *storage)[0] == 0
 
 
 def test_closed_streams_change_no_exit_code(tmp_path):

@@ -285,6 +285,7 @@ def test_run_of_which_half_failed_is_no_success(tmp_path, cli, failing, code):
             assert "coarsefine retry small" in error
     found, out, _ = cli("run", "small.toml", "--workers", 1, "--quiet", "--json")
     assert (found, json.loads(out)["state"]) == (code, "done")
+    assert cli("worker", "small.toml", "--quiet")[0] == code
 
 
 def test_traceback_is_a_detail(tmp_path):
