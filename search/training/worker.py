@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
@@ -117,8 +118,9 @@ class Worker:
         """Prune the losers of each parked stack whose whole cohort has reached its rung."""
         parked, queries = list(self.scheduler.parked), self.storage.queries
         retries = queries.retries(self.study_id) if parked else {}
+        values_after = cache(partial(queries.values_after, self.study_id))  # of each rung, once
         for stack in parked:
-            losers = self.scheduler.decide_rung(stack, queries.values_after(self.study_id, stack.epoch), retries)
+            losers = self.scheduler.decide_rung(stack, values_after(stack.epoch), retries)
             for number, reason in (losers or {}).items():
                 self.recorder.slots[number].end(TrialState.PRUNED, reason)
             self.failures.count(self.recorder.slots[number] for number in losers or ())
