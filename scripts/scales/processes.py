@@ -1,9 +1,8 @@
 """Run programs in processes of their own, and return what each one cost."""
 
-import os
+import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +20,27 @@ class Cost:
     """The most memory it held."""
 
 
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+
+began = time.monotonic()
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss], file)
+sys.exit(code)
+"""
+"""A small program that starts the measured one: a process's most memory is at first that of the process it is from."""
+
+
 def cost_of(arguments: Sequence[str], folder: Path) -> Cost:
     """Run `python ARGUMENTS` in a folder and return its cost; raise `ChildProcessError` with its output if it fails."""
-    with (folder / "output").open("w+b") as output:
-        began = time.monotonic()
-        process = subprocess.Popen([sys.executable, *arguments], cwd=folder, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)  # as `process.wait`, but with the cost
-        seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            told = output.read().decode("utf-8", "replace")
-            raise ChildProcessError(f"{' '.join(arguments)} ended with {process.returncode}: {told[-2000:]}")
+    cost = folder / "cost.json"
+    command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(cost), sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stdout + done.stderr)[-2000:]
+        raise ChildProcessError(f"{' '.join(arguments)} ended with {done.returncode}: {told}")
+    seconds, processor, most = json.loads(cost.read_text("utf-8"))
     unit = 1024**2 if sys.platform == "darwin" else 1024  # of ru_maxrss in a megabyte
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+    return Cost(seconds, processor, most / unit)
