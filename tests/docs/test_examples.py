@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import psutil
 import pytest
 import tomlkit
 from commands import coarsefine
 from forked import PATIENCE, Forked, run_command, run_script
-from processes import end_of, signal_once, wait_until, workers_of
-from stored import counted, ended, table
+from processes import end_of, wait_until, workers_of
+from stored import ended, table
 
 from coarsefine import Campaign
 
@@ -132,9 +133,11 @@ def test_killed_example_trains_each_trial_once(folder):
     wait_until(lambda: ended(folder) > 2 and len(workers_of(process)) == 2)
     for worker in workers_of(process):
         worker.kill()
-    assert signal_once(process, signal.SIGKILL, lambda: ended(folder) > 4)
-    process.communicate()
-    wait_until(lambda: counted(folder, "SELECT count(*) FROM trials WHERE state = 'RUNNING'") == 0)
+    wait_until(lambda: ended(folder) > 4)
+    workers = workers_of(process)
+    process.kill()
+    assert end_of(process)[0] == -signal.SIGKILL
+    assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []  # they end by themselves
     process = Forked(*command, cwd=folder)
     code, stderr = end_of(process)
     assert code == 0, stderr
