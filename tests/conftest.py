@@ -1,5 +1,6 @@
 """Fixtures of all tests: isolation, data, a PostgreSQL server and a browser."""
 
+import gc
 import os
 import shutil
 import sys
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items):
     """Put the tests of the slowest files first."""
     places = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish():
+    """Exempt all that the tests have imported from garbage collection, which would look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
