@@ -90,7 +90,9 @@ class VersionChange(JsonForm):
     @property
     def text(self) -> str:
         """Return the change in words."""
-        pairs = ", ".join(f"{name} {self.before[name] or 'unknown'} → {self.after[name] or 'none'}" for name in self.before)
+        pairs = ", ".join(
+            f"{name} {self.before[name] or 'unknown'} → {self.after[name] or 'none'}" for name in self.before
+        )
         return f"{pairs} (accepted {self.accepted})"
 
 
