@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -18,7 +18,8 @@ from coarsefine.search.errors import CampaignError
 from coarsefine.search.network.recorded_checks import GRADIENT_CHECK, MOMENTUM
 from coarsefine.search.report.importance import Importance, importance_in
 from coarsefine.search.report.published_values import PublishedValues, published_values_for
-from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.campaign_studies import campaign_of
+from coarsefine.search.results.readable_studies import read_readable_studies
 from coarsefine.search.results.status import StageStatus, Status, Trial
 from coarsefine.search.results.status_reading import status_of
 from coarsefine.search.results.study import Study, point_of, value_of
@@ -180,8 +181,9 @@ def read_content(storage: Storage, name: str | None) -> Content:
 
     Raises `UsageError` if the storage does not hold the campaign, and `CampaignError` if its study cannot be read.
     """
-    name, studies = read_studies(storage, name)
-    status = status_of(storage, name, studies)
+    readable = read_readable_studies(storage, name)
+    name, studies = readable.name, readable.studies
+    status = replace(status_of(storage, name, studies), notes=readable.notes)
     first = next(iter(studies.values()))
     campaign, images = campaign_of(studies, to_read=True), first.images
     if images is None and "data" in first.attrs:

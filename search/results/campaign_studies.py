@@ -28,13 +28,19 @@ def find_headers(storage: Storage, campaign: str) -> dict[str, Study]:
     return {header.name: Study(header.id, header.name, header.attrs, ()) for header in _headers(storage, campaign)}
 
 
+def _prefix(study: str) -> str:
+    """Return the campaign that a study is named after."""
+    return study.rpartition("/")[0]
+
+
 def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> list[StudyName]:
     """Return the studies that are named after a campaign, or say they are its own, and are not among its `studies`."""
-    return [
-        study
-        for study in storage.queries.names()
-        if campaign in {study.name.rpartition("/")[0], study.campaign} and study.name not in studies
-    ]
+    return [study for study in of_campaign(storage, campaign) if study.name not in studies]
+
+
+def of_campaign(storage: Storage, campaign: str) -> list[StudyName]:
+    """Return the studies that are named after a campaign, or say they are its own."""
+    return [study for study in storage.queries.names() if campaign in {_prefix(study.name), study.campaign}]
 
 
 def _headers(storage: Storage, campaign: str) -> list[StudyHeader]:
@@ -68,18 +74,29 @@ def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Stu
 
     Raises `UsageError` if the storage does not hold that campaign.
     """
-    known = campaign_names(storage)
-    name = known[0] if name is None and len(known) == 1 else name
-    studies = find_studies(storage, name) if name in known else {}
-    if name in known and not studies:
+    name = named_campaign(storage, name)
+    if not (studies := find_studies(storage, name)):
         renamed = next(study.name for study in other_studies(storage, name, ()) if study.campaign == name)
         raise StorageError(
             f"{storage.location} has campaign {name} under another name: another program renamed a study of it to "
             f"{renamed}. `coarsefine run` with the campaign's file says how to give it back its name."
         )
-    if name is None or not studies:
-        raise UsageError(f"{storage.location} {_choice(name, known)}.")
     return name, studies
+
+
+def named_campaign(storage: Storage, name: str | None) -> str:
+    """Return the name of a campaign in the storage; raise `UsageError` if it does not hold that one."""
+    known = campaign_names(storage)
+    name = known[0] if name is None and len(known) == 1 else name
+    if name is None or name not in known:
+        raise UsageError(" ".join([f"{storage.location} {_choice(name, known)}.", *strange_studies(storage)]))
+    return name
+
+
+def strange_studies(storage: Storage) -> list[str]:
+    """Return a sentence for each study that says which stage it is, and not of which campaign: that is damaged."""
+    strange = [study.name for study in storage.queries.names() if study.stage is not None and study.campaign is None]
+    return [f"The study {name} does not say which campaign it is of. It is left out." for name in strange]
 
 
 def _choice(name: str | None, known: Sequence[str]) -> str:

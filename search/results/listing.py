@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import SearchError
-from coarsefine.search.results.campaign_studies import campaign_names
+from coarsefine.search.results.campaign_studies import campaign_names, strange_studies
 from coarsefine.search.results.status import Seconds, State, Status, TrialCounts
 from coarsefine.search.results.status_reading import read_status
 from coarsefine.search.storage.optuna_storage import Storage
@@ -36,7 +36,7 @@ def read_campaigns(storage: Storage) -> tuple[list[Status], list[str]]:
             found.append(read_status(storage, name))
         except SearchError as error:
             problems.append(f"{name}: {error}")
-    return found, problems
+    return found, [*problems, *strange_studies(storage)]
 
 
 def listing(campaigns: list[Status], problems: list[str]) -> CampaignList:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
+from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import CampaignError, SearchError, StorageError
 from coarsefine.search.results.campaign_studies import find_studies, other_studies
 from coarsefine.search.results.study import Study
@@ -61,6 +62,7 @@ def notes_on(storage: Storage, campaign: Campaign, studies: Mapping[str, Study])
         yield loss.what
     for study in studies.values():
         yield from _sentences(study.name, study.others, study.changed)
+        yield from _left_out(study)
 
 
 def notes_with_remedies(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> Iterator[str]:
@@ -69,6 +71,7 @@ def notes_with_remedies(storage: Storage, campaign: Campaign, studies: Mapping[s
         yield f"{loss.what} {_remedy(storage.location, loss)}"
     for study in studies.values():
         yield from _sentences(study.name, study.others, study.changed)
+        yield from _left_out(study)
     yield from map(_stranger, _strange_names(storage, campaign, studies))
 
 
@@ -155,9 +158,22 @@ def _sentences(study: str, others: Sequence[int], changed: Sequence[int]) -> Ite
         )
 
 
+def _left_out(study: Study) -> Iterator[str]:
+    """Yield a sentence about the trials of each kind that cannot be read."""
+    kinds: dict[str, list[int | None]] = {}
+    for damaged in study.left_out:
+        kinds.setdefault(damaged.why, []).append(damaged.number)
+    for why, numbers in kinds.items():
+        known, unknown = [number for number in numbers if number is not None], numbers.count(None)
+        named = join_words([*([listed(known)] if known else []), *([counted(unknown, "trial")] if unknown else [])])
+        yield f"{study.name}: {named} cannot be read and {'is' if len(numbers) == 1 else 'are'} left out: {why}."
+
+
 def _strange_names(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> list[str]:
     """Return the studies of other programs; a stage that another process has just opened is not one."""
-    return [study.name for study in other_studies(storage, campaign.name, studies) if not study.is_own]
+    renamed = {study.called for study in studies.values()}
+    others = other_studies(storage, campaign.name, studies)
+    return [study.name for study in others if not study.is_own and study.name not in renamed]
 
 
 def _stranger(name: str) -> str:
@@ -168,6 +184,10 @@ def _losses(
     storage: Storage, campaign: Campaign, studies: Mapping[str, Study], known: Mapping[str, str | None]
 ) -> Iterator[_Loss]:
     """Yield what is lost, studies first, in the order of the stages."""
+    for study in studies.values():
+        if study.called is not None:
+            what = f"Another program renamed the study {study.name} to {study.called}."
+            yield _Loss(study.name, study.attrs.get(IDENTITY), what, study.called)
     others = other_studies(storage, campaign.name, studies)
     for name, identity in _lost_studies(campaign, studies, others, known).items():
         if called := _new_name(others, campaign, name, identity):

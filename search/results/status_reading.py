@@ -8,11 +8,12 @@ from optuna.trial import TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.sections import AnyStage
-from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.campaign_studies import campaign_of
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.final_runs import read_final_runs
 from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
 from coarsefine.search.results.outcome import find_winner, verdict_of
+from coarsefine.search.results.readable_studies import read_readable_studies
 from coarsefine.search.results.sources import sources_of, version_changes_of
 from coarsefine.search.results.status import StageStatus, State, Status, Trial
 from coarsefine.search.results.study import Study
@@ -25,10 +26,11 @@ _BEST = 3
 def read_status(storage: Storage, name: str | None) -> Status:
     """Return the status of a campaign; without a name, of the only one in the storage.
 
-    Raises `UsageError` if the storage does not hold that campaign.
+    What cannot be read is left out and named in its notes. Raises `UsageError` if the storage does not hold that
+    campaign, or nothing of it that can be read.
     """
-    name, studies = read_studies(storage, name)
-    return full_status_of(storage, name, studies)
+    found = read_readable_studies(storage, name)
+    return replace(status_of(storage, found.name, found.studies), notes=found.notes)
 
 
 def full_status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:

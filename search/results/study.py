@@ -15,6 +15,7 @@ from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.results.commands import command
 from coarsefine.search.results.own_slots import planned_of
 from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.readable_trials import Unreadable
 from coarsefine.search.storage.slots import SET_BY_OTHERS, Slot, has_diverged
 from coarsefine.search.storage.tables import RETRIED
 
@@ -32,6 +33,10 @@ class Study:
     """The slots, as `as_slots` returns them."""
     others: tuple[int, ...] = ()
     """The numbers of the trials of other programs."""
+    left_out: tuple[Unreadable, ...] = ()
+    """What is stored of it and cannot be read: it is among neither of these."""
+    called: str | None = None
+    """Its name in the storage, if another program has renamed it."""
 
     @property
     def space(self) -> Space:
@@ -80,7 +85,9 @@ class Study:
     @property
     def missing(self) -> list[int]:
         """Return the numbers of the slots that another program has deleted."""
-        return sorted({*range(self.planned)} - {trial.number for trial in self.trials}) if self.planned else []
+        known = {trial.number for trial in self.trials} | {damaged.number for damaged in self.left_out}
+        lost = sorted({*range(self.planned)} - known)
+        return lost if len(lost) > sum(damaged.number is None for damaged in self.left_out) else []
 
     @property
     def changed(self) -> list[int]:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from coarsefine.search import charts
 from coarsefine.search.campaign.json_form import JsonForm
-from coarsefine.search.errors import SearchError
+from coarsefine.search.errors import SearchError, UsageError
 from coarsefine.search.results.listing import CampaignList, listing
 from coarsefine.search.results.status import BestTrials
 from coarsefine.search.results.study import Study
@@ -69,8 +69,13 @@ router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 async def list_campaigns(request: Request, cache: Cache) -> Response:
     """List the campaigns of the storage, in the order in which they were started."""
     index = await cache.index()
-    found = [(await cache.get(name)).status for name in index.stages]
-    return _json(request, listing(found, index.unlisted_problems))
+    found, problems = [], [*index.unlisted_problems]
+    for name in index.stages:
+        try:
+            found.append((await cache.get(name)).status)
+        except UsageError as error:
+            problems.append(str(error))
+    return _json(request, listing(found, problems))
 
 
 @router.get("/campaigns/{name}", response_model=schemas.CampaignStatus)

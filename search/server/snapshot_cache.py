@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from coarsefine.search.errors import SearchError, StorageError
+from coarsefine.search.errors import StorageError, UsageError
+from coarsefine.search.results.study_index import StudyIndex
 from coarsefine.search.server.redaction import redact
-from coarsefine.search.server.snapshots import Snapshot, SnapshotReader, StudyIndex
+from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
 
 _MIN_AGE_SECONDS, _MAX_AGE_SECONDS = 1.0, 10.0
 """Bounds of the age up to which a snapshot is used."""
@@ -76,10 +77,11 @@ class SnapshotCache:
 
     async def warm(self) -> None:
         """Read every campaign once, so that the first client does not wait for a large one."""
-        with suppress(SearchError):  # the first request gets the error
+        with suppress(StorageError):  # the first request gets the error
             for name in (await self.index()).stages:
-                if not self.closing:
-                    await self.get(name)
+                with suppress(UsageError):
+                    if not self.closing:
+                        await self.get(name)
 
     async def get(self, name: str) -> Snapshot:
         """Return a snapshot of a campaign that is at most one second old, or ten if reading it takes long.

@@ -91,6 +91,31 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
             raise
 
 
+@contextmanager
+def moment(connection: sa.Connection) -> Iterator[None]:
+    """Let all statements of a connection see the database at one moment, that of the first.
+
+    In SQLite nobody can commit meanwhile, unless the journal is a WAL. In PostgreSQL the moment lasts until the
+    connection is closed, which must not have read before.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def reading(engine: sa.Engine) -> sa.Connection:
+    """Return a connection that can read at one `moment`."""
+    connection = engine.connect()
+    if engine.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="REPEATABLE READ")
+    return connection
+
+
 def engine_options(location: Location) -> dict[str, Any]:
     """Return the keyword arguments for `create_engine`."""
     if location.path:

@@ -6,6 +6,7 @@ A slot *is* an Optuna trial, stored as WAITING, so every study opens with `optun
 from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -21,17 +22,18 @@ from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.accepted_sources import accept_source, accept_versions
 from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.deletion import delete_studies
-from coarsefine.search.storage.dialect import engine_options, upsert
+from coarsefine.search.storage.dialect import engine_options, reading, upsert
 from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_slots
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.readable_trials import Unreadable, read_readable
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.study_headers import StudyHeader, headers_of, headers_query
 from coarsefine.search.storage.study_queries import StudyQueries
 from coarsefine.search.storage.study_writer import has_identity, write_next, write_study
 from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
-from coarsefine.search.storage.trial_reader import read_study
+from coarsefine.search.storage.trial_reader import ids_of, read_study
 
 LEASE_SECONDS = 300.0
 """How long a lease lasts unless it is renewed. A worker renews far more often, however long its epochs are."""
@@ -154,8 +156,18 @@ class Storage(RDBStorage):
         """
 
         def read() -> tuple[FrozenTrial, ...]:
-            with self.engine.connect() as connection:
+            with reading(self.engine) as connection:
                 return read_study(connection, study_id)
+
+        return self.database.persist(read)
+
+    def readable_trials_of(self, study_id: int) -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
+        """Return the trials of a study that can be read, by number, and those that cannot."""
+
+        def read() -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
+            with reading(self.engine) as connection:
+                found, damaged = read_readable(connection, ids_of(connection, study_id))
+                return tuple(sorted(found.values(), key=attrgetter("number"))), tuple(damaged.values())
 
         return self.database.persist(read)
 

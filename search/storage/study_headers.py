@@ -42,20 +42,23 @@ def headers_of(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[StudyHeader]:
         if key is not None:
             try:
                 header.attrs[key] = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise StorageError(f"The attribute {key!r} of study {name} is damaged: it is not JSON.") from error
     return list(found.values())
 
 
 NAMES = sa.select(
-    studies.c.study_name, *(study_attr(key, studies.c.study_id).label(key) for key in ("campaign", "stage", IDENTITY))
+    studies.c.study_id,
+    studies.c.study_name,
+    *(study_attr(key, studies.c.study_id).label(key) for key in ("campaign", "stage", IDENTITY)),
 ).order_by(studies.c.study_id)
 
 
 @dataclass(frozen=True, slots=True)
 class StudyName:
-    """A study's name, and what it says it is; None where it does not say."""
+    """A study's id and name, and what it says it is; None where it does not say."""
 
+    study_id: int
     name: str
     campaign: str | None
     stage: str | None
@@ -69,13 +72,13 @@ class StudyName:
 
 def names_of(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[StudyName]:
     """Return the studies that the rows of `NAMES` hold."""
-    return [StudyName(row.study_name, *map(_text_of, (row.campaign, row.stage, row.id))) for row in rows]
+    return [StudyName(row.study_id, row.study_name, *map(_text_of, (row.campaign, row.stage, row.id))) for row in rows]
 
 
 def _text_of(form: str | None) -> str | None:
     """Return the text that an attribute holds as JSON; None if it holds anything else."""
     try:
         value = json.loads(form or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, str) else None

@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.errors import StorageError
+from coarsefine.search.storage.dialect import moment
 from coarsefine.search.storage.study_queries import distribution_from_json
 from coarsefine.search.storage.tables import ENDED, attrs, params, steps, system_attrs, trials, values
 
@@ -86,9 +87,13 @@ def readable(study_id: int) -> Iterator[None]:
 
 def read_study(connection: sa.Connection, study_id: int) -> tuple[FrozenTrial, ...]:
     """Return a study's trials by number, () if there is no study; raise `UnreadableTrials`."""
-    ids = connection.scalars(sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)).all()
     with readable(study_id):
-        return tuple(sorted(read_trials(connection, ids).values(), key=attrgetter("number")))
+        return tuple(sorted(read_trials(connection, ids_of(connection, study_id)).values(), key=attrgetter("number")))
+
+
+def ids_of(connection: sa.Connection, study_id: int) -> Sequence[int]:
+    """Return the ids of a study's trials."""
+    return connection.scalars(sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)).all()
 
 
 def read_trials(connection: sa.Connection, ids: Sequence[int]) -> dict[int, FrozenTrial]:
@@ -97,7 +102,8 @@ def read_trials(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Froz
     found: dict[int, FrozenTrial] = {}
     with _without_collector():
         for start in range(0, len(ids), _BATCH):
-            found |= _read_batch(connection, ids[start : start + _BATCH])
+            with moment(connection):
+                found |= _read_batch(connection, ids[start : start + _BATCH])
     return found
 
 
@@ -119,7 +125,7 @@ def _read_batch(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Froz
     def rows(table: _Rows) -> Sequence[Any]:
         return connection.execute(table.between if "low" in wanted else table.among, wanted).all()
 
-    heads = rows(_HEADS)  # first: a trial that has ended in them has its value in what is read later
+    heads = rows(_HEADS)
     points, ranges = _points(rows(_PARAMS))
     final, epochs = (
         _by_trial((i, key, _NOT_FINITE.get(kind, value)) for i, key, value, kind in rows(query))

@@ -1,5 +1,7 @@
 """The server with damaged, foreign or replaced records."""
 
+import json
+import re
 import shutil
 import sqlite3
 import time
@@ -12,9 +14,12 @@ from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from serving import serving
+from typer.testing import CliRunner
 
+from coarsefine.search.cli import app as cli_app
 from coarsefine.search.errors import StorageError
-from coarsefine.search.storage.location import read_only
+from coarsefine.search.results.campaign_studies import find_studies
+from coarsefine.search.storage.location import locate, read_only
 from coarsefine.search.storage.opening import open_storage
 
 API = "/api/v1/campaigns"
@@ -44,10 +49,24 @@ DAMAGES = {
     "invalid campaign": set_attr("campaign", '{"a": []}'),
     "missing attribute": "DELETE FROM study_user_attributes WHERE study_id = 1 AND key = 'config'",
     "invalid final training": "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'final', '{}')",
-    "attribute of a trial": "UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 3",
+    "space is a number": set_attr(
+        "config", '{"name": "small", "model": {"epochs": 3}, "stage": [{"name": "coarse", "trials": 9, "space": 5}]}'
+    ),
+    "nested without end": set_attr("config", "[" * 100_000),
+    "not a number": set_attr("config", '{"name": NaN}'),
+}
+DAMAGED_TRIALS = {
+    "attribute": "UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 3",
     "range of a parameter": "UPDATE trial_params SET distribution_json = '{}' WHERE trial_id = 3",
-    "number of a trial": "UPDATE trials SET number = NULL WHERE trial_id = 3",
-    "state of a trial": "UPDATE trials SET state = 'HAPPY' WHERE trial_id = 3",
+    "no number": "UPDATE trials SET number = NULL WHERE trial_id = 3",
+    "negative number": "UPDATE trials SET number = -1 WHERE trial_id = 3",
+    "state": "UPDATE trials SET state = 'HAPPY' WHERE trial_id = 3",
+    "time": "UPDATE trials SET datetime_complete = 'soon' WHERE trial_id = 3",
+    "time too early": "UPDATE trials SET datetime_start = '0001-01-01 00:00:00.000000' WHERE trial_id = 3",
+    "seed": "UPDATE trial_user_attributes SET value_json = '[]' WHERE trial_id = 3 AND key = 'seed'",
+    "losses": "UPDATE trial_user_attributes SET value_json = '[NaN]' WHERE trial_id = 3 AND key = 'train_loss'",
+    "parameter": "UPDATE trial_params SET param_value = 'much' WHERE trial_id = 3",
+    "epoch": "UPDATE trial_intermediate_values SET intermediate_value = 'much' WHERE trial_id = 3",
 }
 
 
@@ -67,6 +86,67 @@ def test_damaged_study_is_left_out(copied, damage):
         assert client.get("/campaigns/small").status_code == 200
 
 
+@pytest.mark.parametrize("damage", DAMAGED_TRIALS)
+def test_damaged_trial_is_named(copied, damage):
+    """A trial whose records are damaged is left out and named, by pages and commands; all others are shown."""
+    execute(copied, DAMAGED_TRIALS[damage])
+    what = "1 trial" if damage in {"no number", "negative number"} else "trial 2"
+    with serving(copied) as client:
+        found = client.get(f"{API}/small").json()
+        (problem,) = found["problems"]
+        assert problem.startswith(f"small/coarse: {what} cannot be read and is left out: ")
+        assert [stage["study_id"] for stage in found["stages"]] == [1, 2]
+        trials = client.get(f"{API}/small/stages/coarse/trials").json()["trials"]
+        assert [trial["number"] for trial in trials] == [0, 1, *range(3, 9)]
+        for path in ("/best", "/figures/map", "/figures/best-so-far", "/figures/losses"):
+            assert client.get(f"{API}/small{path}").status_code == 200, path
+        assert len(client.get("/api/studies/1").json()["trials"]) >= 8
+    result = CliRunner().invoke(cli_app, ["status", "small", "--storage", str(copied)])
+    assert result.exit_code == 0
+    assert f"small/coarse: {what} cannot be read and is left out" in " ".join(result.stderr.split())
+    assert "small/fine: 6 completed of 6 trials" in result.stdout
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "list of names"])
+def test_damaged_study_hides_no_other_campaign(copied, damage):
+    """Whatever is wrong with a study, `status` and `list` show the rest and name it, and other campaigns run."""
+    execute(copied, DAMAGES.get(damage, set_attr("campaign", '["small"]')))
+    result = CliRunner().invoke(cli_app, ["status", "small", "--storage", str(copied)])
+    assert result.exit_code == 0
+    assert "small/fine: 6 completed of 6 trials" in result.stdout
+    listed = CliRunner().invoke(cli_app, ["list", "--json", "--storage", str(copied)])
+    assert listed.exit_code == 0
+    assert [campaign["campaign"] for campaign in json.loads(listed.stdout)["campaigns"]][-1] == "small"
+    assert "small/coarse" in result.stderr + listed.stdout + listed.stderr
+    with closing(open_storage(locate(copied))) as storage:
+        assert find_studies(storage, "another") == {}
+    with serving(copied) as client:
+        assert client.get(API).json()["campaigns"][-1]["campaign"] == "small"
+        assert "small/fine" in [study["study_name"] for study in client.get("/api/studies").json()["study_summaries"]]
+
+
+def test_renamed_study_is_recognised(copied):
+    """A study that another program has renamed stays the stage's, and the page names both; a copy is left out."""
+    execute(copied, "UPDATE studies SET study_name = 'mine' WHERE study_id = 1")
+    renamed = "Another program renamed the study small/coarse to mine."
+    with serving(copied) as client:
+        found = client.get(f"{API}/small").json()
+        assert found["problems"] == [renamed]
+        assert [stage["study_id"] for stage in found["stages"]] == [1, 2]
+        assert client.get(f"{API}/small/stages/coarse/trials").json()["total"] == 9
+    result = CliRunner().invoke(cli_app, ["status", "small", "--storage", str(copied)])
+    assert re.search(r"^small/coarse: .* of 9 trials", result.stdout, re.MULTILINE)
+    assert f"{renamed} To give it back its name, run" in " ".join(result.stderr.split())
+    optuna.copy_study(
+        from_study_name="mine", from_storage=f"sqlite:///{copied}", to_storage=f"sqlite:///{copied}",
+        to_study_name="small/coarse",
+    )  # fmt: skip
+    with serving(copied) as client:
+        found = client.get(f"{API}/small").json()
+        assert found["problems"] == ["The study mine is a copy of small/coarse. It is left out."]
+        assert [stage["study_id"] for stage in found["stages"]] == [3, 2]
+
+
 def test_damaged_trial_is_left_out(copied):
     """A completed trial without a finite value or with invalid losses is left out of its stage."""
     trial = "trial_id = (SELECT trial_id FROM trials WHERE study_id = 2 AND number = ?)"
@@ -76,7 +156,9 @@ def test_damaged_trial_is_left_out(copied):
     execute(copied, f"{set_losses} AND {trial}", 1)
     with serving(copied) as client:
         response = client.get(f"{API}/small").json()
-        assert response["problems"] == ["2 trials of small/fine are left out: they do not hold what Coarsefine writes."]
+        assert response["problems"] == [
+            "small/fine: trials 0 to 1 cannot be read and are left out: not as Coarsefine writes it."
+        ]
         rows = client.get(f"{API}/small/stages/fine/trials").json()["trials"]
         assert [row["number"] for row in rows] == [2, 3, 4, 5]
 

@@ -5,7 +5,7 @@ the page of the other studies: the server leaves it out, and the page says so.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -20,6 +20,8 @@ from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
 from coarsefine.search.results.final_result import TRAINING, FinalResult
 from coarsefine.search.results.study import point_of
+from coarsefine.search.storage.readable_trials import Unreadable
+from coarsefine.search.storage.tables import IDENTITY
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Losses = list[_Finite | None]
@@ -27,6 +29,14 @@ _Losses = list[_Finite | None]
 
 class InvalidStudy(Exception):  # noqa: N818 - names what was found, not that it is an error
     """A study that says it is a stage of a campaign, and is not; the message is a sentence."""
+
+
+class RenamedStudy(InvalidStudy):
+    """A study that is a stage of a campaign but for its name: renamed by another program, or a copy."""
+
+    def __init__(self, message: str, attrs: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.attrs = attrs
 
 
 class _Data(BaseModel):
@@ -67,12 +77,15 @@ _SLOT, _VALUES = TypeAdapter(_Slot), TypeAdapter(Annotated[list[_Finite], Field(
 
 
 def check_study(name: str, attrs: Mapping[str, Any]) -> None:
-    """Raise `InvalidStudy` unless a study's name and attributes are those of a stage of a campaign."""
+    """Raise `InvalidStudy` unless a study's name and attributes are those of a stage of a campaign.
+
+    If only its name is another one, that is a `RenamedStudy`.
+    """
     try:
         study, campaign = _read_attrs(attrs)
         finalists = [Candidate.from_dict(form) for form in study.finalists or ()]
         _check_finals(attrs)
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidStudy(f"The study {name} is not as Coarsefine writes it: {error}.") from error
     _check_workload(name, study, campaign)
     if list(study.space) != list(campaign.bounds_of(campaign.stage[0])):
@@ -85,8 +98,11 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
     else:
         kind = FINAL if study.winner is not None else CONFIRM if finalists else ""
         planned = [stage.name for stage in campaign.stages[len(campaign.stage) :] if stage.name == kind]
-    if campaign.name != study.campaign or study.stage not in planned or name != f"{study.campaign}/{study.stage}":
-        raise InvalidStudy(f"The study {name} says it is stage {study.stage} of {study.campaign}, which cannot be.")
+    says = f"The study {name} says it is stage {study.stage} of {study.campaign}, which cannot be."
+    if campaign.name != study.campaign or study.stage not in planned:
+        raise InvalidStudy(says)
+    if name != f"{study.campaign}/{study.stage}":
+        raise RenamedStudy(says, dict(attrs)) if IDENTITY in attrs else InvalidStudy(says)
 
 
 def _read_attrs(attrs: Mapping[str, Any]) -> tuple[_Attrs, Campaign]:
@@ -117,14 +133,29 @@ def _check_workload(name: str, study: _Attrs, campaign: Campaign) -> None:
         )
 
 
-def is_valid(slot: FrozenTrial, space: Space) -> bool:
-    """Return whether a slot holds what Coarsefine writes: a point of the space, a seed, losses, a final value."""
-    if not space.contains(point_of(slot)):
-        return False
+def valid_slots(
+    slots: Iterable[FrozenTrial], space: Space, checked: Container[int] = ()
+) -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
+    """Return the slots that hold what Coarsefine writes, and the others; `checked` are the ids of objects that do."""
+    valid, invalid = [], []
+    for slot in slots:
+        if id(slot) in checked or _is_valid(slot, space):
+            valid.append(slot)
+        else:
+            invalid.append(Unreadable(slot.number, "not as Coarsefine writes it"))
+    return tuple(valid), tuple(invalid)
+
+
+def _is_valid(slot: FrozenTrial, space: Space) -> bool:
+    """Return whether a slot has a point of the space, a seed, losses, a final value, and times that there can be."""
     try:
         _SLOT.validate_python(slot.user_attrs)
         if slot.state is TrialState.COMPLETE:
             _VALUES.validate_python(slot.values)
-    except ValidationError:
+        for moment in (slot.datetime_start, slot.datetime_complete):
+            if moment is not None:
+                moment.timestamp()
+        steps = slot.intermediate_values
+        return space.contains(point_of(slot)) and all(type(value) is float for value in steps.values())
+    except (ValidationError, ValueError, TypeError, OverflowError):
         return False
-    return True

@@ -1,0 +1,48 @@
+"""Reading what can be read of a campaign, for those who look on: the rest is left out and named."""
+
+from dataclasses import dataclass, replace
+
+from coarsefine.search.campaign.space import Space
+from coarsefine.search.errors import CampaignError
+from coarsefine.search.results.campaign_studies import campaign_of, named_campaign, of_campaign, read_studies
+from coarsefine.search.results.other_programs import notes_with_remedies
+from coarsefine.search.results.own_slots import as_slots
+from coarsefine.search.results.study import Study
+from coarsefine.search.results.study_index import none_readable, read_index
+from coarsefine.search.results.validation import valid_slots
+from coarsefine.search.storage.optuna_storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableCampaign:
+    """What can be read of a campaign."""
+
+    name: str
+    studies: dict[str, Study]
+    """The studies of stages by name, in the order of the stages, with their valid slots."""
+    notes: tuple[str, ...]
+    """What is left out, and what other programs have made of the campaign, with remedies; as sentences."""
+
+
+def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaign:
+    """Read a campaign; without a name, the only one in the storage.
+
+    Raises `UsageError` if the storage does not hold that campaign, and `CampaignError` if no study of it can be read.
+    """
+    name = named_campaign(storage, name)
+    index = read_index(storage, studies=[study.study_id for study in of_campaign(storage, name)])
+    problems = index.problems.get(name, ())
+    if name not in index.stages:
+        campaign_of(read_studies(storage, name)[1], extra="ignore")  # raises if it knows a remedy
+        raise CampaignError(none_readable(name, problems))
+    studies, whole = {}, {}
+    for study_id, attrs in index.stages[name].items():
+        study = f"{name}/{attrs['stage']}"
+        found, unreadable = storage.readable_trials_of(study_id)
+        slots, others = as_slots(found, attrs)
+        valid, invalid = valid_slots(slots, Space.from_dict(attrs["space"]))
+        called, left_out = index.renamed.get(study_id), (*unreadable, *invalid)
+        studies[study] = Study(study_id, study, attrs, valid, others, left_out, called)
+        whole[study] = replace(studies[study], trials=slots)
+    notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), whole)
+    return ReadableCampaign(name, studies, (*problems, *notes))
