@@ -1,11 +1,11 @@
 """optuna-dashboard as a WSGI application whose responses and log contain no secrets."""
 
+import functools
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-import optuna_dashboard
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.server.change_detector import ChangeDetector
@@ -17,8 +17,17 @@ _log = logging.getLogger(__name__)
 
 
 def make_dashboard(storage: Storage, changes: ChangeDetector) -> WSGIApplication:
-    """Return optuna-dashboard over a storage, without artifacts and without a language model."""
-    wsgi = optuna_dashboard.wsgi(storage)
+    """Return optuna-dashboard over a storage, without artifacts and without a language model.
+
+    Its first request imports it: with pandas and scikit-learn, this takes as long as all else that a server imports.
+    """
+    importing = threading.Lock()
+
+    @functools.cache
+    def application() -> Any:
+        import optuna_dashboard  # noqa: PLC0415 - as said above
+
+        return optuna_dashboard.wsgi(storage)
 
     def dashboard(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # optuna-dashboard raises KeyError without it
@@ -29,6 +38,8 @@ def make_dashboard(storage: Storage, changes: ChangeDetector) -> WSGIApplication
             _log.error("%s", error)
             start("503 Service Unavailable", [("Content-Type", "application/json")])
             return [b'{"reason": "The storage cannot be read just now."}']
+        with importing:
+            wsgi = application()
         return _redacted(wsgi, environ, start)
 
     return dashboard

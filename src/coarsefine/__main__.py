@@ -7,6 +7,7 @@ _IMPORTED_LATER = (
     "coarsefine.search.server",
     "coarsefine.search.terminal.live_view",
     "kaleido",
+    "optuna_dashboard",
 )
 """Modules that commands import when they run, and that need modules of the standard library."""
 

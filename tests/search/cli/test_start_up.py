@@ -84,6 +84,12 @@ def test_reader_that_leaves_is_no_error(words, cli, searched, monkeypatch):
         assert cli(*words.split(), *storage)[0] == 0
 
 
+def test_server_starts_without_the_dashboards_packages():
+    """The server starts without optuna-dashboard, pandas and scikit-learn, which take a second or two to import."""
+    _, modules = loaded_by("import coarsefine.search.server.serve")
+    assert modules.isdisjoint({"optuna_dashboard", "pandas", "sklearn"})
+
+
 def test_closed_streams_change_no_exit_code(tmp_path):
     """A command whose standard streams are closed ends with the exit code that it deserves, and writes into no file."""
     for words, code in ((["presets"], 0), (["status", "--storage", "missing.db"], 5), (["run", "missing.toml"], 2)):
