@@ -296,7 +296,7 @@ def test_next_command_of_status_resumes_the_campaign(small, tmp_path):
     unfinished = coarsefine("status", cwd=tmp_path).stdout
     assert "Best so far: trial" in unfinished
     assert "Winner" not in unfinished
-    (command,) = re.findall(r"^Next: .*coarsefine (run small)   \(or", unfinished, re.MULTILINE)
+    (command,) = re.findall(r"^Next: .*coarsefine (run small)$", unfinished, re.MULTILINE)
     answer = coarsefine(*command.split(), "--workers", 1, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "Winner: trial" in answer.stdout

@@ -233,14 +233,14 @@ def test_status_of_a_failed_campaign_shows_the_reason_and_what_to_do(folder, cli
     write_campaign(folder, "objective", objective="user_functions:raises", max_failures=100, **ONE_STAGE)
     answer = forked_command("run", "small.toml", "--workers", 2, "--storage", "s.db", cwd=folder)
     assert answer.returncode == 3
-    assert "(5 failed: `coarsefine status small` shows why)" in answer.stderr
+    assert "(5 failed: `coarsefine status small --storage s.db` shows why)" in answer.stderr
     code, out, _ = cli("status", "--storage", "s.db")
     assert code == 0
     reason = re.escape("5 failed, for example trial 0: ") + BAD["raises"] + re.escape(". Logs: s-logs/small/")
     assert re.search(rf"^{reason}$", out, re.MULTILINE), out
     retry, resume = out.splitlines()[-2:]
     assert re.fullmatch(r"Next: \S+ retry small --storage s\.db   \(puts 5 failed trials back\)", retry)
-    assert re.fullmatch(r"      \S+ run small --storage s\.db   \(or the campaign's file\)", resume)
+    assert re.fullmatch(r"      \S+ run small --storage s\.db", resume)
 
 
 def test_finished_run_shows_why_trials_failed(tmp_path, cli):
