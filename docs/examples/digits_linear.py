@@ -8,6 +8,6 @@ images, digits = load_digits(return_X_y=True)
 def train(point, seed, report):
     x, x_valid, y, y_valid = train_test_split(images / 16, digits, test_size=0.3, random_state=seed)
     model = SGDClassifier(alpha=point["alpha"], random_state=seed)
-    for _ in range(10):
+    for _ in range(report.epochs):
         model.partial_fit(x, y, classes=range(10))
         report(model.score(x_valid, y_valid))

@@ -13,7 +13,7 @@ def train(point, seed, report):
     if checkpoint.exists():
         done, accuracy, model = joblib.load(checkpoint)
         report(accuracy, epoch=done)
-    for epoch in range(done + 1, 11):
+    for epoch in range(done + 1, report.epochs + 1):
         model.partial_fit(x, y, classes=range(10))
         accuracy = model.score(x_valid, y_valid)
         joblib.dump((epoch, accuracy, model), report.folder / "unfinished")

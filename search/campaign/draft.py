@@ -9,6 +9,11 @@ from coarsefine.search.campaign.toml_form import range_line, toml_line
 
 _COLUMN = 34
 """Where comments start, if the line before is not longer."""
+_FORMS = (
+    "# Choose a form for each parameter: [0.001, 1.0] is log-uniform; or { uniform = [0.0, 1.0] },",
+    '# { integer = [1, 8] }, { choice = ["a", "b"] }. Then remove the # before its line.',
+)
+"""How ranges are written that are not known."""
 _FEWEST_TO_PRUNE = 3
 """Epochs from which the stages prune."""
 _CONFIRM = (("top", 4, "settings"), ("seeds", 5, "trials of each"))
@@ -57,6 +62,7 @@ def campaign_text(draft: Draft) -> str:
         [
             *_lines(("name", draft.name, ""), ("objective", draft.objective, "")),
             _direction(draft),
+            _commented("# " + toml_line("metric", "accuracy"), "what tables and charts call the value"),
             *_epoch_lines(draft),
         ],
         ["[[stage]]", *_lines(*coarse, *pruner)],
@@ -81,7 +87,7 @@ def _epoch_lines(draft: Draft) -> list[str]:
 
 def _space_lines(draft: Draft) -> list[str]:
     known = [_commented(range_line(name, found), draft.comments.get(name, "")) for name, found in draft.space.items()]
-    return known + [f"# {name} = [0.001, 1.0]" for name in draft.names]
+    return [*known, *_FORMS, *(f"# {name} = [0.001, 1.0]" for name in draft.names)] if draft.names else known
 
 
 def _lines(*items: tuple[str, object, str]) -> list[str]:

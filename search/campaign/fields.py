@@ -79,8 +79,13 @@ def _check_stack(value: Any) -> Any:
 
 
 def _read_space(value: Any) -> Space:
-    if not isinstance(value, dict) or not value:
-        raise ValueError("a space is a table of parameters with their ranges, such as { C = [1e-3, 1e3] }")
+    if value == {}:
+        raise ValueError(
+            "a space is a table of parameters with their ranges, and this one is empty: write a line for each, such as "
+            "C = [1e-3, 1e3]; a line that starts with # is a comment"
+        )
+    if not isinstance(value, dict):
+        raise ValueError("a space is a table of parameters with their ranges, such as { C = [1e-3, 1e3] }")  # noqa: TRY004 - as above
     # Sorted by name, so that the points drawn do not depend on the order in the file.
     return Space.of({name: _read_parameter(name, written) for name, written in sorted(value.items())})
 

@@ -167,7 +167,7 @@ class CampaignSchema(Section):
         if not self.of_network and stage.pruner_name != "none" and last == 1:
             raise ValueError(
                 f"stage '{stage.name}': {stage.pruner_name} needs more than one epoch: give `epochs`, the number of "
-                "reports that the objective makes"
+                "reports that the objective makes, or remove `pruner`"
             )
         try:
             stage.pruning(last)

@@ -63,7 +63,7 @@ def run(
     """Start or resume a campaign, and run it to its end."""
     from coarsefine.search.engine.dask_cluster import count_workers
     from coarsefine.search.engine.run import run as run_campaign
-    from coarsefine.search.errors import Interrupted, UsageError
+    from coarsefine.search.errors import Interrupted, NothingCompleted, SearchError, UsageError
     from coarsefine.search.results.named_campaign import find_campaign_to_run
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import storage_exists
@@ -85,6 +85,11 @@ def run(
         if as_json and storage_exists(location):
             with suppress(UsageError):  # the campaign may not be in the storage yet
                 print_json(read(storage, wanted.name).as_dict())
+        raise
+    except SearchError as error:
+        if error.exit_code == NothingCompleted.exit_code and (found := read(storage, wanted.name)).winner is not None:
+            with suppress(BrokenPipeError):
+                print_json(found.as_dict()) if as_json else print_status(found)  # what was found before the failures
         raise
     with suppress(BrokenPipeError):  # whatever becomes of the output, the exit code is that of the run
         if as_json:

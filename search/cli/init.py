@@ -15,7 +15,10 @@ from coarsefine.search.cli.output import print_file, prints_on_stderr, say
 def init(
     objective: Annotated[
         str,
-        typer.Argument(help="An Optuna objective, or a function of (point, seed, report): package.module:function."),
+        typer.Argument(
+            metavar="FUNCTION",
+            help="An Optuna objective, or a function of (point, seed, report): package.module:function.",
+        ),
     ],
     epochs: Annotated[
         int | None,
@@ -27,7 +30,7 @@ def init(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, max=1_000_000, help="Trials of the coarse stage.")] = 40,
 ) -> None:
-    """Call an Optuna objective once, and print a campaign file with the ranges that it asked for."""
+    """Print a campaign file for a function: with the ranges that an Optuna objective asks for, else to be filled in."""
     from coarsefine.search.training.user_code.new_campaign import write_campaign
 
     with prints_on_stderr():

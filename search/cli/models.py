@@ -138,6 +138,8 @@ def train(
 def _train_function(
     export: "FunctionExport", storage: str, epochs: int | None, seeds: int | None, output: Path | None, *, as_json: bool
 ) -> None:
+    from dataclasses import replace
+
     from coarsefine.search.campaign.campaign import Campaign
     from coarsefine.search.engine.retraining import final_for, retrain
     from coarsefine.search.storage.location import locate
@@ -152,8 +154,11 @@ def _train_function(
         print_json(result.as_dict())
         return
     print_line(result.words)
-    if result.final_runs is not None:
-        print_final_runs(result.final_runs, Campaign.from_stored(export.config).metric)
+    if result.final_runs is not None:  # its study in the folder has the exported trial as its only one
+        of_export = replace(
+            result.final_runs, study=f"{export.campaign.name}/{export.trial.stage}", number=export.trial.number
+        )
+        print_final_runs(of_export, Campaign.from_stored(export.config).metric)
     print_line(f"Folder: {result.folder}")
 
 

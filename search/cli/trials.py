@@ -95,7 +95,7 @@ def try_(
     from coarsefine.search.campaign.metric import VALUE
     from coarsefine.search.errors import NothingCompleted
     from coarsefine.search.terminal.console import print_line
-    from coarsefine.search.training.user_code.foreground import reports_note, slot_to_try, stage_to_try, try_trial
+    from coarsefine.search.training.user_code.foreground import notes_on, slot_to_try, stage_to_try, try_trial
     from coarsefine.search.training.user_code.foreground_command import try_command
 
     loaded = Campaign.load(campaign)
@@ -119,5 +119,5 @@ def try_(
     print_line(f"Result: {shown(tried.last.value, tried.last.metrics)}, in {tried.seconds:.1f} s")
     if tried.folder is not None:
         print_line(f"Files: {tried.folder}")
-    if note := reports_note(loaded, chosen, tried):
+    for note in notes_on(loaded, chosen, tried):
         say(note)

@@ -63,7 +63,7 @@ class DaskWorkers:
         """
         if not self._futures:
             if self._given_up:
-                raise WorkersFailed(f"Every worker has stopped. {self._given_up}", RepeatedFailure.exit_code)
+                raise WorkersFailed(self._given_up, RepeatedFailure.exit_code)
             self._futures = {self._submit() for _ in range(self._task.workers)}  # trials were retried since
         for future in wait(self._futures, seconds, "FIRST_COMPLETED").done:
             self._futures.remove(future)
@@ -91,7 +91,10 @@ class DaskWorkers:
             raise WorkersFailed(f"A worker of the Dask cluster failed: {why}. See the cluster's logs.") from error
         if ended.gave_up:
             self._given_up = ended.text
-            self._observer.on_warning(f"A worker of the Dask cluster: {ended.text}")
+            if self._futures:  # else the run ends with this text
+                self._observer.on_warning(
+                    "A worker of the Dask cluster stopped after too many failures in a row; the others go on."
+                )
         elif ended.exit_code:
             raise WorkersFailed(ended.text, ended.exit_code)
 

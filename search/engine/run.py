@@ -13,6 +13,7 @@ from coarsefine.model.datasets import Dataset
 from coarsefine.search.arguments import require, require_strings, whole_number
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.dask_cluster import DaskWorkers
+from coarsefine.search.engine.fresh_start import has_result, start_afresh
 from coarsefine.search.engine.join import require_campaign
 from coarsefine.search.engine.stage_loop import Pool, StageLoop
 from coarsefine.search.engine.worker_pool import WorkerPool
@@ -33,10 +34,11 @@ from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
-from coarsefine.search.training.identity import refuse_other
+from coarsefine.search.training.identity import changed_settings, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.code_change import change_of
 from coarsefine.search.training.user_code.devices import VISIBLE, Gpus, divide_gpus
+from coarsefine.search.training.user_code.source_advice import advice
 from coarsefine.search.training.workload import ServedFunction, load_workload, serving
 
 
@@ -72,7 +74,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
 
     Raises `UsageError` and `CampaignError` (2), `NothingCompleted` and `RepeatedFailure` (3), `DataError` (4) and
     `StorageError` (5); the numbers are the exit codes of the command line. Nothing is created before campaign, data and
-    storage have been checked.
+    storage have been checked. A campaign whose file was changed before any trial had a result starts again.
     """
     end_in_import()
     workers = whole_number("run: workers", workers, 1)
@@ -93,9 +95,14 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     workload = load_workload(campaign, data, observer.on_message)
     if isinstance(workload, Dataset) and (reason := why_slow()):
         observer.on_warning(reason)
+    for sentence in [] if isinstance(workload, Dataset) else advice(campaign, workload):
+        observer.on_warning(sentence)
     with serving(workload), closing(create_storage(location)) as opened:
+        start_afresh(opened, campaign, observer.on_message)
         gpus_here = shares[0] if shares else None
         loop = StageLoop(campaign, opened, workload, observer, stop, gpus=gpus_here, accept_changes=accept_changes)
+        if any(opened.queries.count_training(study.id) for study in loop.initial_studies.values()):
+            observer.on_message(f"Another run is at work on {campaign.name}: this one joins it.")
         with _pool(loop, data, workers, engine, shares) as pool:
             loop.run_stages(pool, back_up=True)
         if campaign.of_network:
@@ -114,6 +121,8 @@ def _finished_status(campaign: Campaign, location: Location) -> Status | None:
         return None
     with closing(open_storage(location)) as storage:
         headers = find_headers(storage, campaign.name)
+        if changed_settings(headers, campaign) and not has_result(find_studies(storage, campaign.name)):
+            return None
         refuse_other(headers, {"config": campaign.as_stored()})
         if any(storage.queries.has_unfinished(study.id) for study in headers.values()):
             return None  # before all trials are read

@@ -234,9 +234,9 @@ class StageLoop:
         """Return why this worker stopped, where the log is, and how to go on."""
         name, location = self.campaign.name, self.storage.location
         log = trial_log(location, name, stage.name, failure.trial)
-        where = f"Log: {shown_path(log)}. " if log.exists() else ""
+        where = f" Log: {shown_path(log)}" if log.exists() else ""
         return RepeatedFailure(
-            f"This worker of {study.name} stopped after {failure}. Its other trials wait. {where}"
+            f"{study.name}: {failure}.{where}\n"
             f"{to_continue(name, location)} If trials may fail like this, raise `max_failures`.",
             failure.trial,
         )

@@ -106,7 +106,7 @@ class WorkerPool:
         """Start workers that have ended with their last stage: trials were retried since."""
         if self._given_up:
             why, exit_code = self._given_up[-1]
-            raise WorkersFailed(f"Every worker has stopped. {why}", exit_code)
+            raise WorkersFailed(why, exit_code)
         for place, ended in enumerate(self._workers):
             ended.process.join()
             ended.messages.close()
@@ -130,7 +130,7 @@ class WorkerPool:
             case Message("detail", text):
                 self._observer.on_detail(f"{worker.name}: {text}")
             case Ended(_, text, gave_up=True):
-                self._give_up(worker, f"{worker.name}: {text}", RepeatedFailure.exit_code)
+                self._give_up(worker, text, RepeatedFailure.exit_code)
                 return False
             case Ended(exit_code, text) as ended:
                 worker.ended, worker.finished = ended, exit_code == 0
@@ -147,7 +147,9 @@ class WorkerPool:
         """Do not start a worker again."""
         worker.finished = True
         self._given_up.append((why, exit_code))
-        self._observer.on_warning(why)
+        if not all(other.finished for other in self._workers):  # else the run ends with this sentence
+            brief = f"{worker.name} stopped after too many failures in a row; the other workers go on."
+            self._observer.on_warning(brief if exit_code == RepeatedFailure.exit_code else why)
 
     def _receive_details(self, worker: _PoolWorker) -> None:
         """Handle the details that a stopped worker sent before it ended."""

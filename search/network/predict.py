@@ -57,8 +57,24 @@ class Prediction:
 
 
 def load_model(model: Path) -> Network:
-    """Read a trained network from its file or from the folder of a final training. Raises `DataError`."""
+    """Read a trained network from its file or from the folder of a final training.
+
+    Raises `DataError`, and `UsageError` if the folder is of code of the user's own.
+    """
+    if model.is_dir() and not (model / MODEL).exists() and (model / EXPORT).is_file():
+        _network_export(model / EXPORT)
     return Network.load(model / MODEL if model.is_dir() else model)
+
+
+def _network_export(path: Path) -> Export:
+    """Return the export of a network; raise `UsageError` if it is one of code of the user's own."""
+    export = read_export(path)
+    if not isinstance(export, Export):
+        raise UsageError(
+            f"{path.parent} is of code of your own, and `predict` is for the built-in network: let your code predict, "
+            "with the files that it wrote into its trials' folders."
+        )
+    return export
 
 
 def predict_files(model: Path, images: Sequence[Path]) -> Prediction:
@@ -74,9 +90,7 @@ def predict_split(model: Path, split: Split, data: Path | None, say: Callable[[s
     Raises `UsageError` if there is no such export, and `DataError` if other images are found.
     """
     network, folder = load_model(model), model if model.is_dir() else model.parent
-    export = read_export(folder / EXPORT)
-    if not isinstance(export, Export):
-        raise UsageError(f"{folder / EXPORT} is of code of your own, not of the built-in network.")
+    export = _network_export(folder / EXPORT)
     images = load_images(export.data.selection, data, say)
     export.data.check(images)
     if (network.shape, network.classes) != (images.shape, images.classes):

@@ -29,7 +29,10 @@ def to_continue(campaign: str, location: Location, *, diverged: bool = False) ->
     """
     retry, run = (command(word, campaign, location) for word in ("retry", "run"))
     option = " --diverged" * diverged
-    return f"Fix the cause, put the failed trials back with `{retry}{option}`, and go on with `{run}`."
+    return (
+        f"Fix the cause, then run `{retry}{option}` and `{run} --accept-changes`; or the campaign's file, if it was "
+        "changed."
+    )
 
 
 def shown_path(path: Path) -> Path:

@@ -82,7 +82,7 @@ def remedy(studies: Sequence[Study], location: Location) -> str:
     if not any(trial.state is TrialState.FAIL for trial in trials):
         return "All were pruned: let fewer be pruned, then start the campaign under another name."
     reasons = [trial.user_attrs["reason"] for trial in in_order_of_end(trials) if trial.user_attrs.get("reason")]
-    last = f"The last one: {reasons[-1].rstrip('.')}. " if reasons else ""
+    last = f"The last one: {reasons[-1].rstrip('.')}.\n" if reasons else ""
     return f"{last}{to_continue(campaign, location, diverged=not failed)}"
 
 

@@ -124,7 +124,8 @@ def _flat(attrs: dict[str, Any]) -> dict[str, str | None]:
 
 def described(sources: Sequence[SourceVersion]) -> str | None:
     """Return a sentence about the versions; None if there is only one."""
-    if len(sources) < 2:  # noqa: PLR2004
+    used = [source for source in sources if source.trials]
+    if len(used) < 2:  # noqa: PLR2004
         return None
-    versions = join_words([source.text for source in sources])
-    return f"{len(sources)} versions of the code trained these trials: {versions}."
+    versions = join_words([source.text for source in used])
+    return f"{len(used)} versions of the code trained these trials: {versions}."

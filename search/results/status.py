@@ -173,8 +173,12 @@ class Status(JsonForm):
 
     @property
     def is_decided(self) -> bool:
-        """Return whether the winner is final: every stage has ended, and in none have most of the trials failed."""
-        return all(stage.finished and not stage.mostly_failed for stage in self.stages)
+        """Return whether the winner is final: every stage has ended, and in none have most of the trials failed.
+
+        The final training chooses nothing, so its failures do not count.
+        """
+        stages = [stage for stage in self.stages if "winner" not in stage.attrs]
+        return all(stage.finished and not stage.mostly_failed for stage in stages)
 
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
+from optuna.trial import TrialState
 
 from coarsefine.search.errors import UsageError
 from coarsefine.search.storage.dialect import Now
@@ -12,6 +13,7 @@ from coarsefine.search.storage.failed_slots import lock_studies
 from coarsefine.search.storage.lease_owner import is_gone, lives_here
 from coarsefine.search.storage.tables import (
     HOLDER,
+    IS_SLOT,
     attrs,
     directions,
     lease,
@@ -38,6 +40,31 @@ def delete_studies(connection: sa.Connection, names: Collection[str]) -> None:
         raise UsageError(
             f"It is being trained by {', '.join(holders)}, so nothing was deleted: stop that run first, then try again."
         )
+    _delete(connection, ids)
+
+
+def discard_studies(connection: sa.Connection, ids: Sequence[int]) -> bool:
+    """Delete studies, given by id, if none of their trials has a result; return whether they were deleted.
+
+    Some trial must have been claimed before, and none may be claimed now: else another process may have opened the study
+    a moment ago. Trials of other programs are kept, and the studies with them.
+    """
+    lock_studies(connection, ids)
+    ours = trials.c.study_id.in_(ids)
+    known = connection.scalars(sa.select(trials.c.trial_id).where(ours)).all()
+    locks = [*known, *(-study for study in ids)]  # the lock of a study as a whole has its negative id
+    held = sa.select(lease.c.owner).where(lease.c.trial_id.in_(locks)).order_by(lease.c.trial_id).with_for_update()
+    owners = connection.scalars(held).all()
+    states = sa.select(trials.c.state).where(ours).order_by(trials.c.trial_id).with_for_update()
+    if not {*connection.scalars(states)} <= {TrialState.WAITING, TrialState.FAIL} or not owners or any(owners):
+        return False
+    if connection.scalar(sa.select(sa.exists().where(ours, ~IS_SLOT))):
+        return False
+    _delete(connection, ids)
+    return True
+
+
+def _delete(connection: sa.Connection, ids: Sequence[int]) -> None:
     connection.execute(lease.delete().where(lease.c.trial_id.in_([-study for study in ids])))
     ours = sa.select(trials.c.trial_id).where(trials.c.study_id.in_(ids))
     for table in _OF_TRIALS:

@@ -21,7 +21,7 @@ from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.accepted_sources import accept_source, accept_versions
 from coarsefine.search.storage.database import Database, storage_errors
-from coarsefine.search.storage.deletion import delete_studies
+from coarsefine.search.storage.deletion import delete_studies, discard_studies
 from coarsefine.search.storage.dialect import engine_options, reading, upsert
 from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_slots
 from coarsefine.search.storage.lease_owner import Owner
@@ -120,6 +120,10 @@ class Storage(RDBStorage):
     def accept_versions(self, study_ids: Collection[int], present: Attrs) -> None:
         """Record in one transaction that studies go on with other versions, unless they do so already."""
         self.database.transact(lambda connection: accept_versions(connection, study_ids, present))
+
+    def discard(self, study_ids: Sequence[int]) -> bool:
+        """Delete studies of a campaign that has no result and is not in training; return whether they were deleted."""
+        return self.database.transact(lambda connection: discard_studies(connection, study_ids))
 
     def set_study_attrs(self, study_id: int, attrs: Attrs, identity: str | None = None) -> None:
         """Set user attributes of a study in one transaction.

@@ -150,11 +150,13 @@ def print_final_runs(final: FinalRuns, metric: Metric) -> None:
     print_facts(Text(f"Final training of trial {final.number} of {final.study}, {epochs}{mean}"))
     metrics = list(dict.fromkeys(metric for run in final.runs for metric in run.metrics))
     rows = [
-        (f"{FINAL}#{run.number}", run.seed, f"failed: {run.reason}" if run.value is None else metric.text(run.value),
+        (f"{FINAL}#{run.number}", run.seed, "failed" if run.value is None else metric.text(run.value),
          *(VALUE.text(value) if (value := run.metrics.get(name)) is not None else "" for name in metrics))
         for run in final.runs
     ]  # fmt: skip
     print_rows(("trial", "seed", metric.name, *metrics), rows)
+    for reason in dict.fromkeys(run.reason for run in final.runs if run.value is None and run.reason):
+        print_prose(f"failed: {reason}")
 
 
 def print_final(final: FinalResult) -> None:

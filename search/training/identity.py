@@ -35,6 +35,8 @@ _NOT_COMPARED = {
     *(f"config.{key}" for key in ("max_failures", "timeout", "grace", "recycle", "gpus", "stage.gpus")),
 }
 """Places that may differ: the digests say whether what they name is the same, or they change no result."""
+_SECTIONS = frozenset({"data", "model", "confirm", "final"})
+"""Keys of a campaign's file that are tables."""
 _NUMBER = re.compile(r" \d+(?=\.)")
 """The number of a stage in a place."""
 
@@ -81,7 +83,7 @@ def missing_or_changed(study: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     arithmetic = {} if OBJECTIVE in study else {ARITHMETIC: arithmetic_kind()}
     kind = {OBJECTIVE: study[OBJECTIVE]} if OBJECTIVE in study else {}
     changed = changed_versions(study, {VERSIONS: installed, **arithmetic, **kind})
-    return [], [_describe(*difference, None) for difference in changed]
+    return [], [_describe(*difference, study, None) for difference in changed]
 
 
 def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code: UserCode | None = None) -> None:
@@ -93,21 +95,25 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code:
     compared = {key: value for key, value in without_versions(current).items() if key != "images"}
     for study in studies.values():
         change = Change(study.attrs.get(OBJECTIVE, {}), code.source) if code is not None else None
-        found = [
-            (place, before, now)
-            for key, value in compared.items()
-            for place, before, now in _differences(study.attrs.get(key), value, key)
-        ]
+        found = _found(study, compared)
         versions_found = changed_versions(study.attrs, current)
         if change is not None and not versions_found and [place for place, *_ in found] == [_SOURCE]:
             raise CampaignError(_changed(study, change))
         if found or versions_found:
-            described = "; ".join(_describe(*difference, change) for difference in (*found, *versions_found))
+            described = "; ".join(_describe(*difference, study.attrs, change) for difference in (*found, *versions_found))
             acceptable = all(place == _SOURCE for place, *_ in found)
             raise CampaignError(
                 f"{study.name} was started with something else: {described}. "
                 f"{_remedy(study, current, acceptable=acceptable)}"
             )
+
+
+def changed_settings(studies: Mapping[str, Study], campaign: Campaign) -> str:
+    """Return how a campaign's file differs from the one that its studies were started with; empty if it does not."""
+    for study in studies.values():
+        if found := _found(study, {"config": campaign.as_stored()}):
+            return "; ".join(_describe(*difference, study.attrs, None) for difference in found)
+    return ""
 
 
 def accept_change(
@@ -160,7 +166,7 @@ def _remedy(study: Study, current: Mapping[str, Any], *, acceptable: bool) -> st
     if not acceptable:
         accept = ""
     if now is None or before == now:
-        return f"Restore that, {accept}or start the campaign under another name or --storage."
+        return f"A campaign keeps what it was started with: restore that, {accept}or start under another name or --storage."
     finish, reason = "that version", ""
     if before == NUMPY:
         finish = f"{VARIABLE}=none"
@@ -182,12 +188,41 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
         yield where, before, now
 
 
-def _describe(place: str, before: Any, now: Any, change: Change | None) -> str:
+def _found(study: Study, current: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return each place in which a study's attributes differ from `current`, with what was and what is there."""
+    return [
+        difference for key, value in current.items() for difference in _differences(study.attrs.get(key), value, key)
+    ]
+
+
+def _describe(place: str, before: Any, now: Any, study: Mapping[str, Any], change: Change | None) -> str:
     """Return a difference in words. Versions before the kernel did not store the arithmetic."""
     if place == _SOURCE and change is not None:
         return f"{change.subject} {change.verb} changed since"
     if place == ARITHMETIC and before is None:
         return f"its trials were computed by an earlier version of Coarsefine, with other rounding than {now}"
     default = {"config.direction": Direction.MAXIMIZE.value, "config.metric": VALUE.name}.get(place)
-    before, now = (default if value is None else value for value in (before, now))
-    return f"{place} was {before!r}, now {now!r}"
+    before, now = (_shown(place, default if value is None else value) for value in (before, now))
+    return f"{_in_words(place, study)} was {before}, now {now}"
+
+
+def _in_words(place: str, study: Mapping[str, Any]) -> str:
+    """Return a place in the attributes of a study as the campaign's file has it: `stage 'coarse': trials`."""
+    first, *rest = place.removeprefix("config.").split(".")
+    kind, _, number = first.partition(" ")
+    if place == first or not rest:
+        return first
+    if kind == "stage":
+        first = f"stage '{study['config']['stage'][int(number) - 1]['name']}':"
+    elif first in _SECTIONS:
+        first = f"[{first}]"
+    return f"{first} {' '.join(rest)}" if place.startswith("config.") else place
+
+
+def _shown(place: str, value: Any) -> str:
+    """Return a value of the attributes for people; of the stages only their names."""
+    if value is None:
+        return "not given"
+    if place == "config.stage" and isinstance(value, list):
+        return ", ".join(repr(stage["name"]) for stage in value)
+    return repr(value)

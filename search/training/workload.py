@@ -21,6 +21,7 @@ from coarsefine.search.training.user_code.command import Command, load_command
 from coarsefine.search.training.user_code.command_call import CommandCall, CommandSetup
 from coarsefine.search.training.user_code.command_reports import reader_of
 from coarsefine.search.training.user_code.devices import Gpus, thread_limits, trial_environment
+from coarsefine.search.training.user_code.epochs_remedy import EpochsRemedy
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.function_call import CallSetup, FunctionCall
 from coarsefine.search.training.user_code.trial_server import TrialServer
@@ -180,6 +181,7 @@ def _user_objective(
         resumable=campaign.resumable,
         rungs=campaign.pruning(stage).rungs,
         may_return_early=code.form == "optuna",
+        remedy=(remedy := EpochsRemedy.of(campaign, stage, code.form)),
     )
     setup = CallSetup(
         campaign=campaign.name,
@@ -195,5 +197,5 @@ def _user_objective(
     if isinstance(code, ServedFunction):
         return UserObjective(options, partial(FunctionCall, code.server, setup), code.batched)
     grace = _GRACE if campaign.grace is None else campaign.grace
-    own = CommandSetup(code, reader_of(campaign.parse, setup.metric), campaign.parse is not None, grace)
+    own = CommandSetup(code, reader_of(campaign.parse, setup.metric), campaign.parse, grace, remedy)
     return UserObjective(options, lambda slots: CommandCall(code.server, setup, own, slots[0]))

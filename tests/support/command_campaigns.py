@@ -7,6 +7,7 @@ from pathlib import Path
 from campaigns import write_campaign
 
 PROGRAM = Path(__file__).with_name("user_command.py")
+EPOCHS = "have it report as often as `{epochs}` or COARSEFINE_EPOCHS says, or set `epochs` to "
 MODES = {
     "single": None,
     "floods": None,
@@ -18,9 +19,10 @@ MODES = {
     "crashes": r"was killed by signal 11 \(SIGSEGV\); it printed last: about to crash",
     "exits": r"ended with exit code 3; it printed last: first \| wrong model: linaer",
     "fails at its end": "ended with exit code 4; it printed nothing",
-    "says nothing": "ended with exit code 0 after 0 reports, and `epochs` is 6; it printed nothing",
-    "returns too early": "ended with exit code 0 after 5 reports, and `epochs` is 6; it printed nothing",
-    "reports too often": "reported more than 6 times: set `epochs` to the number of reports that it makes",
+    "says nothing": "it ended with exit code 0, and wrote no value to the file that COARSEFINE_REPORT names; it "
+    "printed nothing",
+    "returns too early": f"returned after 5 reports, and `epochs` is 6: {EPOCHS}5; it printed nothing",
+    "reports too often": f"reported more than 6 times, and `epochs` is 6: {EPOCHS}the number of reports that it makes",
     "reports text": "its report 'no number' is not a line of JSON: Expecting value: line 1 column 1 (char 0)",
     "diverges": "diverged in epoch 2: its value is nan",
     "counts from zero": "reported epoch 0, where epoch 1 is due: report each epoch once",

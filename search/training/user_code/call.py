@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coarsefine.search.campaign.words import counted
 from coarsefine.search.errors import Interrupted
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.objective import EpochReport
@@ -23,6 +22,7 @@ from coarsefine.search.training.user_code.conversation import (
     Reported,
     Returned,
 )
+from coarsefine.search.training.user_code.epochs_remedy import EpochsRemedy
 from coarsefine.search.training.user_code.values import Judged
 
 _POLL_SECONDS = 0.1
@@ -64,6 +64,13 @@ class CallOptions:
     """The epochs after which a trial waits until it is decided whether it goes on."""
     may_return_early: bool = False
     """Whether a call may return before its last epoch, and return another value than it reported, as with Optuna."""
+    remedy: EpochsRemedy | None = None
+    """What to say of code that reports another number of epochs; by default what holds for a function."""
+
+    @property
+    def epochs_remedy(self) -> EpochsRemedy:
+        """Return what to say of code that reports another number of epochs."""
+        return self.remedy or EpochsRemedy(self.epochs)
 
 
 @dataclass(slots=True, eq=False)
@@ -195,10 +202,7 @@ class Call:
     def _early_end(self, returned: Returned) -> list[EpochReport]:
         """Return the reports of a call that has returned before its last epoch."""
         if not self.options.may_return_early:
-            raise _BrokenCall(
-                f"returned after {counted(self.epoch - 1, 'report')}, and `epochs` is {self.options.epochs}: "
-                "set `epochs` to the number of reports that it makes"
-            )
+            raise _BrokenCall(self.options.epochs_remedy.ended_after(self.epoch - 1))
         return [replace(report, last=True) for report in self._reports(returned)]
 
     def _with_end(self, reported: list[EpochReport]) -> list[EpochReport]:
@@ -228,8 +232,7 @@ class Call:
         return next((rung for rung in self.options.rungs if rung > self.epoch), self.options.epochs + 1)
 
     def _too_often(self) -> _BrokenCall:
-        most = counted(self.options.epochs, "time")
-        return _BrokenCall(f"reported more than {most}: set `epochs` to the number of reports that it makes")
+        return _BrokenCall(self.options.epochs_remedy.reported_too_often())
 
     @property
     def _trials(self) -> str:

@@ -15,14 +15,26 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coarsefine.search.campaign.words import counted
 from coarsefine.search.files import unwritable
 from coarsefine.search.results.trial_files import TrialFiles
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.command import Command
-from coarsefine.search.training.user_code.command_output import Output, ReportFile, ReportLines, last_words
-from coarsefine.search.training.user_code.command_reports import Read, ReportCounter, UnreadableReport
+from coarsefine.search.training.user_code.command_output import (
+    Output,
+    ReportFile,
+    ReportLines,
+    lacks_module,
+    last_words,
+    which_program,
+)
+from coarsefine.search.training.user_code.command_reports import (
+    Read,
+    ReportCounter,
+    UnreadableReport,
+    nothing_reported,
+)
 from coarsefine.search.training.user_code.conversation import Killed, News, Raised, Reported, Returned
+from coarsefine.search.training.user_code.epochs_remedy import EpochsRemedy
 from coarsefine.search.training.user_code.function_call import CallSetup, planned_of
 from coarsefine.search.training.user_code.trial_server import (
     KILLED_FROM_OUTSIDE,
@@ -44,10 +56,17 @@ class CommandSetup:
     command: Command
     read: Read
     """Reads a line."""
-    reads_output: bool
-    """Whether the lines are those of standard output, not of the report file."""
+    parse: str | None
+    """The pattern of the lines of standard output that are reports; None if they come from the report file."""
     grace: float
     """Seconds from SIGTERM to SIGKILL."""
+    remedy: EpochsRemedy
+    """What to say of a process that reports fewer epochs."""
+
+    @property
+    def reads_output(self) -> bool:
+        """Return whether the lines are those of standard output, not of the report file."""
+        return self.parse is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -159,12 +178,16 @@ class CommandCall:
 
     def _end_of(self, code: int) -> News:
         """Return how the process ended, in the terms of a function."""
-        how, epochs, count = how_it_ended(code), self.setup.epochs, self._reports.count
-        if code == 0 and count < epochs:
-            how = f"{how} after {counted(count, 'report')}, and `epochs` is {epochs}"
-        elif code == 0:
-            return Returned()
+        how, count = how_it_ended(code), self._reports.count
         words = last_words(self._files.log, self._logged)
+        if code == 0 and count == self.setup.epochs:
+            return Returned()
+        if code == 0 and count:
+            how = self.own.remedy.ended_after(count)
+        elif code == 0:
+            how = nothing_reported(self.own.parse)
+        elif lacks_module(words):
+            how += which_program(self.own.command.arguments[0])
         reason = f"{how}; it printed last: {words}" if words else f"{how}; it printed nothing"
         return Killed(reason) if code in KILLED_FROM_OUTSIDE else Raised(reason, how)
 

@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -123,3 +124,14 @@ def last_words(log: Path, start: int) -> str:
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return printable(" | ".join(lines[-_TAIL_LINES:]))
+
+
+def lacks_module(words: str) -> bool:
+    """Return whether a program of Python says that it cannot import a module."""
+    return "No module named" in words
+
+
+def which_program(program: str) -> str:
+    """Return which file a program is that was found on the PATH, to append to a sentence; empty for a path."""
+    found = None if os.sep in program else shutil.which(program)
+    return "" if found is None else f" ({program} is {found}: activate your environment, or name its {program})"

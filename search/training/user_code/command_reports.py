@@ -86,6 +86,13 @@ def pattern_reader(pattern: re.Pattern[str]) -> Read:
     return read
 
 
+def nothing_reported(parse: str | None) -> str:
+    """Return what is wrong with a command that ended with exit code 0 and has reported nothing."""
+    if parse is not None:
+        return f"no line of its output matches parse = {parse!r}"
+    return "it ended with exit code 0, and wrote no value to the file that COARSEFINE_REPORT names"
+
+
 def _number(group: str, text: str, kind: Callable[[str], _Number]) -> _Number:
     try:
         return kind(text)

@@ -28,10 +28,12 @@ from coarsefine.search.results.stage_opening import first_slot
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.channel import Channel, Message
 from coarsefine.search.training.user_code.devices import trial_environment
+from coarsefine.search.training.user_code.epochs_remedy import CodeForm, EpochsRemedy
 from coarsefine.search.training.user_code.failures import description_of
 from coarsefine.search.training.user_code.function import Form, load_function
 from coarsefine.search.training.user_code.function_call import trial_variables
 from coarsefine.search.training.user_code.report import Planned, Reporter
+from coarsefine.search.training.user_code.source_advice import advice
 from coarsefine.search.training.user_code.trial_process import invoke, seed_generators
 from coarsefine.search.training.user_code.values import Judged
 
@@ -49,6 +51,9 @@ class Tried:
     seconds: float
     folder: Path | None
     """The trial's folder; None if it has left nothing there."""
+    notes: Sequence[str] = ()
+    """Sentences about what a run of the campaign would make of the code."""
+    form: CodeForm = "command"
 
 
 def stage_to_try(campaign: Campaign, name: str | None) -> Stage:
@@ -95,8 +100,9 @@ def try_trial(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnReport)
             seed_generators(slot.seed)
             started = time.monotonic()
             returned = _called(function.form, call, reporter, campaign.bounds_of(stage))
-    last = _last(returned, reporter)
-    return Tried(last, reporter.count, time.monotonic() - started, folder if folder.exists() else None)
+    last, seconds = _last(returned, reporter), time.monotonic() - started
+    notes = [*advice(campaign, function)]
+    return Tried(last, reporter.count, seconds, folder if folder.exists() else None, notes, function.form)
 
 
 @contextmanager
@@ -183,14 +189,15 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def reports_note(campaign: Campaign, stage: Stage, tried: Tried) -> str | None:
-    """Return a sentence if a function that reports does not report as often as `epochs` says; None if it does."""
-    epochs = campaign.epochs_of(stage)
+def notes_on(campaign: Campaign, stage: Stage, tried: Tried) -> list[str]:
+    """Return sentences about what a run would make of the code: its reports, and what its source shows."""
+    epochs, remedy = campaign.epochs_of(stage), EpochsRemedy.of(campaign, stage, tried.form)
     if tried.reports in {epochs, epochs - 1}:
-        return None
-    return (
-        f"It made {counted(tried.reports, 'report')}, and `epochs` is {epochs}: a run needs epochs = {tried.reports}."
-    )
+        return [*tried.notes]
+    if tried.reports < epochs:
+        return [f"It {remedy.ended_after(tried.reports)}.", *tried.notes]
+    made = counted(tried.reports, "report")
+    return [f"It made {made}, and {remedy.due}: {remedy.instead(tried.reports)}.", *tried.notes]
 
 
 def _assignment(space: Space, text: str) -> tuple[str, Value]:

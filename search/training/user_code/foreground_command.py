@@ -14,18 +14,21 @@ from coarsefine.search.campaign.sections import Stage
 from coarsefine.search.errors import NothingCompleted
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.training.user_code.command import load_command
+from coarsefine.search.training.user_code.command_output import which_program
 from coarsefine.search.training.user_code.command_process import not_started
 from coarsefine.search.training.user_code.command_reports import (
     GrowingFile,
     Lines,
     ReportCounter,
     UnreadableReport,
+    nothing_reported,
     reader_of,
 )
 from coarsefine.search.training.user_code.devices import trial_environment
 from coarsefine.search.training.user_code.foreground import OnReport, Tried, trial_folder
 from coarsefine.search.training.user_code.function_call import trial_variables
 from coarsefine.search.training.user_code.report import Planned
+from coarsefine.search.training.user_code.source_advice import advice
 from coarsefine.search.training.user_code.trial_server import how_it_ended
 from coarsefine.search.training.user_code.values import Judged
 
@@ -57,8 +60,9 @@ def try_command(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnRepor
         except (UnreadableReport, OSError) as error:
             raise NothingCompleted(f"The trial failed: {str(error).rstrip('.')}.") from error
         if not count:
-            raise NothingCompleted("The trial failed: it ended with exit code 0 and has not reported a value.")
-    return Tried(last, count, time.monotonic() - started, folder if folder.exists() else None)
+            raise NothingCompleted(f"The trial failed: {nothing_reported(campaign.parse)}.")
+    seconds = time.monotonic() - started
+    return Tried(last, count, seconds, folder if folder.exists() else None, [*advice(campaign, command)])
 
 
 def _judged(lines: Iterator[str], campaign: Campaign) -> Iterator[tuple[int, Judged]]:
@@ -87,7 +91,8 @@ def _lines(words: list[str], folder: Path, environment: dict[str, str], report: 
             process.terminate()
             raise
     if process.returncode:
-        raise UnreadableReport(f"it {how_it_ended(process.returncode)}")
+        which = which_program(words[0]) if words[0].startswith("python") and process.returncode == 1 else ""
+        raise UnreadableReport(f"it {how_it_ended(process.returncode)}{which}")
 
 
 def _printed(process: "subprocess.Popen[bytes]") -> Iterator[str]:

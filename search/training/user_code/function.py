@@ -155,6 +155,12 @@ def _imported(name: str, module_name: str, folders: Sequence[str]) -> ModuleType
             raise CampaignError(
                 f"objective = '{name}' cannot be imported: {describe(error)}. Fix the module."
             ) from error
+        if module_name.endswith(".py") or "/" in module_name:
+            path = module_name.removesuffix(".py").strip("./").replace("/", ".")
+            raise CampaignError(
+                f"objective = '{name}' names a file, where a module is wanted: did you mean "
+                f"'{path}:{name.partition(':')[2]}'?"
+            ) from error
         raise CampaignError(
             f"objective = '{name}': there is no module '{absent}' on the Python path, nor in {' or '.join(folders)}: "
             "correct the name, or start in the module's folder."

@@ -72,6 +72,37 @@ def parameters_of(source: str, function: str) -> list[str]:
     return list(dict.fromkeys(key for found in named for key in _keys(found, found.args.args[0].arg)))
 
 
+def asked_keys(source: str, function: str) -> set[str] | None:
+    """Return the keys that a function asks its first argument for; None if it does anything else with it."""
+    found = _only(source, function, 0)
+    if found is None:
+        return None
+    definition, argument = found
+    keys = [*_keys(definition, argument)]
+    return {*keys} if len(keys) == _uses(definition, argument) else None
+
+
+def only_calls(source: str, function: str, place: int) -> bool:
+    """Return whether a function does nothing with its argument at a place but call it, at least once."""
+    found = _only(source, function, place)
+    if found is None:
+        return False
+    definition, argument = found
+    calls = [n for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    return 0 < sum(call.func.id == argument for call in calls) == _uses(definition, argument)  # type: ignore[attr-defined]
+
+
+def _only(source: str, function: str, place: int) -> tuple[_Function, str] | None:
+    """Return the only function of this name and the name of its argument at a place; None without exactly one."""
+    named = [found for found in _functions(source) if found.name == function]
+    arguments = [argument.arg for argument in named[0].args.args] if len(named) == 1 else []
+    return (named[0], arguments[place]) if place < len(arguments) else None
+
+
+def _uses(function: _Function, argument: str) -> int:
+    return sum(isinstance(node, ast.Name) and node.id == argument for node in ast.walk(function))
+
+
 def lines_text(lines: Collection[int]) -> str:
     """Return line numbers as part of a sentence: `line 3`, `lines 3 and 5`."""
     return f"line{'s' * (len(lines) > 1)} {join_words([*map(str, lines)])}"

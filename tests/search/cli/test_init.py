@@ -169,9 +169,11 @@ def test_plain_function_gets_a_skeleton(folder):
     assert answer.returncode == 0
     assert "its ranges are not known" in answer.stderr
     assert "# lr = [" in answer.stdout
+    assert "{ integer = [1, 8] }" in answer.stdout
+    assert '# metric = "accuracy"' in answer.stdout
     (folder / "mine.toml").write_text(answer.stdout, "utf-8")
     refusal = coarsefine("run", "mine.toml", cwd=folder)
-    assert (refusal.returncode, "a space is a table of parameters" in refusal.stderr) == (2, True)
+    assert (refusal.returncode, "a line that starts with # is a comment" in refusal.stderr) == (2, True)
 
 
 def test_module_without_a_function_is_refused(folder):

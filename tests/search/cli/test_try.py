@@ -93,7 +93,11 @@ def test_optuna_objective_is_tried(tmp_path, cli):
     assert out.splitlines()[1:3] == ["epoch 1/1  value 0.5", "pruned? False"]
     assert out.splitlines()[-1].startswith("Result: value 1, in")
     code, _, error = cli("try", campaign_in(tmp_path, "breaking:objective", epochs=4))
-    assert (code, error) == (0, "It made 1 report, and `epochs` is 4: a run needs epochs = 1.\n")
+    assert (code, error) == (
+        0,
+        "It returned after 1 report, and `epochs` is 4: have it report as often as `trial.epochs` says, or set "
+        "`epochs` to 1.\n",
+    )
 
 
 def test_files_are_kept_in_a_temporary_folder(tmp_path, cli):
@@ -200,7 +204,10 @@ def test_command_is_tried_in_the_foreground(cli, tmp_path, parse):
     [
         ("exits", "The trial failed: it ended with exit code 3."),
         ("crashes", "The trial failed: it was killed by signal 11 (SIGSEGV)."),
-        ("says nothing", "The trial failed: it ended with exit code 0 and has not reported a value."),
+        (
+            "says nothing",
+            "The trial failed: it ended with exit code 0, and wrote no value to the file that ",
+        ),
         ("diverges", "The trial failed: diverged in epoch 2: its value is nan."),
         (
             "reports text",

@@ -104,11 +104,10 @@ def test_workers_whose_trials_fail_stop_on_the_cluster(engine, tmp_path):
     write_campaign(tmp_path, "objective", objective="broken:train", stage={"coarse": {"trials": 20}})
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
     assert answer.returncode == 3, answer.stderr
-    *_, last = answer.stderr.splitlines()
-    assert last.startswith(
-        "Every worker has stopped. This worker of small/coarse stopped after 3 failures in a row with"
+    *_, cause, _ = answer.stderr.splitlines()
+    assert cause.startswith(
+        "small/coarse: 3 failures in a row with the same cause: OSError: no disk (broken.py, line 2)"
     )
-    assert "OSError: no disk (broken.py, line 2)" in last
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'FAIL'") == 6
     assert counted(tmp_path, "SELECT count(*) FROM trials WHERE state = 'WAITING'") == 14
 

@@ -51,7 +51,7 @@ def test_bad_machine_fails_at_most_max_failures_slots(folder):
     code, error = end_of(bad)
     assert code == 3, error
     assert (
-        "stopped after 3 failures in a row with the same cause: RuntimeError: no device (machine.py, line 10)" in error
+        "small/coarse: 3 failures in a row with the same cause: RuntimeError: no device (machine.py, line 10)" in error
     )
     assert (failed(folder), ended(folder)) == (3, 3)
     (folder / "go").touch()
@@ -92,7 +92,7 @@ def test_campaign_goes_on_after_its_bug_is_fixed(folder, workers):
     run = ("run", "small.toml", "--workers", workers)
     code, error = end_of(start(folder, *run))
     assert code == 3
-    assert "put the failed trials back with `coarsefine retry small`, and go on with `coarsefine run small`" in error
+    assert "then run `coarsefine retry small` and `coarsefine run small --accept-changes`" in error
     planned = {number: (row[1], row[-1]["seed"]) for (_, number), row in table(folder / "studies.db").items()}
     assert failed(folder) == 3 * workers
     source.write_text(good, "utf-8")

@@ -181,9 +181,9 @@ def test_no_more_workers_start_than_trials_are_left(undisturbed, tmp_path, monke
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 4}, "config.seed was 3, now 4"),
-        ({"final": {"epochs": 9}}, "config.final.epochs was 4, now 9"),
-        ({"model": {"hidden": 11}}, "config.model.hidden was 10, now 11"),
+        ({"seed": 4}, "else: seed was 3, now 4"),
+        ({"final": {"epochs": 9}}, r"else: \[final\] epochs was 4, now 9"),
+        ({"model": {"hidden": 11}}, r"else: \[model\] hidden was 10, now 11"),
     ],
 )
 def test_changed_campaign_is_refused_with_the_difference(undisturbed, change, message):

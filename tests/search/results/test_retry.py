@@ -135,7 +135,7 @@ def test_campaign_without_a_completed_trial_goes_on_under_its_name(search):
     """A campaign whose every trial failed runs to its end after a retry; the error names both commands."""
     with pytest.raises(NothingCompleted) as error:
         search(bug="all")
-    assert "`coarsefine retry small`, and go on with `coarsefine run small`" in str(error.value)
+    assert "`coarsefine retry small` and `coarsefine run small --accept-changes`" in str(error.value)
     retry("small")
     status = search()
     assert [(stage.completed, stage.trials) for stage in status.stages] == [(8, 8), (5, 5), (4, 4)]
@@ -325,10 +325,10 @@ def test_repeated_failure_stops_a_run_before_its_stage_is_burnt(search):
         search(bug="all", max_failures=None)
     assert error.value.exit_code == 3
     assert re.fullmatch(
-        r"This worker of small/coarse stopped after 3 failures in a row with the same cause: ValueError: a bug "
-        r"\(buggy\.py, line 8\)\. Its other trials wait\. Log: logs/small/trials/coarse-2\.log\. "
-        r"Fix the cause, put the failed trials back with `coarsefine "
-        r"retry small`, and go on with `coarsefine run small`\. If trials may fail like this, raise `max_failures`\.",
+        r"small/coarse: 3 failures in a row with the same cause: ValueError: a bug "
+        r"\(buggy\.py, line 8\)\. Log: logs/small/trials/coarse-2\.log\n"
+        r"Fix the cause, then run `coarsefine retry small` and `coarsefine run small --accept-changes`; or the "
+        r"campaign's file, if it was changed\. If trials may fail like this, raise `max_failures`\.",
         str(error.value),
     )
     assert [trial.state.name for trial in trials()] == ["FAIL"] * 3 + ["WAITING"] * 5
@@ -354,8 +354,10 @@ def test_pool_stops_when_each_of_its_workers_has(folder, monkeypatch):
     answer = forked_command("run", "small.toml", "--workers", 2, cwd=folder)
     assert answer.returncode == 3, answer.stderr
     assert len(failed()) == 6
-    for number in (1, 2):
-        assert f"worker-{number}: This worker of small/coarse stopped after 3 failures in a row" in answer.stderr
-    last = answer.stderr.splitlines()[-1]
-    assert re.match(r"Every worker has stopped\. worker-\d: This worker of small/coarse stopped after", last)
-    assert "`coarsefine retry small`, and go on with `coarsefine run small`." in last
+    *before, cause, last = answer.stderr.splitlines()
+    (other,) = [line for line in before if line.startswith("worker-")]
+    assert re.fullmatch(r"worker-\d stopped after too many failures in a row; the other workers go on\.", other)
+    assert cause.startswith(
+        "small/coarse: 3 failures in a row with the same cause: ValueError: a bug (buggy.py, line 8)."
+    )
+    assert "`coarsefine retry small` and `coarsefine run small --accept-changes`; or the campaign's file" in last

@@ -247,7 +247,7 @@ def test_quiet_prints_only_errors(tmp_path, in_terminal):
     write_campaign(folder, seed=4)
     terminal = in_terminal(folder, "run", "small.toml", "--quiet")
     assert terminal.finish() == (2, "")
-    assert "config.seed was 3, now 4" in terminal.text
+    assert ": seed was 3, now 4" in terminal.text
     assert b"\x1b[?25l" not in terminal.raw
 
 

@@ -5,7 +5,9 @@ import pytest
 from coarsefine import CampaignError
 from coarsefine.search.training.user_code.module_source import (
     Reached,
+    asked_keys,
     direction_of,
+    only_calls,
     parameters_of,
     refuse_study_in_body,
     unreached_lines,
@@ -98,6 +100,24 @@ def test_unreached_calls():
     assert unreached_lines(BRANCHES, reached(3, 12)) == [18]
     assert unreached_lines(BRANCHES, reached(3, 18)) == [12]
     assert unreached_lines(BRANCHES, reached(3, 12, 18)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "keys", "calls"),
+    [
+        ('report(point["lr"] * point.get("decay", 0))', {"lr", "decay"}, True),
+        ("report(model(**point))", None, True),
+        ('fit(point["lr"], report)', {"lr"}, False),
+        ("report(sum(point[k] for k in point), epochs=report.epochs)", None, False),
+        ('return point["lr"]', {"lr"}, False),
+    ],
+)
+def test_what_a_function_does_with_its_arguments(body, keys, calls):
+    """What a function asks its point for, and whether it only calls `report`, are known if it does nothing else."""
+    source = f"def train(point, seed, report):\n    {body}"
+    assert asked_keys(source, "train") == keys
+    assert only_calls(source, "train", 2) == calls
+    assert asked_keys(f"{source}\n" * 2, "train") is None
 
 
 def test_parameters_of_a_function():

@@ -95,7 +95,10 @@ def test_fewer_reports_are_fine(tmp_path):
 def test_more_reports_than_epochs(tmp_path):
     """An objective that reports more often fails with the key to change."""
     (reason,) = failed_reasons(tmp_path, "reports_too_often")
-    assert reason == f"reported more than {EPOCHS} times: set `epochs` to the number of reports that it makes"
+    assert reason == (
+        f"reported more than {EPOCHS} times, and `epochs` is {EPOCHS}: have it report as often as `trial.epochs` says, "
+        "or set `epochs` to the number of reports that it makes"
+    )
 
 
 def test_objective_prunes_itself(tmp_path):

@@ -181,9 +181,10 @@ BAD = {
     "asks_for_a_variable": r"KeyError: 'NO_SUCH_VARIABLE' \(user_functions.py, line \d+\)",
     "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
     "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
-    "reports_too_often": "reported more than 6 times: set `epochs` to the number of reports that it makes",
-    "returns_too_early": "returned after 1 report, and `epochs` is 6: set `epochs` to the number of reports that it "
-    "makes",
+    "reports_too_often": "reported more than 6 times, and `epochs` is 6: have it report as often as "
+    "`report.epochs` says, or set `epochs` to the number of reports that it makes",
+    "returns_too_early": "returned after 1 report, and `epochs` is 6: have it report as often as `report.epochs` says, "
+    "or set `epochs` to 1",
     "returns_another_value": r"returned 1\.\d+, which is not what it reported last: return that, or nothing",
     "returns_nothing": "its value of epoch 6 is None, no number",
     "reports_text": "its value of epoch 1 is '0.5', no number",
@@ -202,7 +203,7 @@ def test_bad_function_fails_its_trials_with_the_reason(tmp_path, made_file, func
     shutil.copy(made_file, tmp_path / "studies.db")
     most = 100 if function != "reports_nan" else 1  # trials that diverge do not count
     timeout = 0.2 if function == "never_returns" else 60
-    with pytest.raises(NothingCompleted, match=rf"The last one: {BAD[function]}\. Fix the cause") as raised:
+    with pytest.raises(NothingCompleted, match=rf"The last one: {BAD[function]}\.\nFix the cause") as raised:
         searched(tmp_path, function, timeout=timeout, max_failures=most, **ONE_STAGE)
     assert raised.value.exit_code == 3
     rows = table(tmp_path / "studies.db")
