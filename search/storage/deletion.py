@@ -46,8 +46,8 @@ def delete_studies(connection: sa.Connection, names: Collection[str]) -> None:
 def discard_studies(connection: sa.Connection, ids: Sequence[int]) -> bool:
     """Delete studies, given by id, if none of their trials has a result; return whether they were deleted.
 
-    Some trial must have been claimed before, and none may be claimed now: else another process may have opened the study
-    a moment ago. Trials of other programs are kept, and the studies with them.
+    Some trial must have been claimed before, and none may be claimed now: else another process may have opened the
+    study a moment ago. Trials of other programs are kept, and the studies with them.
     """
     lock_studies(connection, ids)
     ours = trials.c.study_id.in_(ids)

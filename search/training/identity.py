@@ -100,7 +100,9 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code:
         if change is not None and not versions_found and [place for place, *_ in found] == [_SOURCE]:
             raise CampaignError(_changed(study, change))
         if found or versions_found:
-            described = "; ".join(_describe(*difference, study.attrs, change) for difference in (*found, *versions_found))
+            described = "; ".join(
+                _describe(*difference, study.attrs, change) for difference in (*found, *versions_found)
+            )
             acceptable = all(place == _SOURCE for place, *_ in found)
             raise CampaignError(
                 f"{study.name} was started with something else: {described}. "
@@ -166,7 +168,7 @@ def _remedy(study: Study, current: Mapping[str, Any], *, acceptable: bool) -> st
     if not acceptable:
         accept = ""
     if now is None or before == now:
-        return f"A campaign keeps what it was started with: restore that, {accept}or start under another name or --storage."
+        return f"Restore that, {accept}or start the campaign under another name or --storage."
     finish, reason = "that version", ""
     if before == NUMPY:
         finish = f"{VARIABLE}=none"

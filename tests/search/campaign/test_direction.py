@@ -131,7 +131,7 @@ def test_direction_and_metric_identify_a_campaign(tmp_path, cli):
     write_campaign(tmp_path, "objective", direction="minimize", metric="loss", **changes)
     code, _, error = cli("run", "small.toml", "--quiet")
     assert code == 2
-    assert "direction was 'maximize', now 'minimize'; metric was 'value', now 'loss'. A campaign" in error
+    assert "direction was 'maximize', now 'minimize'; metric was 'value', now 'loss'. Restore" in error
 
 
 def test_report_of_a_campaign_that_minimizes(minimized, cli):

@@ -72,7 +72,7 @@ def test_campaign_with_a_result_keeps_what_it_was_started_with(folder):
         with pytest.raises(CampaignError) as refused:
             searched(folder, **changes)
         assert words in str(refused.value)
-        assert str(refused.value).endswith("or start under another name or --storage.")
+        assert str(refused.value).endswith("or start the campaign under another name or --storage.")
     assert table(folder / "studies.db") == before
 
 
