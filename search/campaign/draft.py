@@ -62,7 +62,7 @@ def campaign_text(draft: Draft) -> str:
         [
             *_lines(("name", draft.name, ""), ("objective", draft.objective, "")),
             _direction(draft),
-            _commented("# " + toml_line("metric", "accuracy"), "what tables and charts call the value"),
+            _commented(f"# {toml_line('metric', _example_of(draft))}", "what tables and charts call the value"),
             *_epoch_lines(draft),
         ],
         ["[[stage]]", *_lines(*coarse, *pruner)],
@@ -77,6 +77,10 @@ def _direction(draft: Draft) -> str:
     if draft.direction is None:
         return _commented(toml_line("direction", "maximize"), 'the highest value wins; or "minimize": the lowest')
     return _commented(toml_line("direction", draft.direction), "as the study of its module says")
+
+
+def _example_of(draft: Draft) -> str:
+    return "loss" if draft.direction == "minimize" else "accuracy"
 
 
 def _epoch_lines(draft: Draft) -> list[str]:

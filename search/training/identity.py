@@ -135,7 +135,7 @@ def accept_change(
         present = {key: current[key] for key in (VERSIONS, ARITHMETIC) if key in current}
         storage.accept_versions([study.id for study in outdated], present)
         found = changed_versions(outdated[0].attrs, current)
-        described = "; ".join(_describe(*difference, None) for difference in found)
+        described = "; ".join(_describe(*difference, outdated[0].attrs, None) for difference in found)
         say(
             f"{outdated[0].name} was started with something else: {described}. The change is recorded, and the trials "
             "that are left are trained with what is here."
