@@ -4,30 +4,32 @@ import itertools
 from contextlib import suppress
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState, create_trial
 
 from coarsefine import Observer
 from coarsefine.search.storage.location import locate
 
-STUDIES = ("small/coarse", "small/fine", "small/confirm")
+STUDIES = ("small/coarse", "small/fine", "small/confirm", "small/final")
 
 
 class Meddler(Observer):
-    """Acts once, at the `nth` event of a kind, and keeps the warnings of the run."""
+    """Acts once at each of some moments, and keeps the warnings of the run."""
 
-    def __init__(self, moment, act, nth=1, before=None):
-        self.moment, self._act, self._left, self._before = moment, act, nth, before
+    def __init__(self, moments, act, before=None):
+        self._left, self._act, self._before = [*moments], act, before
         self.warnings = []
-        self.acted = False
         self._quiet = itertools.count()
 
     def happen(self, moment):
-        if moment == self.moment and not self.acted:
-            self._left -= 1
-            if not self._left:
-                self.acted = True
-                self._act()
+        if moment in self._left:
+            self._left.remove(moment)
+            self._act()
+
+    @property
+    def acted(self):
+        """Return whether all moments have come."""
+        return not self._left
 
     def stop(self):
         """Be asked whether to stop: five times without another event, and the worker waits at a rung."""
@@ -104,7 +106,8 @@ class Hands:
         study.add_trial(slot)
         done = {"state": TrialState.COMPLETE, "value": 1e9, "user_attrs": slot.user_attrs}
         study.add_trial(create_trial(params=slot.params, distributions=slot.distributions, **done))
-        optuna.create_study(study_name="small/own", storage=self.storage)
+        with suppress(DuplicatedStudyError):
+            optuna.create_study(study_name="small/own", storage=self.storage)
 
     def tell(self):
         """End the last slot of the newest study with the best value, unless it has ended."""
