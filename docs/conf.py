@@ -9,12 +9,11 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "Coarsefine"
 author = "The authors of Coarsefine"
 version = release = installed("coarsefine")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "campaign_reference", "command_reference", "public_names"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "hidden_directives", "public_names"]
 exclude_patterns = ["_build"]
 language = "en"
 
 # Markdown. Anchors are those of code hosts, so that links work in the repository as well.
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 # The description of pages that have none of their own.
 myst_html_meta = {

@@ -19,8 +19,8 @@ _FIGURES = _DOCS / "figures"
 def main() -> int:
     """Do what the command line asks for, and return the exit code."""
     wanted = parse()
-    if wanted.draw:
-        return draw()
+    if wanted.update:
+        return update()
     if wanted.check:
         with tempfile.TemporaryDirectory() as temporary:
             return check(wanted.output or Path(temporary))
@@ -34,26 +34,32 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="build in a new folder, and check the figures, the links, and that nothing is loaded from elsewhere",
+        help="build in a new folder; check links, figures, what pages repeat, and that none loads from elsewhere",
     )
-    parser.add_argument("--draw", action="store_true", help="draw the figures of docs/figures again")
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="draw the figures of docs/figures again, and write the examples, keys and options into the pages",
+    )
     parser.add_argument("--port", type=int, default=8000, help="port to serve on; 0 selects a free port")
     parser.add_argument("--output", type=Path, help="where to build; default: docs/_build")
     return parser.parse_args()
 
 
-def draw() -> int:
-    """Draw the figures again, and return the exit code."""
+def update() -> int:
+    """Draw the figures again, write what pages repeat, and return the exit code."""
+    from documentation import repeated  # noqa: PLC0415 - imports Coarsefine and Sphinx
     from documentation.figures import draw_all  # noqa: PLC0415 - imports NumPy and Optuna
 
     draw_all(_FIGURES)
-    print(f"Figures: {_FIGURES}")
+    repeated.update()
+    print("The figures and pages are up to date.")
     return 0
 
 
 def build(folder: Path, *options: str) -> int:
     """Build the site in `html` of a folder, with warnings as errors; return Sphinx's exit code."""
-    from sphinx.cmd.build import build_main  # noqa: PLC0415 - --help and --draw do not need it
+    from sphinx.cmd.build import build_main  # noqa: PLC0415 - --help does not need it
 
     strict = ["-q", "--nitpicky", "--fail-on-warning", "--keep-going", *options]
     return build_main([*strict, "-d", str(folder / "doctrees"), str(_DOCS), str(folder / "html")])
@@ -61,12 +67,13 @@ def build(folder: Path, *options: str) -> int:
 
 def check(folder: Path) -> int:
     """Build all pages and check them, print each problem, and return the exit code."""
+    from documentation import repeated  # noqa: PLC0415 - imports Coarsefine and Sphinx
     from documentation.figures import outdated  # noqa: PLC0415 - imports NumPy and Optuna
 
     if code := build(folder, "--fresh-env"):
         return code
     site = folder / "html"
-    problems = [*outdated(_FIGURES), *problems_of_sources(_ROOT), *problems_of_site(site)]
+    problems = [*outdated(_FIGURES), *repeated.outdated(), *problems_of_sources(_ROOT), *problems_of_site(site)]
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{sum(1 for _ in site.rglob('*.html'))} pages, {len(problems)} problems")

@@ -69,7 +69,7 @@ def choice(found: Findings) -> str:
     verdict = ("more often than" if more.mean > 0 else "less often than") if surely else "as often as"
     return section(
         "How the winner is chosen",
-        f"The highest value of a search is optimistic: trained again on fresh seeds, that setting came to "
+        f"The highest value of a search is optimistic: trained again on new seeds, that setting came to "
         f"{gain(_negative(found.optimism))} points of it.",
         f"How often is the truly best setting picked? Simulated with known truth: {found.repetitions:,} campaigns for "
         f"each of the {len(more.values)} measured ones, from its own settings, whose noise of a seed is "

@@ -32,7 +32,7 @@ LABELS = {
     FIXED: Label("the report's\nsearch", "the report's way: fixed ranges, the highest of all values wins, 30 epochs"),
     NARROWED: Label("narrowed\nranges", "each finer range drawn from the best trials before it"),
     "confirmed": Label(
-        "confirmed\nfinalists", "the best settings trained again on fresh seeds, and the winner chosen by that"
+        "confirmed\nfinalists", "the best settings trained again on new seeds, and the winner chosen by that"
     ),
     "all-images": Label("training +\nvalidation", "that winner's final training on training and validation images"),
     "longer": Label("longer\ntraining", "that with more epochs and a decay of its own"),

@@ -118,7 +118,7 @@ def _connect(engine: str) -> Any:
     try:
         from distributed import Client  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise UsageError("--engine dask:// needs Dask: pip install 'coarsefine[distributed]'.") from error
+        raise UsageError("--engine dask:// needs Dask: pip install distributed.") from error
     try:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except OSError as error:  # which a time-out is, too

@@ -80,7 +80,7 @@ def _draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
         import kaleido  # noqa: PLC0415 - an extra, needed only here
         from choreographer.errors import BrowserFailedError, ChromeNotFoundError  # noqa: PLC0415 - comes with kaleido
     except ImportError as error:
-        raise UsageError("PNG files need kaleido: install coarsefine[png], or leave out --png.") from error
+        raise UsageError("PNG files need kaleido: pip install kaleido, or leave out --png.") from error
     paths, requests = [folder / f"{figure.id}.png" for figure in figures], []
     for figure, path in zip(figures, paths, strict=True):
         plot = figure.themed("light").update_layout(paper_bgcolor="white", plot_bgcolor="white")

@@ -48,7 +48,7 @@ def confirm_note(campaign: Campaign, finalists: Sequence[Candidate], seeds: Sequ
         for place, one in enumerate(finalists)
     }
     seeded = f"{len(seeds)} seeds, the same for each: {_listed(seeds)}"
-    return _note(campaign, "The best settings of all stages, trained again on fresh seeds,", {**rows, "Seeds": seeded})
+    return _note(campaign, "The best settings of all stages, trained again on new seeds,", {**rows, "Seeds": seeded})
 
 
 def final_note(campaign: Campaign, point: Point, seeds: Sequence[int]) -> dict[str, Any]:
@@ -86,4 +86,4 @@ def _carried(carried: list[dict[str, int]]) -> str | None:
     if not carried:
         return None
     ours, theirs = ([pair[key] for pair in carried] for key in ("number", "from"))
-    return f"trials {_listed(ours)} are the points of the parent's trials {_listed(theirs)}, on fresh seeds"
+    return f"trials {_listed(ours)} are the points of the parent's trials {_listed(theirs)}, on new seeds"

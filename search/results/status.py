@@ -123,7 +123,7 @@ class OfStage(JsonForm):
 class Winner(Trial, OfStage):
     """The best trial of all stages, or the one chosen among the finalists once they were trained again."""
 
-    confirmed: Annotated[Estimate | None, Field(description="its mean on fresh seeds")]
+    confirmed: Annotated[Estimate | None, Field(description="its mean on new seeds")]
     study: Annotated[str, Field(exclude=True)]
     chosen_from: Annotated[int, Field(exclude=True)]
     """The number of completed trials in all stages."""

@@ -129,7 +129,7 @@ class TrialTable:
             import pandas as pd  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise UsageError(
-                "A data frame needs pandas: install coarsefine[pandas] or pandas. `coarsefine trials --csv FILE` "
+                "A data frame needs pandas: pip install pandas. `coarsefine trials --csv FILE` "
                 "writes the same table without it."
             ) from error
         columns, rows = self.flat(epochs=epochs)
@@ -185,7 +185,7 @@ def trials(
     `campaign` is the name of a campaign, or a `Campaign`; it may be left out if the storage has only one. `stage`
     chooses one stage. With `epochs`, the frame has one row for each epoch of each trial.
 
-    Raises `UsageError` if there is no such campaign or stage, or no pandas (the extra `coarsefine[pandas]`), and
+    Raises `UsageError` if there is no such campaign or stage, or no pandas, and
     `StorageError`.
     """
     name = campaign.name if isinstance(campaign, Campaign) else campaign

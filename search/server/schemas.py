@@ -23,7 +23,7 @@ class Problem(JsonForm):
 
 @dataclass(frozen=True)
 class Carried(JsonForm):
-    """A trial at the point of one of the parent's best, on a fresh seed."""
+    """A trial at the point of one of the parent's best, on a new seed."""
 
     number: int
     of: Annotated[int, Field(alias="from")]

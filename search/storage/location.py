@@ -95,9 +95,7 @@ def _at_server(url: URL) -> Location:
     try:
         import psycopg  # noqa: F401, PLC0415 - an extra: only PostgreSQL needs it
     except ImportError as error:
-        raise UsageError(
-            "PostgreSQL needs the driver psycopg: install coarsefine[postgresql] or psycopg[binary]."
-        ) from error
+        raise UsageError("PostgreSQL needs the driver psycopg: pip install 'psycopg[binary]'.") from error
     return Location(url.render_as_string(hide_password=False), _without_secrets(url), None)
 
 

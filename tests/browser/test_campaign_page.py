@@ -280,7 +280,7 @@ def test_page_of_a_campaign_that_minimizes(visit, folder, pictures):
         page = visit("/campaigns/minimized", **size)
         wait_for_plots(page)
         mean = VALUE.mean_and_half(Estimate(**status["winner"]["confirmed"]))[0]
-        expect(page.locator("#facts")).to_contain_text("Mean val_loss on fresh seeds")
+        expect(page.locator("#facts")).to_contain_text("Mean val_loss on new seeds")
         expect(page.locator("#facts")).to_contain_text(mean)
         for card, stage in zip(page.locator(".stage .best").all(), status["stages"][:2], strict=False):
             expect(card).to_have_text(f"{stage['best'][0]['value']:.5g}")

@@ -2,8 +2,8 @@
 
 The blocks of a page are one session in an empty folder. Comments before a block say what is special about it:
 
-- `<!-- file: NAME -->`: the block is the content of a file, which the session's commands use. A file that the page
-  shows by `literalinclude` is such a file, too. With `in an empty folder` after the name, another session starts.
+- `<!-- file: NAME -->`: the block is the content of a file, which the session's commands use; of a path, the last part
+  is its name. With `in an empty folder` after it, another session starts.
 - `<!-- not run: REASON -->`: the block is not run.
 - `<!-- numbers depend on the machine -->`: the words are compared, and of each number only that it is one.
 
@@ -31,10 +31,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n+)?^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
-INCLUDE = "{literalinclude} "
 ANY_NUMBER = "depend on the machine"
 SERVING = "Press Ctrl-C to stop."
 NEW_FOLDER = " in an empty folder"
+ACTIVATE = ". .venv/bin/activate"
+"""What puts Coarsefine on the PATH, where every session has it."""
 PLAIN = re.compile(r"(coarsefine|python) [\w ./-]+")
 """A command without the syntax of a shell."""
 RUN = re.compile(r"(?:coarsefine|\S*scripts/)\s*run ([\w.]+)(?: --quiet)?")
@@ -141,8 +142,6 @@ def test_commands_print_what_the_page_shows(page, session):
             if block.mark.endswith(NEW_FOLDER):
                 session.start()
             (session.folder / name_of(block)).write_text(block.text, "utf-8")
-        elif block.kind.startswith(INCLUDE):
-            shutil.copy(page.parent / block.kind.removeprefix(INCLUDE), session.folder)
         elif block.kind == "console" and not block.mark.startswith("not run"):
             for command in commands_of(block.text):
                 printed = session.run(command.line)
@@ -150,22 +149,21 @@ def test_commands_print_what_the_page_shows(page, session):
                 assert re.fullmatch(expected, printed), f"$ {command.line}\n{printed}\ndoes not match\n{expected}"
 
 
-@pytest.mark.parametrize("block", [b for b in blocks_of(ROOT / "README.md") if b.mark.startswith("file: ")])
-def test_files_of_the_readme_are_examples(block):
-    """The files shown in the README are those of the documentation."""
-    assert block.text == (ROOT / "docs/examples" / name_of(block)).read_text("utf-8")
-
-
 def name_of(block):
     """Return the name of the file that a block shows."""
-    return block.mark.removeprefix("file: ").removesuffix(NEW_FOLDER)
+    return Path(block.mark.removeprefix("file: ").removesuffix(NEW_FOLDER)).name
 
 
 def output_of(line, folder):
     """Run a command in a folder; return what it prints. A server is stopped once it serves."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COARSEFINE_")}
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
-    line = line.partition(" #")[0].replace("scripts/", f"{ROOT}/scripts/").replace(".venv/bin/", "")
+    line = (
+        line.partition(" #")[0]
+        .replace(ACTIVATE, "true")
+        .replace("scripts/", f"{ROOT}/scripts/")
+        .replace(".venv/bin/", "")
+    )
     if PLAIN.fullmatch(line) and "serve" not in line:
         function, words = run_program if line.startswith("coarsefine") else run_script, line.split()[1:]
         process = Forked(function, *words, cwd=folder, env=environment, merged=True)

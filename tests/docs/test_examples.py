@@ -17,6 +17,7 @@ from processes import end_of, wait_until, workers_of
 from stored import ended, table
 
 from coarsefine import Campaign
+from documentation.repeated import files_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
@@ -88,11 +89,9 @@ def test_commented_keys_are_valid(tmp_path):
 
 def test_every_example_is_on_a_page():
     """Each example is shown by a page, and each script is run by a test."""
-    pages = {page: page.read_text("utf-8") for page in DOCS.rglob("*.md")}
-    include = re.compile(r"\{literalinclude\} (\S+)")
-    shown = {(page.parent / name).resolve() for page, text in pages.items() for name in include.findall(text)}
-    assert set(FILES) <= shown
-    in_blocks = {name for text in pages.values() for name in re.findall(r"^\$ python (\S+)", text, re.MULTILINE)}
+    assert set(FILES) <= {path.resolve() for page in DOCS.rglob("*.md") for path in files_in(page)}
+    texts = [page.read_text("utf-8") for page in DOCS.rglob("*.md")]
+    in_blocks = {name for text in texts for name in re.findall(r"^\$ python (\S+)", text, re.MULTILINE)}
     scripts = {path.name for path in FILES if path.parent.name == "python"}
     assert scripts <= in_blocks | {*PRINTED, "final_training.py"}
 

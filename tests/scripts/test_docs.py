@@ -8,8 +8,10 @@ import pytest
 from scripted import run_script
 
 import coarsefine
+from documentation import repeated
 from documentation.built_pages import problems_of_site
 from documentation.figures import outdated
+from documentation.repeated import files_in
 from documentation.sources import problems_of_sources
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +106,7 @@ def test_outdated_figure_is_found(tmp_path):
     """A figure that differs from what would be drawn is reported."""
     figures = shutil.copytree(ROOT / "docs" / "figures", tmp_path / "figures")
     (figures / "slot.svg").write_text("<svg/>", "utf-8")
-    assert list(outdated(figures)) == ["slot.svg is outdated: run `scripts/docs --draw`"]
+    assert list(outdated(figures)) == ["slot.svg is outdated: run `scripts/docs --update`"]
 
 
 @pytest.mark.parametrize("name", coarsefine.__all__)
@@ -113,12 +115,36 @@ def test_public_name_is_documented_with_an_example(name):
     directive = re.compile(rf"^\.\. auto\w+:: coarsefine\.{name}\b", re.MULTILINE)
     pages = [page for page in (ROOT / "docs").rglob("*.md") if directive.search(page.read_text("utf-8"))]
     assert len(pages) == 1
-    shown = [
-        example.read_text("utf-8") for page in {*pages, ROOT / "docs" / "python.md"} for example in examples_of(page)
-    ]
+    shown = [example.read_text("utf-8") for page in {*pages, ROOT / "docs" / "python.md"} for example in files_in(page)]
     assert any(re.search(rf"\b{name}\b", text) for text in shown)
 
 
-def examples_of(page):
-    """Return the files that a page includes."""
-    return [page.parent / name for name in re.findall(r"\{literalinclude\} (\S+)", page.read_text("utf-8"))]
+def test_part_of_a_page_that_differs_is_found_and_updated(tmp_path):
+    """A block that differs from its file is reported and updated, and a file that does not exist is reported."""
+    (tmp_path / "README.md").write_text("# R\n", "utf-8")
+    (tmp_path / "docs" / "examples").mkdir(parents=True)
+    (tmp_path / "docs" / "examples" / "a.py").write_text("x = 1\n", "utf-8")
+    page = tmp_path / "docs" / "page.md"
+    shown = "Text\n\n<!-- file: examples/a.py -->\n```python\n{}```\n\n<!-- file: own.py -->\n```python\ny\n```\n"
+    page.write_text(shown.format("x = 2\n"), "utf-8")
+    assert list(repeated.outdated(tmp_path)) == ["docs/page.md is outdated: run `scripts/docs --update`"]
+    repeated.update(tmp_path)
+    assert page.read_text("utf-8") == shown.format("x = 1\n")
+    assert list(repeated.outdated(tmp_path)) == []
+    (tmp_path / "docs" / "examples" / "a.py").unlink()
+    (problem,) = repeated.outdated(tmp_path)
+    assert re.fullmatch(r"docs/page.md: there is no file \S+a.py", problem)
+
+
+def test_pages_repeat_what_is_there():
+    """The examples, keys, options and parts of the README in the pages are what they repeat."""
+    assert list(repeated.outdated()) == []
+
+
+def test_pages_read_as_markdown():
+    """No page shows a directive or a role that only Sphinx understands."""
+    hidden = re.compile(r"^<!-- sphinx\n.*?^-->$", re.DOTALL | re.MULTILINE)
+    texts = {page: hidden.sub("", page.read_text("utf-8")) for page in repeated.pages()}
+    assert [
+        page for page, text in texts.items() if re.search(r"^(```|:::)\{|\{[a-z]+(:[a-z]+)?\}`\w", text, re.MULTILINE)
+    ] == []

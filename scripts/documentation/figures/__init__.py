@@ -30,4 +30,4 @@ def outdated(folder: Path) -> Iterator[str]:
         for drawn in sorted(Path(new).iterdir()):
             kept = folder / drawn.name
             if not kept.exists() or kept.read_bytes() != drawn.read_bytes():
-                yield f"{kept.name} is outdated: run `scripts/docs --draw`"
+                yield f"{kept.name} is outdated: run `scripts/docs --update`"

@@ -118,7 +118,7 @@ function factsOf(status) {
 function bestFact({ winner, metric }) {
   if (winner?.confirmed) {
     const [mean, half] = formatSpread(winner.confirmed);
-    return fact(metric.is_share ? "Accuracy on fresh seeds" : `Mean ${metric.title} on fresh seeds`, mean,
+    return fact(metric.is_share ? "Accuracy on new seeds" : `Mean ${metric.title} on new seeds`, mean,
       `± ${half}${metric.is_share ? "\u00a0%" : ""}, 95 % interval over ${winner.confirmed.n}`);
   }
   return fact(`Best ${metric.title}`, winner ? formatValue(winner.value) : "–",

@@ -77,11 +77,11 @@ function rangeOf(range) {
 
 /** Return where a stage's points come from, as text. */
 function originOf(stage, searched) {
-  if (stage.finalists) return `The ${plural(stage.finalists, "best setting")} of all stages, trained again on fresh seeds`;
+  if (stage.finalists) return `The ${plural(stage.finalists, "best setting")} of all stages, trained again on new seeds`;
   if (stage.is_final) return `The winner, trained again with ${plural(stage.trials, "seed")}`;
   if (!stage.parent) return "";
   const parent = stage.parent.slice(stage.parent.lastIndexOf("/") + 1);
-  const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it repeated on fresh seeds` : "";
+  const carried = stage.carried.length ? `; ${plural(stage.carried.length, "point")} of it repeated on new seeds` : "";
   if (!stage.narrowed_from) return `Follows ${parent}${carried}`;
   const bounds = stage.pressed.map((bound) => boundOf(bound, searched)).join(" and ");
   const pressed = bounds ? `, which are at ${bounds}` : "";

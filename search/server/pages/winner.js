@@ -52,7 +52,7 @@ function errorOf(accuracy, images) {
   return ` (± ${error}, one standard error of ${images.toLocaleString("en")} images)`;
 }
 
-/** Return the finalists' table: the mean of each on fresh seeds, and how often it would be the best. */
+/** Return the finalists' table: the mean of each on new seeds, and how often it would be the best. */
 function finalistsOf({ confirm, objective, metric, winner }) {
   if (!confirm) return [];
   const optimism = confirm.optimism && withoutRoundingError(confirm.optimism, winner?.value ?? 0);
@@ -63,7 +63,7 @@ function finalistsOf({ confirm, objective, metric, winner }) {
       + (winner?.stage === stageOf(study) && winner.number === number ? " ★" : "")),
     cell(confirmed ? formatSpread(confirmed).join(" ± ") : "failed"),
     cell(formatPercent(best, 0)));
-  const seeds = plural(confirm.finalists[0].values.length, "fresh seed");
+  const seeds = plural(confirm.finalists[0].values.length, "new seed");
   const headings = ["finalist", objective ? metric.name : "accuracy", "best"].map((name, i) =>
     el("th", { scope: "col", className: i ? "number" : "" }, name));
   const caption = `${objective ? `The ${metric.title}` : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
@@ -75,7 +75,7 @@ function finalistsOf({ confirm, objective, metric, winner }) {
     el("h3", {}, "Finalists"),
     scrolling(table, "Finalists"),
     ...(optimism ? [el("p", { className: "muted" },
-      `The search’s best value was too ${(optimism < 0) === (metric.direction === "maximize") ? "low" : "high"} by `
+      `The search’s best value was ${optimism < 0 ? "pessimistic" : "optimistic"} by `
       + `${formatDifference(Math.abs(optimism))}${objective ? "" : " points"}.`)] : []),
   ];
 }

@@ -252,7 +252,7 @@ def undisturbed(tmp_path_factory):
     return run(Campaign.load(folder / "small.toml"), folder / "studies.db"), table(folder / "studies.db")
 
 
-def test_finalists_are_trained_again_on_the_same_fresh_seeds(undisturbed):
+def test_finalists_are_trained_again_on_the_same_new_seeds(undisturbed):
     """Each finalist trains on the same new seeds, none of them from the search, and one finalist wins."""
     status, rows = undisturbed
     confirming = {number: row for (study, number), row in rows.items() if study == "small/confirm"}

@@ -514,7 +514,7 @@ def test_png_without_kaleido_fails(tmp_path, cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "kaleido", None)
     code, _, err = cli("report", "--png", "figures")
     assert code == 2
-    assert "its images are not: PNG files need kaleido: install coarsefine[png], or leave out --png." in err
+    assert "its images are not: PNG files need kaleido: pip install kaleido, or leave out --png." in err
     assert (tmp_path / "reports" / "small.html").exists()
 
 

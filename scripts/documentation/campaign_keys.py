@@ -1,7 +1,7 @@
-"""Directives `campaign-keys` and `dataset-keys`: the keys of the campaign file's tables, from their pydantic models.
+"""The keys of the campaign file's tables as Markdown, from their pydantic models.
 
 A key's help is the description of its field, or the docstring below the field. Its example is the line of the first
-file in docs/examples that has it. A key without help is a warning, which fails the build.
+file in docs/examples that has it.
 """
 
 import inspect
@@ -9,31 +9,27 @@ import json
 import re
 import tomllib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import annotated_types as at
-from docutils import nodes
-from docutils.parsers.rst import directives
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
-from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
 
 from coarsefine.model.datasets.kinds import DATASETS
 from coarsefine.model.extensions import load
 from coarsefine.search.campaign import schema, sections
 from coarsefine.search.campaign.dimension import Choice, Grid, Interval
 from coarsefine.search.campaign.space import Space
+from documentation.markdown import item
 
-_LOG = logging.getLogger(__name__)
-_EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+_EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 _WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Space: "table of ranges"}
 _PLURALS = {"text": "texts", "whole number": "whole numbers", "number": "numbers", "table": "tables"}
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _RANGE = (Interval, Grid, Choice)
 _HEADER = re.compile(r"^\[+([\w.]+)\]+")
 _ENTRY = re.compile(r"^(?:# )?(\w+) = (.*?)(?: +#.*)?$")
@@ -45,60 +41,33 @@ TABLES = {
 """The tables of a campaign file, by the names of their models; without base classes."""
 
 
-class CampaignKeys(SphinxDirective):
-    """Describe each key of a model, such as `Stage`, with its type, bounds, default, help and example."""
-
-    required_arguments = 1
-    option_spec: ClassVar = {"table": directives.unchanged, "without": directives.unchanged}
-
-    def run(self) -> list[nodes.Node]:
-        """Return a definition list."""
-        model = TABLES[self.arguments[0]]
-        self.env.note_dependency(inspect.getfile(model))
-        fields = {name: field for name, field in model.model_fields.items() if name != self.options.get("without")}
-        return self.parse_text_to_nodes(described(model, fields, self.options.get("table", "")))
+def keys_of(name: str, table: str = "") -> str:
+    """Return a list of the keys of a model, such as `Stage`, which a campaign file has in a table, such as `stage`."""
+    return described(TABLES[name], table)
 
 
-class DatasetKeys(CampaignKeys):
-    """Describe the keys that each of Coarsefine's own datasets adds to `[data]`."""
-
-    required_arguments = 0
-
-    def run(self) -> list[nodes.Node]:
-        """Return a section for each dataset that has options."""
-        text = "\n\n".join(self._sections())
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
-
-    def _sections(self) -> Iterator[str]:
-        for name in DATASETS.built_in:
-            kind = load(DATASETS, name)
-            if kind.options is not None and not kind.options.__name__.startswith("_"):  # private: not for users
-                keys = described(kind.options, kind.options.model_fields, "data")
-                yield f'### `dataset = "{name}"`: {kind.title}\n\n{keys}'
+def keys_of_datasets() -> str:
+    """Return a section for each of Coarsefine's own datasets that adds keys to `[data]`."""
+    kinds = {name: load(DATASETS, name) for name in DATASETS.built_in}
+    return "\n\n".join(
+        f'### `dataset = "{name}"`: {kind.title}\n\n{described(kind.options, "data")}'
+        for name, kind in kinds.items()
+        if kind.options is not None and not kind.options.__name__.startswith("_")  # private: not for users
+    )
 
 
-def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive."""
-    app.add_directive("campaign-keys", CampaignKeys)
-    app.add_directive("dataset-keys", DatasetKeys)
-    return {"parallel_read_safe": True}
-
-
-def described(model: type[BaseModel], fields: Mapping[str, FieldInfo], table: str) -> str:
-    """Return the Markdown of a definition list of fields."""
-    return "\n\n".join(_entry(model, table, name, field) for name, field in fields.items())
+def described(model: type[BaseModel], table: str) -> str:
+    """Return a list item for each field of a model; `options` of `[data]` are the keys of its dataset."""
+    fields = ((name, field) for name, field in model.model_fields.items() if name != "options")
+    return "\n".join(_entry(model, table, name, field) for name, field in fields)
 
 
 def _entry(model: type[BaseModel], table: str, name: str, field: FieldInfo) -> str:
     key = field.alias or name
-    text = field.description or _docstring(model, name)
-    if not text:
-        _LOG.warning("%s.%s has no description or docstring", model.__name__, name)
     facts = " · ".join(filter(None, (_type_of(field), _bounds_of(field), _default_of(field))))
     example = example_of(table, key)
     shown = f" Example: `{example}`" if example else ""
-    anchor = "-".join(filter(None, (table.replace(".", "-"), key)))
-    return f"[`{key}`]{{#key-{anchor}}}\n: [{facts}]{{.facts}}\n\n  {_sentence(text)}{shown}"
+    return item(f"**`{key}`** ({facts}): {_sentence(field.description or _docstring(model, name))}{shown}")
 
 
 def _sentence(text: str) -> str:
@@ -164,13 +133,13 @@ def _bounds_of(field: FieldInfo) -> str:
 
 
 def _number(bound: Any) -> str:
-    return f"2{{sup}}`{bound.bit_length() - 1}`" if bound > 2**53 else f"{bound:,}"
+    return f"2{str(bound.bit_length() - 1).translate(_RAISED)}" if bound > 2**53 else f"{bound:,}"
 
 
 def _constraints(kind: Any, metadata: Any = ()) -> Iterator[Any]:
     """Yield the constraints of a type, also of the members of a union."""
-    for item in metadata:
-        yield from item.metadata if isinstance(item, FieldInfo) else (item,)
+    for bound in metadata:
+        yield from bound.metadata if isinstance(bound, FieldInfo) else (bound,)
     arguments = get_args(kind)
     if get_origin(kind) is Annotated:
         yield from _constraints(arguments[0], arguments[1:])
