@@ -4,8 +4,8 @@ A comment before a part says what it repeats:
 
 - `<!-- file: examples/mine.toml -->`: the block below is this file, whose path is relative to the page. The name of a
   file without a folder says what the block is for, and is not compared.
-- `<!-- generated: keys Stage stage -->`: what follows, to `<!-- end of generated -->`, is what a function of `_GENERATED`
-  returns, which the first word names; the other words are its arguments.
+- `<!-- generated: keys Stage stage -->`: what follows, to `<!-- end of generated -->`, is what a function returns; the
+  first word names it in `_GENERATED`, and the others are its arguments.
 """
 
 import re
