@@ -36,7 +36,14 @@ def read_campaigns(storage: Storage) -> tuple[list[Status], list[str]]:
             found.append(read_status(storage, name))
         except SearchError as error:
             problems.append(f"{name}: {error}")
+        except Exception as error:  # records of other programs may hold anything, and must hide no other campaign
+            problems.append(unforeseen(name, error))
     return found, [*problems, *strange_studies(storage)]
+
+
+def unforeseen(name: str, error: Exception) -> str:
+    """Return a sentence about a campaign whose records broke the code that reads them."""
+    return f"{name} cannot be read ({error!r}): another program has probably changed its records."
 
 
 def listing(campaigns: list[Status], problems: list[str]) -> CampaignList:

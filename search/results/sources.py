@@ -113,7 +113,7 @@ def versions_of(study: Study, trial: FrozenTrial) -> dict[str, str]:
     """Return the versions of packages with which a trial ended."""
     changes = study.attrs.get(ACCEPTED_VERSIONS, ())
     later = changes[trial.user_attrs.get(VERSION_CHANGES, 0) :]
-    found: dict[str, str] = (later[0]["from"] if later else study.attrs)["versions"]
+    found: dict[str, str] = (later[0]["from"] if later else study.attrs).get("versions", {})
     return found
 
 

@@ -12,12 +12,14 @@ from typing import Annotated, Any
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from coarsefine.model.extensions import missing_packages
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.fields import Name
 from coarsefine.search.campaign.json_form import SpaceField, first_problem
 from coarsefine.search.campaign.sections import CONFIRM, FINAL
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
+from coarsefine.search.results.final_result import FINAL as FINAL_TRAINING
 from coarsefine.search.results.final_result import TRAINING, FinalResult
 from coarsefine.search.results.study import point_of
 from coarsefine.search.storage.readable_trials import Unreadable
@@ -45,6 +47,34 @@ class _Data(BaseModel):
 
 class _Objective(BaseModel):
     name: str
+    digest: str
+    source: str | None = None
+    files: dict[str, str] | None = None
+
+
+class _Accepted(BaseModel):
+    time: str
+    before: dict[str, Any] = {}
+    earlier: str = Field(alias="from")
+    to: str
+    diff: str | None = None
+
+
+class _Versions(BaseModel):
+    versions: dict[str, str] = {}
+    arithmetic: str | None = None
+
+
+class _AcceptedVersions(BaseModel):
+    time: str
+    earlier: _Versions = Field(alias="from")
+    to: _Versions
+
+
+class _Retried(BaseModel):
+    time: str
+    trials: list[int]
+    opened: list[str]
 
 
 class _Attrs(BaseModel):
@@ -55,12 +85,15 @@ class _Attrs(BaseModel):
     config: dict[str, Any]
     data: _Data | None = None
     objective: _Objective | None = None
+    versions: dict[str, str] = {}
+    accepted: list[_Accepted] = []
+    accepted_versions: list[_AcceptedVersions] = []
+    retried: list[_Retried] = []
     narrowed_from: list[int] = []
     rule: str = ""
     pressed: list[str] = []
     carried: list[dict[str, int]] = []
-    final: dict[str, Any] | None = None
-    finalists: list[dict[str, Any]] | None = None
+    finalists: list[dict[str, Any]] = Field(default=None)  # None only where the study does not have it
     winner: dict[str, Any] | None = None
 
 
@@ -88,7 +121,8 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidStudy(f"The study {name} is not as Coarsefine writes it: {error}.") from error
     _check_workload(name, study, campaign)
-    if list(study.space) != list(campaign.bounds_of(campaign.stage[0])):
+    # Without its package, the ranges of a setting are not read.
+    if list(study.space) != list(campaign.bounds_of(campaign.stage[0])) and not missing_packages(study.versions):
         searched = ", ".join(study.space)
         raise InvalidStudy(f"The study {name} searches {searched}, which is not what its campaign searches.")
     if not all(study.space.contains(finalist.point) for finalist in finalists):
@@ -118,7 +152,7 @@ def _read_attrs(attrs: Mapping[str, Any]) -> tuple[_Attrs, Campaign]:
 
 def _check_finals(attrs: Mapping[str, Any]) -> None:
     for key, form in attrs.items():
-        if key.startswith(TRAINING) or (key == "final" and form is not None):
+        if key == FINAL_TRAINING or key.startswith(TRAINING):
             try:
                 datetime.fromisoformat(FinalResult.from_dict(form).ended)
             except ValueError as error:

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial
 
 from coarsefine.search import charts
 from coarsefine.search.campaign.json_form import JsonForm
-from coarsefine.search.errors import SearchError, UsageError
-from coarsefine.search.results.listing import CampaignList, listing
+from coarsefine.search.errors import SearchError, StorageError, UsageError
+from coarsefine.search.results.listing import CampaignList, listing, unforeseen
 from coarsefine.search.results.status import BestTrials
 from coarsefine.search.results.study import Study
 from coarsefine.search.server import responses, schemas
@@ -75,6 +75,10 @@ async def list_campaigns(request: Request, cache: Cache) -> Response:
             found.append((await cache.get(name)).status)
         except UsageError as error:
             problems.append(str(error))
+        except StorageError:
+            raise
+        except Exception as error:  # records of other programs may hold anything, and must hide no other campaign
+            problems.append(unforeseen(name, error))
     return _json(request, listing(found, problems))
 
 

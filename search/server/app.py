@@ -95,9 +95,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Read every campaign once at the start; close the storage at the end."""
     warming = asyncio.create_task(app.state.cache.warm())
     yield
-    await warming
-    app.state.changes.close()
-    app.state.storage.close()
+    try:
+        await warming
+    finally:
+        app.state.changes.close()
+        app.state.storage.close()
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

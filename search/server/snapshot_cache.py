@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from coarsefine.search.errors import StorageError, UsageError
+from coarsefine.search.errors import StorageError
 from coarsefine.search.results.study_index import StudyIndex
 from coarsefine.search.server.redaction import redact
 from coarsefine.search.server.snapshots import Snapshot, SnapshotReader
@@ -79,7 +79,7 @@ class SnapshotCache:
         """Read every campaign once, so that the first client does not wait for a large one."""
         with suppress(StorageError):  # the first request gets the error
             for name in (await self.index()).stages:
-                with suppress(UsageError):
+                with suppress(Exception):  # so does the first request for this campaign
                     if not self.closing:
                         await self.get(name)
 

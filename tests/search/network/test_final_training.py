@@ -320,11 +320,16 @@ def test_invalid_storage_is_refused_before_training(export):
     assert not (export.parent / "trained").exists()
 
 
-def test_final_training_of_another_version_is_refused(campaign_folder, tmp_path, cli):
-    """A record that lacks required keys gives an error with exit code 2 instead of a traceback."""
-    shutil.copy(campaign_folder / "studies.db", tmp_path / "studies.db")
+def test_final_training_of_another_version_is_named(campaign_folder, tmp_path, cli):
+    """A record that lacks required keys is left out and named by `status`; `run` ends with exit code 2."""
+    for name in ("studies.db", "small.toml"):
+        shutil.copy(campaign_folder / name, tmp_path)
     with closing(sqlite3.connect(tmp_path / "studies.db")) as connection, connection:
         connection.execute("UPDATE study_user_attributes SET value_json = '{\"epochs\": 4}' WHERE key = 'final'")
-    code, _, err = cli("status")
+    code, out, err = cli("status")
+    assert code == 0
+    assert "small/coarse: 9 completed of 9 trials" in " ".join(out.split())
+    assert "The study small/fine is not as Coarsefine writes it: final: study: Field required. It is left out." in err
+    code, _, err = cli("run", "small.toml")
     assert code == 2
     assert "has a final training that this version of Coarsefine cannot read" in err

@@ -360,7 +360,7 @@ def test_full_disk_keeps_the_previous_report(small_copy, tmp_path, cli, full_dis
 
 
 def test_planted_script_stays_text(small_copy, tmp_path):
-    """A script in names and attributes of a study is shown as text and adds no element."""
+    """A script in the attributes of studies and trials is shown as text and adds no element."""
     plain = report(small_copy, tmp_path / "plain.html")
     plant(small_copy)
     page = report(small_copy, tmp_path / "planted.html")
@@ -371,9 +371,8 @@ def test_planted_script_stays_text(small_copy, tmp_path):
 
 
 def plant(path):
-    """Write a script into the campaign's name and into texts of its studies and trials."""
+    """Write a script into texts of the campaign's studies and trials; a study whose name has one would be left out."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE studies SET study_name = replace(study_name, 'small/', ?)", (f"small{PLANTED}/",))
         for key, value in connection.execute("SELECT DISTINCT key, value_json FROM study_user_attributes").fetchall():
             new = (key, json.dumps(planted_in(key, json.loads(value))), value)
             connection.execute(
@@ -393,7 +392,7 @@ def planted_in(key, value):
         return {inner: planted_in(inner, old) for inner, old in value.items()}
     if isinstance(value, list) and key == "pressed":
         return [PLANTED]
-    return f"{value}{PLANTED}" if isinstance(value, str) and key != "stage" else value
+    return f"{value}{PLANTED}" if isinstance(value, str) and key not in {"campaign", "stage"} else value
 
 
 def scripts_of(page):

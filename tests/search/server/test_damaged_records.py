@@ -39,6 +39,11 @@ def set_attr(key, text):
     return f"UPDATE study_user_attributes SET value_json = '{text}' WHERE key = '{key}' AND study_id = 1"  # noqa: S608
 
 
+def give_attr(key, text):
+    """Return the statement that gives the coarse stage's study another attribute."""
+    return f"INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, '{key}', '{text}')"  # noqa: S608
+
+
 DAMAGES = {
     "invalid JSON": set_attr("space", "{"),
     "wrong type": set_attr("space", "[1, 2]"),
@@ -48,7 +53,13 @@ DAMAGES = {
     "another campaign": set_attr("campaign", '"other"'),
     "invalid campaign": set_attr("campaign", '{"a": []}'),
     "missing attribute": "DELETE FROM study_user_attributes WHERE study_id = 1 AND key = 'config'",
-    "invalid final training": "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'final', '{}')",
+    "invalid final training": give_attr("final", "{}"),
+    "null as final training": give_attr("final", "null"),
+    "null as finalists": give_attr("finalists", "null"),
+    "accepted changes are a number": give_attr("accepted", "5"),
+    "accepted change is empty": give_attr("accepted_versions", "[{}]"),
+    "retry is a number": give_attr("retried", "[5]"),
+    "versions are a number": set_attr("versions", "5"),
     "space is a number": set_attr(
         "config", '{"name": "small", "model": {"epochs": 3}, "stage": [{"name": "coarse", "trials": 9, "space": 5}]}'
     ),
@@ -325,3 +336,24 @@ def test_file_name_may_contain_url_characters(searched, tmp_path):
     with serving(path) as client:
         assert client.get(f"{API}/small").json()["state"] == "done"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_unforeseen_damage_hides_no_other_campaign(copied, monkeypatch):
+    """If records break the code that reads them, the lists name the campaign, and the server still ends well."""
+
+    def broken(studies):
+        if any(study.name.startswith("small/") for study in studies):
+            raise ZeroDivisionError("odd records")
+        return ()
+
+    for module in ("results.status_reading", "server.snapshots"):
+        monkeypatch.setattr(f"coarsefine.search.{module}.sources_of", broken, raising=False)
+    listed = CliRunner().invoke(cli_app, ["list", "--json", "--storage", str(copied)])
+    assert listed.exit_code == 0
+    with serving(copied) as client:
+        for found in (json.loads(listed.stdout), client.get(API).json()):
+            assert found["campaigns"] == []
+            assert found["problems"] == [
+                "small cannot be read (ZeroDivisionError('odd records')): another program has probably changed its "
+                "records."
+            ]

@@ -282,9 +282,8 @@ def opened_study(storage, campaign, stage):
     """Return the study of a stage with nine slots."""
     study_id = open_stage(storage, 9, f"small/{stage.name}")
     space = {"eta": [0.01, 1.0], "lambda": [1e-6, 0.01]}
-    storage.set_study_attrs(
-        study_id, {"config": campaign.as_stored(), "stage": stage.name, "parent": None, "space": space}
-    )
+    attrs = {"config": campaign.as_stored(), "stage": stage.name, "parent": None, "space": space}
+    storage.set_study_attrs(study_id, {**attrs, "data": {"digest": "0" * 64, "description": "images"}})
     return find_studies(storage, "small")[f"small/{stage.name}"]
 
 
