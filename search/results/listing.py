@@ -36,7 +36,7 @@ def read_campaigns(storage: Storage) -> tuple[list[Status], list[str]]:
             found.append(read_status(storage, name))
         except SearchError as error:
             problems.append(f"{name}: {error}")
-        except Exception as error:  # records of other programs may hold anything, and must hide no other campaign
+        except Exception as error:  # noqa: BLE001 - records of other programs may hold anything
             problems.append(unforeseen(name, error))
     return found, [*problems, *strange_studies(storage)]
 

@@ -77,7 +77,7 @@ async def list_campaigns(request: Request, cache: Cache) -> Response:
             problems.append(str(error))
         except StorageError:
             raise
-        except Exception as error:  # records of other programs may hold anything, and must hide no other campaign
+        except Exception as error:  # noqa: BLE001 - records of other programs may hold anything
             problems.append(unforeseen(name, error))
     return _json(request, listing(found, problems))
 

@@ -346,8 +346,7 @@ def test_unforeseen_damage_hides_no_other_campaign(copied, monkeypatch):
             raise ZeroDivisionError("odd records")
         return ()
 
-    for module in ("results.status_reading", "server.snapshots"):
-        monkeypatch.setattr(f"coarsefine.search.{module}.sources_of", broken, raising=False)
+    monkeypatch.setattr("coarsefine.search.results.status_reading.sources_of", broken)
     listed = CliRunner().invoke(cli_app, ["list", "--json", "--storage", str(copied)])
     assert listed.exit_code == 0
     with serving(copied) as client:
