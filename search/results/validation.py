@@ -93,7 +93,7 @@ class _Attrs(BaseModel):
     rule: str = ""
     pressed: list[str] = []
     carried: list[dict[str, int]] = []
-    finalists: list[dict[str, Any]] = Field(default=None)  # None only where the study does not have it
+    finalists: list[dict[str, Any]] = []
     winner: dict[str, Any] | None = None
 
 
@@ -116,7 +116,7 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
     """
     try:
         study, campaign = _read_attrs(attrs)
-        finalists = [Candidate.from_dict(form) for form in study.finalists or ()]
+        finalists = [Candidate.from_dict(form) for form in study.finalists]
         _check_finals(attrs)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidStudy(f"The study {name} is not as Coarsefine writes it: {error}.") from error
@@ -127,7 +127,7 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
         raise InvalidStudy(f"The study {name} searches {searched}, which is not what its campaign searches.")
     if not all(study.space.contains(finalist.point) for finalist in finalists):
         raise InvalidStudy(f"The study {name} has finalists that are no points of it.")
-    if study.finalists is None and study.winner is None:
+    if "finalists" not in attrs and study.winner is None:
         planned = [stage.name for stage in campaign.stage]
     else:
         kind = FINAL if study.winner is not None else CONFIRM if finalists else ""
