@@ -12,6 +12,7 @@ from command_campaigns import check_faulty, write_faulty
 from commands import coarsefine
 from faulty_campaigns import FORMS, campaign_in, check_faults
 from faulty_functions import FAULTS
+from other_programs import Hands
 from processes import end_of, start, wait_until
 from stored import counted, epochs_recorded, table, undisturbed_table
 
@@ -118,6 +119,26 @@ def test_cluster_ends_faulty_commands_as_one_process_does(engine, tmp_path):
     answer = coarsefine("run", "small.toml", "--engine", engine, cwd=tmp_path)
     assert answer.returncode == 3, answer.stderr  # more than half of the commands are faulty
     check_faulty(table(tmp_path / "studies.db"))
+
+
+@pytest.mark.parametrize("act", ["delete", "add"])
+def test_other_program_changes_a_study_of_a_cluster(engine, folder, expected, act):
+    """A study deleted mid-run ends the run on the cluster with 5; trials that Optuna enqueues are left alone."""
+    process = start(folder, "--engine", engine)
+    wait_until(lambda: epochs_recorded(folder) > 4)
+    hands = Hands(folder / "studies.db")
+    getattr(hands, act)()
+    hands.close()
+    code, stderr = end_of(process)
+    assert "Traceback" not in stderr
+    if act == "delete":
+        assert code == 5, stderr
+        assert "Another program, such as Optuna, deleted the study small/" in stderr
+    else:
+        assert code == 0, stderr
+        assert "another program" in " ".join(stderr.split())
+        rows = table(folder / "studies.db")
+        assert {slot: rows[slot] for slot in expected} == expected
 
 
 def test_killed_cluster_process_loses_nothing(cluster, folder, expected):
