@@ -164,7 +164,7 @@ def status(
     campaign: CampaignName = None,
     storage: Storage = "studies.db",
     diff: Annotated[
-        bool, typer.Option("--diff", help="Show how the function's file has changed since the trials were trained.")
+        bool, typer.Option("--diff", help="Show how your function's file, or your command's files, have changed since.")
     ] = False,
     as_json: Json = False,
 ) -> None:

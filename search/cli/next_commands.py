@@ -40,9 +40,13 @@ def show_changes(status: "Status", *, as_json: bool) -> None:
     """Print the changes of the objective's file that were accepted, and the one that was not."""
     from coarsefine.search.terminal.console import print_line
 
-    change = _change_of(status)
+    from coarsefine.search.training.user_code.code_change import why_unknown
+
+    change, unknown = _change_of(status), why_unknown(status.stages[0].attrs.get("objective"))
     shown = ("time", "from", "to", "diff")
     accepted = [{key: each.get(key) for key in shown} for each in status.stages[0].attrs.get("accepted", [])]
+    if unknown is not None:
+        say(unknown)
     if as_json:
         print_json({"accepted": accepted, "present": change.diff if change else None})
         return
@@ -53,7 +57,7 @@ def show_changes(status: "Status", *, as_json: bool) -> None:
         print_line("Not accepted:")
         kept = "The earlier version was not kept, or only its line ends differ."
         print_line(change.diff or f"{change.subject} {change.verb} changed. {kept}")
-    elif not accepted:
+    elif not accepted and unknown is None:
         print_line("The code has not changed.")
 
 

@@ -136,7 +136,8 @@ AcceptChanges = Annotated[
     bool,
     typer.Option(
         "--accept-changes",
-        help="Go on though the function's file, or versions that decide bits, have changed; the change is recorded.",
+        help="Go on though your function's or command's files, or versions that decide bits, have changed; the change "
+        "is recorded.",
     ),
 ]
 

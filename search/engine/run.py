@@ -66,8 +66,8 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     `CUDA_VISIBLE_DEVICES`; the workers share them. By default they are all that are there, if the campaign has `gpus`.
     The final training runs in this process, with as many threads as there were workers on this machine.
     `stop` is called after every epoch; once it returns true, slots are released and `Interrupted` is raised. A campaign
-    whose function's file, or a version that decides its bits, has changed goes on only with `accept_changes`, which
-    records the change.
+    whose own code, or a version that decides its bits, has changed goes on only with `accept_changes`, which records
+    the change.
 
     If half of a stage's trials or more have failed, the status says so (`mostly_failed` of the stage), and the command
     line ends with exit code 3.

@@ -62,6 +62,9 @@ class Stack(Protocol):
     def advance(self) -> list[EpochReport]:
         """Train one epoch; return a report for every slot of the stack, and drop those that have ended early."""
 
+    def ask_to_end(self, numbers: Collection[int]) -> None:
+        """Ask the training of slots to end without waiting for it; `drop`, called next, waits."""
+
     def drop(self, numbers: Collection[int]) -> None:
         """Take slots out; the others train on as if those had never been in the stack."""
 
@@ -110,6 +113,9 @@ class NetworkStack(Training):
             )
             for report in self.run_epoch()
         ]
+
+    def ask_to_end(self, numbers: Collection[int]) -> None:
+        """Do nothing: nothing runs between two epochs."""
 
     def pause(self) -> None:
         """Do nothing: a stack that waits needs nothing but its memory."""

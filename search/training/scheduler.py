@@ -148,6 +148,8 @@ class Scheduler:
 
     def drop(self, numbers: set[int]) -> None:
         """Take slots out of their stacks, and forget stacks without slots."""
+        for stack in self.stacks:  # all first, since user code may take its time, and so they take it together
+            stack.ask_to_end(numbers & set(stack.numbers))
         for stack in self.stacks:
             stack.drop(numbers & set(stack.numbers))
         self.started, self.parked, self.survived = (

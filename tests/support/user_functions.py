@@ -194,6 +194,11 @@ def never_returns(point, seed, report):
 
 
 @batched
+def asks_each_for_another_parameter(points, seeds, report):
+    report([points[0]["gamma"] for _ in points])
+
+
+@batched
 def reports_too_few(points, seeds, report):
     report([0.5])
 

@@ -129,6 +129,11 @@ class Call:
             self.conversation.end()
             self._resumed = self.epoch
 
+    def ask_to_end(self, numbers: Collection[int]) -> None:
+        """Ask the code to end if these are all its slots that are left; `drop` waits until it has."""
+        if set(self.numbers) <= set(numbers):
+            self.conversation.ask_to_end()
+
     def drop(self, numbers: Collection[int]) -> None:
         """Take slots out; the call ends when no slot is left."""
         self._positions = [p for p in self._positions if self.slots[p].number not in numbers]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coarsefine.search.campaign.words import join_words
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.source_file import Change, Source, find_source, own_folders
 
@@ -22,6 +23,27 @@ def change_of(objective: object, folder: Path | None = None) -> Change | None:
             if now is not None and now.digest != digest:
                 return Change(objective, now)
     return None
+
+
+def why_unknown(objective: object) -> str | None:
+    """Return why it is not known whether the user's code has changed since it was recorded; None if it is.
+
+    The folder of the campaign's file is not known: the code is looked for from the working directory.
+    """
+    match objective:
+        case {"form": "command", "files": files} if isinstance(files, dict):
+            missing = [name for name in files if not (Path.cwd() / name).is_file()]
+        case {"name": str(name), **rest} if rest.get("form") != "command":
+            missing = [] if _of_function(name, None) is not None else [f"The module of {name}"]
+        case _:
+            missing = []
+    if not missing:
+        return None
+    verb = "is" if len(missing) == 1 else "are"
+    return (
+        f"{join_words(missing)} {verb} not in {Path.cwd()}, so changes are not known: start this command in the folder "
+        "of the campaign's file."
+    )
 
 
 def _of_function(name: str, folder: Path | None) -> Source | None:

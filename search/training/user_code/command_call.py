@@ -85,6 +85,8 @@ class CommandCall:
     _logged: int = 0
     """The size of the log before the process started."""
     _suspended: bool = False
+    _late: float | None = None
+    """When a process that was asked to end is not waited for any longer."""
     _lines: deque[str] = field(default_factory=deque)
     """Lines that were read and not passed on yet."""
     _reports: ReportCounter = field(init=False)
@@ -109,17 +111,22 @@ class CommandCall:
         """Terminate the process, since it is late."""
         self.end()
 
+    def ask_to_end(self) -> None:
+        """Send the process SIGTERM if it runs, and have it killed after its grace."""
+        if self._process is not None and self._late is None and self._process.exit_code() is None:
+            self._process.terminate(self.own.grace)
+            self._late = time.monotonic() + self.own.grace + _KILL_SECONDS
+
     def end(self) -> None:
         """Terminate the process if it runs, with SIGTERM first, and remove what was made for this call."""
-        process, self._process = self._process, None
-        if process is None:
+        if self._process is None:
             return
-        if process.exit_code() is None:
-            process.terminate(self.own.grace)
-            late = time.monotonic() + self.own.grace + _KILL_SECONDS
-            while process.exit_code() is None and time.monotonic() < late:
-                self._source.new_lines()  # the process may wait until its output is read
-                self._source.wait(_LONGEST_PAUSE)
+        self.ask_to_end()
+        process, late = self._process, self._late
+        self._process = self._late = None
+        while late is not None and process.exit_code() is None and time.monotonic() < late:
+            self._source.new_lines()  # the process may wait until its output is read
+            self._source.wait(_LONGEST_PAUSE)
         process.give_back(reusable=False)
         self._source.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -14,13 +15,15 @@ _CANNOT_START = 126
 """The exit code of a command that cannot be started, as in shells; its log says why."""
 
 
-def run(request: Message) -> NoReturn:
-    """Execute the command of a call, which has its environment and its log already.
+def run(request: Message, prepare: Callable[[Mapping[str, str], str], None]) -> NoReturn:
+    """Execute the command of a call, after `prepare` has set its environment and opened its log.
 
-    Files that Coarsefine has opened are closed, and signals are as in a new process.
+    Files that Coarsefine has opened are closed, and signals are as in a new process. If anything of this fails, the
+    log has the reason, and this process ends with code 126.
     """
     program = request["arguments"][0]
     try:
+        prepare(request["environment"], request["log"])
         os.chdir(request["directory"])
         _prepare_streams(request["output"])
         _restore_signals()

@@ -80,5 +80,8 @@ class Conversation(Protocol):
     def kill(self) -> None:
         """Kill the code's process with all that it started."""
 
+    def ask_to_end(self) -> None:
+        """Ask the code to end, and return at once; `end` waits for it. So many calls end in the time of one."""
+
     def end(self) -> None:
         """End the call: let code that waits clean up, and kill code that runs. Do nothing if it has ended."""

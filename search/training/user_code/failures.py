@@ -88,16 +88,18 @@ def _place(error: BaseException) -> str:
 
 
 def _lacks_key(error: BaseException, point: Mapping[str, Any]) -> bool:
-    """Return whether an exception comes from a subscript of the point with a text: where it was raised, a local is it.
+    """Return whether an exception comes from a subscript of the point with a text.
 
-    Other dicts raise `KeyError`, too: the line has the name of the local with a bracket.
+    Where it was raised, a local is the point, or the list of the points of a batch. Other dicts raise `KeyError`, too:
+    the line has the name of the local with a bracket.
     """
     key = next(iter(error.args), None) if type(error) is KeyError else None
     if not isinstance(key, str) or key in point or error.__traceback__ is None:
         return False
     frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
     line = traceback.extract_tb(error.__traceback__)[-1].line or ""
-    points = [name for name, value in frame.f_locals.items() if type(value) is dict and [*value] == [*point]]
+    firsts = {name: value[0] if type(value) is list and value else value for name, value in frame.f_locals.items()}
+    points = [name for name, value in firsts.items() if type(value) is dict and [*value] == [*point]]
     return any(f"{name}[" in line for name in points)
 
 

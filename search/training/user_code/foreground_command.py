@@ -48,12 +48,12 @@ def try_command(campaign: Campaign, stage: Stage, slot: Slot, on_report: OnRepor
     with trial_folder() as folder, tempfile.TemporaryDirectory(prefix="coarsefine-") as own:
         started = time.monotonic()
         planned = Planned(slot.number, slot.point.as_dict(), slot.seed, attempt=1, folder=folder)
-        words, variables = command.filled(planned, epochs, Path(own) / "point.json")
-        variables |= trial_environment(campaign, stage, None)
-        variables |= trial_variables(campaign.name, stage.name, epochs, [planned])
         report = Path(own) / "report.jsonl" if campaign.parse is None else None
-        variables |= {} if report is None else {"COARSEFINE_REPORT": str(report)}
         try:
+            words, variables = command.filled(planned, epochs, Path(own) / "point.json")
+            variables |= trial_environment(campaign, stage, None)
+            variables |= trial_variables(campaign.name, stage.name, epochs, [planned])
+            variables |= {} if report is None else {"COARSEFINE_REPORT": str(report)}
             lines = _lines(words, command.folder, os.environ | variables, report)
             for count, last in _judged(lines, campaign):
                 on_report(count, last)

@@ -91,6 +91,8 @@ class FunctionCall:
     """Whether the worker waits for the function's next message."""
     _waits: bool = False
     """Whether the function waits for an answer to the last report that was received."""
+    _late: float | None = None
+    """When a function that was asked to end is killed."""
     _told: Sequence[int] = ()
     """The positions that the function was told last; its next values are of these."""
     _reusable: bool | None = None
@@ -129,18 +131,25 @@ class FunctionCall:
             self._process.kill()
             self._runs = self._reusable = False
 
+    def ask_to_end(self) -> None:
+        """Let a function that has reported clean up, after its next report; kill one that trains."""
+        if self._process is None or self._reusable is not None or self._late is not None:
+            return
+        if self._runs:
+            self.kill()
+        else:
+            self._process.send({"kind": "end"})
+            self._late = time.monotonic() + _END_SECONDS
+
     def end(self) -> None:
         """End the call: a function that has reported may clean up after its next report, one that is late is killed."""
         if self._process is None:
             return
-        if self._reusable is None:
-            if self._runs:
-                self._process.kill()
-            else:
-                self._process.send({"kind": "end"})
-                self._wait_for_end()
+        self.ask_to_end()
+        if self._reusable is None and self._late is not None:
+            self._wait_for_end(self._late)
         self._process.give_back(reusable=self._reusable is True)
-        self._process = None
+        self._process = self._late = None
         for files in self._files:
             files.tidy()
             if files is not self._files[0]:
@@ -188,13 +197,12 @@ class FunctionCall:
         values = map(Judged.from_dict, forms)
         return dict(zip(self._told, values, strict=False))  # none if all are no values
 
-    def _wait_for_end(self) -> None:
-        """Wait until a function that was asked to end has done so; kill it if it does not."""
+    def _wait_for_end(self, late: float) -> None:
+        """Wait until a function that was asked to end has done so; kill it if it has not when it is `late`."""
         assert self._process is not None, "the call has started"  # noqa: S101
-        late = time.monotonic() + _END_SECONDS
         try:
-            while (left := late - time.monotonic()) > 0:
-                if (message := self._process.receive(left)) is not None and message["kind"] != "report":
+            while (message := self._process.receive(max(0.0, late - time.monotonic()))) is not None:
+                if message["kind"] != "report":
                     self._reusable = message["kind"] != "raised" and message["reusable"]
                     return
         except ProcessDied:

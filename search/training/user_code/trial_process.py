@@ -69,13 +69,19 @@ class _State:
     """What a process is like between its calls."""
 
     def __init__(self) -> None:
-        self.home, self.environment = os.getcwd(), dict(os.environ)  # noqa: PTH109 - a text to compare
+        self.home, self.environment = "", dict(os.environ)
+        with suppress(OSError):  # it has been removed
+            self.home = os.getcwd()  # noqa: PTH109 - quick
         self.handlers = [signal.getsignal(kind) for kind in _SIGNALS]
         self.threads = self.environment.get(_THREADS, "")
         self.calls, self.usual_memory = 0, 0
 
+    def go_home(self) -> None:
+        """Return to the working directory; raise `OSError` if it is gone."""
+        os.chdir(self.home or os.getcwd())  # noqa: PTH109 - which says that it is gone
+
     def restore(self, environment: Mapping[str, str], log: str) -> None:
-        """Put back what the last call changed, and send what is printed to a log."""
+        """Put back what the last call changed, and send what is printed to a log; raise `OSError` if it cannot be."""
         wanted = {**self.environment, **environment}
         if dict(os.environ) != wanted:
             os.environ.clear()
@@ -83,7 +89,6 @@ class _State:
         if (threads := wanted.get(_THREADS, "")) != self.threads:
             _limit_threads(int(threads))
             self.threads = threads
-        os.chdir(self.home)
         file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         for stream in (1, 2):
             if file != stream:
@@ -113,8 +118,7 @@ class _State:
 def _answer(channel: Channel, request: Message, function: Callable[..., Any] | None, state: _State) -> Message:
     """Make a call; return the message of its end."""
     if request["form"] == "command":
-        state.restore(request["environment"], request["log"])
-        import_module(f"{__package__}.command_process").run(request)
+        import_module(f"{__package__}.command_process").run(request, state.restore)
     assert function is not None, "the process was started for a function"  # noqa: S101
     own, trials = os.getpid(), [Planned.from_message(form) for form in request["trials"]]
     reporter = Reporter(
@@ -126,6 +130,7 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
         until=request.get("until", 0),
     )
     try:
+        state.go_home()
         state.restore(request["environment"], request["log"])
         seed_generators(trials[0].seed)
         answer = _returned(

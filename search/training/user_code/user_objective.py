@@ -39,6 +39,11 @@ class CallStack:
         self.drop([])
         return reports
 
+    def ask_to_end(self, numbers: Collection[int]) -> None:
+        """Ask the calls of which no other slot is left to end."""
+        for call in self.calls:
+            call.ask_to_end(numbers)
+
     def drop(self, numbers: Collection[int]) -> None:
         """Take slots out; a call without slots ends."""
         for call in self.calls:

@@ -34,6 +34,9 @@ class Late:
     def kill(self):
         pass
 
+    def ask_to_end(self):
+        pass
+
     def end(self):
         pass
 
@@ -140,6 +143,18 @@ def test_function_that_trains_on_is_asked_to_end(tmp_path):
     call.drop(call.numbers)
     assert process.sent[1:] == [{"kind": "end", "until": None}]
     assert not process.killed
+    assert process.reusable
+
+
+def test_function_that_was_asked_to_end_is_asked_once(tmp_path):
+    """A call that is asked to end before it is dropped sends that once, and then waits for the end."""
+    process = Scripted(reported(1, 0.1, waits=True), RETURNED)
+    call = call_of(tmp_path, process)
+    call.advance()
+    call.ask_to_end(call.numbers)
+    assert process.messages
+    call.drop(call.numbers)
+    assert process.sent[1:] == [{"kind": "end", "until": None}]
     assert process.reusable
 
 

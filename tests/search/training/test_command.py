@@ -104,6 +104,47 @@ def test_pruned_command_may_tidy_up(tmp_path, shell):
     assert {number for number, path in trials(tmp_path).items() if (path / "saved").exists()} == pruned
 
 
+MEETING = """
+finish() {
+    touch "$COARSEFINE_FOLDER/asked"
+    while [ "$(ls trials/small/*/asked | wc -l)" -lt 2 ]; do sleep 0.02; done
+    touch "$COARSEFINE_FOLDER/met"
+    exit
+}
+trap finish TERM
+echo value 0.5
+sleep 600 & wait
+"""
+
+
+def test_suspended_commands_are_ended_together(tmp_path, monkeypatch):
+    """Commands that a rung or a stop ends are all asked to end before one of them is waited for."""
+    monkeypatch.setattr("coarsefine.search.training.user_code.call._STOP_SECONDS", 0.2)
+    (tmp_path / "meet.sh").write_text(MEETING)
+    halving = only(pruner="halving", rungs=[1], trials=6)
+    with pytest.raises(Interrupted):
+        searched(
+            tmp_path,
+            stop=lambda: any((path / "asked").exists() for path in trials(tmp_path).values()),
+            command=["bash", "meet.sh"],
+            parse=PARSE,
+            **halving,
+        )
+    states = [state.name for state, *_ in table(tmp_path / "studies.db").values()]
+    assert {*states} == {"PRUNED", "WAITING"}
+    assert states.count("PRUNED") >= 2
+    assert all((path / "met").exists() for path in trials(tmp_path).values())
+
+
+def test_command_needs_no_working_directory_but_its_own(tmp_path, monkeypatch):
+    """Trials of a command complete in the campaign's folder though the run's own working directory is removed."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "train.sh").write_text("rm -r here 2>&-\nfor epoch in $(seq $1); do echo value 0.5; done\n")
+    write(tmp_path, command=["bash", "train.sh", "{epochs}"], parse=PARSE, **only(trials=3))
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db").stages[0].completed == 3
+
+
 def test_command_that_ignores_a_timeout_is_killed(tmp_path):
     """A command that neither reports nor obeys SIGTERM FAILs, and is killed after its grace."""
     with pytest.raises(NothingCompleted, match="neither reported nor returned within 2 s: give it a longer"):
@@ -241,7 +282,7 @@ def test_files_that_trials_write_are_not_compared(tmp_path):
     assert searched(tmp_path, **interrupted(tmp_path)).state == "done"
 
 
-def test_only_the_text_of_scripts_is_kept(tmp_path, cli):
+def test_only_the_text_of_scripts_is_kept(tmp_path, cli, monkeypatch):
     """The studies hold the text of a script, and of another file only the digest; a change is refused by its name."""
     changes = interrupted(tmp_path)
     stored = (tmp_path / "studies.db").read_bytes()
@@ -257,6 +298,14 @@ def test_only_the_text_of_scripts_is_kept(tmp_path, cli):
     assert "hunter" not in str(refused.value)
     code, out, error = cli("status", "small", "--diff")
     assert (code, "+# changed" in out, "hunter" in out) == (0, True, False), error
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, out, error = cli("status", "small", "--diff", "--storage", tmp_path / "studies.db")
+    assert (code, out) == (0, "")
+    assert " ".join(error.split()) == (
+        f".env.tok and train.sh are not in {tmp_path / 'elsewhere'}, so changes are not known: start this command in "
+        "the folder of the campaign's file."
+    )
 
 
 def test_change_at_the_end_of_a_large_file_is_refused(tmp_path):

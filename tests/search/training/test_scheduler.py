@@ -51,6 +51,9 @@ class Stack:
     numbers: list[int]
     epoch: int = 0
 
+    def ask_to_end(self, numbers):
+        pass
+
     def drop(self, numbers):
         self.numbers = [number for number in self.numbers if number not in numbers]
 

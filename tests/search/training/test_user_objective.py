@@ -178,6 +178,7 @@ def printed(folder):
 BAD = {
     "raises": r"ValueError: no such kernel: linaer \(user_functions.py, line \d+\)",
     "asks_for_another_parameter": r"KeyError: 'gamma' \(user_functions.py, line \d+\); the point has a, shape",
+    "asks_each_for_another_parameter": r"KeyError: 'gamma' \(user_functions.py, line \d+\); the point has a, shape",
     "asks_for_a_variable": r"KeyError: 'NO_SUCH_VARIABLE' \(user_functions.py, line \d+\)",
     "raises_after_its_last_epoch": r"OSError: cannot save \(user_functions.py, line \d+\)",
     "exits": r"SystemExit: 3 \(user_functions.py, line \d+\)",
