@@ -91,7 +91,8 @@ def _epoch_lines(draft: Draft) -> list[str]:
 
 def _space_lines(draft: Draft) -> list[str]:
     known = [_commented(range_line(name, found), draft.comments.get(name, "")) for name, found in draft.space.items()]
-    return [*known, *_FORMS, *(f"# {name} = [0.001, 1.0]" for name in draft.names)] if draft.names else known
+    lines = [f"# {toml_line(name, [0.001, 1.0])}" for name in draft.names]
+    return [*known, *_FORMS, *lines] if lines else known
 
 
 def _lines(*items: tuple[str, object, str]) -> list[str]:

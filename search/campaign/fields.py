@@ -18,7 +18,7 @@ from coarsefine.search.campaign.sampling import SAMPLERS
 from coarsefine.search.campaign.space import Space
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", re.ASCII)
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _METRIC = re.compile(r"\w([\w ./:@%+-]{0,38}[\w%])?")
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LARGEST_STACK = 1024
@@ -93,12 +93,21 @@ def _read_space(value: Any) -> Space:
 def _read_parameter(name: str, written: Any) -> Dimension:
     if not _PARAMETER.fullmatch(name):
         raise ValueError(
-            f"'{name}' is not a parameter's name: it must be 1 to 64 letters, digits or '_', and not start with a digit"
+            f"'{name}' is not a parameter's name: it must be 1 to 64 letters, digits, '_', '-' or '.', and start "
+            "with a letter or '_'"
         )
     try:
         return read_range(written)
     except ValueError as error:
-        raise ValueError(f"{name} = {written!r}: {error}") from error
+        dotted = f'. A name with a dot needs quotes, "{name}.{next(iter(written))}"' if _has_ranges(written) else ""
+        raise ValueError(f"{name} = {written!r}: {error}{dotted}") from error
+
+
+def _has_ranges(written: Any) -> bool:
+    """Return whether a range is a table of ranges, as TOML reads `optimizer.lr = [0.1, 1.0]` without quotes."""
+    if not isinstance(written, dict) or not written or written.keys() & {"uniform", "integer", "choice"}:
+        return False
+    return isinstance(next(iter(written.values())), list | dict)
 
 
 def _check_sampler(value: Any, info: ValidationInfo) -> str:

@@ -39,7 +39,6 @@ def say_if_changed(status: "Status", storage: str, folder: Path | None = None) -
 def show_changes(status: "Status", *, as_json: bool) -> None:
     """Print the changes of the objective's file that were accepted, and the one that was not."""
     from coarsefine.search.terminal.console import print_line
-
     from coarsefine.search.training.user_code.code_change import why_unknown
 
     change, unknown = _change_of(status), why_unknown(status.stages[0].attrs.get("objective"))

@@ -87,6 +87,7 @@ def test_bad_placeholder_is_refused(argument, words):
     [
         (("lr", "seed"), ["seed", "another name"]),
         (("lr", "C", "LR"), ["lr and LR", "COARSEFINE_PARAM_LR"]),
+        (("batch-size", "batch.size"), ["batch-size and batch.size", "COARSEFINE_PARAM_BATCH_SIZE"]),
     ],
 )
 def test_names_that_collide_are_refused(names, words):

@@ -96,6 +96,19 @@ def test_number_of_reports_may_be_given(folder):
     assert "to its first report" in said
 
 
+def test_names_of_parameters_may_have_dots_and_hyphens(folder):
+    """`init` puts the names of an objective into quotes where TOML needs them, and the campaign runs."""
+    (folder / "named.py").write_text(
+        "def objective(trial):\n    rate = trial.suggest_float('optimizer.lr', 0.1, 1.0)\n"
+        "    return rate * trial.suggest_int('batch-size', 1, 9)\n",
+        "utf-8",
+    )
+    file, _ = init(folder, "named:objective", "--trials", 4)
+    assert file["stage"][0]["space"].keys() == {"batch-size", "optimizer.lr"}
+    assert run(folder)["stages"][0]["completed"] == 4
+    assert {*trials_of(folder, "named/fine")[0].params} == {"batch-size", "optimizer.lr"}
+
+
 @pytest.mark.parametrize(("example", "direction"), [("iris_sgd", "maximize"), ("iris_forest", "minimize")])
 def test_objectives_as_the_tutorials_write_them(folder, example, direction):
     """Objectives written as in Optuna's tutorials run unchanged: pruning, attributes, choices, cross-validation."""
@@ -163,7 +176,7 @@ def test_parameters_of_a_loop_are_named(folder):
 def test_plain_function_gets_a_skeleton(folder):
     """A function of (point, seed, report) does not say its ranges: the file has a line to complete for each."""
     (folder / "plain_function.py").write_text(
-        "def train(point, seed, report):\n    return point['lr'] * point['decay']\n", "utf-8"
+        "def train(point, seed, report):\n    return point['lr'] * point['optimizer.decay']\n", "utf-8"
     )
     answer = coarsefine("init", "plain_function:train", "--epochs", 3, cwd=folder)
     assert answer.returncode == 0
@@ -171,6 +184,7 @@ def test_plain_function_gets_a_skeleton(folder):
     assert "# lr = [" in answer.stdout
     assert "{ integer = [1, 8] }" in answer.stdout
     assert '# metric = "accuracy"' in answer.stdout
+    assert '# "optimizer.decay" = [' in answer.stdout
     (folder / "mine.toml").write_text(answer.stdout, "utf-8")
     refusal = coarsefine("run", "mine.toml", cwd=folder)
     assert (refusal.returncode, "a line that starts with # is a comment" in refusal.stderr) == (2, True)
@@ -193,8 +207,8 @@ BAD_MODULES = {
         "line 4 of its module runs a study of Optuna's whenever the module is imported",
     ),
     "a parameter's name": (
-        "def objective(trial):\n    return trial.suggest_float('batch-size', 0, 1)\n",
-        "'batch-size' is not a parameter's name: it must be 1 to 64 letters, digits or '_'",
+        "def objective(trial):\n    return trial.suggest_float('batch size', 0, 1)\n",
+        "'batch size' is not a parameter's name: it must be 1 to 64 letters, digits, '_', '-' or '.'",
     ),
     "an objective that fails": (
         "def objective(trial):\n    return 1 / 0\n",

@@ -364,6 +364,27 @@ def test_page_and_report_name_the_command(cli, tmp_path):
     assert (code, "a" in json.loads(out)) == (0, True)
 
 
+def test_names_of_parameters_may_have_dots_and_hyphens(cli, tmp_path):
+    """Parameters called `batch-size` and `optimizer.lr` are searched, narrowed, listed, exported and drawn."""
+    (tmp_path / "train.sh").write_text('for epoch in $(seq $1); do echo "value $COARSEFINE_PARAM_BATCH_SIZE"; done\n')
+    space = {"batch-size": {"integer": [1, 9]}, "optimizer.lr": [0.001, 1.0]}
+    words = ["bash", "train.sh", "{epochs}", "--batch={batch-size}", "{optimizer.lr}"]
+    status = searched(tmp_path, command=words, parse=PARSE, stage={"coarse": {"trials": 4, "space": space}})
+    rows = table(tmp_path / "studies.db")
+    assert status.state == "done"
+    assert all(values == [point["batch-size"]] for _, point, values, *_ in rows.values())
+    assert all(point.keys() == space.keys() for _, point, *_ in rows.values())
+    head = cli("trials", "small", "--csv", "-")[1].splitlines()[0].split(",")
+    assert {"params_batch-size", "params_optimizer.lr"} <= {*head}
+    best = json.loads(cli("export", "small", "--as", "params")[1])
+    exported = cli("export", "small", "--as", "env")[1]
+    assert f"export COARSEFINE_PARAM_BATCH_SIZE={best['batch-size']}\n" in exported
+    assert f"export COARSEFINE_PARAM_OPTIMIZER_LR={best['optimizer.lr']!r}\n" in exported
+    code, _, error = cli("report", "small", "--output", "report.html")
+    assert code == 0, error
+    assert '"optimizer.lr" = [0.001, 1.0]' in html.unescape((tmp_path / "report.html").read_text("utf-8"))
+
+
 def test_winner_of_a_command_is_trained_again(cli, tmp_path):
     """The winner of a command is trained on several seeds, exported, and trained again from its export."""
     searched(tmp_path, final={"epochs": 8, "seeds": 2}, **only(trials=3))

@@ -633,6 +633,7 @@ def test_module_in_the_working_directory_comes_first(tmp_path, monkeypatch):
         ({}, "a space is a table of parameters with their ranges"),
         ({"a": [1.0, 0.1]}, r"a = \[1.0, 0.1\]: low must be below high"),
         ({"a": [0.1, 1.0], "b c": [0.1, 1.0]}, "'b c' is not a parameter's name"),
+        ({"optimizer": {"lr": [0.1, 1.0]}}, 'A name with a dot needs quotes, "optimizer.lr"'),
         ({"a": {"choice": []}}, "a choice has at least one option"),
         (3, "a space is a table of parameters"),
     ],
