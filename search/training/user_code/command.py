@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,10 @@ from coarsefine.search.training.user_code.source_file import Source
 
 _SCRIPTS = {".py", ".sh", ".R", ".jl", ".pl", ".rb", ".js", ".lua", ".awk"}
 """Suffixes of files whose text is kept; any other file may hold a secret."""
-_DATABASES = {".db", ".sqlite", ".sqlite3"}
+_WRITTEN = {".db", ".sqlite", ".sqlite3", ".log"}
 """Suffixes of files that are not compared: trials write into them. SQLite alone opens the file of the studies."""
+_OUTPUT = re.compile(r"--?(\w+[-_])*(logs?|out|outputs?|save|results?)([-_]?(file|path|to))?", re.IGNORECASE)
+"""Options whose values are files that trials write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +124,21 @@ def _check_file(program: str, folder: Path) -> None:
 
 
 def _files_named(arguments: Sequence[str], folder: Path) -> Iterator[str]:
-    """Yield the words, and the values of options such as --config=FILE, that are files in the folder."""
+    """Yield the words, and the values of options such as --config=FILE, that are files in the folder.
+
+    Files that trials write are left out: of options such as --output, and with suffixes such as .log.
+    """
+    before = ""
     for position, argument in enumerate(arguments):
-        for name in dict.fromkeys((argument, argument.partition("=")[2])):
+        option, _, value = argument.partition("=")
+        for name, of in {argument: before, value: option}.items():
             if position == 0 and os.sep not in name:  # a program on the PATH
                 continue
-            if not name or "\0" in name or Path(name).is_absolute() or Path(name).suffix in _DATABASES:
+            if not name or "\0" in name or Path(name).is_absolute() or Path(name).suffix in _WRITTEN:
                 continue
-            if _is_file(folder / name):
+            if _is_file(folder / name) and not _OUTPUT.fullmatch(of):
                 yield name
+        before = argument
 
 
 def _is_script(path: Path) -> bool:

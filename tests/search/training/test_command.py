@@ -17,6 +17,7 @@ from stored import counted, ended, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, retry, run
 from coarsefine.search.campaign.command_line import as_line
+from coarsefine.search.training.user_code.command import load_command
 
 HALVING = {"pruner": "halving", "rungs": [1, 3]}
 PARSE = r"^value (?P<value>\S+)"
@@ -280,6 +281,21 @@ def interrupted(folder, script=LOGGING):
 def test_files_that_trials_write_are_not_compared(tmp_path):
     """A campaign goes on though its first trial has created a file that the command names."""
     assert searched(tmp_path, **interrupted(tmp_path)).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "compared"),
+    [
+        (["--output", "a.txt", "--log-file=b.txt", "-o", "c.txt", "d.log"], ["c.txt"]),
+        (["--out", "a.txt", "--train-log", "b.txt", "--save=c.txt"], []),
+        (["--layout", "a.txt", "--log-config=b.txt", "--dropout", "c.txt"], ["a.txt", "b.txt", "c.txt"]),
+    ],
+)
+def test_files_of_options_for_outputs_are_not_compared(tmp_path, words, compared):
+    """The values of options such as `--output`, and logs, are no sources; those of other options are."""
+    for name in ("a.txt", "b.txt", "c.txt", "d.log"):
+        (tmp_path / name).touch()
+    assert [*load_command([sys.executable, *words], tmp_path).files] == compared
 
 
 def test_only_the_text_of_scripts_is_kept(tmp_path, cli, monkeypatch):
