@@ -1,12 +1,12 @@
 """The shell commands that repeat a campaign, and those that add what its report lacks."""
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.presets import preset_names
+from coarsefine.search.campaign.toml_form import toml_line
 from coarsefine.search.report.content import Content
 from coarsefine.search.results.commands import storage_option_elsewhere
 
@@ -47,7 +47,7 @@ def as_toml(campaign: Campaign) -> str:
         elif isinstance(value, list) and isinstance(value[0], dict):
             sections += [line for item in value for line in ("", f"[[{key}]]", *_pairs(item))]
         elif value is not None:
-            lines.append(f"{key} = {_value(value)}")
+            lines.append(toml_line(key, value))
     return "\n".join([*lines, *sections, ""])
 
 
@@ -56,13 +56,13 @@ def _options(recorded: Mapping[str, Any] | None, names: Sequence[str]) -> str:
 
 
 def _pairs(section: dict[str, Any]) -> list[str]:
-    return [f"{key} = {_value(value)}" for key, value in section.items() if value is not None]
+    return [toml_line(key, value) for key, value in _given(section).items()]
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{{ {', '.join(_pairs(value))} }}"
-    return json.dumps(value, ensure_ascii=False)  # JSON and TOML write these values alike
+def _given(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a table without the keys that have no value, which TOML cannot write."""
+    pairs = ((key, value) for key, value in table.items() if value is not None)
+    return {key: _given(value) if isinstance(value, dict) else value for key, value in pairs}
 
 
 def _preset_of(campaign: Campaign) -> str | None:

@@ -342,7 +342,7 @@ def test_campaign_goes_on_with_a_longer_timeout(tmp_path):
     (tmp_path / "go").touch()
     retry("small", tmp_path / "studies.db")
     assert searched(tmp_path, timeout=600.0, grace=5.0, **changes, **only(trials=1, gpus=0)).state == "done"
-    with pytest.raises(CampaignError, match=r"config\.threads was None, now 2"):
+    with pytest.raises(CampaignError, match=r"threads was not given, now 2"):
         searched(tmp_path, threads=2, **changes, **only(trials=1))
 
 
@@ -398,7 +398,7 @@ def test_names_of_parameters_may_have_dots_and_hyphens(cli, tmp_path):
     assert f"export COARSEFINE_PARAM_OPTIMIZER_LR={best['optimizer.lr']!r}\n" in exported
     code, _, error = cli("report", "small", "--output", "report.html")
     assert code == 0, error
-    assert '"optimizer.lr" = [0.001, 1.0]' in html.unescape((tmp_path / "report.html").read_text("utf-8"))
+    assert '"optimizer.lr" = [0.001, 1.0] }' in html.unescape((tmp_path / "report.html").read_text("utf-8"))
 
 
 def test_winner_of_a_command_is_trained_again(cli, tmp_path):
