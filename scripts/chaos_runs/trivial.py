@@ -39,6 +39,9 @@ class Stack:
         self.after(self.epoch)
         return [EpochReport(number, self.value, self.value, self.value) for number in self.numbers]
 
+    def ask_to_end(self, numbers: Collection[int]) -> None:
+        """Do nothing."""
+
     def drop(self, numbers: Collection[int]) -> None:
         """Remove slots."""
         self.numbers = [number for number in self.numbers if number not in numbers]
