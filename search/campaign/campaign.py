@@ -14,6 +14,7 @@ from coarsefine.model.errors import ExtensionError, message_of
 from coarsefine.model.extensions import Group, load, package_of
 from coarsefine.search.arguments import require_path
 from coarsefine.search.campaign.command_line import as_line
+from coarsefine.search.campaign.declared_packages import installed_versions
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.fields import STORED
 from coarsefine.search.campaign.metric import ACCURACY, Metric
@@ -31,7 +32,7 @@ from coarsefine.search.errors import CampaignError
 _OF_NETWORK = frozenset({"data", "model", *NAMES})
 """Keys of a campaign and of its stages that only a campaign of the network has."""
 _LATER_DEFAULTS = {"direction": "maximize", "resumable": False} | dict.fromkeys(
-    ("metric", "recycle", "max_failures", "command", "parse", "grace", "threads", "gpus")
+    ("metric", "recycle", "max_failures", "command", "parse", "grace", "threads", "gpus", "packages")
 )
 """Keys that are stored only if they have another value, so that exports of earlier versions keep their digest."""
 _MOST_FAILURES = 3
@@ -133,9 +134,10 @@ class Campaign(CampaignSchema):
         return None if self.of_network else self.max_failures or _MOST_FAILURES
 
     def packages(self) -> dict[str, str]:
-        """Return the other packages that bring what it names, with their versions.
+        """Return the packages that it declares, and those that bring what it names, with their versions.
 
-        Raises `ExtensionError` if one of them is missing, or if what it brings cannot be used.
+        Raises `CampaignError` if a declared one is not installed, and `ExtensionError` if another one is missing or
+        what it brings cannot be used.
         """
         named: list[tuple[Group[Any], str]] = [(SAMPLERS, stage.sampler) for stage in self.stage]
         named += [(PRUNERS, stage.pruner_name) for stage in self.stage]
@@ -144,7 +146,8 @@ class Campaign(CampaignSchema):
             named += [(SETTINGS, name) for name in OTHERS if name in used]
         for group, name in named:
             load(group, name)
-        return dict(sorted(filter(None, (package_of(group, name) for group, name in named))))
+        brought = filter(None, (package_of(group, name) for group, name in named))
+        return dict(sorted({**installed_versions(self.package_names or ()), **dict(brought)}.items()))
 
     def largest_batches(self) -> list[tuple[str, int]]:
         """Return the largest possible mini-batches, each with the section that sets it."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from coarsefine.model.extensions import load
 from coarsefine.model.network_setting import NetworkSetting
 from coarsefine.search.campaign.command_line import read_pattern
+from coarsefine.search.campaign.declared_packages import read_names
 from coarsefine.search.campaign.dimension import Dimension, as_json
 from coarsefine.search.campaign.json_form import STRICT
 from coarsefine.search.campaign.network_settings import NAMES, NETWORK_SETTINGS, OTHERS
@@ -170,6 +171,7 @@ Grace = Annotated[float, Field(ge=0, le=3600)]
 """Seconds: up to an hour."""
 Threads = Annotated[int, Field(ge=1, le=1024)]
 Gpus = Annotated[int, Field(ge=0, le=64)]
+Packages = Annotated[list[str] | None, BeforeValidator(read_names)]
 MaxFailures = Annotated[int, Field(ge=1, le=1_000_000)]
 Stack = Annotated[int | Literal["auto"], BeforeValidator(_check_stack)]
 Ranges = Annotated[Space, PlainValidator(_read_space), PlainSerializer(Space.as_dict)]

@@ -12,7 +12,7 @@ from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS, settin
 from coarsefine.search.campaign.pruning import PRUNERS
 from coarsefine.search.campaign.sections import CONFIRM, FINAL, Confirm, Data, FinalSettings, Model, Section, Stage
 
-_OF_USER_CODE = ("parse", "grace", "threads", "gpus")
+_OF_USER_CODE = ("parse", "grace", "threads", "gpus", "package_names")
 """Keys that a campaign of the network does not have."""
 
 
@@ -51,6 +51,8 @@ class CampaignSchema(Section):
     """Threads of each trial of an objective or a command; 1 by default."""
     gpus: fields.Gpus | None = None
     """GPUs of each trial of an objective or a command, in stages that give no number of their own."""
+    package_names: fields.Packages = Field(None, alias="packages")
+    """Packages that user code computes with, as `pip` names them; another version of one counts as a change."""
     data: Data | None = None
     """The images of the network."""
     model: Model | None = None
@@ -114,7 +116,8 @@ class CampaignSchema(Section):
                 "direction and metric belong to an objective: the network is searched for the highest validation "
                 "accuracy, so remove them"
             )
-        if given := [name for name in _OF_USER_CODE if getattr(self, name) is not None]:
+        known = type(self).model_fields
+        if given := [known[name].alias or name for name in _OF_USER_CODE if getattr(self, name) is not None]:
             raise ValueError(f"{' and '.join(given)} belong to an objective or a command: remove them")
         if (stage := next((s for s in self.stage if s.gpus is not None), None)) is not None:
             raise ValueError(f"stage '{stage.name}': gpus belong to an objective or a command: remove them")

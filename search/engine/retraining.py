@@ -100,7 +100,8 @@ def retrain(
     write_atomic(folder / "export.json", text)
     point = Point.of({name: export.trial.params[name] for name in campaign.stage[0].own_ranges})
     with closing(create_storage(studies)) as storage:
-        identity = {"config": campaign.as_stored(), "versions": versions(), "objective": export.objective}
+        present = versions() | campaign.packages()
+        identity = {"config": campaign.as_stored(), "versions": present, "objective": export.objective}
         open_exported(storage, campaign, Slot(0, point, export.trial.seed), identity)
     status = run(campaign, studies, workers=workers, observer=observer, stop=stop)
     with closing(open_storage(studies)) as storage:

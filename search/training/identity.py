@@ -46,7 +46,7 @@ UserCode = Function | Command
 def fingerprint(campaign: Campaign, workload: Dataset | UserCode) -> dict[str, Any]:
     """Return the study attributes that identify a campaign and what it trains.
 
-    Raises `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
+    Raises `CampaignError` or `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
     """
     known = {"config": campaign.as_stored(), VERSIONS: versions() | campaign.packages()}
     if isinstance(workload, Command):
@@ -81,8 +81,8 @@ def missing_or_changed(study: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         return missing, []
     installed = versions() | {name: version(name) for name in own}
     arithmetic = {} if OBJECTIVE in study else {ARITHMETIC: arithmetic_kind()}
-    kind = {OBJECTIVE: study[OBJECTIVE]} if OBJECTIVE in study else {}
-    changed = changed_versions(study, {VERSIONS: installed, **arithmetic, **kind})
+    known = {key: study[key] for key in (OBJECTIVE, "config") if key in study}
+    changed = changed_versions(study, {VERSIONS: installed, **arithmetic, **known})
     return [], [_describe(*difference, study, None) for difference in changed]
 
 

@@ -3,7 +3,8 @@
 A patch release of Coarsefine, NumPy or SciPy changes no bit of the network. The kernel has a version of its own, and
 points and seeds are stored with the studies. Initial weights and mini-batches follow from NumPy's random numbers, which
 may change in its feature releases only (NEP 19). Without the kernel, NumPy and its BLAS round, so each version of NumPy
-counts. User code is called with stored points and seeds. Packages that bring samplers or settings always count.
+counts. User code is called with stored points and seeds. Packages that it declares always count, and those that bring
+samplers or settings.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Diff
 
 def _deciding(name: str, version: str | None, now: Mapping[str, Any]) -> str | None:
     """Return the part of a package's version that decides bits; None if it does not count."""
-    if name not in _OWN:
+    if name not in _OWN or name in (now.get("config", {}).get("packages") or ()):
         return version
     if name != "numpy" or version is None or OBJECTIVE in now:
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from coarsefine.model.datasets import Dataset, MappedFile
 from coarsefine.model.datasets.kinds import PATH_KEY
 from coarsefine.search.campaign.campaign import Campaign
+from coarsefine.search.campaign.declared_packages import installed_versions
 from coarsefine.search.campaign.sections import AnyStage, Confirm, Stage
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.results.observer import Observer
@@ -54,8 +55,10 @@ def load_workload(
 ) -> Workload:
     """Return a campaign's images, as `load_images` does, or its function or command.
 
-    Raises `CampaignError` if they do not fit the campaign, `coarsefine.model.errors.DataError` and `UsageError`.
+    Raises `CampaignError` if they do not fit the campaign or a package that it declares is missing,
+    `coarsefine.model.errors.DataError` and `UsageError`.
     """
+    installed_versions(campaign.package_names or ())  # before the user's code is imported, and anything is created
     if campaign.objective is not None:
         if source is not None:
             given = "the Dataset" if isinstance(source, Dataset) else f"--data {source}"

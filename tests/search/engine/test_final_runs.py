@@ -100,7 +100,8 @@ def test_epochs_are_those_of_the_campaign_by_default(tmp_path):
 def trained(tmp_path, cli):
     """Run a campaign of a function that keeps a file, with a longer `[final]`; export its winner; return the status."""
     final = {"epochs": 5, "seeds": 2}
-    write_campaign(tmp_path, "objective", objective="user_functions:as_asked", epochs=3, confirm=None, final=final)
+    write_campaign(tmp_path, "objective", objective="user_functions:as_asked", epochs=3, confirm=None, final=final,
+                   packages=["optuna"])  # fmt: skip
     status = run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db")
     code, _, error = cli("export")
     assert code == 0, error

@@ -3,15 +3,17 @@
 import json
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
 from campaigns import write_campaign
+from packages import install
 from stored import table, undisturbed_table
 
-from coarsefine import Campaign, CampaignError, Interrupted, join, run
+from coarsefine import Campaign, CampaignError, Interrupted, Observer, join, run
 from coarsefine.model.arithmetic import KERNEL, NUMPY
 from coarsefine.search.training.identity import versions
 from coarsefine.search.training.version_changes import changed_versions
@@ -118,10 +120,14 @@ FUNCTION = {"versions": NETWORK["versions"], "objective": {"name": "mine:train"}
         ({**NETWORK, "arithmetic": NUMPY}, {"numpy": "2.4.5"}, ["versions.numpy"]),
         (FUNCTION, {"numpy": "1.0", "scipy": "1.16", "coarsefine": "0.9"}, []),
         (FUNCTION, {"halton": "1.0"}, ["versions.halton"]),
+        ({**FUNCTION, "config": {"packages": ["numpy"]}}, {"numpy": "2.4.5", "scipy": "1.16"}, ["versions.numpy"]),
     ],
 )
 def test_what_decides_bits(present, changes, places):
-    """It is the kernel's version and NumPy's feature release, without the kernel NumPy's version, and packages."""
+    """It is the kernel's version and NumPy's feature release, without the kernel NumPy's version, and packages.
+
+    Of a function it is the packages that it declares, NumPy too.
+    """
     before = {**present, "versions": {**present["versions"], **changes}}
     assert [place for place, *_ in changed_versions(before, present)] == places
 
@@ -132,3 +138,43 @@ def test_other_arithmetic_decides_bits_of_the_network_only():
         ("arithmetic", "coarsefine kernel 0", KERNEL)
     ]
     assert changed_versions({**FUNCTION, "arithmetic": "coarsefine kernel 0"}, FUNCTION) == []
+
+
+@pytest.fixture
+def kit(tmp_path, monkeypatch):
+    """Install a package that a function declares, and write its campaign; return a function that upgrades it."""
+    metadata = install(tmp_path / "site", "lab-kit", {}) / "lab_kit-1.0.dist-info" / "METADATA"
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    stages = {"coarse": {"trials": 3}, "fine": None}
+    write_campaign(tmp_path, "objective", epochs=1, packages=["Lab_Kit"], stage=stages, confirm=None)
+    return lambda version: metadata.write_text(f"Metadata-Version: 2.1\nName: lab-kit\nVersion: {version}\n", "utf-8")
+
+
+def until_a_trial_ends(**options):
+    """Run the campaign until a trial has ended."""
+    ended, observer = threading.Event(), Observer()
+    observer.on_recorded = lambda *arguments: arguments[-1] and ended.set()
+    with pytest.raises(Interrupted):
+        run(Campaign.load("small.toml"), observer=observer, stop=ended.is_set, **options)
+
+
+def test_version_of_a_declared_package_is_refused_or_accepted(kit, cli):
+    """A function's campaign does not go on with another version of its packages, unless that is accepted: both ways."""
+    until_a_trial_ends()
+    kit("2.0+cpu")
+    for resume in (run, join):
+        with pytest.raises(
+            CampaignError, match=r"versions\.lab-kit was '1\.0', now '2\.0\+cpu'\. Restore that, give --ac"
+        ):
+            resume(Campaign.load("small.toml"), "studies.db")
+    assert "run small --accept-changes" in cli("status")[1]
+    until_a_trial_ends(accept_changes=True)
+    kit("1.0")
+    with pytest.raises(CampaignError, match=r"versions\.lab-kit was '2\.0\+cpu', now '1\.0'"):
+        run(Campaign.load("small.toml"))
+    status = run(Campaign.load("small.toml"), accept_changes=True)
+    assert [(change.before, change.after) for change in status.version_changes] == [
+        ({"lab-kit": "1.0"}, {"lab-kit": "2.0+cpu"}),
+        ({"lab-kit": "2.0+cpu"}, {"lab-kit": "1.0"}),
+    ]
