@@ -38,6 +38,9 @@ def main() -> None:
             app()
         except SystemExit as end:
             code = end.code
+            if isinstance(end.__context__, BrokenPipeError):  # for which Rich and Click exit with 1
+                code = _code_before(end)
+                _drop(sys.stdout)
         except (SearchError, ModelError) as error:
             say(str(error))
             code = error.exit_code
@@ -54,12 +57,20 @@ def main() -> None:
             raise
         _drop(sys.stdout)
         say(f"The output cannot be written: {error.strerror}.")
-        code = code or 5
+        code = code or _code_before(error) or 5
     try:
         sys.stderr.flush()
     except OSError:  # Python would try again at its end, and replace the exit code
         _drop(sys.stderr)
     sys.exit(code)
+
+
+def _code_before(error: BaseException | None) -> int:
+    """Return the exit code of the error that was being reported when this one arose; 0 if there was none."""
+    while (error := error and error.__context__) is not None:
+        if code := getattr(error, "exit_code", 0):
+            return int(code)
+    return 0
 
 
 def _open_streams() -> None:

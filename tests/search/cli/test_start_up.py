@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,7 +74,10 @@ def test_help_of_commands_loads_nothing_heavy():
     assert modules.isdisjoint(set(HEAVY) - {"pydantic"})
 
 
-@pytest.mark.parametrize("words", ["status", "status --json", "presets digits", "run small", "run small --json"])
+@pytest.mark.parametrize(
+    "words",
+    ["status", "status --json", "presets digits", "run small", "run small --json", "--help", "run --help"],
+)
 def test_reader_that_leaves_is_no_error(words, cli, searched, monkeypatch):
     """If the program that reads the output has ended, as in `coarsefine status | head`, the exit code is 0."""
     storage = ["--storage", searched / "studies.db"] if "small" in words or "status" in words else []
@@ -82,6 +86,14 @@ def test_reader_that_leaves_is_no_error(words, cli, searched, monkeypatch):
     with open(writing, "w", encoding="utf-8") as broken:  # noqa: PTH123 - a descriptor
         monkeypatch.setattr(sys, "stdout", broken)
         assert cli(*words.split(), *storage)[0] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_usage_error_keeps_its_exit_code_where_it_cannot_be_written(cli, monkeypatch):
+    """A command line that is wrong ends with exit code 2, even if the disk of its messages is full."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert cli("no-such-command")[0] == 2
 
 
 def test_server_starts_without_the_dashboards_packages():
