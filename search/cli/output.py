@@ -25,7 +25,7 @@ def opened(storage: str) -> "closing[Storage]":
     from coarsefine.search.storage.location import locate
     from coarsefine.search.storage.opening import open_storage
 
-    return closing(open_storage(locate(storage)))
+    return closing(open_storage(locate(storage), say=say))
 
 
 def read(storage: str, campaign: str | None) -> "Status":

@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
         require_strings("run: gpus", gpus, 'a list of GPUs by index or UUID, such as ["0", "1"]')
     observer = observer or Observer()
     location = locate(storage)
-    if (finished := _finished_status(campaign, location)) is not None:
+    if (finished := _finished_status(campaign, location, observer.on_locked)) is not None:
         for note in finished.notes:
             observer.on_other_program(note)
         if change := change_of(finished.stages[0].attrs.get(OBJECTIVE), campaign.folder):
@@ -115,11 +115,11 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
         return read_status(opened, campaign.name)
 
 
-def _finished_status(campaign: Campaign, location: Location) -> Status | None:
+def _finished_status(campaign: Campaign, location: Location, say: Callable[[str], None]) -> Status | None:
     """Return the status of a finished campaign, without its data and whatever versions are installed; else None."""
     if not storage_exists(location):
         return None
-    with closing(open_storage(location)) as storage:
+    with closing(open_storage(location, say=say)) as storage:
         headers = find_headers(storage, campaign.name)
         if changed_settings(headers, campaign) and not has_result(find_studies(storage, campaign.name)):
             return None

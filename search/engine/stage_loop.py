@@ -78,6 +78,7 @@ class StageLoop:
     def __post_init__(self, accept_changes: bool) -> None:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
         self.storage.database.say = self.observer.on_message
+        self.storage.database.say_locked = self.observer.on_locked
         found = find_studies(self.storage, self.campaign.name)
         if isinstance(self.workload, ServedCommand):
             for study in found.values():

@@ -58,6 +58,8 @@ class WorkerPool:
         self._given_up: list[tuple[str, int]] = []
         """Why workers stopped for good, as sentences, and the exit codes that they deserve."""
         self._crashes = Crashes()
+        self._locks: set[str] = set()
+        """What workers said about locks: each of them waits for the same one."""
 
     def __enter__(self) -> Self:
         self._task.logs.mkdir(parents=True, exist_ok=True)
@@ -127,6 +129,9 @@ class WorkerPool:
                 self._crashes.forget(worker.name)
             case Message("warning", text):
                 self._observer.on_warning(f"{worker.name}: {text}")
+            case Message("locked", text) if text not in self._locks:
+                self._locks.add(text)
+                self._observer.on_locked(text)
             case Message("detail", text):
                 self._observer.on_detail(f"{worker.name}: {text}")
             case Ended(_, text, gave_up=True):

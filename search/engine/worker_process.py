@@ -63,9 +63,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A worker has claimed its first slots, has ended trials, or has a warning or a detail for the observer."""
+    """A worker has claimed its first slots, has ended trials, or has a warning or a detail for the observer.
 
-    kind: Literal["started", "progress", "warning", "detail"]
+    That a file is locked is a warning that all workers may have.
+    """
+
+    kind: Literal["started", "progress", "warning", "locked", "detail"]
     text: str = ""
 
 
@@ -102,6 +105,11 @@ class _WorkerObserver(Observer):
     def on_other_program(self, sentence: str) -> None:
         """Log it; the pool's process says it once for all workers."""
         self.log.warning(sentence)
+
+    def on_locked(self, sentence: str) -> None:
+        """Log it, and send it; the pool's process says it once for all workers."""
+        self.log.warning(sentence)
+        self._send(Message("locked", sentence))
 
     def on_detail(self, sentence: str) -> None:
         """Log a detail; send it if details are wanted."""

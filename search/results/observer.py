@@ -36,6 +36,10 @@ class Observer:
         """Handle what another program added to the studies, or changed in them; `on_warning` by default."""
         self.on_warning(sentence)
 
+    def on_locked(self, sentence: str) -> None:
+        """Handle a wait for another process that has locked the SQLite file; passed to `on_warning` by default."""
+        self.on_warning(sentence)
+
     def on_detail(self, sentence: str) -> None:
         """Handle a detail, such as a claim, a record or the traceback of a user's function."""
 

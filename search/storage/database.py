@@ -13,8 +13,9 @@ from optuna.exceptions import StorageInternalError
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.causes import describe, root_cause, text_of
-from coarsefine.search.storage.dialect import transaction
+from coarsefine.search.storage.dialect import BUSY_SECONDS, transaction, unlocked
 from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.lock_wait import lock_sentence
 from coarsefine.search.storage.write_turn import WriteTurn
 
 PATIENCE_SECONDS = 60.0
@@ -44,6 +45,10 @@ class Database:
         self._turn = WriteTurn(location.path)
         self.say: Callable[[str], None] | None = None
         """Is called with a sentence when a transaction waits for the server."""
+        self.say_locked: Callable[[str], None] | None = None
+        """Is called with a sentence when another process has locked a SQLite file for more than some seconds."""
+        self._locked_until = 0.0
+        """When a lock may be spoken of again: threads of a process may wait for the same one."""
 
     def transact(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Do the work in one transaction, again if the connection is cut: done twice, it must leave the same rows.
@@ -52,7 +57,7 @@ class Database:
         """
 
         def attempt() -> _T:
-            with self._turn.taken(), transaction(self._engine) as connection:
+            with self._turn.taken(), transaction(self._engine, self._report_lock) as connection:
                 return work(connection)
 
         return self.persist(attempt)
@@ -62,7 +67,7 @@ class Database:
 
         def attempt() -> Sequence[Row]:
             with self._engine.connect() as connection:
-                return connection.execute(query, bound).all()
+                return unlocked(connection, lambda: connection.execute(query, bound).all(), self._report_lock)
 
         return self.persist(attempt)
 
@@ -78,6 +83,12 @@ class Database:
         """Do the work, again if the connection is cut."""
         with storage_errors(self._location, in_use=True):
             return persist(work, self.say)
+
+    def _report_lock(self) -> None:
+        path, now = self._location.path, time.monotonic()
+        if path is not None and self.say_locked is not None and now >= self._locked_until:
+            self._locked_until = now + BUSY_SECONDS
+            self.say_locked(lock_sentence(path))
 
 
 def persist(work: Callable[[], _T], say: Callable[[str], None] | None = None) -> _T:

@@ -1,9 +1,9 @@
 """Where SQLite and PostgreSQL differ: the clock, upserts, the start of a transaction, connection options."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,11 +11,13 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from coarsefine.search.storage.location import Location
+from coarsefine.search.storage.lock_wait import patiently
 
 BUSY_SECONDS = 60
 """How long a connection to SQLite waits for another one's write before it gives up."""
 _STUCK_SECONDS = 60
 """How long PostgreSQL lets a stopped process keep its rows locked."""
+_T = TypeVar("_T")
 
 
 class Now(FunctionElement[float]):
@@ -71,9 +73,18 @@ def insert_once(backend: str, table: sa.Table, unique: str, row: dict[str, Any])
     return statement.values(row).on_conflict_do_nothing(index_elements=[unique])
 
 
+def unlocked(connection: sa.Connection, act: Callable[[], _T], waits: Callable[[], object]) -> _T:
+    """Do what may wait for a lock on a SQLite file; call `waits` if it waits for more than some seconds."""
+    driver: Any = connection.connection.driver_connection
+    return act() if connection.dialect.name != "sqlite" else patiently(driver, act, waits, BUSY_SECONDS)
+
+
 @contextmanager
-def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction for writing; commit it, or roll it back if an exception is raised."""
+def transaction(engine: sa.Engine, waits: Callable[[], object] = lambda: None) -> Iterator[sa.Connection]:
+    """Open a transaction for writing; commit it, or roll it back if an exception is raised.
+
+    `waits` is called if it must wait for a lock on a SQLite file for more than some seconds.
+    """
     if engine.dialect.name == "postgresql":
         with engine.begin() as connection:
             yield connection
@@ -81,7 +92,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     # AUTOCOMMIT keeps SQLite's driver from opening a transaction of its own, which would start as a reader and
     # fail on its first write if another process wrote in between.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        unlocked(connection, lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), waits)
         try:
             yield connection
             connection.exec_driver_sql("COMMIT")

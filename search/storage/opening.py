@@ -30,13 +30,16 @@ def storage_exists(location: Location) -> bool:
         return _has_tables(connection)
 
 
-def check_storage(location: Location, *, writing: bool, whole: bool = True) -> None:
+def check_storage(
+    location: Location, *, writing: bool, whole: bool = True, say: Callable[[str], object] = lambda _: None
+) -> None:
     """Raise `StorageError` unless a location holds studies that can be read, and written with `writing`.
 
-    Without `whole`, a file is not searched for damage.
+    Without `whole`, a file is not searched for damage. `say` is called with a sentence if another process has locked
+    it for more than some seconds.
     """
     if location.path:
-        sqlite.check(location.path, writing=writing, whole=whole)
+        sqlite.check(location.path, writing=writing, whole=whole, say=say)
     elif not storage_exists(location):
         raise StorageError(f"{location} holds no studies: start a campaign with `coarsefine run`, or give --storage.")
 
@@ -59,14 +62,16 @@ def open_storage(
     """Open an existing storage; raise `StorageError` where it is missing, damaged or not Optuna's.
 
     `patient` waits for a server that is restarting. It is for workers that join a running campaign; a first look at an
-    address, which may be wrong, should fail at once. `say` is called with a sentence if it waits. `checked` skips what
-    the process that starts this one has checked: that the tables fit this Optuna, and that no part of a file is
-    damaged.
+    address, which may be wrong, should fail at once. `say` is called with a sentence if it waits, or later the storage
+    for a lock. `checked` skips what the process that starts this one has checked: that the tables fit this Optuna, and
+    that no part of a file is damaged.
     """
 
     def open_it() -> Storage:
-        check_storage(location, writing=writing, whole=not checked)
-        return Storage(location, checked=checked, lease_seconds=lease_seconds)
+        check_storage(location, writing=writing, whole=not checked, say=say or (lambda _: None))
+        storage = Storage(location, checked=checked, lease_seconds=lease_seconds)
+        storage.database.say_locked = say
+        return storage
 
     return persist(open_it, say) if patient else open_it()
 

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.database import storage_errors
 from coarsefine.search.storage.dialect import BUSY_SECONDS
 from coarsefine.search.storage.file_state import broken_link
+from coarsefine.search.storage.lock_wait import lock_sentence, patiently
 from coarsefine.search.storage.tables import NEEDED
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "lustre", "gpfs", "ceph", "glusterfs", "afs"}
@@ -79,16 +80,17 @@ def nearest_existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def check(path: Path, *, writing: bool, whole: bool = True) -> None:
+def check(path: Path, *, writing: bool, whole: bool = True, say: Callable[[str], object] = lambda _: None) -> None:
     """Raise `StorageError` unless the file is an undamaged Optuna database that can be read, or written if asked.
 
     It is read as a whole to find damage, unless this process has found none and the file has not changed since. A
-    worker does without (`whole`): the process that starts it has checked the file.
+    worker does without (`whole`): the process that starts it has checked the file. `say` is called with a sentence if
+    another process has locked it for more than some seconds.
     """
     with storage_errors(path):
         _check_file(path, writing=writing)
         before = _version_of(path)
-        verdict, tables = _inspect(path, whole=whole and before not in _undamaged)
+        verdict, tables = _inspect(path, whole=whole and before not in _undamaged, say=say)
         if whole and verdict == "ok" and _version_of(path) == before:
             _undamaged.append(before)
     if verdict is None:
@@ -121,7 +123,7 @@ def _version_of(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _inspect(path: Path, *, whole: bool) -> tuple[str | None, set[str]]:
+def _inspect(path: Path, *, whole: bool, say: Callable[[str], object]) -> tuple[str | None, set[str]]:
     """Return the result of SQLite's quick check of a file, None for a file of another kind; and its tables' names.
 
     Without `whole` the result is "ok" if its tables can be read.
@@ -129,8 +131,13 @@ def _inspect(path: Path, *, whole: bool) -> tuple[str | None, set[str]]:
     # Opened for writing even by readers: a killed writer's journal must be rolled back before anything is read.
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
-            return verdict, {n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            query = connection.cursor().execute
+            names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+            tables = patiently(
+                connection, lambda: query(names).fetchall(), lambda: say(lock_sentence(path)), BUSY_SECONDS
+            )
+            verdict = query("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
+            return verdict, {name for (name,) in tables}
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             return None, set()
