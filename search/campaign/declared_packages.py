@@ -10,10 +10,12 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 
 
 def read_names(value: Any) -> list[str] | None:
-    """Return the names of packages as pip normalises them, each once and sorted; None for an empty list.
+    """Return the names of packages as pip normalises them, each once and sorted; None for an empty list, and for None.
 
-    Raises `ValueError` for anything but a list of names.
+    Raises `ValueError` for anything else but a list of names.
     """
+    if value is None:
+        return None
     if not isinstance(value, list):
         raise ValueError('packages are a list of names, such as ["torch", "scikit-learn"]')  # noqa: TRY004 - pydantic reports no other error
     for name in value:

@@ -28,6 +28,7 @@ def test_campaign_that_declares_none_is_stored_as_before():
     """The key does not make a campaign differ from one that an earlier version has stored."""
     assert read_campaign("objective", packages=[]) == read_campaign("objective")
     assert "packages" not in read_campaign("objective").as_stored()
+    assert Campaign.model_validate(read_campaign("objective").model_dump(by_alias=True)).package_names is None
 
 
 def test_network_declares_no_packages(tmp_path):

@@ -91,8 +91,9 @@ def test_reader_that_leaves_is_no_error(words, cli, searched, monkeypatch):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 def test_usage_error_keeps_its_exit_code_where_it_cannot_be_written(cli, monkeypatch):
     """A command line that is wrong ends with exit code 2, even if the disk of its messages is full."""
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full, Path(os.devnull).open("w", encoding="utf-8") as out:
         monkeypatch.setattr(sys, "stderr", full)
+        monkeypatch.setattr(sys, "stdout", out)
         assert cli("no-such-command")[0] == 2
 
 

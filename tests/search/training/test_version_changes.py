@@ -147,7 +147,7 @@ def kit(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.chdir(tmp_path)
     stages = {"coarse": {"trials": 3}, "fine": None}
-    write_campaign(tmp_path, "objective", epochs=1, packages=["Lab_Kit"], stage=stages, confirm=None)
+    write_campaign(tmp_path, "objective", packages=["Lab_Kit"], stage=stages, confirm=None)
     return lambda version: metadata.write_text(f"Metadata-Version: 2.1\nName: lab-kit\nVersion: {version}\n", "utf-8")
 
 
