@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from coarsefine.search.campaign.winner import Estimate
+from coarsefine.search.campaign.estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True)

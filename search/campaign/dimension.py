@@ -30,7 +30,7 @@ class Interval:
     @property
     def text(self) -> str:
         """Return the bounds for people."""
-        return f"{self.low:.4g} to {self.high:.4g}"
+        return f"{self.low:.4g} to {self.high:.4g}" if self.low < self.high else f"{self.low:.4g}"
 
     @property
     def width(self) -> float:
@@ -158,6 +158,8 @@ class Integer(Grid):
     @property
     def text(self) -> str:
         """Return the bounds for people."""
+        if self.low == self.high:  # the winner's, when it is trained again
+            return f"{self.low}"
         return f"{self.low} to {self.high}" + (f" by {self.step}" if self.step > 1 else "")
 
     def contains(self, value: Value) -> bool:
@@ -183,7 +185,7 @@ class Stepped(Grid):
     @property
     def text(self) -> str:
         """Return the bounds for people."""
-        return f"{self.low:.4g} to {self.high:.4g} by {self.step:.4g}"
+        return f"{self.low:.4g} to {self.high:.4g} by {self.step:.4g}" if self.low < self.high else f"{self.low:.4g}"
 
     def contains(self, value: Value) -> bool:
         """Return whether a value is one of the numbers."""

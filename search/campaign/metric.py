@@ -9,14 +9,12 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.estimate import Estimate, without_rounding_error
 from coarsefine.search.campaign.json_form import JsonForm
-from coarsefine.search.campaign.winner import Estimate
 
 _WITHOUT_POWER = range(-4, 7)
 """Exponents of numbers that are written without a power of ten."""
 _MOST_DIGITS = 9
-_ROUNDING_ERROR = 1e-12
-"""The share of a value below which a difference of values is rounding error."""
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -51,32 +49,28 @@ class Metric(JsonForm):
         value = without_rounding_error(value, size)
         return f"{self.number(value)} points" if self.is_share else f"{value:.2g}"
 
-    def spread(self, estimate: Estimate, size: float = 0.0) -> str:
+    def spread(self, estimate: Estimate, size: float | None = None) -> str:
         """Return a mean ± half the width of its interval; of a difference, `size` is one of the two values."""
         return " ± ".join(self.mean_and_half(estimate, size))
 
-    def mean_and_half(self, estimate: Estimate, size: float = 0.0) -> tuple[str, str]:
+    def mean_and_half(self, estimate: Estimate, size: float | None = None) -> tuple[str, str]:
         """Return a mean and half the width of its interval without their unit.
 
         If they are no shares, the latter is rounded to two significant digits, and the mean to the same place; not if
-        this takes more than nine digits. An interval that is rounding error is 0.
+        this takes more than nine digits. An interval that is rounding error is 0; a difference then has two digits.
         """
-        size = max(abs(estimate.mean), abs(size))
-        mean, half = without_rounding_error(estimate.mean, size), estimate.high - estimate.mean
-        half = without_rounding_error(half, size)
+        largest_value = max(abs(estimate.mean), abs(size or 0.0))
+        mean, half = without_rounding_error(estimate.mean, largest_value), estimate.high - estimate.mean
+        half = without_rounding_error(half, largest_value)
         if self.is_share or not 0 < half < math.inf:
-            return self.number(mean), self.number(half)
+            has_two_digits = size is not None and not self.is_share
+            return f"{mean:z.2g}" if has_two_digits else self.number(mean), self.number(half)
         place = _exponent(half) - 1
         largest = max(_exponent(abs(mean) or half), place + 1)
         if largest - place >= _MOST_DIGITS:
             return self.number(mean), f"{half:.2g}"
         power = 0 if largest in _WITHOUT_POWER else largest
         return _rounded(mean, place, power), _rounded(half, place, power)
-
-
-def without_rounding_error(difference: float, size: float) -> float:
-    """Return a difference of values, or 0 if it is rounding error; `size` is one of the values."""
-    return 0.0 if abs(difference) < _ROUNDING_ERROR * abs(size) else difference
 
 
 def _exponent(value: float) -> int:

@@ -9,7 +9,6 @@ Stone 1984 for pruning trees, here applied to paired differences).
 """
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -20,11 +19,12 @@ from pydantic import BeforeValidator, Field
 
 from coarsefine.model.network_setting import Simplest
 from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.estimate import Estimate, finite
 from coarsefine.search.campaign.json_form import JsonForm, PointField
 from coarsefine.search.campaign.network_settings import NETWORK_SETTINGS
 from coarsefine.search.campaign.space import Point, Space
+from coarsefine.search.campaign.verdict_words import verdict_in_words
 
-CONFIDENCE = 0.95
 _Rules = Sequence[tuple[str, Simplest]]
 _SIMPLEST: _Rules = sorted(
     ((name, setting.simplest) for name, setting in NETWORK_SETTINGS.items() if setting.simplest),
@@ -65,34 +65,6 @@ class Candidate(TrialId):
             kept = {key: value for key, value in form.items() if key not in {"eta", "lambda"}}
             form = {**kept, "params": {name: form[name] for name in ("eta", "lambda")}}
         return super().from_dict(form, extra=extra)
-
-
-@dataclass(frozen=True)
-class Estimate(JsonForm):
-    """A mean over seeds with its standard error and its 95 % interval (Student's t)."""
-
-    mean: float
-    error: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, values: npt.NDArray[np.float64]) -> Self:
-        """Estimate the mean of at least two values."""
-        from scipy.special import stdtrit  # noqa: PLC0415 - importing it takes 0.1 s, and few callers need it
-
-        mean, n = float(values.mean()), len(values)
-        error = float(values.std(ddof=1)) / math.sqrt(n)
-        half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
-        return cls(mean, error, mean - half, mean + half, n)
-
-    def times(self, factor: float) -> Self:
-        """Return the estimate for values `factor` times as large. What overflows is the largest float."""
-        if factor == 1.0:
-            return self
-        mean, error, low, high = (_finite(factor * x) for x in (self.mean, self.error, self.low, self.high))
-        return type(self)(mean, error, low, high, self.n)
 
 
 @dataclass(frozen=True)
@@ -178,7 +150,8 @@ def judge(
     winner = max(close, key=lambda f: _simplicity_of(f.point, rules), default=None)
     tied = tied if len(tied) > 1 else []
     ids = tuple(TrialId(f.study, f.number) for f in tied)
-    summary = _summary(ranked, winner, len(tied), len(close), rules)
+    order = [rule.words for name, rule in rules if ranked and name in ranked[0].point]
+    summary = verdict_in_words(ranked, len(tied), len(close), order)
     return Verdict(tuple(ranked), ids, _optimism(ranked, direction), summary, winner)
 
 
@@ -186,41 +159,12 @@ def _optimism(finalists: Sequence[Finalist], direction: Direction) -> float | No
     """Return by how much the search's best value is better than the mean of the same point on the new seeds."""
     best = min(finalists, key=lambda f: direction.key(f.value))
     sign = direction.sign
-    return _finite(sign * best.value - sign * best.confirmed.mean) if best.confirmed else None
-
-
-def _summary(finalists: Sequence[Finalist], winner: Finalist | None, tied: int, close: int, rules: _Rules) -> str:
-    """Return the verdict in words; `close` finalists are within one standard error of the leader."""
-    if winner is None:
-        return "No finalist held on every seed."
-    choice = _choice(finalists[0].point, close, rules)
-    tie = f"A tie among {tied} of {len(finalists)} on these seeds. {choice}" if tied else ""
-    if all(finalist.confirmed and len(set(finalist.values)) == 1 for finalist in finalists):
-        return f"{_without_seeds(finalists)} {tie}".rstrip()
-    return tie or "A clear winner: every other finalist is behind on these seeds by more than chance."
-
-
-def _without_seeds(finalists: Sequence[Finalist]) -> str:
-    """Say that each finalist has one value on all seeds, and what confirmation is worth then."""
-    repeated = all(finalist.values[0] == finalist.value for finalist in finalists)
-    worth = "confirmation repeats the search's value" if repeated else "the intervals are 0"
-    return f"The value does not depend on the seed: each finalist has the same value on all its seeds, and {worth}."
+    return finite(sign * best.value - sign * best.confirmed.mean) if best.confirmed else None
 
 
 def _simplicity_of(point: Point, rules: _Rules) -> list[float]:
     """Return the sort key of a point; among points of one space, a higher key is a simpler network."""
     return [(1 if rule.highest else -1) * float(point[name]) for name, rule in rules if name in point]
-
-
-def _choice(point: Point, close: int, rules: _Rules) -> str:
-    """Say which of the finalists that tie is the winner, given a point of their space."""
-    order = [rule.words for name, rule in rules if name in point]
-    if not order:
-        return "The winner has the best mean."
-    if close == 1:
-        return "The winner is the leader: no other is within one standard error of it."
-    simplest = f"the simplest of the {close} within one standard error of the leader"
-    return f"The winner is {simplest}: {', then '.join(order)}."
 
 
 def _finalist(
@@ -244,11 +188,6 @@ def _scale_of(values: Iterable[float]) -> float:
     """Return the power of two by which values are divided before they are added and squared: 1 unless they are huge."""
     largest = max(map(abs, values), default=0.0)
     return 1.0 if largest < _HUGE else math.ldexp(1.0, math.frexp(largest)[1] - 1)
-
-
-def _finite(value: float) -> float:
-    """Return a value, or instead of an infinity the largest float of its sign."""
-    return min(max(value, -sys.float_info.max), sys.float_info.max)
 
 
 def _probabilities(table: npt.NDArray[np.float64], seed: int) -> list[float]:

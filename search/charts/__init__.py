@@ -4,7 +4,7 @@ Each figure is made from the studies alone. `themed` sets its colours for a ligh
 """
 
 from coarsefine.search.charts.axes import Axis, axes_of
-from coarsefine.search.charts.curves import best_so_far, curves, loss_curves, share_bars, timeline, training_spans
+from coarsefine.search.charts.curves import best_so_far, curves, loss_curves, seconds_in_training, share_bars, timeline
 from coarsefine.search.charts.theme import STAGE_COLOURS, Theme, themed
 from coarsefine.search.charts.trial_map import map_of_trials
 
@@ -17,8 +17,8 @@ __all__ = [
     "curves",
     "loss_curves",
     "map_of_trials",
+    "seconds_in_training",
     "share_bars",
     "themed",
     "timeline",
-    "training_spans",
 ]

@@ -21,6 +21,8 @@ _ROOM = 0.06
 """Share of an axis that is added at both ends, for points and labels at the edges."""
 _SCATTER = 0.5
 """Width of the band that the trials of one option fill, where options are one apart."""
+_MOST_TICKS = 8
+_FEW_DECADES = 2
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -101,9 +103,10 @@ class Axis:
         spans = [self.span(study) for study in self.studies] or [(0.0, 1.0)]
         low, high = self.position(min(low for low, _ in spans)), self.position(max(high for _, high in spans))
         room = _ROOM * (high - low) or 0.5
-        layout = {"title": escape(self.title), "range": [low - room, high + room], "nticks": 8, **self._ticks()}
+        layout = {"title": escape(self.title), "range": [low - room, high + room], "nticks": _MOST_TICKS}
+        layout |= self._ticks()
         if self.log:
-            return {**layout, "type": "log", "exponentformat": "power"}
+            return {**layout, "type": "log", **_log_ticks(high - low)}
         return {**layout, "type": "linear", **(value_axis(self.metric) if self._shows_values else {})}
 
     def _ticks(self) -> dict[str, Any]:
@@ -118,6 +121,17 @@ class Axis:
     @property
     def _shows_values(self) -> bool:
         return self.name == VALUE and not self.is_searched
+
+
+def _log_ticks(decades: float) -> dict[str, Any]:
+    """Return Plotly's ticks of a log axis: powers of ten, or within two decades numbers between them, in full.
+
+    For a step of more than 0.7 decades Plotly takes powers of ten. It labels ticks between them with their first digit
+    alone, unless there is a format.
+    """
+    if decades < _FEW_DECADES:
+        return {"tickformat": "~g"}
+    return {"exponentformat": "power", "nticks": min(int(decades / 0.75), _MOST_TICKS)}
 
 
 def value_axis(metric: Metric) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from coarsefine.search.results.study import Study, value_of
 
 Span = tuple[float, float]
 """Start and end of a training, in seconds since the epoch."""
+_UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+"""Units of the axis of a timeline, which is at least two of them long, in seconds."""
 
 
 def best_so_far(studies: Sequence[Study], metric: Metric = ACCURACY) -> go.Figure:
@@ -63,19 +65,21 @@ def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
     if final is not None:
         ended = datetime.fromisoformat(final.ended).timestamp()
         lines.append(("final training", [(ended - final.seconds, ended)]))
+    until = max((end for _, spans in lines for _, end in spans), default=zero)
+    unit, name_of_unit = next((u for u in _UNITS if until - zero >= 2 * u[0]), _UNITS[-1])
     figure, height = go.Figure(), 0
     for index, (name, spans) in enumerate(lines):
         drawn = evenly(range(len(spans)), MOST_DRAWN)
         # None separates the lines of one trace.
-        minutes = [None if at is None else (at - zero) / 60 for place in drawn for at in (*spans[place], None)]
+        times = [None if at is None else (at - zero) / unit for place in drawn for at in (*spans[place], None)]
         heights = [at for place in drawn for at in (height + 1 + place, height + 1 + place, None)]
         figure.add_scatter(
-            x=minutes, y=heights, mode="lines", name=legend_name(name, len(drawn), len(spans)),
+            x=times, y=heights, mode="lines", name=legend_name(name, len(drawn), len(spans)),
             line={"width": 3, "color": stage_colour(index)},
-            hovertemplate="%{x:.1f} minutes<extra>%{fullData.name}</extra>",
+            hovertemplate=f"%{{x:.1f}} {name_of_unit}<extra>%{{fullData.name}}</extra>",
         )  # fmt: skip
         height += len(spans)
-    figure.update_xaxes(title="minutes since the first trial started")
+    figure.update_xaxes(title=f"{name_of_unit} since the first trial started")
     figure.update_yaxes(title="trials, in the order they started")
     return figure
 
@@ -87,6 +91,15 @@ def training_spans(study: Study) -> list[Span]:
         for trial in study.trials
         if trial.datetime_start and trial.datetime_complete
     )
+
+
+def seconds_in_training(studies: Iterable[Study]) -> float:
+    """Return the time during which at least one of the trials that have ended was in training."""
+    covered, until = 0.0, float("-inf")
+    for start, end in sorted(span for study in studies for span in training_spans(study)):
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return covered
 
 
 def share_bars(bars: Mapping[str, Mapping[str, float]]) -> go.Figure:

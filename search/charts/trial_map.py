@@ -124,10 +124,11 @@ class _Scale:
         texts = list(map(self.metric.text, ticks))
         place, sign, room = (0, "≤", {}) if self.worst == low else (-1, "≥", {"xpad": 30})
         texts[place] = f"{sign} {texts[place]}"
+        # At the container's top: one that stands on the plot makes Plotly move the titles of the axes into their ticks.
         return {
-            "title": {"text": escape(self.metric.title), "side": "top"}, "tickvals": ticks,
+            "title": {"text": escape(self.metric.title), "side": "top"}, "tickvals": ticks, "yref": "container",
             "ticktext": texts, "orientation": "h", "len": 0.7, "thickness": 8,
-            "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4, **room,
+            "x": 1, "xanchor": "right", "y": 1, "yanchor": "top", "ypad": 4, **room,
         }  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from jinja2 import Environment, StrictUndefined
 
 from coarsefine.model import Network
 from coarsefine.search.campaign import labels
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.metric import Accuracy
-from coarsefine.search.campaign.winner import Estimate
 from coarsefine.search.network.export_schema import Export
 from coarsefine.search.results.final_result import FinalResult
 

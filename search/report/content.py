@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 from coarsefine.model.datasets import Counts
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.metric import Accuracy, expected_highest
-from coarsefine.search.campaign.sections import Stage
+from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.charts import training_spans
+from coarsefine.search.charts import seconds_in_training
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.network.recorded_checks import GRADIENT_CHECK, MOMENTUM
 from coarsefine.search.report.importance import Importance, importance_in
@@ -32,7 +32,7 @@ class StageContent:
     """A stage, planned or opened."""
 
     index: int
-    plan: Stage
+    plan: AnyStage
     epochs: int
     status: StageStatus
     study: Study | None
@@ -57,7 +57,7 @@ class StageContent:
     @property
     def seconds(self) -> float:
         """Return the time during which at least one of the trials that have ended was in training."""
-        return _covered(training_spans(self.study)) if self.study else 0.0
+        return seconds_in_training([self.study]) if self.study else 0.0
 
     @property
     def failed(self) -> list[FrozenTrial]:
@@ -80,6 +80,9 @@ class Content:
     images: Counts | None
     """None if the campaign searches a user's function, whose values are not accuracies."""
     stages: tuple[StageContent, ...]
+    """The stages that search."""
+    retraining: tuple[StageContent, ...]
+    """The stages that train the finalists or, of user code, the winner again."""
     attrs: Mapping[str, Any]
     """User attributes of the first study."""
     published: PublishedValues | None
@@ -101,7 +104,7 @@ class Content:
     @property
     def studies(self) -> list[Study]:
         """Return the existing studies, in the order of the stages."""
-        return [stage.study for stage in self.stages if stage.study]
+        return [stage.study for stage in (*self.stages, *self.retraining) if stage.study]
 
     @property
     def gradient_check(self) -> Mapping[str, Any] | None:
@@ -115,13 +118,19 @@ class Content:
 
     @property
     def ended(self) -> int:
-        """Return the number of trials that have ended."""
-        return sum(trial.state.is_finished() for stage in self.stages for trial in stage.trials)
+        """Return the number of trials that have ended, in all stages."""
+        return sum(stage.trials - stage.running - stage.waiting for stage in self.status.stages)
 
     @property
     def planned(self) -> int:
-        """Return the number of trials that the campaign plans."""
-        return sum(stage.status.trials for stage in self.stages)
+        """Return the number of trials that the campaign plans, in all stages."""
+        return sum(stage.trials for stage in self.status.stages)
+
+    @property
+    def seconds(self) -> float:
+        """Return the time during which something was in training, the final training included."""
+        final = self.status.final
+        return seconds_in_training(self.studies) + (final.seconds if final else 0.0)
 
     @property
     def winner(self) -> Accuracy | None:
@@ -188,13 +197,14 @@ def read_content(storage: Storage, name: str | None) -> Content:
     campaign, images = campaign_of(studies, to_read=True), first.images
     if images is None and "data" in first.attrs:
         raise CampaignError(f"{first.name} does not say how many images it used: its data is {first.attrs['data']}.")
-    stages = tuple(
+    every = [
         StageContent(index, plan, campaign.epochs_of(plan), stage, studies.get(stage.study), images)
-        for index, (plan, stage) in enumerate(zip(campaign.stage, status.stages, strict=False))  # finalists come last
-    )
+        for index, (plan, stage) in enumerate(zip(campaign.stages, status.stages, strict=True))
+    ]
+    stages, retraining = tuple(every[: len(campaign.stage)]), tuple(every[len(campaign.stage) :])
     found = [importance_in(stage.study) for stage in stages if images and stage.study]
     return Content(
-        campaign, storage.location, status, images, stages, first.attrs, published_values_for(campaign),
+        campaign, storage.location, status, images, stages, retraining, first.attrs, published_values_for(campaign),
         importances=tuple(one for one in found if isinstance(one, Importance)),
         no_importance=tuple(reason for reason in found if isinstance(reason, str)),
     )  # fmt: skip
@@ -203,12 +213,3 @@ def read_content(storage: Storage, name: str | None) -> Content:
 def _accuracy(share: float, images: Counts | None) -> Accuracy:
     assert images is not None, "accuracies are of images"  # noqa: S101
     return Accuracy(share, images.validation)
-
-
-def _covered(spans: Iterable[tuple[float, float]]) -> float:
-    """Return the time that the spans, in the order of their starts, cover together."""
-    covered, until = 0.0, float("-inf")
-    for start, end in spans:
-        covered += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return covered

@@ -11,7 +11,7 @@ from coarsefine.search import charts
 from coarsefine.search.campaign import labels
 from coarsefine.search.campaign.metric import Accuracy
 from coarsefine.search.report.content import Content, StageContent
-from coarsefine.search.report.formatting import number, percent, with_error
+from coarsefine.search.report.formatting import duration, number, percent, with_error
 from coarsefine.search.results.status import Trial
 from coarsefine.search.results.study import values_by_epoch
 
@@ -101,19 +101,27 @@ def _map(content: Content) -> Figure:
     drawn = charts.map_of_trials(content.studies, status.winner, is_decided=status.is_decided)
     plot, leader = _fit_narrow_screens(drawn), "winner" if status.is_decided else "best trial so far"
     axes = " and ".join(plot.layout[f"{axis}axis"].title.text for axis in "xy")
+    ended = sum(trial.state.is_finished() for stage in content.stages for trial in stage.trials)
     boxes = ", ".join(f"{s.plan.name} {labels.space_text(s.study.space)}" for s in content.stages if s.study)
     return Figure(
         "trials", plot, 620,
         f"Every trial by {axes}. The colour is the validation accuracy, a cross is a trial that diverged or failed, a "
         f"box is the ranges of a stage, and the ring is the {leader}.",
-        f"Scatter plot of {content.ended} trials by {axes}, with the ranges of the stages as boxes: {boxes}.",
+        f"Scatter plot of {ended} trials by {axes}, with the ranges of the stages as boxes: {boxes}.",
         "overview",
     )  # fmt: skip
 
 
 def _fit_narrow_screens(plot: go.Figure) -> go.Figure:
     """Put the map's colour bar below it, and space its ticks so that they do not touch on a phone."""
-    bar = {"orientation": "h", "y": -0.16, "yanchor": "top", "thickness": 12, "title": {"side": "bottom"}}
+    bar = {
+        "orientation": "h",
+        "yref": "paper",
+        "y": -0.16,
+        "yanchor": "top",
+        "thickness": 12,
+        "title": {"side": "bottom"},
+    }
     plot.update_traces(marker_colorbar=bar, selector={"meta": "completed"})
     for update, axis in ((plot.update_xaxes, plot.layout.xaxis), (plot.update_yaxes, plot.layout.yaxis)):
         low, high = axis.range
@@ -173,7 +181,7 @@ def _time(content: Content) -> Iterator[Figure]:
         "time", charts.timeline(content.studies, content.status.final), 380,
         "When each trial was in training. Each trial is a line, from its start to its end. Trials trained "
         "at the same time, in one stack or in several workers, have lines one above the other.",
-        f"Timeline of {content.ended} trials over {content.status.seconds / 60:.1f} minutes.", "time",
+        f"Timeline of {content.ended} trials over {duration(content.status.seconds)}.", "time",
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """How a report writes numbers."""
 
 from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.metric import Accuracy
-from coarsefine.search.campaign.winner import Estimate
 
 _NARROW = "\u202f"
 """A narrow space at which no line breaks."""

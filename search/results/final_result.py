@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pydantic import Field, computed_field
 
 from coarsefine.search.campaign.dimension import Value
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.json_form import JsonForm
-from coarsefine.search.campaign.winner import Estimate
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 

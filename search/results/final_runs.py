@@ -8,8 +8,9 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.json_form import JsonForm, PointField
-from coarsefine.search.campaign.winner import Estimate, TrialId
+from coarsefine.search.campaign.winner import TrialId
 from coarsefine.search.results.study import Study, metrics_by_epoch, point_of, value_of
 
 
@@ -44,6 +45,16 @@ class FinalRuns(TrialId):
     def values(self) -> list[float]:
         """Return the values of the trainings that did not fail."""
         return [run.value for run in self.runs if run.value is not None]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Return the names of the further metrics, in the order in which they first appear."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.metrics))
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why trainings failed, each reason once."""
+        return list(dict.fromkeys(run.reason for run in self.runs if run.value is None and run.reason))
 
 
 def read_final_runs(studies: Mapping[str, Study], epochs: int) -> FinalRuns | None:

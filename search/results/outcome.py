@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.winner import Candidate, Estimate, Verdict, judge
+from coarsefine.search.campaign.estimate import Estimate
+from coarsefine.search.campaign.winner import Candidate, Verdict, judge
 from coarsefine.search.errors import CampaignError, NothingCompleted
 from coarsefine.search.results.commands import command, to_continue
 from coarsefine.search.results.status import Trial, Winner

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any
 
 from optuna.trial import FrozenTrial
@@ -11,9 +12,6 @@ from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, VERSION_CHANGES
-
-_SHOWN = 12
-"""The characters of a digest that people are shown."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,9 @@ class SourceVersion(JsonForm):
 
     @property
     def text(self) -> str:
-        """Return the version in words."""
-        since = f", accepted {self.accepted}" if self.accepted else ""
-        return f"{self.digest[:_SHOWN]} ({counted(self.trials, 'trial')}{since})"
+        """Return the version in words, without its digest."""
+        which = f"the one accepted {_local(self.accepted)}" if self.accepted else "the first"
+        return f"{which} ({counted(self.trials, 'trial')})"
 
 
 def sources_of(studies: Iterable[Study]) -> tuple[SourceVersion, ...]:
@@ -123,9 +121,14 @@ def _flat(attrs: dict[str, Any]) -> dict[str, str | None]:
 
 
 def described(sources: Sequence[SourceVersion]) -> str | None:
-    """Return a sentence about the versions; None if there is only one."""
-    used = [source for source in sources if source.trials]
-    if len(used) < 2:  # noqa: PLR2004
+    """Return a sentence about the versions that trained trials; None if there is only one."""
+    trained = [source for source in sources if source.trials]
+    if len(trained) < 2:  # noqa: PLR2004
         return None
-    versions = join_words([source.text for source in used])
-    return f"{len(used)} versions of the code trained these trials: {versions}."
+    versions = join_words([source.text for source in trained])
+    return f"{len(trained)} versions of the code trained these trials: {versions}."
+
+
+def _local(time: str) -> str:
+    """Return a time of a record as people on this machine write it, to the minute."""
+    return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}"

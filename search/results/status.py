@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from optuna.trial import FrozenTrial
 from pydantic import Field, PlainSerializer
 
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.json_form import JsonForm, PointField, SpaceField
 from coarsefine.search.campaign.metric import ACCURACY, Metric
-from coarsefine.search.campaign.winner import Estimate, Verdict
+from coarsefine.search.campaign.winner import Verdict
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.final_runs import FinalRuns
 from coarsefine.search.results.sources import SourceVersion, VersionChange
@@ -170,6 +171,11 @@ class Status(JsonForm):
     def failed(self) -> int:
         """Return how many trials failed, and did not diverge."""
         return sum(stage.failed for stage in self.stages)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Return whether nothing trains, and no trial of a stage has completed, but some failed: they end workers."""
+        return self.state == "interrupted" and any(stage.failed and not stage.completed for stage in self.stages)
 
     @property
     def is_decided(self) -> bool:

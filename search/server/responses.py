@@ -14,6 +14,7 @@ from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.json_form import JsonForm, finite_or_none
 from coarsefine.search.results.campaign_studies import campaign_of
 from coarsefine.search.results.log_files import read_end
+from coarsefine.search.results.sources import described
 from coarsefine.search.results.status import StageStatus
 from coarsefine.search.results.study import Study, metrics_by_epoch, value_of, values_by_epoch
 from coarsefine.search.results.trial_files import logs_folder
@@ -55,6 +56,8 @@ def campaign(snapshot: Snapshot) -> schemas.CampaignStatus:
         ),
         metrics=metrics_of(snapshot),
         validation_images=images.validation if images else None,
+        seconds_in_training=_seconds_in_training(snapshot),
+        code_versions=described(snapshot.status.sources),
         problems=snapshot.problems,
         revision=snapshot.revision,
     )
@@ -66,12 +69,21 @@ def metrics_of(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for trial in trials for name in metrics_by_epoch(trial)))
 
 
+def _seconds_in_training(snapshot: Snapshot) -> float | None:
+    """Return the time without pauses; None while the campaign runs, when its page shows another time."""
+    if snapshot.status.state == "running":
+        return None
+    final = snapshot.status.final
+    return round(charts.seconds_in_training(snapshot.studies.values()) + (final.seconds if final else 0.0), 3)
+
+
 def _stage(snapshot: Snapshot, stage: StageStatus, epochs: int) -> schemas.StageDetail:
     study = snapshot.studies.get(stage.study)
     attrs, left = stage.attrs, snapshot.seconds_left.get(stage.study)
     return _extend(
         schemas.StageDetail,
         stage,
+        failure=schemas.FailedTrial(*stage.failure) if stage.failure else None,
         epochs=epochs,
         epochs_recorded=sum(len(trial.intermediate_values) for trial in study.trials) if study else 0,
         narrowed_from=tuple(attrs["narrowed_from"]) if "narrowed_from" in attrs else None,

@@ -46,9 +46,18 @@ class Axis(JsonForm):
 
 
 @dataclass(frozen=True)
+class FailedTrial(JsonForm):
+    """A trial that failed, as an example of its stage's failures."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class StageDetail(StageStatus):
     """A stage. What is not known before it opens is null."""
 
+    failure: Annotated[FailedTrial | None, Field(description="null if none of its trials failed")]  # type: ignore[assignment]
     epochs: Annotated[int, Field(description="of a trial that trains to its end")]
     epochs_recorded: Annotated[int, Field(description="of all trials together")]
     narrowed_from: Annotated[
@@ -77,6 +86,10 @@ class CampaignStatus(Status):
     axes: Annotated[tuple[Axis, ...], Field(description="what the map's `axis` may be; by default the first two")]
     metrics: Annotated[tuple[str, ...], Field(description="further metrics that the trials reported")]
     validation_images: int | None
+    seconds_in_training: Annotated[
+        float | None, Field(description="with at least one trial or the final training in training; null while it runs")
+    ]
+    code_versions: Annotated[str | None, Field(description="a sentence, if versions of the user's code differ")]
     problems: Annotated[tuple[str, ...], Field(description="what is left out, and why")]
     revision: Annotated[int, Field(description="grows with every change")]
 

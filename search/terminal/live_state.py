@@ -79,6 +79,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
     """Return the row of a stage that is not in training: it is done and took `took` seconds, or it comes later."""
     finished = status.trials - status.waiting - status.running
     done = finished == status.trials
+    confirms = "finalists" in status.attrs  # its space is what the finalists span
     return Row(
         name=stage.name,
         mark="done" if done else "next",
@@ -89,7 +90,7 @@ def idle_row(campaign: Campaign, stage: AnyStage, status: StageStatus, took: flo
         best=_as_finished(status.best[0], campaign.epochs_of(stage)) if status.best else None,
         value=status.best[0].value if status.best else None,
         seconds=took,
-        ranges=labels.space_text(status.space, campaign.metric) if status.space else "",
+        ranges=labels.space_text(status.space, campaign.metric) if status.space and not confirms else "",
         notes=_notes(Counter(pruned=status.pruned, diverged=status.diverged, failed=status.failed)),
         trouble=trouble_style([status]),
     )
@@ -109,7 +110,7 @@ def active_row(stage: StageProgress, snapshot: StageSnapshot) -> Row:
         left=snapshot.left,
         best=best,
         value=best.value if best is not None else None,
-        ranges=labels.space_text(stage.space, stage.campaign.metric),
+        ranges=labels.space_text(stage.space, stage.campaign.metric) if stage.is_search else "",
         notes=_notes(Counter(_kind(trial) for trial in finished if trial.state is not TrialState.COMPLETE)),
     )
 

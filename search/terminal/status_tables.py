@@ -39,7 +39,9 @@ def print_status(status: Status) -> None:
     for change in status.version_changes:
         print_facts(Text(f"Versions changed: {change.text}."))
     failed = f", {counted(status.failed, 'trial')} failed" * bool(status.failed)
-    line = f"Studies: {status.storage} ({status.state}{failed}, {status.seconds:.1f} s, first trial to last)"
+    state = "stopped" if status.has_stopped else status.state
+    seconds = f"{status.seconds:.1f} s, first trial to last, with pauses"
+    line = f"Studies: {status.storage} ({state}{failed}, {seconds})"
     print_line(line, trouble_style(status.stages))
 
 
@@ -93,9 +95,14 @@ def _print_failure(stage: StageStatus, number: int, reason: str, status: Status)
 
 
 def ranges(stage: StageStatus, metric: Metric) -> str:
-    """Return a stage's ranges, and the bounds against which the best trials of its parent press."""
+    """Return a stage's ranges, and the bounds against which the best trials of its parent press.
+
+    Finalists have no ranges: their stage's space is what they span.
+    """
     if stage.space is None:
         return "ranges not known before its parent ends"
+    if finalists := stage.attrs.get("finalists"):
+        return f"the {counted(len(finalists), 'best setting')} of all stages"
     pressed = stage.attrs.get("pressed")
     beyond = f" (the parent's best trials are at {labels.bounds_text(pressed, metric)})" if pressed else ""
     return f"{labels.space_text(stage.space, metric)}{beyond}"
@@ -124,7 +131,7 @@ def _print_finalists(verdict: Verdict, metric: Metric) -> None:
     headings = ("finalist", *mark, *_symbols(first.point, metric), "search", "mean", "behind", "best")
     print_rows(headings, rows)
     unit, seeds = "in %; " * metric.is_share, f"{len(first.values)} seeds, the same for each"
-    tie = "; *: in the tie" if verdict.tied else ""
+    tie = "; *: a tie, as the interval of behind includes 0" if verdict.tied else ""
     print_prose(f"{unit}±: 95 % interval over {seeds}; best: how often, if seeds are resampled{tie}")
     out.print()
 
@@ -148,14 +155,14 @@ def print_final_runs(final: FinalRuns, metric: Metric) -> None:
     epochs = counted(final.epochs, "epoch")
     mean = f": {metric.name} {metric.spread(final.mean)} over {final.mean.n} seeds" if final.mean else ""
     print_facts(Text(f"Final training of trial {final.number} of {final.study}, {epochs}{mean}"))
-    metrics = list(dict.fromkeys(metric for run in final.runs for metric in run.metrics))
+    metrics = final.metrics
     rows = [
         (f"{FINAL}#{run.number}", run.seed, "failed" if run.value is None else metric.text(run.value),
          *(VALUE.text(value) if (value := run.metrics.get(name)) is not None else "" for name in metrics))
         for run in final.runs
     ]  # fmt: skip
     print_rows(("trial", "seed", metric.name, *metrics), rows)
-    for reason in dict.fromkeys(run.reason for run in final.runs if run.value is None and run.reason):
+    for reason in final.reasons:
         print_prose(f"failed: {reason}")
 
 

@@ -8,8 +8,8 @@ from campaigns import write_campaign
 from commands import coarsefine
 from playwright.sync_api import expect
 
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.metric import VALUE
-from coarsefine.search.campaign.winner import Estimate
 
 PLOTS = ("#map", "#best-so-far", "#losses")
 POINTS = """() => document.querySelector("#map").data
@@ -120,10 +120,10 @@ def test_page_reconnects_after_losing_the_server(visit, folder):
     with serving(folder) as first:
         visit.allowed += [first, "ERR_"]
         page = visit("/campaigns/blown", at=first)
-        expect(page.locator("#live")).to_have_text("live")
+        expect(page.locator("#live")).to_have_text("connected")
     expect(page.locator("#live")).to_have_text("connection lost, trying again")
     with serving(folder, port=first.rpartition(":")[2]):
-        expect(page.locator("#live")).to_have_text("live")
+        expect(page.locator("#live")).to_have_text("connected")
 
 
 def test_links_open_optuna_dashboard(visit):
@@ -196,7 +196,7 @@ def test_theme_follows_the_system_or_the_button(visit, pictures):
     background = "() => getComputedStyle(document.body).backgroundColor"
     font = "() => document.querySelector('#map').layout.font.color"
     dark = page.evaluate(background), page.evaluate(font)
-    page.get_by_role("button", name="Light theme").click()
+    page.get_by_role("button", name="Theme: dark").click()
     wait_for(page, font, "#1f2933")
     light = page.evaluate(background), page.evaluate(font)
     assert not set(light) & set(dark)
@@ -214,6 +214,8 @@ def test_finalists_are_listed_with_their_means(visit, folder):
     expect(rows).to_have_count(3)
     for row, finalist in zip(rows.all(), confirm["finalists"], strict=True):
         expect(row).to_contain_text(f"{100 * finalist['confirmed']['mean']:.2f}")
+        if finalist["behind"]:
+            expect(row).to_contain_text(f"{100 * finalist['behind']['mean']:.2f} ± ")
     expect(page.locator("#winner")).to_contain_text(confirm["verdict"])
     expect(page.locator("#winner-title")).to_have_text("Winner")
     expect(page.locator("#winner tbody th").filter(has_text="★")).to_have_count(1)
@@ -243,7 +245,7 @@ def test_axes_of_the_map_can_be_chosen(visit, folder, pictures):
     expect(page.locator(".stage").first).to_contain_text("20, 50")
     winner = status["winner"]["params"]
     expect(page.locator("#winner .point")).to_contain_text(f"hidden = {winner['hidden']}")
-    page.get_by_role("button", name="Light theme").or_(page.get_by_role("button", name="Dark theme")).click()
+    page.get_by_role("button", name="Theme: ").click()
     wait_for(page, titles, ["hidden units", "batch, images of a step"])
 
 

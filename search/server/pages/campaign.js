@@ -32,7 +32,7 @@ function show(status) {
   const { text, look } = stateOf(status);
   elements.state.dataset.state = look;
   setText(elements.state, text);
-  setText(elements.summary, `${status.data}.${sourcesOf(status)}`);
+  setText(elements.summary, [`${status.data}.`, status.code_versions].filter(Boolean).join(" "));
   if (status.objective) {
     setText(elements["best-caption"], `The ${status.metric.title} of each completed trial, in the order in which they `
       + `ended, and the ${bestWord(status.metric)} up to then.`);
@@ -53,14 +53,6 @@ function show(status) {
   elements.problems.replaceChildren(...status.problems.map((problem) => el("li", {}, problem)));
   showProblem({ campaign: problemOf(status) });
   announce(status);
-}
-
-/** Return which versions of the objective's file trained the trials, as text; nothing if there is only one. */
-function sourcesOf({ sources = [] }) {
-  if (sources.length < 2) return "";
-  const versions = sources.map(({ digest, trials, accepted }) =>
-    `${digest.slice(0, 12)} (${plural(trials, "trial")}${accepted ? `, accepted ${accepted}` : ""})`);
-  return ` ${sources.length} versions of the code trained these trials: ${versions.join(", ")}.`;
 }
 
 /** Fill the menus of the map's axes once, if there is a choice. */
@@ -97,7 +89,8 @@ function showWinner(status) {
   const content = JSON.stringify([state, winner, confirm, final, runs, stages.map((stage) => stage.completed)]);
   if (content === shownWinner) return;
   shownWinner = content;
-  const isDecided = state === "done" && winner && stateOf(status).look !== "failed"; // as `Status.is_decided`
+  const isDecided = winner && stages.filter((stage) => !stage.is_final) // as `Status.is_decided`
+    .every((stage) => !stage.waiting && !stage.running && 2 * stage.failed < stage.trials);
   setText(elements["winner-title"], isDecided ? "Winner" : "Leader");
   elements.winner.replaceChildren(...winnerCard(status, elements.main.dataset.storage));
 }
@@ -130,8 +123,10 @@ function testFact(final) {
     final ? `measured once, after ${plural(final.epochs, "epoch")}` : "measured after the final training");
 }
 
-function timeFact({ state, stages, seconds }) {
-  if (state !== "running") return fact("Time", formatDuration(seconds), "from start to end, including pauses");
+function timeFact({ state, stages, seconds, seconds_in_training: trained }) {
+  if (state !== "running") {
+    return fact("Time in training", formatDuration(trained), `${formatDuration(seconds)} from start to end, including pauses`);
+  }
   const left = stages.filter((stage) => stage.study_id != null && stage.waiting + stage.running)
     .map((stage) => stage.seconds_left);
   return left.length && left.every((estimate) => estimate != null)
@@ -144,17 +139,25 @@ function fact(name, number, comment) {
   return el("div", {}, el("dt", {}, name), ...values);
 }
 
-/** Return why the campaign cannot continue and the remedy, as text; null if it can. */
+/** Return why trials failed and the remedy, as text, if the campaign has stopped, or most trials of a stage failed. */
 function problemOf(status) {
-  const failed = status.stages.find((s) => s.study_id != null && !s.completed && !s.waiting && !s.running);
-  if (!failed) return null;
-  const name = `${shellQuoted(status.campaign)}${elements.main.dataset.storage}`;
-  const remedy = status.objective || failed.failed
-    ? `The table below has the reasons. Fix ${status.objective ? "the objective" : "the cause"}, put the trials back with `
-      + `coarsefine retry ${name}${failed.failed ? "" : " --diverged"}, and go on with coarsefine run ${name}.`
-    : "Its learning rates are too high. Lower the upper bound of eta and start under another name, or delete this "
-      + `campaign first: coarsefine delete ${name}`;
-  return `No trial of ${failed.name} completed (${countsOf(failed)}). ${remedy}`;
+  if (status.state === "running") return null;
+  const opened = status.stages.filter((stage) => stage.study_id != null);
+  const empty = opened.find((stage) => !stage.completed && (stage.failed || !stage.waiting));
+  const stage = empty ?? opened.find((s) => 2 * s.failed >= s.trials || (s.failed && status.state !== "done"));
+  if (!stage) return null;
+  const found = stage === empty ? `No trial of ${stage.name} completed (${countsOf(stage)}).`
+    : `${stage.failed} of ${plural(stage.trials, "trial")} of ${stage.name} failed.`;
+  const { failure } = stage;
+  const example = failure ? ` Trial ${failure.number}: ${failure.reason.replace(/\.$/, "")}.` : "";
+  return `${found}${example} ${remedyOf(status, stage)}`;
+}
+
+function remedyOf(status, stage) {
+  if (status.final) return "";
+  if (status.objective || stage.failed) return "Fix the cause, then run the commands under Next steps.";
+  return "Its learning rates are too high. Lower the upper bound of eta and start under another name, or delete this "
+    + `campaign first: coarsefine delete ${shellQuoted(status.campaign)}${elements.main.dataset.storage}`;
 }
 
 function showProblem(changes) {
@@ -223,8 +226,9 @@ function connect() {
   if (source || document.hidden) return;
   source = new EventSource(`${api}/events`);
   source.addEventListener("status", (event) => {
-    showConnection("live", "live");
-    show(JSON.parse(event.data));
+    const status = JSON.parse(event.data);
+    showConnection("live", status.state === "running" ? "live" : "connected");
+    show(status);
     refresh();
   });
   source.addEventListener("error", () => {

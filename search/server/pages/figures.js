@@ -47,9 +47,9 @@ function fitted({ data, layout }) {
   for (const bar of bars) {
     const ends = (list) => [list[0], list.at(-1)];
     const ticks = { tickvals: ends(bar.tickvals), ticktext: ends(bar.ticktext) };
-    Object.assign(bar, ticks, { len: 0.8, x: 0.5, xanchor: "center", ypad: 14 });
+    Object.assign(bar, ticks, { len: 0.8, x: 0.5, xanchor: "center" });
   }
-  const xaxis = { ...layout.xaxis, nticks: 5, ...(layout.xaxis.tickvals ? {} : { tickangle: 0 }) };
+  const xaxis = { ...layout.xaxis, nticks: Math.min(layout.xaxis.nticks ?? 5, 5), ...(layout.xaxis.tickvals ? {} : { tickangle: 0 }) };
   const legend = { ...layout.legend, font: { size: 11 } };
-  return [data, { ...layout, ...fit, xaxis, legend, margin: { ...layout.margin, l: 44, r: 8, t: 12, b: 36 } }];
+  return [data, { ...layout, ...fit, xaxis, legend, margin: { ...layout.margin, l: 44, r: 8, t: bars.length ? 64 : 12, b: 36 } }];
 }

@@ -40,11 +40,13 @@ export const withoutRoundingError = (difference, size) => Math.abs(difference) <
  * Return a mean and half the width of its interval as two texts.
  *
  * If they are no percentages, the latter has two significant digits, and the mean ends at the same place, as in the
- * terminal (`Metric.mean_and_half` of search/campaign/metric.py).
+ * terminal (`Metric.mean_and_half` of search/campaign/metric.py). Of a difference, `size` is one of the two values.
  */
-export function formatSpread({ mean, high }) {
-  const half = withoutRoundingError(high - mean, mean);
-  if (inPercent || !(half > 0)) return [formatValue(mean), formatDifference(half)];
+export function formatSpread(estimate, size = null) {
+  const largestValue = Math.max(Math.abs(estimate.mean), Math.abs(size ?? 0));
+  const [mean, half] = [estimate.mean, estimate.high - estimate.mean].map((x) => withoutRoundingError(x, largestValue));
+  const format = size === null ? formatValue : formatDifference;
+  if (inPercent || !(half > 0)) return [format(mean), formatDifference(half)];
   const exponentOf = (value) => Number(value.toExponential(1).split("e")[1]);
   const place = exponentOf(half) - 1;
   const largest = Math.max(exponentOf(Math.abs(mean) || half), place + 1);
@@ -108,9 +110,11 @@ export function stateOf({ state, stages }) {
   const sum = (kind) => stages.reduce((total, stage) => total + stage[kind], 0);
   const failed = sum("failed");
   if (!failed || state === "failed") return { text: STATE_LABELS[state], look: state };
-  const isMost = stages.some((stage) => 2 * stage.failed >= stage.trials); // as `TrialCounts.mostly_failed`
+  // as `Status.has_stopped`
+  const hasStopped = state === "interrupted" && stages.some((stage) => stage.failed && !stage.completed);
+  const isMost = hasStopped || stages.some((stage) => 2 * stage.failed >= stage.trials); // as `TrialCounts.mostly_failed`
   return {
-    text: `${STATE_LABELS[state]}, ${failed.toLocaleString("en")} of ${plural(sum("trials"), "trial")} failed`,
+    text: `${hasStopped ? "stopped" : STATE_LABELS[state]}, ${failed.toLocaleString("en")} of ${plural(sum("trials"), "trial")} failed`,
     look: isMost ? "failed" : state === "done" ? "interrupted" : state,
   };
 }

@@ -64,6 +64,7 @@ function timeOf(stage, finished) {
 }
 
 function rangesOf(stage, searched) {
+  if (stage.finalists) return []; // the space of their stage is what they span
   if (!stage.space) return [el("dt", {}, "ranges"), el("dd", {}, "computed when its parent stage finishes")];
   return searched.flatMap(({ name, symbol }) => [el("dt", {}, symbol), el("dd", {}, rangeOf(stage.space[name]))]);
 }
@@ -72,6 +73,7 @@ function rangesOf(stage, searched) {
 function rangeOf(range) {
   if (range.choice) return range.choice.map((option) => formatParameter(option)).join(", ");
   const [low, high] = range.uniform ?? range.integer ?? range;
+  if (low === high) return formatParameter(low, 3);
   return `${formatParameter(low, 3)} to ${formatParameter(high, 3)}${range.step > 1 ? ` by ${range.step}` : ""}`;
 }
 

@@ -31,8 +31,8 @@
 
   function labelButton() {
     const button = document.getElementById("theme");
-    button.textContent = root.dataset.theme === "dark" ? "Light" : "Dark";
-    button.setAttribute("aria-label", `${button.textContent} theme`);
+    button.textContent = `Theme: ${root.dataset.theme}`;
+    button.title = `Switch to ${opposite[root.dataset.theme]}`;
   }
 
   root.dataset.theme = currentTheme();

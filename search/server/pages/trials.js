@@ -81,7 +81,8 @@ export function trialTable(api, onSelect, onPage) {
     const checkbox = el("input", { type: "checkbox", "aria-label": `Curve of trial ${trial.number} of ${stage.name}` });
     const link = el("a", { href: `${stage.dashboard}/trials?numbers=${trial.number}` }, String(trial.number));
     link.setAttribute("aria-label", `Trial ${trial.number} in optuna-dashboard`);
-    const [result, epochs] = [el("td"), el("td", { className: "number wide curve" })];
+    const [text, epochs] = [el("span"), el("td", { className: "number wide curve" })];
+    const result = el("td", {}, text);
     const further = metrics.map(() => el("td", { className: "number wide" }));
     const log = el("button", { type: "button", hidden: true, "aria-label": `Log of trial ${trial.number} of ${stage.name}` }, "Log");
     log.addEventListener("click", () => showLog(`${api}/stages/${encodeURIComponent(stage.name)}/trials/${trial.number}/log`,
@@ -93,8 +94,9 @@ export function trialTable(api, onSelect, onPage) {
     checkbox.addEventListener("change", () => toggle(stage.study, trial.number));
     const update = (trial) => {
       result.dataset.state = trial.state;
-      setText(result, resultOf(trial));
-      result.classList.toggle("reason", trial.state !== "COMPLETE" && Boolean(trial.reason));
+      setText(text, resultOf(trial));
+      result.title = trial.state === "COMPLETE" ? "" : trial.reason ?? "";
+      result.classList.toggle("reason", result.title !== "" && result.textContent === result.title);
       setText(epochs, String(trial.epochs ?? ""));
       metrics.forEach((name, i) => setText(further[i], trial.metrics[name] == null ? "" : formatValue(trial.metrics[name])));
       log.hidden = trial.state === "WAITING";
@@ -143,8 +145,8 @@ const keyOf = (study, number) => `${study} ${number}`;
 
 function resultOf(trial) {
   if (trial.state === "COMPLETE") return formatValue(trial.value);
+  if (trial.state === "PRUNED" && trial.last != null) return `${formatValue(trial.last)}, pruned`;
   if (trial.reason) return trial.reason;
   if (trial.state === "RUNNING") return trial.last == null ? "in training" : `${formatValue(trial.last)}, in training`;
-  if (trial.state === "PRUNED" && trial.last != null) return `${formatValue(trial.last)}, pruned`;
   return trial.state.toLowerCase();
 }

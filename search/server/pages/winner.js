@@ -52,23 +52,24 @@ function errorOf(accuracy, images) {
   return ` (± ${error}, one standard error of ${images.toLocaleString("en")} images)`;
 }
 
-/** Return the finalists' table: the mean of each on new seeds, and how often it would be the best. */
+/** Return the finalists' table: the mean of each on new seeds, how far it is behind the leader, and how often it would be the best. */
 function finalistsOf({ confirm, objective, metric, winner }) {
   if (!confirm) return [];
   const optimism = confirm.optimism && withoutRoundingError(confirm.optimism, winner?.value ?? 0);
   const cell = (text) => el("td", { className: "number" }, text);
-  const row = ({ study, number, confirmed, probability_best: best }) => el("tr", {},
+  const row = ({ study, number, value, confirmed, behind, probability_best: best }) => el("tr", {},
     el("th", { scope: "row" }, `${stageOf(study)} ${number}`
       + (confirm.tied.some((trial) => trial.study === study && trial.number === number) ? " *" : "")
       + (winner?.stage === stageOf(study) && winner.number === number ? " ★" : "")),
     cell(confirmed ? formatSpread(confirmed).join(" ± ") : "failed"),
+    cell(behind ? formatSpread(behind, value).join(" ± ") : ""),
     cell(formatPercent(best, 0)));
   const seeds = plural(confirm.finalists[0].values.length, "new seed");
-  const headings = ["finalist", objective ? metric.name : "accuracy", "best"].map((name, i) =>
+  const headings = ["finalist", objective ? metric.name : "accuracy", "behind", "best"].map((name, i) =>
     el("th", { scope: "col", className: i ? "number" : "" }, name));
-  const caption = `${objective ? `The ${metric.title}` : "Validation accuracy"} on ${seeds}, the same for all finalists: mean, 95 % `
-    + "interval, and how often it is the best when the seeds are resampled"
-    + (winner ? "; ★ is the winner" : "") + (confirm.tied.length ? ", * marks those in the tie" : "");
+  const caption = `${objective ? `The ${metric.title}` : "Validation accuracy"} on ${seeds}, the same for all finalists: mean with its `
+    + "95 % interval, how far behind the leader seed by seed, and how often the best when the seeds are resampled"
+    + (winner ? "; ★ is the winner" : "") + (confirm.tied.length ? ", * a tie: the interval of behind includes 0" : "");
   const table = el("table", {}, el("caption", {}, caption),
     el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...confirm.finalists.map(row)));
   return [
@@ -110,10 +111,11 @@ function trainingOf(training, title) {
 function finalRunsOf({ final_runs: final, metric }) {
   if (!final) return [];
   const metrics = [...new Set(final.runs.flatMap((run) => Object.keys(run.metrics)))];
+  const reasons = [...new Set(final.runs.filter((run) => run.value === null && run.reason).map((run) => run.reason))];
   const cell = (text) => el("td", { className: "number" }, text);
   const headings = ["seed", metric.name, ...metrics].map((name) => el("th", { scope: "col", className: "number" }, name));
   const row = (run) => el("tr", {}, el("th", { scope: "row", className: "number" }, String(run.seed)),
-    cell(run.value === null ? `failed: ${run.reason}` : formatValue(run.value)),
+    cell(run.value === null ? "failed" : formatValue(run.value)),
     ...metrics.map((name) => cell(run.metrics[name] == null ? "" : formatValue(run.metrics[name]))));
   const mean = final.mean ? `: mean ${formatSpread(final.mean).join(" ± ")}, 95 % interval` : "";
   return [
@@ -121,18 +123,36 @@ function finalRunsOf({ final_runs: final, metric }) {
     scrolling(
       el("table", {}, el("caption", {}, `${plural(final.epochs, "epoch")}, ${plural(final.runs.length, "seed")}${mean}`),
         el("thead", {}, el("tr", {}, ...headings)), el("tbody", {}, ...final.runs.map(row))), "Final training"),
+    ...reasons.map((reason) => el("p", { className: "muted" }, `Failed: ${reason}`)),
   ];
 }
 
 /** Return a word as a shell needs it. */
 export const shellQuoted = (word) => /^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
+/** Return the commands that put failed trials back and train them, by their purposes; none if no trial can be put back. */
+function retriesOf({ state, stages, final, objective, sources = [] }, name) {
+  const last = stages.filter((stage) => stage.is_final); // once it has begun, only its trials can be put back
+  const sum = (kind) => (last.length ? last : stages).reduce((total, stage) => total + stage[kind], 0);
+  const [failed, diverged] = [sum("failed"), sum("diverged")];
+  if (state === "running" || final || !(failed || (diverged && sources.length && state === "failed"))) return {};
+  return {
+    [`Put ${plural(failed || diverged, "failed trial")} back, once the cause is fixed`]:
+      `coarsefine retry ${name}${failed ? "" : " --diverged"}`,
+    ...(objective ? { "Train them with the changed code": `coarsefine run ${name} --accept-changes` }
+      : { "Train them": `coarsefine run ${name}` }),
+  };
+}
+
 function commandsOf(status, storage) {
   const name = `${shellQuoted(status.campaign)}${storage}`;
+  const retries = retriesOf(status, name);
+  const hasRetries = Object.keys(retries).length > 0;
   const commands = {
     running: { "Add a worker from another terminal": `coarsefine worker ${name}` },
-    interrupted: { "Finish the search": `coarsefine run ${name}` },
-    failed: { "Show how its trials ended": `coarsefine status ${name}` },
+    interrupted: { ...retries, ...(hasRetries ? {} : { "Finish the search": `coarsefine run ${name}` }),
+      ...(hasRetries ? { "Show how its trials ended": `coarsefine status ${name}` } : {}) },
+    failed: { "Show how its trials ended": `coarsefine status ${name}`, ...retries },
     done: {
       "List the best trials of each stage": `coarsefine best ${name}`,
       ...(status.objective
@@ -143,6 +163,7 @@ function commandsOf(status, storage) {
         : { "Export the winner to a file, to train it elsewhere": `coarsefine export ${name}` }),
       "Write a report as one HTML file": `coarsefine report ${name}`,
       "Print the best trials as JSON, for a script": `coarsefine best ${name} --json`,
+      ...retries,
     },
   }[status.state];
   return [

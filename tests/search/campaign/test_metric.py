@@ -2,8 +2,8 @@
 
 import pytest
 
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.metric import ACCURACY, VALUE
-from coarsefine.search.campaign.winner import Estimate
 
 
 def test_no_negative_zero_is_written():
@@ -38,5 +38,7 @@ def test_rounding_error_of_a_difference_is_no_interval():
     ahead = Estimate(mean=1.5e-5, error=1e-14, low=1.5e-5 - 3e-14, high=1.5e-5 + 3e-14, n=5)
     assert VALUE.spread(ahead) == "1.5e-05 ± 3e-14"
     assert VALUE.spread(ahead, -3078.4) == "1.5e-05 ± 0"
+    alike = Estimate(mean=9.1353e-5, error=0.0, low=9.1353e-5, high=9.1353e-5, n=5)
+    assert VALUE.spread(alike, 0.18) == "9.1e-05 ± 0"
     none = Estimate(mean=4e-14, error=1e-14, low=1e-14, high=7e-14, n=5)
     assert VALUE.spread(none, -3078.4) == "0 ± 0"

@@ -22,9 +22,10 @@ from coarsefine import Campaign, CampaignError, NothingCompleted, run
 from coarsefine.search.campaign import winner
 from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Uniform
 from coarsefine.search.campaign.direction import Direction
+from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.campaign.space import Point, Space
-from coarsefine.search.campaign.winner import Candidate, Estimate, choose_finalists, judge
+from coarsefine.search.campaign.winner import Candidate, choose_finalists, judge
 
 HUGE = sys.float_info.max
 CONFIRMED = {"confirm": {"top": 3, "seeds": 4}}
@@ -135,6 +136,27 @@ def test_value_that_does_not_depend_on_the_seed():
     tied = judge(spread(3), [[0.9] * 5, [0.9] * 5, [0.88] * 5], seed=0)
     assert tied.summary.startswith(own + "the intervals are 0. A tie among 2 of 3 on these seeds. The winner is ")
     assert "clear winner" in judge(spread(2), [[0.9] * 5, [0.88, 0.88, 0.88, 0.88, 0.881]], seed=0).summary
+
+
+@pytest.mark.parametrize("size", [1.0, 1e300])
+def test_lead_that_says_little_is_no_clear_winner(size):
+    """The verdict says so if differences are the same on all seeds, or small beside the interval of the mean."""
+    noise = np.array([0.31, -0.22, 0.05, 0.4, -0.17])
+    alike = judge(spread(3), [list(size * (noise - behind)) for behind in (0, 9.1353e-5, 0.02)], seed=0)
+    assert (alike.winner.number, alike.tied) == (0, ())
+    assert alike.summary.startswith("Each finalist is behind the winner by the same difference on every seed: ")
+    wobble = 1e-5 * np.array([1, -1, 0, 1, -1])
+    little = judge(spread(2), [list(size * noise), list(size * (noise - 9.1353e-5 + wobble))], seed=0)
+    assert (little.winner.number, little.tied) == (0, ())
+    assert little.summary.startswith("A winner by little: ")
+    assert little.summary.endswith("by less than a tenth of the ± of its mean.")
+
+
+def test_winner_without_rivals_leads_nobody():
+    """If every other finalist failed on a seed, the verdict does not say that they are behind."""
+    verdict = judge(spread(2), [[0.8, 0.9], [0.9, None]], seed=0)
+    assert verdict.winner.number == 0
+    assert verdict.summary == "The winner is the only finalist with a value on every seed."
 
 
 def test_tie_goes_to_the_simplest_within_one_standard_error():

@@ -1,5 +1,7 @@
 """Charts of very many trials and of various spaces."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from coarsefine.search.campaign.dimension import Choice, Integer, LogUniform, Un
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import ACCURACY, VALUE, Metric
 from coarsefine.search.campaign.space import Space
-from coarsefine.search.charts import axes_of, best_so_far, curves, map_of_trials
+from coarsefine.search.charts import axes_of, best_so_far, curves, map_of_trials, seconds_in_training, timeline
 from coarsefine.search.charts.drawn_trials import MOST_DRAWN, thinned
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.study_writer import distribution_of
@@ -103,6 +105,28 @@ def test_map_has_numeric_axes():
     assert "kernel = rbf, hidden = 100" in dots.customdata[0][3]
     figure, dots, _ = map_of_one_trial(MIXED, ("hidden", "eta"))
     assert (dots.x[0], figure.layout.xaxis.title.text) == (100, "hidden units")
+
+
+@pytest.mark.parametrize(("high", "ticks"), [(0.1, (8, "~g")), (20.0, (4, None))])
+def test_ticks_of_a_log_axis_have_whole_labels(high, ticks):
+    """Within two decades ticks are numbers in full; over more, they are so few that all are powers of ten."""
+    figure, _, _ = map_of_one_trial({"eta": LogUniform(0.01, high), "hidden": Integer(25, 200, 25)})
+    assert (figure.layout.xaxis.nticks, figure.layout.xaxis.tickformat) == ticks
+
+
+@pytest.mark.parametrize(("seconds", "title", "end"), [(11, "seconds", 11), (300, "minutes", 5), (9000, "hours", 2.5)])
+def test_timeline_has_a_unit_for_its_length(seconds, title, end):
+    """The axis of a timeline is in seconds, minutes or hours; time in training leaves out pauses."""
+    start = datetime(2026, 1, 1)  # noqa: DTZ001 - Optuna's times have no zone
+    times = [(0, seconds / 10), (seconds / 20, seconds / 5), (seconds / 2, seconds)]
+    trials = [create_trial(value=0.5) for _ in times]
+    for trial, (begun, ended) in zip(trials, times, strict=True):
+        trial.datetime_start, trial.datetime_complete = (start + timedelta(seconds=at) for at in (begun, ended))
+    study = Study(1, "one/coarse", {"stage": "coarse"}, tuple(trials))
+    figure = timeline([study], None)
+    assert figure.layout.xaxis.title.text == f"{title} since the first trial started"
+    assert max(at for at in figure.data[0].x if at is not None) == pytest.approx(end)
+    assert seconds_in_training([study]) == pytest.approx(0.7 * seconds)
 
 
 def test_box_of_one_integer_has_a_width():

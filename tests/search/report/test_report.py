@@ -592,7 +592,7 @@ def test_report_lists_finalists_and_verdict(tmp_path):
     ("base", "changes"),
     [
         ("small", {"model": {"epochs": 1}, "final": {"epochs": 1}}),
-        ("objective", {"objective": "user_functions:at_once", "epochs": None}),
+        ("objective", {"objective": "user_functions:at_once", "epochs": None, "final": {"seeds": 2}}),
     ],
 )
 def test_report_of_single_epochs_has_no_learning_curves(tmp_path, base, changes):
@@ -605,6 +605,13 @@ def test_report_of_single_epochs_has_no_learning_curves(tmp_path, base, changes)
     assert "Losses by epoch" not in page.text
     if status.verdict:
         assert f"Winner{status.metric.spread(status.winner.confirmed)}mean of 2 seeds" in page.text
+        trials = sum(stage.trials for stage in status.stages)
+        assert f"{trials} of {trials}in 4 stages" in page.text
+        final = status.final_runs
+        assert f"The mean value is {status.metric.spread(final.mean)} (95 % interval over 2 seeds)" in page.text
+        for run_ in final.runs:
+            assert [f"final {run_.number}", str(run_.seed), status.metric.text(run_.value)] in page.rows
+        assert f"Timeline of {trials} trials" in page.html
 
 
 def count_confirmed(path):

@@ -319,7 +319,7 @@ def test_end_of_a_run_names_the_command_for_its_failures(search, cli):
     assert " retry small" not in out
 
 
-def test_repeated_failure_stops_a_run_before_its_stage_is_burnt(search):
+def test_repeated_failure_stops_a_run_before_its_stage_is_burnt(search, cli):
     """After three failures in a row with the same cause a run stops, and names cause and commands; the rest waits."""
     with pytest.raises(RepeatedFailure) as error:
         search(bug="all", max_failures=None)
@@ -332,6 +332,7 @@ def test_repeated_failure_stops_a_run_before_its_stage_is_burnt(search):
         str(error.value),
     )
     assert [trial.state.name for trial in trials()] == ["FAIL"] * 3 + ["WAITING"] * 5
+    assert "(stopped, 3 trials failed, " in cli("status")[1]
     retry()
     status = search()
     assert [(stage.completed, stage.trials) for stage in status.stages] == [(8, 8), (5, 5), (4, 4)]

@@ -89,6 +89,19 @@ def test_log_is_served_without_secrets(talked):
     assert "[database address withheld]" in response.text
 
 
+def test_campaign_says_why_a_trial_failed(talked):
+    """Each stage names a failed trial with its reason, and the campaign's time in training leaves out pauses."""
+    _, client = talked
+    status = client.get(API).json()
+    coarse, fine = status["stages"]
+    rows = client.get(f"{API}/stages/coarse/trials").json()["trials"]
+    failed = {row["number"]: row["reason"] for row in rows if row["state"] == "FAIL"}
+    assert failed[coarse["failure"]["number"]] == coarse["failure"]["reason"]
+    assert (fine["failure"] is None) == (fine["failed"] == 0)
+    assert 0 < status["seconds_in_training"] <= status["seconds"] + 0.001
+    assert status["code_versions"] is None
+
+
 def test_only_logs_are_served(talked):
     """A link in place of a log, a log that is not there and names that are no trials are a 404."""
     folder, client = talked

@@ -51,6 +51,7 @@ def test_pipe_gets_whole_rows(searched, cli):
     assert "…" not in out
     (heading,) = [line for line in out.splitlines() if line.startswith("small/coarse: ")]
     assert "activation one of [relu], tanh" in heading
+    assert "; the 2 best settings of all stages" in out
 
 
 def test_finalists_that_tie_are_marked(capsys):
@@ -63,7 +64,7 @@ def test_finalists_that_tie_are_marked(capsys):
         printed = capsys.readouterr().out
         rows = [re.split(r"\s{2,}", line) for line in printed.splitlines()]
         assert {row[0] for row in rows if row[1:2] == ["*"]} == marked
-        assert ("*: in the tie" in " ".join(printed.split())) == bool(marked)
+        assert ("*: a tie, as the interval of behind includes 0" in " ".join(printed.split())) == bool(marked)
 
 
 def test_parameters_of_a_function_have_their_own_names(tmp_path, cli):
