@@ -288,8 +288,8 @@ def test_page_of_a_campaign_that_minimizes(visit, folder, pictures):
             expect(card).to_have_text(f"{stage['best'][0]['value']:.5g}")
         expect(page.locator("#best-caption")).to_contain_text("The val_loss of each completed trial")
         expect(page.locator("#best-caption")).to_contain_text("and the lowest up to then.")
-        too = "high" if status["confirm"]["optimism"] < 0 else "low"
-        expect(page.locator("#winner")).to_contain_text(f"The search’s best value was too {too} by ")
+        was = "pessimistic" if status["confirm"]["optimism"] < 0 else "optimistic"
+        expect(page.locator("#winner")).to_contain_text(f"The search’s best value was {was} by ")
         expect(page.locator("#winner")).to_contain_text(f"val_loss {status['winner']['value']:.5g}, trial ")
         shown = page.locator("#trials td[data-state=COMPLETE]").all_inner_texts()
         assert shown == sorted(shown, key=float)

@@ -63,5 +63,5 @@ def test_other_places_are_refused_without_a_password(given):
 def test_missing_driver_is_named(monkeypatch):
     """Without psycopg, a PostgreSQL URL is refused with what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(UsageError, match=r"install coarsefine\[postgresql\]"):
+    with pytest.raises(UsageError, match=r"pip install .psycopg\[binary\]"):
         locate("postgresql://u@h/d")
