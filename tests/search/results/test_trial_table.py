@@ -130,7 +130,7 @@ def test_frame_holds_the_same_as_the_csv(printed, copied):
 def test_frame_without_pandas_is_an_error(copied, monkeypatch):
     """If pandas is missing, the error says what to install, and what needs no pandas."""
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(coarsefine.UsageError, match=r"install coarsefine\[pandas\].*`coarsefine trials --csv FILE`"):
+    with pytest.raises(coarsefine.UsageError, match=r"pip install pandas.*`coarsefine trials --csv FILE`"):
         coarsefine.trials("small", copied)
 
 
