@@ -493,8 +493,8 @@ def lose_answers(monkeypatch, times):
     real, left = database.transaction, iter(range(times))
 
     @contextmanager
-    def losing(engine):
-        with real(engine) as connection:
+    def losing(*arguments):
+        with real(*arguments) as connection:
             yield connection
         if next(left, None) is not None:
             raise sa.exc.OperationalError("COMMIT", {}, Exception("gone"), connection_invalidated=True)
