@@ -12,6 +12,7 @@ from coarsefine.search.cli.next_commands import (
     print_next_commands,
     print_several,
     refuse_mostly_failed,
+    refuse_mostly_failed_studies,
     resume_line,
     retry_line,
     say_if_changed,
@@ -124,12 +125,12 @@ def worker(
     devices = read_gpus(gpus) if gpus is not None else None
     with observed("Left; the slots were given back. To join again", storage, verbose) as (observer, stop):
         joined = find_campaign(campaign, storage)
-        join(
+        studies = join(
             joined, storage, data=data, gpus=devices, observer=observer, stop=stop, accept_changes=accept_changes
         )  # fmt: skip
     if verbose is not False:
         say("All stages have finished.")
-    refuse_mostly_failed(read(storage, joined.name), storage)
+    refuse_mostly_failed_studies(joined.name, studies.values(), storage)
 
 
 @app.command(epilog="Examples: `coarsefine retry mine` · `coarsefine retry mine coarse#7 coarse#12`")

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from coarsefine.search.cli.output import opened, print_json, program, say, storage_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from coarsefine.search.results.status import Status
+    from coarsefine.search.results.study import Study
     from coarsefine.search.training.user_code.source_file import Change
 
 _NAMED = 3
@@ -98,20 +101,33 @@ def retry_line(status: "Status", storage: str) -> list[str]:
 
 def refuse_mostly_failed(status: "Status", storage: str) -> None:
     """Raise `MostlyFailed` if at least half of the trials of a stage failed, whatever the others have found."""
+    counts = [(stage.study, stage.failed, stage.trials) for stage in status.stages if stage.mostly_failed]
+    _refuse(status.campaign, counts, storage, has_final=status.final is not None)
+
+
+def refuse_mostly_failed_studies(campaign: str, studies: "Iterable[Study]", storage: str) -> None:
+    """Do what `refuse_mostly_failed` does, given the studies of stages that have ended."""
+    from coarsefine.search.results.final_result import FINAL
+
+    found = [*studies]
+    counts = [(study.name, study.failed, study.planned) for study in found if study.mostly_failed]
+    _refuse(campaign, counts, storage, has_final=any(FINAL in study.attrs for study in found))
+
+
+def _refuse(campaign: str, counts: "Iterable[tuple[str, int, int]]", storage: str, *, has_final: bool) -> None:
+    """Raise `MostlyFailed` for studies, each with how many of its trials failed, of how many; nothing without any."""
     from coarsefine.search.errors import MostlyFailed
     from coarsefine.search.results.commands import to_continue
     from coarsefine.search.storage.location import locate
 
-    counts = [
-        f"{stage.failed} of {stage.trials} trials of {stage.study}" for stage in status.stages if stage.mostly_failed
-    ]
-    if counts:
+    named = [f"{failed} of {trials} trials of {study}" for study, failed, trials in counts]
+    if named:
         remedy = (
-            to_continue(status.campaign, locate(storage))
-            if status.final is None
+            to_continue(campaign, locate(storage))
+            if not has_final
             else "Fix the cause, and start the campaign under another name."
         )
-        raise MostlyFailed(f"{', '.join(counts)} failed, so the campaign does not count as done. {remedy}")
+        raise MostlyFailed(f"{', '.join(named)} failed, so the campaign does not count as done. {remedy}")
 
 
 def resume_line(status: "Status", storage: str) -> str:

@@ -45,7 +45,7 @@ def delete(
         print_json(deleted.as_dict())
     else:
         kept = f" The storage as it was before: {deleted.backup}" if deleted.backup else ""
-        say(f"Campaign {deleted.campaign} was deleted.{kept}")
+        say(f"Campaign {deleted.campaign} was deleted.{deleted.kept}{kept}")
 
 
 def _confirm() -> None:

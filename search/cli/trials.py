@@ -37,6 +37,8 @@ def trials(
         raise UsageError("--csv writes CSV, and --json prints JSON: give one of the two.")
     with opened(storage) as studies:
         table = read_table(studies, campaign, stage)
+    for sentence in table.left_out:
+        say(sentence)
     if csv == Path("-"):
         print_file(table.csv(epochs=epochs))
     elif csv is not None:
@@ -63,18 +65,21 @@ def logs(
     ] = False,
 ) -> None:
     """Print what a trial of your own code printed, and its traceback if it failed; or the ends of the workers' logs."""
-    from coarsefine.search.results.campaign_studies import find_trial, read_studies
+    from coarsefine.search.results.campaign_studies import find_trial
+    from coarsefine.search.results.readable_studies import read_readable_studies
     from coarsefine.search.terminal.log_output import print_trial_log, print_worker_logs
 
     if trial is None and campaign is not None and "#" in campaign:  # a trial of the only campaign
         trial = TrialName.parse(campaign)
         campaign = None
     with opened(storage) as studies:
-        name, found = read_studies(studies, campaign)
+        found = read_readable_studies(studies, campaign)
+        for sentence in found.left_out:
+            say(sentence)
         if trial is None:
-            print_worker_logs(studies, name, follow=follow)
+            print_worker_logs(studies, found.name, follow=follow)
         else:
-            print_trial_log(studies, *find_trial(found, *trial), follow=follow)
+            print_trial_log(studies, *find_trial(found.studies, *trial), follow=follow)
 
 
 @app.command("try", epilog="Examples: `coarsefine try mine.toml` · `coarsefine try mine.toml --point lr=0.01 --seed 3`")

@@ -9,6 +9,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.engine.worker_process import end_in_import
 from coarsefine.search.results.observer import Observer, require_observer
+from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.images import Source, require_source
@@ -26,8 +27,8 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
     accept_changes: bool = False,
-) -> None:
-    """Train a campaign's stages together with other processes; return when the last stage has ended.
+) -> dict[str, Study]:
+    """Train a campaign's stages together with other processes; return their studies once the last stage has ended.
 
     `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `gpus` are those that the trials
     of user code in this process may use. `stop` is called after every epoch; once it returns true, slots are
@@ -45,7 +46,7 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     workload = load_workload(campaign, data, observer.on_message)
     known = open_storage(locate(storage), writing=True, patient=True, say=observer.on_message)
     with serving(workload), closing(known) as opened:
-        StageLoop(campaign, opened, workload, observer, stop, workers, own, accept_changes).run_stages()
+        return StageLoop(campaign, opened, workload, observer, stop, workers, own, accept_changes).run_stages()
 
 
 def require_campaign(function: str, campaign: object, data: object, observer: object, stop: object) -> None:

@@ -4,7 +4,7 @@ The winner is trained once, however many processes run the campaign.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
@@ -29,10 +29,12 @@ from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.outcome import refuse_empty, require_winner
 from coarsefine.search.results.status import Status
 from coarsefine.search.results.status_reading import full_status_of, read_status
+from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import logs_folder
 from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
+from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
 from coarsefine.search.training.identity import changed_settings, refuse_other
 from coarsefine.search.training.images import Source
@@ -124,11 +126,20 @@ def _finished_status(campaign: Campaign, location: Location, say: Callable[[str]
         if changed_settings(headers, campaign) and not has_result(find_studies(storage, campaign.name)):
             return None
         refuse_other(headers, {"config": campaign.as_stored()})
-        if any(storage.queries.has_unfinished(study.id) for study in headers.values()):
+        if not _may_have_ended(storage, campaign, headers):
             return None  # before all trials are read
         studies = find_studies(storage, campaign.name)
         status = full_status_of(storage, campaign.name, studies) if studies else None
     return status if status is not None and status.state == "done" else None
+
+
+def _may_have_ended(storage: Storage, campaign: Campaign, headers: Mapping[str, Study]) -> bool:
+    """Return whether nothing is left to train, as far as can be told without reading the trials."""
+    if campaign.of_network and not any(FINAL in study.attrs for study in headers.values()):
+        return False
+    if not campaign.of_network and any(campaign.study_name(stage) not in headers for stage in campaign.stages):
+        return False
+    return not any(storage.queries.has_unfinished(study.id) for study in headers.values())
 
 
 def _divide_gpus(

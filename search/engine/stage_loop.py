@@ -94,8 +94,8 @@ class StageLoop:
         self.others.say_studies(self.storage, self.campaign, found)
         self.initial_studies = self._checked(found)
 
-    def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> None:
-        """Run every stage in this process, or watch the workers of a pool run them.
+    def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> dict[str, Study]:
+        """Run every stage in this process, or watch the workers of a pool run them; return their studies, by name.
 
         Trials that are retried meanwhile are trained as well. With `back_up`, the database is copied after each stage
         that ended while this process ran, if that pays.
@@ -114,6 +114,7 @@ class StageLoop:
             self._checkpoints(stage, studies[self.campaign.study_name(stage)]).clear()
         if not self.campaign.of_network:
             remove_empty_folders(self.storage.location, self.campaign.name)
+        return studies
 
     @property
     def most_at_once(self) -> int:

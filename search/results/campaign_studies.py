@@ -43,6 +43,19 @@ def of_campaign(storage: Storage, campaign: str) -> list[StudyName]:
     return [study for study in storage.queries.names() if campaign in {_prefix(study.name), study.campaign}]
 
 
+def own_and_copies(storage: Storage, campaign: str) -> tuple[list[StudyName], list[StudyName]]:
+    """Return the studies of a campaign's stages, whatever other programs have called them, and the copies of these.
+
+    Of several studies of a stage, that with its name is the stage's, or else the oldest.
+    """
+    named = [study for study in storage.queries.names() if study.campaign == campaign]
+    chosen: dict[str | None, StudyName] = {}
+    for study in sorted(named, key=lambda study: (not study.is_own, study.study_id)):
+        chosen.setdefault(study.stage, study)
+    own = [study for study in named if chosen[study.stage] is study]
+    return own, [study for study in named if chosen[study.stage] is not study]
+
+
 def _headers(storage: Storage, campaign: str) -> list[StudyHeader]:
     return sorted((study for study in storage.headers(f"{campaign}/") if _is_of(study, campaign)), key=_place)
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.campaign_studies import campaign_names
+from coarsefine.search.results.campaign_studies import campaign_names, own_and_copies
 from coarsefine.search.results.commands import shown_path
 from coarsefine.search.results.trial_files import logs_folder, trials_folder
 from coarsefine.search.storage.location import Location
@@ -30,6 +30,8 @@ class Deletion(JsonForm):
     studies: tuple[str, ...]
     trials: Annotated[int, Field(description="in all of them")]
     folders: Annotated[tuple[str, ...], Field(description="with the logs and the files of its trials on this machine")]
+    copies: Annotated[tuple[str, ...], Field(exclude=True)]
+    """Studies that other programs copied from the campaign's, and that stay."""
     backup: Annotated[str | None, Field(description="the copy of the SQLite file as it was before; null without one")]
 
     @property
@@ -38,7 +40,18 @@ class Deletion(JsonForm):
         stages = f"{counted(len(self.studies), 'stage')} with {counted(self.trials, 'trial')}"
         what = join_words([stages, *(f"the folder {folder}" for folder in self.folders)])
         backup = f" A copy of the storage as it is goes to {self.backup} first." if self.backup else ""
-        return f"Campaign {self.campaign} with all it has: {what}. Reports, exports and trained networks stay.{backup}"
+        return f"Campaign {self.campaign} with all it has: {what}. Reports, exports and trained networks stay.{self.kept}{backup}"
+
+    @property
+    def kept(self) -> str:
+        """Return a sentence about the copies, after a space; empty without any."""
+        if not self.copies:
+            return ""
+        copies, verb = ("study", "was") if len(self.copies) == 1 else ("studies", "were")
+        return (
+            f" The {copies} {join_words(self.copies)} {verb} copied from it by another program and "
+            f"{'stays' if verb == 'was' else 'stay'}: the same command, given again, deletes a copy."
+        )
 
 
 def plan_deletion(location: Location, campaign: str) -> Deletion:
@@ -70,15 +83,16 @@ def _label(campaign: str) -> str:
 
 
 def _plan(storage: Storage, campaign: str) -> Deletion:
-    names = [study for study in storage.queries.names() if study.campaign == campaign and study.is_own]
-    if not names:
+    own, copies = own_and_copies(storage, campaign)
+    if not own:
         known = ", ".join(campaign_names(storage)) or "none"
         raise UsageError(f"{storage.location} has no campaign '{campaign}': name one of those it has ({known}).")
-    studies = tuple(study.name for study in names)
+    studies = tuple(study.name for study in own)
     location = storage.location
     folders = tuple(str(shown_path(folder)) for folder in _folders(location, campaign))
     backup = str(shown_path(backup_of(location.path, _label(campaign)))) if location.path else None
-    return Deletion(campaign, studies, storage.queries.count_trials(studies), folders, backup)
+    kept = tuple(study.name for study in copies)
+    return Deletion(campaign, studies, storage.queries.count_trials(studies), folders, kept, backup)
 
 
 def _folders(location: Location, campaign: str) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import CampaignError, SearchError, StorageError
-from coarsefine.search.results.campaign_studies import find_studies, other_studies
+from coarsefine.search.results.campaign_studies import find_studies, other_studies, own_and_copies
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import Location, at_file, read_only
 from coarsefine.search.storage.opening import open_storage
@@ -62,7 +62,7 @@ def notes_on(storage: Storage, campaign: Campaign, studies: Mapping[str, Study])
         yield loss.what
     for study in studies.values():
         yield from _sentences(study.name, study.others, study.changed)
-        yield from _left_out(study)
+        yield from left_out_of(study)
 
 
 def notes_with_remedies(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> Iterator[str]:
@@ -71,7 +71,7 @@ def notes_with_remedies(storage: Storage, campaign: Campaign, studies: Mapping[s
         yield f"{loss.what} {_remedy(storage.location, loss)}"
     for study in studies.values():
         yield from _sentences(study.name, study.others, study.changed)
-        yield from _left_out(study)
+        yield from left_out_of(study)
     yield from map(_stranger, _strange_names(storage, campaign, studies))
 
 
@@ -158,7 +158,7 @@ def _sentences(study: str, others: Sequence[int], changed: Sequence[int]) -> Ite
         )
 
 
-def _left_out(study: Study) -> Iterator[str]:
+def left_out_of(study: Study) -> Iterator[str]:
     """Yield a sentence about the trials of each kind that cannot be read."""
     kinds: dict[str, list[int | None]] = {}
     for damaged in study.left_out:
@@ -170,10 +170,9 @@ def _left_out(study: Study) -> Iterator[str]:
 
 
 def _strange_names(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> list[str]:
-    """Return the studies of other programs; a stage that another process has just opened is not one."""
-    renamed = {study.called for study in studies.values()}
-    others = other_studies(storage, campaign.name, studies)
-    return [study.name for study in others if not study.is_own and study.name not in renamed]
+    """Return the studies of other programs; one is neither a stage that was renamed, nor one that was just opened."""
+    own = {study.name for study in own_and_copies(storage, campaign.name)[0]}
+    return [study.name for study in other_studies(storage, campaign.name, studies) if study.name not in own]
 
 
 def _stranger(name: str) -> str:

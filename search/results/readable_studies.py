@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.campaign_studies import campaign_of, named_campaign, of_campaign, read_studies
-from coarsefine.search.results.other_programs import notes_with_remedies
+from coarsefine.search.results.other_programs import left_out_of, notes_with_remedies
 from coarsefine.search.results.own_slots import as_slots
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.study_index import none_readable, read_index
@@ -22,6 +22,8 @@ class ReadableCampaign:
     """The studies of stages by name, in the order of the stages, with their valid slots."""
     notes: tuple[str, ...]
     """What is left out, and what other programs have made of the campaign, with remedies; as sentences."""
+    left_out: tuple[str, ...]
+    """Only what is left out."""
 
 
 def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaign:
@@ -30,7 +32,7 @@ def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaig
     Raises `UsageError` if the storage does not hold that campaign, and `CampaignError` if no study of it can be read.
     """
     name = named_campaign(storage, name)
-    index = read_index(storage, studies=[study.study_id for study in of_campaign(storage, name)])
+    index = read_index(storage, studies=[study.study_id for study in of_campaign(storage, name)], patient=True)
     problems = index.problems.get(name, ())
     if name not in index.stages:
         campaign_of(read_studies(storage, name)[1], extra="ignore")  # raises if it knows a remedy
@@ -45,4 +47,5 @@ def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaig
         studies[study] = Study(study_id, study, attrs, valid, others, left_out, called)
         whole[study] = replace(studies[study], trials=slots)
     notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), whole)
-    return ReadableCampaign(name, studies, (*problems, *notes))
+    left_out = (note for study in studies.values() for note in left_out_of(study))
+    return ReadableCampaign(name, studies, (*problems, *notes), (*problems, *left_out))

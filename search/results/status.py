@@ -15,6 +15,7 @@ from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.final_runs import FinalRuns
 from coarsefine.search.results.sources import SourceVersion, VersionChange
 from coarsefine.search.results.study import (
+    is_most,
     metrics_by_epoch,
     point_of,
     value_of,
@@ -90,7 +91,7 @@ class TrialCounts(JsonForm):
     @property
     def mostly_failed(self) -> bool:
         """Return whether at least half of its trials failed; those that diverged were trained."""
-        return 2 * self.failed >= self.trials
+        return is_most(self.failed, self.trials)
 
 
 @dataclass(frozen=True)

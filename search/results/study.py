@@ -129,6 +129,11 @@ class Study:
         return self.count(TrialState.FAIL) - self.diverged
 
     @property
+    def mostly_failed(self) -> bool:
+        """Return whether at least half of its trials failed; those that diverged were trained."""
+        return is_most(self.failed, self.planned)
+
+    @property
     def failure(self) -> tuple[int, str] | None:
         """Return the number of the first trial that failed without diverging, and the reason; None if there is none."""
         for trial in self.trials:
@@ -183,6 +188,11 @@ def _known(named: Mapping[str, Any]) -> dict[str, list[float | None]]:
     return {
         name: found for name, found in named.items() if isinstance(found, list) and any(v is not None for v in found)
     }
+
+
+def is_most(failed: int, trials: int) -> bool:
+    """Return whether so many failed trials are most of a stage's: half of them or more."""
+    return 2 * failed >= trials
 
 
 def point_of(trial: FrozenTrial) -> Point:

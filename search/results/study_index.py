@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from coarsefine.search.campaign.sections import CONFIRM, FINAL
 from coarsefine.search.results.validation import InvalidStudy, RenamedStudy, check_study
 from coarsefine.search.storage import tables
+from coarsefine.search.storage.database import Row
 from coarsefine.search.storage.optuna_storage import Storage
 
 _Rows = tuple[Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]
@@ -48,18 +50,31 @@ def none_readable(campaign: str, problems: Sequence[str]) -> str:
 
 
 def read_index(
-    storage: Storage, before: StudyIndex = StudyIndex(), studies: Collection[int] | None = None
-) -> StudyIndex:  # fmt: skip
-    """Return the index as it is now, of all studies or of some: the same object as before if nothing has changed."""
+    storage: Storage,
+    before: StudyIndex = StudyIndex(),
+    studies: Collection[int] | None = None,
+    *,
+    patient: bool = False,
+) -> StudyIndex:
+    """Return the index as it is now, of all studies or of some: the same object as before if nothing has changed.
+
+    If it is `patient`, it waits for a server that restarts.
+    """
     study, attr = tables.studies.c, tables.study_attrs.c
     names = sa.select(study.study_id, study.study_name).order_by(study.study_id)
     attrs = sa.select(attr.study_id, attr.key, attr.value_json)
     if studies is not None:
         names, attrs = names.where(study.study_id.in_(studies)), attrs.where(attr.study_id.in_(studies))
-    with storage.guarded(), storage.engine.connect() as connection:
-        found = [[tuple(row) for row in connection.execute(query)] for query in (names, attrs)]
+    read = storage.database.read if patient else partial(_read_once, storage)
+    found = [[tuple(row) for row in read(query)] for query in (names, attrs)]
     rows = found[0], sorted(found[1])
     return before if rows == before.rows else _index_of(rows)
+
+
+def _read_once(storage: Storage, query: sa.Select[*tuple[Any, ...]]) -> Sequence[Row]:
+    """Return the rows of a query, or fail at once: the server answers its clients that it cannot read just now."""
+    with storage.guarded(), storage.engine.connect() as connection:
+        return connection.execute(query).all()
 
 
 def _index_of(rows: _Rows) -> StudyIndex:

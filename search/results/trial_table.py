@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from coarsefine.search.campaign.json_form import JsonForm, PointField, finite_or
 from coarsefine.search.campaign.metric import Metric
 from coarsefine.search.campaign.network_settings import OTHERS, setting
 from coarsefine.search.errors import UsageError
-from coarsefine.search.results.campaign_studies import campaign_of, read_studies
+from coarsefine.search.results.campaign_studies import campaign_of
+from coarsefine.search.results.readable_studies import read_readable_studies
 from coarsefine.search.results.study import Study, losses_by_epoch, metrics_by_epoch, point_of, values_by_epoch
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
@@ -84,6 +86,8 @@ class TrialTable:
     fixed: dict[str, Value]
     """The network's other settings, which are the same for all trials."""
     studies: tuple[Study, ...]
+    left_out: tuple[str, ...] = ()
+    """Sentences that name what cannot be read."""
 
     @property
     def metrics(self) -> list[str]:
@@ -161,16 +165,17 @@ class TrialTable:
 def read_table(storage: Storage, campaign: str | None = None, stage: str | None = None) -> TrialTable:
     """Return the trials of a campaign, by default of the only one in the storage, or of one of its stages.
 
-    Raises `UsageError` if there is no such campaign or stage.
+    What cannot be read is left out and named. Raises `UsageError` if there is no such campaign or stage.
     """
-    name, studies = read_studies(storage, campaign)
+    found = read_readable_studies(storage, campaign)
+    name, studies = found.name, found.studies
     plan = campaign_of(studies, to_read=True)
     known = [planned.name for planned in plan.stages]
     if stage is not None and stage not in known:
         raise UsageError(f"{name} has no stage {stage!r}: it has {', '.join(known)}.")
     searched = tuple(next(iter(studies.values())).space)
     chosen = tuple(study for study in studies.values() if stage in {None, study.attrs["stage"]})
-    return TrialTable(name, plan.metric, searched, _fixed(plan, searched), chosen)
+    return TrialTable(name, plan.metric, searched, _fixed(plan, searched), chosen, found.left_out)
 
 
 def trials(
@@ -183,7 +188,8 @@ def trials(
     """Return all trials of a campaign as a pandas data frame, one row for each trial.
 
     `campaign` is the name of a campaign, or a `Campaign`; it may be left out if the storage has only one. `stage`
-    chooses one stage. With `epochs`, the frame has one row for each epoch of each trial.
+    chooses one stage. With `epochs`, the frame has one row for each epoch of each trial. A trial that cannot be read is
+    left out with a warning.
 
     Raises `UsageError` if there is no such campaign or stage, or no pandas, and
     `StorageError`.
@@ -192,7 +198,10 @@ def trials(
     require(name is None or isinstance(name, str), "trials: campaign", name, "a campaign's name, or a Campaign")
     require(stage is None or isinstance(stage, str), "trials: stage", stage, "a stage's name")
     with closing(open_storage(locate(storage))) as opened:
-        return read_table(opened, name, stage).frame(epochs=epochs)
+        table = read_table(opened, name, stage)
+    for sentence in table.left_out:
+        warnings.warn(sentence, stacklevel=2)
+    return table.frame(epochs=epochs)
 
 
 def _fixed(campaign: Campaign, searched: Iterable[str]) -> dict[str, Value]:

@@ -1,18 +1,15 @@
 """Deleting the studies of a campaign with all their rows, as long as no process trains them."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from coarsefine.search.errors import UsageError
-from coarsefine.search.storage.dialect import Now
 from coarsefine.search.storage.failed_slots import lock_studies
-from coarsefine.search.storage.lease_owner import is_gone, lives_here
+from coarsefine.search.storage.lease_owner import holders_query, holds
 from coarsefine.search.storage.tables import (
-    HOLDER,
     IS_SLOT,
     attrs,
     directions,
@@ -77,8 +74,5 @@ def _trainers(connection: sa.Connection, ids: Sequence[int]) -> list[str]:
     """Return the processes that hold leases of studies or of their trials, as host and number."""
     ours = sa.select(trials.c.trial_id).where(trials.c.study_id.in_(ids))
     held = lease.c.trial_id.in_(ours) | lease.c.trial_id.in_([-study for study in ids])
-    late = (sa.func.max(lease.c.expires) < Now()).label("late")
-    holders: Sequence[Any] = connection.execute(
-        sa.select(*HOLDER, lease.c.host, late).where(held, lease.c.owner != "").group_by(*HOLDER, lease.c.host)
-    ).all()
-    return [f"{row.host}:{row.pid}" for row in holders if not is_gone(row) and (not row.late or lives_here(row))]
+    holders = connection.execute(holders_query(held)).all()
+    return [f"{row.host}:{row.pid}" for row in holders if holds(row)]

@@ -14,13 +14,12 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from coarsefine.search.errors import UsageError
-from coarsefine.search.storage.dialect import Now, upsert
-from coarsefine.search.storage.lease_owner import is_gone
+from coarsefine.search.storage.dialect import upsert
+from coarsefine.search.storage.lease_owner import holders_query, holds
 from coarsefine.search.storage.slots import set_by_others
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
     ENDED,
-    HOLDER,
     IS_SLOT,
     RETRIED,
     SEED,
@@ -108,9 +107,8 @@ def _refuse_final(connection: sa.Connection, known: Collection[int]) -> None:
             "retried. Start the campaign under another name."
         )
     # The lock of a study as a whole has its negative id.
-    locks = sa.select(*HOLDER).where(lease.c.trial_id.in_([-study for study in known]), lease.c.expires >= Now())
-    holders: Sequence[Any] = connection.execute(locks).all()
-    if any(not is_gone(holder) for holder in holders):
+    holders = connection.execute(holders_query(lease.c.trial_id.in_([-study for study in known]))).all()
+    if any(map(holds, holders)):
         raise UsageError("The winner is being trained: no trial can be retried. Stop that run first, then try again.")
 
 

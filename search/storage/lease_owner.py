@@ -11,6 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from coarsefine.model.process_identity import is_running, is_stopped, machine_id, start_time
+from coarsefine.search.storage.dialect import Now
+from coarsefine.search.storage.tables import HOLDER, lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ def lives_here(holder: sa.Row[Any]) -> bool:
 def is_gone(holder: sa.Row[Any]) -> bool:
     """Return whether the process in the columns `HOLDER` is known to be gone; one on another machine never is."""
     return holder.owner in _left or (holder.machine == machine_id() and not is_running(holder.pid, holder.started))
+
+
+def holders_query(held: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the owners of leases that meet a condition: how many each holds, and whether all have expired."""
+    return (
+        sa.select(*HOLDER, lease.c.host, sa.func.count().label("leases"))
+        .add_columns((sa.func.max(lease.c.expires) < Now()).label("late"))
+        .where(held, lease.c.owner > "")  # which an index finds, unlike !=
+        .group_by(*HOLDER, lease.c.host)
+    )
+
+
+def holds(holder: sa.Row[Any]) -> bool:
+    """Return whether an owner that `holders_query` found still holds its leases.
+
+    A process that runs on this machine does, even if they have expired: the computer may have slept.
+    """
+    return not is_gone(holder) and (not holder.late or lives_here(holder))
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Space
+from coarsefine.search.campaign.words import join_words
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.accepted_sources import accept_source, accept_versions
@@ -27,16 +28,18 @@ from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
-from coarsefine.search.storage.readable_trials import Unreadable, read_readable
+from coarsefine.search.storage.readable_trials import Unreadable, UnreadableTrials, read_readable
 from coarsefine.search.storage.slots import Slot
 from coarsefine.search.storage.study_headers import StudyHeader, headers_of, headers_query
 from coarsefine.search.storage.study_queries import StudyQueries
 from coarsefine.search.storage.study_writer import has_identity, write_next, write_study
 from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
-from coarsefine.search.storage.trial_reader import ids_of, read_study
+from coarsefine.search.storage.trial_reader import ids_of
 
 LEASE_SECONDS = 300.0
 """How long a lease lasts unless it is renewed. A worker renews far more often, however long its epochs are."""
+_NAMED = 3
+"""The most trials that an error names."""
 NO_PARENTS: Mapping[int, int] = MappingProxyType({})
 
 
@@ -158,12 +161,15 @@ class Storage(RDBStorage):
 
         Raises `UnreadableTrials` or another `StorageError`.
         """
-
-        def read() -> tuple[FrozenTrial, ...]:
-            with reading(self.engine) as connection:
-                return read_study(connection, study_id)
-
-        return self.database.persist(read)
+        found, damaged = self.readable_trials_of(study_id)
+        if damaged:
+            names = [study.name for study in self.queries.names() if study.study_id == study_id]
+            raise UnreadableTrials(
+                f"{' '.join(names)}: {join_words([str(trial) for trial in damaged[:_NAMED]])} cannot be read. Another "
+                "program has changed what Coarsefine recorded: restore the storage from a backup, or start the "
+                "campaign under another name or --storage."
+            )
+        return found
 
     def readable_trials_of(self, study_id: int) -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
         """Return the trials of a study that can be read, by number, and those that cannot."""

@@ -7,8 +7,13 @@ import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
+from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.tables import trials
 from coarsefine.search.storage.trial_reader import read_trials
+
+
+class UnreadableTrials(StorageError):  # noqa: N818 - named after what it finds
+    """Rows of a study do not hold what Optuna writes."""
 
 
 @dataclass(frozen=True, slots=True)

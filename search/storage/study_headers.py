@@ -25,11 +25,14 @@ class StudyHeader:
 
 
 def headers_query(prefix: str) -> sa.Select[*tuple[Any, ...]]:
-    """Select the studies whose names begin with a prefix, by rising ids; a row for each attribute."""
+    """Select the studies whose names begin with a prefix, by rising ids; a row for each attribute.
+
+    Not by LIKE, for which SQLite takes Digits and digits for the same.
+    """
     return (
         sa.select(studies.c.study_id, studies.c.study_name, study_attrs.c.key, study_attrs.c.value_json)
         .outerjoin(study_attrs, study_attrs.c.study_id == studies.c.study_id)
-        .where(studies.c.study_name.startswith(prefix, autoescape=True))
+        .where(sa.func.substr(studies.c.study_name, 1, len(prefix)) == prefix)
         .order_by(studies.c.study_id, study_attrs.c.study_user_attribute_id)
     )
 

@@ -14,15 +14,13 @@ from optuna.trial import TrialState
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database, Row
-from coarsefine.search.storage.dialect import Now
-from coarsefine.search.storage.lease_owner import is_gone, lives_here
+from coarsefine.search.storage.lease_owner import holders_query, holds
 from coarsefine.search.storage.slots import FinishedTrial, set_by_others
 from coarsefine.search.storage.study_headers import NAMES, StudyName, names_of
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
     ENDED,
     HAS_ENDED,
-    HOLDER,
     IDENTITY,
     IS_SLOT_HERE,
     SLOTS,
@@ -86,13 +84,10 @@ def _finished_trials() -> sa.Select[Any]:
     )
 
 
-_TRAINERS = (
-    sa.select(*HOLDER, sa.func.count().label("slots"), (sa.func.max(lease.c.expires) < Now()).label("late"))
-    .join(trials, trials.c.trial_id == lease.c.trial_id)
-    .where(_HERE, trials.c.state == TrialState.RUNNING)
-    .group_by(*HOLDER)
+_TRAINERS = holders_query(
+    lease.c.trial_id.in_(sa.select(trials.c.trial_id).where(_HERE, trials.c.state == TrialState.RUNNING))
 )
-"""The owners of leases on RUNNING slots, how many each holds, and whether they have expired."""
+"""The owners of leases on RUNNING slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +227,10 @@ class StudyQueries:
 
         There is none in a database without leases: Optuna can copy studies into one.
         """
-        return sum(row.slots for row in self._trainers(study_id)) if self._database.has_table(lease.name) else 0
+        return sum(row.leases for row in self._trainers(study_id)) if self._database.has_table(lease.name) else 0
 
     def _trainers(self, study_id: int) -> Sequence[Row]:
-        owners = self._database.read(_TRAINERS, study=study_id)
-        return [row for row in owners if not is_gone(row) and (not row.late or lives_here(row))]
+        return [row for row in self._database.read(_TRAINERS, study=study_id) if holds(row)]
 
 
 def _finished(row: sa.Row[Any], point: Point) -> FinishedTrial:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter
 from sys import intern
 from typing import Any, TypeVar
 
@@ -19,7 +18,6 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.dialect import moment
 from coarsefine.search.storage.study_queries import distribution_from_json
 from coarsefine.search.storage.tables import ENDED, attrs, params, steps, system_attrs, trials, values
@@ -70,25 +68,6 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 _Ranges = tuple[tuple[str, str], ...]
 """Names of parameters and texts of their distributions."""
-
-
-class UnreadableTrials(StorageError):  # noqa: N818 - named after what it finds
-    """Rows of a study do not hold what Optuna writes."""
-
-
-@contextmanager
-def readable(study_id: int) -> Iterator[None]:
-    """Raise `UnreadableTrials` if rows of a study do not hold what Optuna writes."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableTrials(f"The trials of study {study_id} are not as Optuna writes them: {error!r}.") from error
-
-
-def read_study(connection: sa.Connection, study_id: int) -> tuple[FrozenTrial, ...]:
-    """Return a study's trials by number, () if there is no study; raise `UnreadableTrials`."""
-    with readable(study_id):
-        return tuple(sorted(read_trials(connection, ids_of(connection, study_id)).values(), key=attrgetter("number")))
 
 
 def ids_of(connection: sa.Connection, study_id: int) -> Sequence[int]:

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from importlib.metadata import version
 
+import optuna
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
@@ -88,6 +89,32 @@ def test_campaign_is_deleted_with_its_files(folder):
     backup = folder / deleted["backup"]
     assert coarsefine("status", "other", "--storage", backup, cwd=folder).returncode == 0
     assert coarsefine("delete", "other", "--yes", cwd=folder).returncode == 2
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_renamed_study_is_deleted_with_its_campaign(folder, copied):
+    """A campaign whose study another program renamed is deleted, as `list` names it; of a copy, `delete` says so."""
+    storage = f"sqlite:///{folder / 'studies.db'}"
+    optuna.copy_study(
+        from_study_name="other/coarse", from_storage=storage, to_study_name="elsewhere", to_storage=storage
+    )
+    if not copied:
+        optuna.delete_study(study_name="other/coarse", storage=storage)
+    answer = coarsefine("delete", "other", "--yes", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert ("The study elsewhere was copied from it by another program and stays" in answer.stderr) is copied
+    assert ("other" in coarsefine("list", cwd=folder).stdout) is copied
+    if copied:
+        assert coarsefine("delete", "other", "--yes", cwd=folder).returncode == 0
+        assert "other" not in coarsefine("list", cwd=folder).stdout
+
+
+def test_worker_reads_nothing_after_the_last_stage(folder, monkeypatch):
+    """The exit code of `worker` follows from the trials that it has read: its server may be gone by then."""
+    monkeypatch.setattr("coarsefine.search.cli.campaigns.read", None)
+    answer = coarsefine("worker", "small.toml", cwd=folder)
+    assert answer.returncode == 3, answer.stderr
+    assert "2 of 3 trials of other/coarse failed" in answer.stderr
 
 
 def test_nothing_is_deleted_without_a_confirmation(folder, monkeypatch):

@@ -77,6 +77,10 @@ DAMAGED_TRIALS = {
     "seed": "UPDATE trial_user_attributes SET value_json = '[]' WHERE trial_id = 3 AND key = 'seed'",
     "losses": "UPDATE trial_user_attributes SET value_json = '[NaN]' WHERE trial_id = 3 AND key = 'train_loss'",
     "parameter": "UPDATE trial_params SET param_value = 'much' WHERE trial_id = 3",
+    "option that is not there": "UPDATE trial_params SET param_value = 99, distribution_json = "
+    """'{"name": "CategoricalDistribution", "attributes": {"choices": [1, 2]}}' WHERE trial_id = 3""",
+    "parameter without end": "UPDATE trial_params SET param_value = 9e999 WHERE trial_id = 3",
+    "value": "UPDATE trial_values SET value = 'much' WHERE trial_id = 3",
     "epoch": "UPDATE trial_intermediate_values SET intermediate_value = 'much' WHERE trial_id = 3",
 }
 
@@ -116,6 +120,21 @@ def test_damaged_trial_is_named(copied, damage):
     assert result.exit_code == 0
     assert f"small/coarse: {what} cannot be read and is left out" in " ".join(result.stderr.split())
     assert "small/fine: 6 completed of 6 trials" in result.stdout
+    result = CliRunner().invoke(cli_app, ["trials", "small", "--json", "--storage", str(copied)])
+    assert result.exit_code == 0
+    assert f"small/coarse: {what} cannot be read and is left out" in " ".join(result.stderr.split())
+    assert len(json.loads(result.stdout)["trials"]) == 8 + 6
+
+
+@pytest.mark.parametrize("damage", ["option that is not there", "parameter", "value", "epoch", "negative number"])
+def test_damaged_trial_stops_what_needs_all_trials(copied, damage):
+    """A command that needs all trials ends with an error that names the damaged one, and says what to do."""
+    execute(copied, DAMAGED_TRIALS[damage])
+    result = CliRunner().invoke(cli_app, ["export", "small", "--storage", str(copied)])
+    assert isinstance(result.exception, StorageError)
+    what = "a trial without a number" if damage == "negative number" else "trial 2"
+    assert str(result.exception).startswith(f"small/coarse: {what} (")
+    assert "restore the storage from a backup" in str(result.exception)
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "list of names"])

@@ -6,6 +6,7 @@ from stages import SPACE, ended, finish, numbers, open_stage, planned, states
 
 from coarsefine.search.errors import CampaignError, UsageError
 from coarsefine.search.storage.failed_slots import StageRetry
+from coarsefine.search.storage.tables import lease
 
 
 @pytest.fixture
@@ -100,9 +101,12 @@ def test_stage_is_not_opened_while_slots_of_its_parent_wait(storage, study):
 
 
 def test_winner_in_training_is_not_retried(opened, storage, study):
-    """While another process trains the winner, and once its result is recorded, no slot is put back."""
+    """While a living process trains the winner, whatever the clock says, and once that is recorded, no slot returns."""
     other = opened()
     assert other.once.acquire(study)
+    with pytest.raises(UsageError, match="The winner is being trained"):
+        retry(storage, study, 0)
+    other.database.transact(lambda connection: connection.execute(lease.update().values(expires=0)))
     with pytest.raises(UsageError, match="The winner is being trained"):
         retry(storage, study, 0)
     other.once.release(study)
