@@ -40,7 +40,8 @@ class Deletion(JsonForm):
         stages = f"{counted(len(self.studies), 'stage')} with {counted(self.trials, 'trial')}"
         what = join_words([stages, *(f"the folder {folder}" for folder in self.folders)])
         backup = f" A copy of the storage as it is goes to {self.backup} first." if self.backup else ""
-        return f"Campaign {self.campaign} with all it has: {what}. Reports, exports and trained networks stay.{self.kept}{backup}"
+        stays = f"Reports, exports and trained networks stay.{self.kept}"
+        return f"Campaign {self.campaign} with all it has: {what}. {stays}{backup}"
 
     @property
     def kept(self) -> str:

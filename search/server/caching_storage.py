@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.storages import BaseStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
@@ -81,6 +82,10 @@ class CachingStorage(Storage):
         self.get_study_name_from_id(study_id)  # raises Optuna's KeyError if there is no such study
         found = [trial for trial in self.trials_of(study_id) if states is None or trial.state in states]
         return copy.deepcopy(found) if deepcopy else found
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Return the best of a study's trials that can be read: a database may take a damaged value for the best."""
+        return BaseStorage.get_best_trial(self, study_id)
 
     def _update(self, connection: sa.Connection, study_id: int) -> None:
         before = self._read.get(study_id, {})

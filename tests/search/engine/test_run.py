@@ -2,8 +2,10 @@ import dataclasses
 import itertools
 import json
 import re
+import shutil
 import sqlite3
 import sys
+from contextlib import closing
 
 import optuna
 import pytest
@@ -151,6 +153,24 @@ def test_trials_are_read_once_before_training(undisturbed, tmp_path, monkeypatch
     with pytest.raises(Interrupted):
         run(campaign, tmp_path / "s.db", stop=stop_at(1))
     assert len(reads) == 1
+
+
+def test_no_trial_is_read_to_see_that_the_final_training_is_left(undisturbed, tmp_path, monkeypatch):
+    """A run whose stages have ended, without the final training, reads the trials only once it has its data."""
+    campaign, path, _ = undisturbed
+    shutil.copy(path, tmp_path / "s.db")
+    with closing(sqlite3.connect(tmp_path / "s.db")) as connection, connection:
+        connection.execute("DELETE FROM study_user_attributes WHERE key = 'final'")
+
+    def stop(*_):
+        raise Interrupted("here")
+
+    reads = []
+    monkeypatch.setattr(Storage, "trials_of", lambda *asked: reads.append(asked) or ())
+    monkeypatch.setattr("coarsefine.search.engine.run.load_workload", stop)
+    with pytest.raises(Interrupted):
+        run(campaign, tmp_path / "s.db")
+    assert reads == []
 
 
 def test_no_more_workers_start_than_trials_are_left(undisturbed, tmp_path, monkeypatch):
