@@ -1,6 +1,6 @@
 """One process more for a campaign that others run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     observer: Observer | None = None,
     stop: Callable[[], bool] = lambda: False,
     accept_changes: bool = False,
-) -> dict[str, Study]:
+) -> Mapping[str, Study]:
     """Train a campaign's stages together with other processes; return their studies once the last stage has ended.
 
     `data` is as for `coarsefine.run`. `workers` is the expected number of processes. `gpus` are those that the trials

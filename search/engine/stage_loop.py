@@ -94,7 +94,7 @@ class StageLoop:
         self.others.say_studies(self.storage, self.campaign, found)
         self.initial_studies = self._checked(found)
 
-    def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> dict[str, Study]:
+    def run_stages(self, pool: Pool | None = None, *, back_up: bool = False) -> Mapping[str, Study]:
         """Run every stage in this process, or watch the workers of a pool run them; return their studies, by name.
 
         Trials that are retried meanwhile are trained as well. With `back_up`, the database is copied after each stage

@@ -47,5 +47,5 @@ def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaig
         studies[study] = Study(study_id, study, attrs, valid, others, left_out, called)
         whole[study] = replace(studies[study], trials=slots)
     notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), whole)
-    left_out = (note for study in studies.values() for note in left_out_of(study))
-    return ReadableCampaign(name, studies, (*problems, *notes), (*problems, *left_out))
+    sentences = [sentence for study in studies.values() for sentence in left_out_of(study)]
+    return ReadableCampaign(name, studies, (*problems, *notes), (*problems, *sentences))
