@@ -1,7 +1,7 @@
 """The studies of a campaign in a storage, the trials in them, and the campaign that they hold."""
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
@@ -28,8 +28,8 @@ def find_headers(storage: Storage, campaign: str) -> dict[str, Study]:
     return {header.name: Study(header.id, header.name, header.attrs, ()) for header in _headers(storage, campaign)}
 
 
-def _prefix(study: str) -> str:
-    """Return the campaign that a study is named after."""
+def named_after(study: str) -> str:
+    """Return the campaign that a study, given by its name, is named after."""
     return study.rpartition("/")[0]
 
 
@@ -40,7 +40,7 @@ def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> l
 
 def of_campaign(storage: Storage, campaign: str) -> list[StudyName]:
     """Return the studies that are named after a campaign, or say they are its own."""
-    return [study for study in storage.queries.names() if campaign in {_prefix(study.name), study.campaign}]
+    return [study for study in storage.queries.names() if campaign in {named_after(study.name), study.campaign}]
 
 
 def own_and_copies(storage: Storage, campaign: str) -> tuple[list[StudyName], list[StudyName]]:
@@ -57,7 +57,9 @@ def own_and_copies(storage: Storage, campaign: str) -> tuple[list[StudyName], li
 
 
 def _headers(storage: Storage, campaign: str) -> list[StudyHeader]:
-    return sorted((study for study in storage.headers(f"{campaign}/") if _is_of(study, campaign)), key=_place)
+    """Return the studies in the order of their stages; of two of a stage, one that was put back has the higher id."""
+    found = [study for study in storage.headers(f"{campaign}/") if _is_of(study, campaign)]
+    return sorted(found, key=lambda study: (place_of(study.attrs), study.id))
 
 
 def _is_of(study: StudyHeader, campaign: str) -> bool:
@@ -65,13 +67,12 @@ def _is_of(study: StudyHeader, campaign: str) -> bool:
     return study.attrs.keys() >= {"config", "stage", "space"} and study.name == f"{campaign}/{study.attrs['stage']}"
 
 
-def _place(study: StudyHeader) -> tuple[int, int]:
-    """Return the key that sorts studies in the order of their stages; a study that was put back has the highest id."""
-    config = study.attrs["config"]
+def place_of(attrs: Mapping[str, Any]) -> int:
+    """Return the place of a study's stage among those of its campaign, given the study's attributes, damaged or not."""
+    config, stage = attrs["config"], attrs["stage"]
     stages = config.get("stage") if isinstance(config, dict) else None
     names = [*(stage.get("name") for stage in stages or () if isinstance(stage, dict)), CONFIRM, FINAL]
-    stage = study.attrs["stage"]
-    return names.index(stage) if stage in names else len(names), study.id
+    return names.index(stage) if stage in names else len(names)
 
 
 def _read(storage: Storage, header: StudyHeader) -> Study | None:

@@ -14,7 +14,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import CampaignError, SearchError, StorageError
-from coarsefine.search.results.campaign_studies import find_studies, other_studies, own_and_copies
+from coarsefine.search.results.campaign_studies import find_studies, named_after, other_studies, own_and_copies
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import Location, at_file, read_only
 from coarsefine.search.storage.opening import open_storage
@@ -263,7 +263,7 @@ def _backup_of(path: Path, loss: _Loss) -> Path | None:
     """Return the newest backup that holds the whole study; None if there is none."""
     for copy in good_backups(path):
         with suppress(SearchError), closing(open_storage(read_only(at_file(copy)))) as storage:
-            study = find_studies(storage, loss.study.rpartition("/")[0]).get(loss.study)
+            study = find_studies(storage, named_after(loss.study)).get(loss.study)
             same = study is not None and loss.identity in {None, study.attrs.get(IDENTITY)}
             if study is not None and same and not study.missing and not study.altered:
                 return copy

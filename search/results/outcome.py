@@ -8,6 +8,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.winner import Candidate, Verdict, judge
 from coarsefine.search.errors import CampaignError, NothingCompleted
+from coarsefine.search.results.campaign_studies import named_after
 from coarsefine.search.results.commands import command, to_continue
 from coarsefine.search.results.status import Trial, Winner
 from coarsefine.search.results.study import Study, in_order_of_end, value_of
@@ -73,7 +74,7 @@ def refuse_empty(studies: Iterable[Study], location: Location) -> None:
 
 def remedy(studies: Sequence[Study], location: Location) -> str:
     """Return what to do if no trial of these studies completed; `location` is where they are."""
-    campaign, failed = studies[0].name.rpartition("/")[0], any(study.failed for study in studies)
+    campaign, failed = named_after(studies[0].name), any(study.failed for study in studies)
     if not failed and not any(OBJECTIVE in study.attrs for study in studies):
         return (
             "Lower the upper bound of eta, then start the campaign under another name, or delete this one first with "

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from coarsefine.search.campaign.sections import CONFIRM, FINAL
+from coarsefine.search.results.campaign_studies import named_after, place_of
 from coarsefine.search.results.validation import InvalidStudy, RenamedStudy, check_study
 from coarsefine.search.storage import tables
 from coarsefine.search.storage.database import Row
@@ -91,14 +91,14 @@ def _index_of(rows: _Rows) -> StudyIndex:
         except RenamedStudy as error:
             renamed.append((study_id, name, error.attrs))
         except InvalidStudy as error:
-            problems[name.rpartition("/")[0]].append(f"{error} It is left out.")
+            problems[named_after(name)].append(f"{error} It is left out.")
         else:
             stages[parsed["campaign"]][study_id] = parsed
     names = _recognise(renamed, stages, problems)
     for name in (name for study_id, name in rows[0] if "campaign" not in texts[study_id]):
-        if (campaign := name.rpartition("/")[0]) in stages:
+        if (campaign := named_after(name)) in stages:
             problems[campaign].append(f"The study {name} was not made by Coarsefine. It is left out.")
-    ordered = {campaign: dict(sorted(found.items(), key=_place)) for campaign, found in stages.items()}
+    ordered = {campaign: dict(sorted(found.items(), key=lambda study: (place_of(study[1]), study[0]))) for campaign, found in stages.items()}
     return StudyIndex(ordered, dict(problems), names, rows)
 
 
@@ -117,12 +117,6 @@ def _recognise(
             stages[campaign][study_id] = attrs
             names[study_id] = name
     return names
-
-
-def _place(study: tuple[int, dict[str, Any]]) -> tuple[int, int]:
-    """Return the key that sorts studies in the order of their stages; a study that was put back has the highest id."""
-    names = [*(stage["name"] for stage in study[1]["config"]["stage"]), CONFIRM, FINAL]
-    return names.index(study[1]["stage"]), study[0]
 
 
 def _parsed_attrs(name: str, texts: Mapping[str, str]) -> dict[str, Any]:

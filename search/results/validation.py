@@ -1,7 +1,7 @@
-"""Check which studies of a storage are stages of campaigns, and which of their trials a page can draw.
+"""Check which studies of a storage are stages of campaigns, and which of their trials can be shown.
 
-Anybody may write into a storage. A study whose attributes or trials are not as Coarsefine writes them must not break
-the page of the other studies: the server leaves it out, and the page says so.
+Anybody may write into a storage. A study whose attributes or trials are not as Coarsefine writes them must not hide the
+others: pages, `status`, `list` and reports leave it out and name it.
 """
 
 import json

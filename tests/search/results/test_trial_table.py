@@ -151,8 +151,12 @@ def test_bad_options_are_refused(cli, copied, options, sentence):
     assert sentence in error
 
 
-def test_edited_metrics_are_left_out(printed, copied):
-    """Metrics that are not lists by name, as somebody may write them into the storage, are no columns."""
+def test_edited_trials_are_left_out(cli, copied):
+    """Trials whose metrics are not lists by name, as somebody may write them into the storage, are named, not shown."""
     set_attr(copied, "metrics", 7)
     set_attr(copied, "metrics", {"f1": 0.5}, trial=2)
-    assert "metrics_f1" not in printed("--csv", "-").splitlines()[0]
+    code, out, error = cli("trials", "small", "--csv", "-", "--storage", copied)
+    assert code == 0
+    assert error == "small/coarse: trials 0 to 1 cannot be read and are left out: not as Coarsefine writes it.\n"
+    assert "metrics_f1" not in out.splitlines()[0]
+    assert len(out.splitlines()) == 1 + 9 + 6 - 2
