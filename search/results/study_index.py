@@ -98,7 +98,10 @@ def _index_of(rows: _Rows) -> StudyIndex:
     for name in (name for study_id, name in rows[0] if "campaign" not in texts[study_id]):
         if (campaign := named_after(name)) in stages:
             problems[campaign].append(f"The study {name} was not made by Coarsefine. It is left out.")
-    ordered = {campaign: dict(sorted(found.items(), key=lambda study: (place_of(study[1]), study[0]))) for campaign, found in stages.items()}
+    ordered = {
+        campaign: dict(sorted(found.items(), key=lambda study: (place_of(study[1]), study[0])))
+        for campaign, found in stages.items()
+    }
     return StudyIndex(ordered, dict(problems), names, rows)
 
 
