@@ -216,7 +216,8 @@ def test_export_has_the_code_before_and_after_a_retry(search, folder, cli):
     assert run(Campaign.load("small.toml"), accept_changes=True).state == "done"
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in (BUGGY, fixed)]
     for named in (f"coarse#{lost[0]}", f"coarse#{kept[0]}"):
-        assert cli("export", "--trial", named, "--output", "it.json")[0] == 0
+        code, _, error = cli("export", "--trial", named, "--output", "it.json")
+        assert code == 0, error
         versions = read_export("it.json").sources
         assert [(v.digest, v.source) for v in versions] == [*zip(digests, (BUGGY, fixed), strict=True)]
         assert [v.trials for v in versions] == [{"coarse": kept}, {"coarse": lost}]
