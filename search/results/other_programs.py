@@ -3,6 +3,7 @@
 What they add is left alone and named once. What they took away stops the campaign, before anything is trained again.
 """
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ _CHECK_SECONDS = 1.0
 """Least seconds between checks of the study that is trained."""
 _CHECK_FACTOR = 20
 """The least time between checks, as a multiple of the time that one takes: it reads a row for each slot."""
+_LONGEST_PAUSE = 10.0
+"""Most seconds between checks, also if one has waited for the database, or this process was suspended within it."""
 _AGAIN = "start the campaign under another name or --storage"
 
 
@@ -109,20 +112,28 @@ class StudyWatch:
     """Watches the study of a stage while it is trained."""
 
     def __init__(
-        self, storage: Storage, study: Study, others: OtherPrograms, refuse_lost: Callable[[], object]
+        self,
+        storage: Storage,
+        study: Study,
+        others: OtherPrograms,
+        refuse_lost: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`refuse_lost` reads all studies of the campaign, and raises if something is lost."""
         self._storage, self._study, self._others, self._refuse_lost = storage, study, others, refuse_lost
-        self._due = 0.0
+        self._clock, self._due = clock, -math.inf
 
     def check_if_due(self) -> None:
-        """Do what `check` does, unless it was done less than a second ago, or less than 20 times as long as it took."""
-        if time.monotonic() >= self._due:
+        """Do what `check` does, unless it was done less than a second ago, or less than 20 times as long as it took.
+
+        Ten seconds after the last check it is done in any case.
+        """
+        if self._clock() >= self._due:
             self.check()
 
     def check(self) -> None:
         """Say what other programs have added or set; raise `StorageError` if the study, or a slot of it, is lost."""
-        study, began = self._study, time.monotonic()
+        study, began = self._study, self._clock()
         standing = self._storage.queries.standing(study.id, study.attrs.get(IDENTITY))
         if standing.name != study.name or standing.slots != study.planned:
             self._refuse_lost()
@@ -132,8 +143,8 @@ class StudyWatch:
             )
         marked = SLOTS in study.attrs  # an earlier version does not mark the slots that it ends
         self._others.say_trials(study.name, standing.others, standing.changed if marked else ())
-        now = time.monotonic()
-        self._due = now + max(_CHECK_SECONDS, _CHECK_FACTOR * (now - began))
+        now = self._clock()
+        self._due = now + min(max(_CHECK_SECONDS, _CHECK_FACTOR * (now - began)), _LONGEST_PAUSE)
 
 
 def not_ours(study: str) -> CampaignError:

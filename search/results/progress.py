@@ -23,6 +23,8 @@ from coarsefine.search.storage.study_queries import Progress
 _PACE = 10
 _QUICK_SECONDS = 0.02
 """A report that takes no longer may come as often as it likes."""
+_LONGEST_PAUSE = 5.0
+"""Most seconds between reports, also if one has waited for the database, or this process was suspended within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
 def paced(report: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:
     """Return a function that calls another one, but not if that would take more than a tenth of the time.
 
+    After five seconds it is called again, however long the last call took.
     A snapshot of a stage of 100,000 trials takes a tenth of a second: after each record it would take most of the time.
     """
     due = -math.inf
@@ -131,6 +134,6 @@ def paced(report: Callable[[], None], clock: Callable[[], float] = time.monotoni
         if began >= due:
             report()
             took = clock() - began
-            due = clock() + _PACE * took if took > _QUICK_SECONDS else -math.inf
+            due = clock() + min(_PACE * took, _LONGEST_PAUSE) if took > _QUICK_SECONDS else -math.inf
 
     return report_if_due

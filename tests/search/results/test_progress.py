@@ -16,9 +16,27 @@ def test_slow_reports_come_less_often():
     for _ in range(3):
         ask()
     assert len(reports) == 3
-    took = 1.0
+    took = 0.1
     reports.clear()
     for _ in range(100):
         ask()
-        now += 0.25
+        now += 0.025
     assert 2 <= len(reports) <= 3
+
+
+def test_one_long_report_delays_the_next_by_seconds():
+    """After a report that took minutes, as while a database restarts, the next one comes after five seconds."""
+    now, reports = 0.0, []
+
+    def report():
+        nonlocal now
+        reports.append(now)
+        now += 600.0
+
+    ask = paced(report, lambda: now)
+    ask()
+    now += 4.0
+    ask()
+    now += 1.5
+    ask()
+    assert reports == [0.0, 605.5]
