@@ -107,7 +107,7 @@ class StageLoop:
             if study is not None:
                 seen.add(study.name)
                 self._run_stage(stage, study, studies, pool)
-                if back_up and self.storage.backup_pays:
+                if back_up:
                     self._back_up(stage)
             studies = self.studies()
         for stage in self.campaign.stages:
@@ -145,7 +145,8 @@ class StageLoop:
 
     def _back_up(self, stage: AnyStage) -> None:
         try:
-            self.storage.back_up(f"{self.campaign.name}+{stage.name}")
+            if self.storage.backup_pays:
+                self.storage.back_up(f"{self.campaign.name}+{stage.name}")
         except StorageError as error:
             self.observer.on_warning(f"There is no backup of stage {stage.name}. {error}")
 

@@ -1,6 +1,5 @@
 """Deleting a campaign: its studies, and the logs and files of its trials on this machine."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -19,7 +18,7 @@ from coarsefine.search.results.trial_files import logs_folder, trials_folder
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.opening import check_storage, create_storage, open_storage
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.sqlite import backup_of
+from coarsefine.search.storage.sqlite import backup_of, label_of_deletion
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Deletion(JsonForm):
         """Return what is deleted, and what stays, as sentences."""
         stages = f"{counted(len(self.studies), 'stage')} with {counted(self.trials, 'trial')}"
         what = join_words([stages, *(f"the folder {folder}" for folder in self.folders)])
-        backup = f" A copy of the storage as it is goes to {self.backup} first." if self.backup else ""
+        backup = f" A copy of the storage as it is goes to {Path(self.backup).parent} first." if self.backup else ""
         stays = f"Reports, exports and trained networks stay.{self.kept}"
         return f"Campaign {self.campaign} with all it has: {what}. {stays}{backup}"
 
@@ -58,7 +57,7 @@ class Deletion(JsonForm):
 def plan_deletion(location: Location, campaign: str) -> Deletion:
     """Return what `delete` would delete; raise `UsageError` if the storage does not hold the campaign."""
     with closing(open_storage(location)) as storage:
-        return _plan(storage, campaign)
+        return _plan(storage, campaign, label_of_deletion(campaign))
 
 
 def delete(location: Location, campaign: str) -> Deletion:
@@ -68,8 +67,8 @@ def delete(location: Location, campaign: str) -> Deletion:
     """
     check_storage(location, writing=True)
     with closing(create_storage(location)) as storage:  # one that Optuna copied has no leases yet
-        plan = _plan(storage, campaign)
-        storage.back_up(_label(campaign))
+        plan = _plan(storage, campaign, label := label_of_deletion(campaign))
+        storage.back_up(label)
         storage.delete_studies(plan.studies)
     for folder in plan.folders:
         shutil.rmtree(folder, ignore_errors=True)
@@ -78,12 +77,8 @@ def delete(location: Location, campaign: str) -> Deletion:
     return plan
 
 
-def _label(campaign: str) -> str:
-    """Return the name of the backup; that of a stage's is the campaign's with the stage's."""
-    return f"{campaign.replace(os.sep, '_')}+deleted"
-
-
-def _plan(storage: Storage, campaign: str) -> Deletion:
+def _plan(storage: Storage, campaign: str, label: str) -> Deletion:
+    """Return what belongs to a campaign; `label` is that of the backup."""
     own, copies = own_and_copies(storage, campaign)
     if not own:
         known = ", ".join(campaign_names(storage)) or "none"
@@ -91,7 +86,7 @@ def _plan(storage: Storage, campaign: str) -> Deletion:
     studies = tuple(study.name for study in own)
     location = storage.location
     folders = tuple(str(shown_path(folder)) for folder in _folders(location, campaign))
-    backup = str(shown_path(backup_of(location.path, _label(campaign)))) if location.path else None
+    backup = str(shown_path(backup_of(location.path, label))) if location.path else None
     kept = tuple(study.name for study in copies)
     return Deletion(campaign, studies, storage.queries.count_trials(studies), folders, kept, backup)
 

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from coarsefine.search.storage.tables import NEEDED
 _NETWORK = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "lustre", "gpfs", "ceph", "glusterfs", "afs"}
 """File systems that are reached through a network."""
 _KEPT_BACKUPS = 5
+_DELETED = "+deleted+"
+"""Is in the name of a backup made before a campaign was deleted, which is kept."""
 _ALWAYS_COPIED = 16_000_000
 """Bytes of a file that is copied after each stage."""
 _COPIED_A_SECOND, _COPY_FACTOR = 100_000_000, 20
@@ -181,7 +184,8 @@ def new_file(path: Path) -> Iterator[Path]:
 def back_up(path: Path, label: str) -> Path:
     """Copy a live database, as one transaction sees it, into its folder of backups; return the copy.
 
-    Other processes can read meanwhile; writers wait for the copy. Only the newest five backups are kept.
+    Other processes can read meanwhile; writers wait for the copy. Only the newest five backups are kept, and those made
+    before deletions.
 
     Raises `StorageError` where there is no room, and leaves the database and older backups as they were.
     """
@@ -192,9 +196,14 @@ def back_up(path: Path, label: str) -> Path:
         with temporary_file(copy) as new:
             _copy(path, new)
             new.replace(copy)
-        for old in _newest_first(path)[_KEPT_BACKUPS:]:
+        for old in [copy for copy in _newest_first(path) if _DELETED not in copy.name][_KEPT_BACKUPS:]:
             old.unlink(missing_ok=True)
     return copy
+
+
+def label_of_deletion(campaign: str) -> str:
+    """Return the label of the backup to make now, before a campaign is deleted; that of a stage's has no time."""
+    return f"{campaign.replace(os.sep, '_')}{_DELETED}{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
 
 
 def backup_of(path: Path, label: str) -> Path:
@@ -217,10 +226,12 @@ def backup_pays(path: Path, now: float | None = None) -> bool:
 
     Copying should take at most a twentieth of the time, also where many short stages end in a large file.
     """
-    size, newest = path.stat().st_size, next(iter(_newest_first(path)), None)
-    if size <= _ALWAYS_COPIED or newest is None:
+    with storage_errors(path):
+        size = path.stat().st_size
+    newest = None if size <= _ALWAYS_COPIED else next(iter(_newest_first(path).values()), None)
+    if newest is None:
         return True
-    age = (time.time() if now is None else now) - newest.stat().st_mtime
+    age = (time.time() if now is None else now) - newest / 1e9
     return age < 0 or age >= _COPY_FACTOR * size / _COPIED_A_SECOND
 
 
@@ -233,8 +244,13 @@ def _backups(path: Path) -> Path:
     return path.with_name(f"{path.name}-backups")
 
 
-def _newest_first(path: Path) -> list[Path]:
-    return sorted(_backups(path).glob("*.db"), key=lambda copy: copy.stat().st_mtime_ns, reverse=True)
+def _newest_first(path: Path) -> dict[Path, int]:
+    """Return the backups of a file, the newest first, with the nanoseconds since 1970 at which each was made."""
+    made = {}
+    for copy in _backups(path).glob("*.db"):
+        with suppress(FileNotFoundError):  # another process may remove the oldest at this moment
+            made[copy] = copy.stat().st_mtime_ns
+    return dict(sorted(made.items(), key=lambda item: item[1], reverse=True))
 
 
 def _is_undamaged(copy: Path) -> bool:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import psutil
 import pytest
@@ -109,6 +110,37 @@ def test_large_file_is_copied_as_often_as_it_pays(made_file, tmp_path, monkeypat
     monkeypatch.setattr(sqlite, "_ALWAYS_COPIED", 0)
     monkeypatch.setattr(sqlite, "_COPIED_A_SECOND", path.stat().st_size)  # a copy takes a second
     assert [sqlite.backup_pays(path, now=now) for now in (1000.0, 1019.0, 1021.0, 900.0)] == [False, False, True, True]
+
+
+def test_backups_that_another_process_removes_meanwhile_are_passed_over(made_file, tmp_path, monkeypatch):
+    """Backups can be made, found and dated while another process removes old ones."""
+    path, stat = tmp_path / "studies.db", Path.stat
+    shutil.copy(made_file, path)
+    for label in ("old", "new"):
+        sqlite.back_up(path, label)
+
+    def removed_first(self, **options):
+        if self.name == "old.db":
+            self.unlink(missing_ok=True)
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", removed_first)
+    monkeypatch.setattr(sqlite, "_ALWAYS_COPIED", 0)
+    assert not sqlite.backup_pays(path)
+    sqlite.back_up(path, "old")
+    assert sqlite.back_up(path, "next") in [*sqlite.good_backups(path)]
+
+
+def test_backup_of_a_deletion_is_kept(made_file, tmp_path):
+    """The copy made before a campaign is deleted outlasts the five copies after stages, which it does not displace."""
+    path = tmp_path / "studies.db"
+    shutil.copy(made_file, path)
+    deleted = sqlite.back_up(path, sqlite.label_of_deletion("small"))
+    os.utime(deleted, (0, 0))
+    for index in range(6):
+        os.utime(sqlite.back_up(path, f"stage {index}"), (index + 1, index + 1))
+    found = sorted(copy.name for copy in deleted.parent.iterdir())
+    assert found == [deleted.name, *(f"stage {index}.db" for index in range(1, 6))]
 
 
 def test_copy_of_a_file_in_wal_is_a_single_file(made_file, tmp_path):
