@@ -33,6 +33,9 @@ def delete_studies(connection: sa.Connection, names: Collection[str]) -> None:
     """Delete studies by name, with all their rows; raise `UsageError` if a process trains one of them."""
     ids = connection.scalars(sa.select(studies.c.study_id).where(studies.c.study_name.in_(names))).all()
     lock_studies(connection, ids)
+    # PostgreSQL: a claim in progress is waited for, and seen by the next statement; later ones skip locked rows.
+    ours = sa.select(trials.c.trial_id).where(trials.c.study_id.in_(ids)).order_by(trials.c.trial_id)
+    connection.execute(ours.with_for_update()).all()
     if holders := _trainers(connection, ids):
         raise UsageError(
             f"It is being trained by {', '.join(holders)}, so nothing was deleted: stop that run first, then try again."

@@ -18,7 +18,7 @@ from coarsefine.search.storage.optuna_storage import LEASE_SECONDS, Storage
 from coarsefine.search.storage.tables import INDEXES, NEEDED, lease
 
 _CREATING_TABLES = 0x_C0A2_5EF1
-"""Key of the PostgreSQL advisory lock that the process that creates the tables holds."""
+"""Key of the PostgreSQL advisory lock that a process holds while it creates tables or indexes."""
 
 
 def storage_exists(location: Location) -> bool:
@@ -116,6 +116,8 @@ def _create_tables(location: Location) -> Storage:
 
 def _create_lease_table(storage: Storage) -> None:
     with storage.guarded(), transaction(storage.engine) as connection:
+        if connection.dialect.name == "postgresql":  # two that create the same at once fail, in spite of IF NOT EXISTS
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATING_TABLES)))
         connection.execute(CreateTable(lease, if_not_exists=True))
         found = {column["name"] for column in sa.inspect(connection).get_columns(lease.name)}
         _create_indexes(connection)

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from stored import table, undisturbed_table
 
 from coarsefine import Campaign, Interrupted, Observer, StorageError, run
 from coarsefine.search.cli.doctor import examine, exit_code_of
-from coarsefine.search.storage import database, lease_queue
+from coarsefine.search.storage import database, deletion, lease_queue, opening
 from coarsefine.search.storage.location import locate
 from coarsefine.search.storage.opening import create_storage, open_storage
 
@@ -262,3 +263,38 @@ def test_database_that_is_dropped_during_a_run_is_named(new_database):
     finally:
         storage.close()
         postgres.execute(server, f'CREATE DATABASE "{name}"')
+
+
+def test_nothing_is_claimed_of_a_study_that_is_being_deleted(new_database, monkeypatch):
+    """Once `delete` has looked for workers, none can claim a slot of the study."""
+    storage, other = create_storage(locate(new_database)), open_storage(locate(new_database), writing=True)
+    study, look, claims = open_stage(storage, 3), deletion._trainers, []
+
+    def look_then_claim(connection, ids):
+        found = look(connection, ids)
+        claims.extend(other.queue.claim(study, 2))
+        return found
+
+    monkeypatch.setattr(deletion, "_trainers", look_then_claim)
+    with closing(storage), closing(other):
+        storage.delete_studies(["small/coarse"])
+        assert claims == []
+        assert storage.get_all_studies() == []
+
+
+def test_two_runs_that_start_at_once_create_tables_once(new_database, monkeypatch):
+    """A run that comes while another one creates the table of leases waits for it; PostgreSQL would refuse it."""
+    create_storage(locate(new_database)).close()
+    postgres.execute(new_database, "DROP TABLE lease")
+    create, coming = opening._create_indexes, []
+    with ThreadPoolExecutor(1) as pool:
+
+        def create_while_another_comes(connection):
+            create(connection)
+            if not coming:
+                coming.append(pool.submit(create_storage, locate(new_database)))
+                wait_until(lambda: postgres.execute(new_database, f"SELECT pid {OURS} AND wait_event_type = 'Lock'"))
+
+        monkeypatch.setattr(opening, "_create_indexes", create_while_another_comes)
+        create_storage(locate(new_database)).close()
+        coming[0].result(240).close()
