@@ -141,9 +141,12 @@ def resume_line(status: "Status", storage: str) -> str:
 def _versions_of(status: "Status") -> tuple[list[str], list[str]]:
     """Return the packages that are missing here, and the versions that have changed, each in words."""
     from coarsefine.search.training.identity import missing_or_changed
+    from coarsefine.search.training.version_changes import samplers_left
 
-    for stage in status.stages:
-        if stage.attrs and any(found := missing_or_changed(stage.attrs)):  # else it has not been opened
+    opened = [stage.attrs for stage in status.stages if stage.attrs]
+    left = samplers_left(opened)
+    for attrs in opened:
+        if any(found := missing_or_changed(attrs, left)):
             return found
     return [], []
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.results.study import Study
-from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, VERSION_CHANGES
+from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, RESULTS, VERSION_CHANGES
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def versions_of(study: Study, trial: FrozenTrial) -> dict[str, str]:
 
 def _flat(attrs: dict[str, Any]) -> dict[str, str | None]:
     """Return the versions and the arithmetic among a study's attributes, by name."""
-    return {**attrs.get("versions", {}), "arithmetic": attrs.get("arithmetic")}
+    return {**attrs.get("versions", {}), "arithmetic": attrs.get("arithmetic"), RESULTS: str(attrs.get(RESULTS, 1))}
 
 
 def described(sources: Sequence[SourceVersion]) -> str | None:

@@ -73,8 +73,10 @@ RETRIED, OBJECTIVE, ACCEPTED = "retried", "objective", "accepted"
 
 ACCEPTED_VERSIONS = "accepted_versions"
 """Key of a study's attribute: the accepted changes of package versions and of what rounds its trials."""
+RESULTS = "results_version"
+"""Key of a study's attribute: the number of Coarsefine's rules when it was opened; without one, it is 1."""
 VERSION_CHANGES = "version_changes"
-"""Key of a slot's attribute: how many of these changes its study had when it ended; without it none."""
+"""Key of a slot's attribute: how many accepted changes its study had when it ended; without it none."""
 
 NEXT = "next"
 """Key of a study's attribute: name and identity of the study that the campaign opened after it."""

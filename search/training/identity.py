@@ -4,7 +4,7 @@ A campaign resumes only from studies with the same identity.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -19,11 +19,18 @@ from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.tables import OBJECTIVE
+from coarsefine.search.storage.tables import OBJECTIVE, RESULTS
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.source_file import Change
-from coarsefine.search.training.version_changes import ARITHMETIC, VERSIONS, changed_versions, without_versions
+from coarsefine.search.training.version_changes import (
+    ARITHMETIC,
+    RESULTS_VERSION,
+    VERSIONS,
+    changed_versions,
+    samplers_left,
+    without_versions,
+)
 
 _PATH = f"config.data.{PATH_KEY}"
 """Where the images are."""
@@ -48,7 +55,9 @@ def fingerprint(campaign: Campaign, workload: Dataset | UserCode) -> dict[str, A
 
     Raises `CampaignError` or `coarsefine.model.errors.ExtensionError` if a package is missing that the campaign needs.
     """
-    known = {"config": campaign.as_stored(), VERSIONS: versions() | campaign.packages()}
+    known = {
+        "config": campaign.as_stored(), VERSIONS: versions() | campaign.packages(), RESULTS: RESULTS_VERSION
+    }  # fmt: skip
     if isinstance(workload, Command):
         return {**known, OBJECTIVE: {"name": workload.name, "form": workload.form, **workload.source.as_attr()}}
     if isinstance(workload, Function):
@@ -71,10 +80,11 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("coarsefine", "numpy", "scipy")}
 
 
-def missing_or_changed(study: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def missing_or_changed(study: Mapping[str, Any], samplers: Collection[str]) -> tuple[list[str], list[str]]:
     """Return the packages that a study needs and are missing, and the versions that decide bits and have changed.
 
-    The study is given by its attributes. Both are in words, and nothing is imported but the kernel.
+    The study is given by its attributes, the stages to be opened by their samplers. Both are in words, and nothing is
+    imported but the kernel.
     """
     own = {name: number for name, number in study.get(VERSIONS, {}).items() if name not in versions()}
     if missing := missing_packages(own):
@@ -82,7 +92,8 @@ def missing_or_changed(study: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     installed = versions() | {name: version(name) for name in own}
     arithmetic = {} if OBJECTIVE in study else {ARITHMETIC: arithmetic_kind()}
     known = {key: study[key] for key in (OBJECTIVE, "config") if key in study}
-    changed = changed_versions(study, {VERSIONS: installed, **arithmetic, **known})
+    now = {VERSIONS: installed, RESULTS: RESULTS_VERSION, **arithmetic, **known}
+    changed = changed_versions(study, now, samplers)
     return [], [_describe(*difference, study, None) for difference in changed]
 
 
@@ -93,10 +104,11 @@ def refuse_other(studies: Mapping[str, Study], current: Mapping[str, Any], code:
     """
     # The numbers of images follow from the digest of the data, and studies of earlier versions do not store them.
     compared = {key: value for key, value in without_versions(current).items() if key != "images"}
+    left = samplers_left(study.attrs for study in studies.values()) if VERSIONS in current else ()
     for study in studies.values():
         change = Change(study.attrs.get(OBJECTIVE, {}), code.source) if code is not None else None
         found = _found(study, compared)
-        versions_found = changed_versions(study.attrs, current)
+        versions_found = changed_versions(study.attrs, current, left)
         if change is not None and not versions_found and [place for place, *_ in found] == [_SOURCE]:
             raise CampaignError(_changed(study, change))
         if found or versions_found:
@@ -130,11 +142,12 @@ def accept_change(
     Raises `CampaignError` if anything else differs from `current`.
     """
     refuse_other(studies, {key: value for key, value in without_versions(current).items() if key != OBJECTIVE})
-    outdated = [study for study in studies.values() if changed_versions(study.attrs, current)]
+    left = samplers_left(study.attrs for study in studies.values())
+    outdated = [study for study in studies.values() if changed_versions(study.attrs, current, left)]
     if outdated:
-        present = {key: current[key] for key in (VERSIONS, ARITHMETIC) if key in current}
+        present = {key: current[key] for key in (VERSIONS, ARITHMETIC, RESULTS) if key in current}
         storage.accept_versions([study.id for study in outdated], present)
-        found = changed_versions(outdated[0].attrs, current)
+        found = changed_versions(outdated[0].attrs, current, left)
         described = "; ".join(_describe(*difference, outdated[0].attrs, None) for difference in found)
         say(
             f"{outdated[0].name} was started with something else: {described}. The change is recorded, and the trials "

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -15,8 +16,9 @@ from stored import table, undisturbed_table
 
 from coarsefine import Campaign, CampaignError, Interrupted, Observer, join, run
 from coarsefine.model.arithmetic import KERNEL, NUMPY
+from coarsefine.search.results.sources import version_changes_of
 from coarsefine.search.training.identity import versions
-from coarsefine.search.training.version_changes import changed_versions
+from coarsefine.search.training.version_changes import changed_versions, samplers_left
 
 FEATURE = ".".join(versions()["numpy"].split(".")[:2])
 
@@ -130,6 +132,53 @@ def test_what_decides_bits(present, changes, places):
     """
     before = {**present, "versions": {**present["versions"], **changes}}
     assert [place for place, *_ in changed_versions(before, present)] == places
+
+
+@pytest.mark.parametrize(
+    ("changes", "samplers", "places"),
+    [
+        ({"numpy": "2.3.6"}, {"random"}, ["versions.numpy"]),
+        ({"numpy": "2.4.5", "scipy": "1.16"}, {"random"}, []),
+        ({"scipy": "1.16.3"}, {"random", "sobol"}, ["versions.scipy"]),
+        ({"scipy": "1.17.9", "coarsefine": "0.9"}, {"sobol"}, []),
+    ],
+)
+def test_what_decides_the_points_of_stages_to_be_opened(changes, samplers, places):
+    """They are drawn by NumPy's feature release, for user code, too, and by SciPy's for `sobol`."""
+    before = {**FUNCTION, "versions": {**FUNCTION["versions"], **changes}}
+    assert [place for place, *_ in changed_versions(before, FUNCTION, samplers)] == places
+
+
+def test_release_that_changes_results_says_so():
+    """Another `results_version` of Coarsefine is a change; studies that do not store one have 1."""
+    assert changed_versions(FUNCTION, {**FUNCTION, "results_version": 1}) == []
+    assert changed_versions(FUNCTION, {**FUNCTION, "results_version": 2}) == [("results_version", 1, 2)]
+
+
+def test_accepted_change_of_results_is_shown():
+    """A change of Coarsefine's `results_version` is listed like one of a package."""
+    change = {"time": "2026-01-01", "from": {"versions": {}}, "to": {"versions": {}, "results_version": 2}}
+    (found,) = version_changes_of([SimpleNamespace(attrs={"accepted_versions": [change]})])
+    assert found.text == "results_version 1 → 2 (accepted 2026-01-01)"
+
+
+def test_function_goes_on_after_upgrades_once_its_stages_are_open(tmp_path, monkeypatch):
+    """A feature release of NumPy is refused while it would draw a stage's points, and ignored afterwards."""
+    monkeypatch.chdir(write_campaign(tmp_path, "objective"))
+    campaign, asked = Campaign.load("small.toml"), iter(range(3))
+    with pytest.raises(Interrupted):
+        run(campaign, "studies.db", stop=lambda: next(asked, None) is None)
+    started_with(numpy="1.0.9")
+    with pytest.raises(CampaignError, match=r"versions\.numpy was '1\.0\.9'"):
+        run(campaign, "studies.db")
+    started_with()
+    assert run(campaign, "studies.db").state == "done"
+    studies = optuna.load_study(study_name="small/fine", storage="sqlite:///studies.db")
+    assert studies.user_attrs["results_version"] == 1
+    earlier = {"versions": {**versions(), "numpy": "1.0.9"}}
+    opened = [{**studies.user_attrs, "stage": stage} for stage in ("coarse", "fine")]
+    assert samplers_left(opened[:1]) == {"random"}
+    assert changed_versions({**opened[0], **earlier}, opened[0], samplers_left(opened)) == []
 
 
 def test_other_arithmetic_decides_bits_of_the_network_only():
