@@ -25,6 +25,7 @@ from coarsefine.search.results.stage_opening import open_confirm, open_final, op
 from coarsefine.search.results.status_reading import status_of
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import remove_empty_folders, trial_log, trials_folder
+from coarsefine.search.storage.database import only_here
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import Record, Slot
 from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
@@ -77,8 +78,8 @@ class StageLoop:
 
     def __post_init__(self, accept_changes: bool) -> None:
         """Raise `CampaignError` if the storage holds the campaign with another identity."""
-        self.storage.database.say = self.observer.on_message
-        self.storage.database.say_locked = self.observer.on_locked
+        self.storage.database.say = only_here(self.observer.on_message)
+        self.storage.database.say_locked = only_here(self.observer.on_locked)
         found = find_studies(self.storage, self.campaign.name)
         if isinstance(self.workload, ServedCommand):
             for study in found.values():

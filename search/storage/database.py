@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,6 +90,17 @@ class Database:
         if path is not None and self.say_locked is not None and now >= self._locked_until:
             self._locked_until = now + BUSY_SECONDS
             self.say_locked(lock_sentence(path))
+
+
+def only_here(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that says what it is given in this thread only: the thread that renews leases says nothing."""
+    here = threading.get_ident()
+
+    def say_here(sentence: str) -> None:
+        if threading.get_ident() == here:
+            say(sentence)
+
+    return say_here
 
 
 def persist(work: Callable[[], _T], say: Callable[[str], None] | None = None) -> _T:

@@ -2,8 +2,8 @@
 
 A process that finds a SQLite file locked sleeps for up to a tenth of a second and tries again; each try holds up the
 process that is about to commit. With many workers and short trials, most of the time nobody writes. So each process
-first takes a lock on a file beside the database, which costs a microsecond to try. It promises nothing: whatever
-becomes of it, SQLite's own locks keep transactions apart.
+first takes a lock on a file beside the database, which costs a microsecond to try. The lock only saves time: SQLite's
+own locks keep transactions apart, also without it.
 """
 
 import os
@@ -31,12 +31,17 @@ class WriteTurn:
     def __init__(self, database: Path | None) -> None:
         self._path = None if database is None or fcntl is None else database.with_name(f".{database.name}-turn")
         self._file: int | None = None
+        self._is_stuck = False
+        """Whether the last wait was in vain: until the lock is free again, there is no further one."""
         self._threads = threading.Lock()
         """Other threads of this process wait here: the system's lock belongs to the process as a whole."""
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Wait for a turn, a few seconds at most, and hold it while entered."""
+        """Wait for a turn, a few seconds at most, and hold it while entered.
+
+        After a wait in vain, nobody waits until the lock has been free once.
+        """
         if self._path is None:
             yield
             return
@@ -63,12 +68,14 @@ class WriteTurn:
         try:
             while not self._lock():
                 waited = time.monotonic() - began
-                if waited > _MOST_SECONDS:
+                if self._is_stuck or waited > _MOST_SECONDS:
+                    self._is_stuck = True
                     return False
                 longest = min(max(waited / 8, _SHORTEST_WAIT), _LONGEST_WAIT)
                 time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
         except OSError:  # for example, the folder cannot be written: the transaction says so
             return False
+        self._is_stuck = False
         return True
 
     def _lock(self) -> bool:

@@ -32,8 +32,9 @@ def held(tmp_path):
         process.kill()
 
 
-def test_turn_is_waited_for(held, tmp_path):
+def test_turn_is_waited_for(held, tmp_path, monkeypatch):
     """A process waits while another one has the turn, and goes on when that one ends, however it does."""
+    monkeypatch.setattr(write_turn, "_MOST_SECONDS", 600.0)
     began, taken = threading.Event(), threading.Event()
 
     def take():
@@ -68,11 +69,34 @@ def test_file_goes_with_the_last_process(tmp_path):
     assert not file.exists()
 
 
-def test_turn_is_not_waited_for_for_ever(held, tmp_path, monkeypatch):
-    """If a process is stopped while it has the turn, others write after some seconds as SQLite lets them."""
+def test_file_stays_while_another_process_has_the_turn(held, tmp_path, monkeypatch):
+    """A process that ends leaves the file to another one that has the turn at this moment."""
     monkeypatch.setattr(write_turn, "_MOST_SECONDS", 0.01)
-    with WriteTurn(tmp_path / "studies.db").taken():
+    turn = WriteTurn(tmp_path / "studies.db")
+    with turn.taken():
+        pass
+    turn.close()
+    assert held.poll() is None
+    assert [path.name for path in tmp_path.iterdir()] == [".studies.db-turn"]
+
+
+def test_turn_is_not_waited_for_for_ever(held, tmp_path, monkeypatch):
+    """If a process is stopped while it has the turn, others wait once for some seconds, and then write without turns.
+
+    When it is free again, they take turns again.
+    """
+    monkeypatch.setattr(write_turn, "_MOST_SECONDS", 0.01)
+    turn = WriteTurn(tmp_path / "studies.db")
+    with turn.taken():
         assert held.poll() is None
+    monkeypatch.setattr(write_turn, "_MOST_SECONDS", 600.0)
+    for _ in range(3):
+        with turn.taken():
+            assert held.poll() is None
+    held.kill()
+    held.wait(60)
+    with turn.taken():
+        assert not turn._is_stuck
 
 
 def test_turn_that_cannot_be_taken_stops_nobody(tmp_path):
