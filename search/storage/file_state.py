@@ -73,7 +73,7 @@ def lock_holder(path: Path) -> str | None:
     except OSError:  # not Linux
         return None
     held = [line for line in lines if len(line) == _FIELDS and line[1] == "POSIX" and line[5] in files]
-    writers = sorted(held, key=lambda line: line[3] != "WRITE")
+    writers = [line for line in held if line[3] == "WRITE"]  # others only read
     processes = dict.fromkeys(int(line[4]) for line in writers if int(line[4]) not in {os.getpid(), -1, 0})
     return next(filter(None, map(_described, processes)), None)
 

@@ -144,7 +144,7 @@ def _inspect(path: Path, *, whole: bool, say: Callable[[str], object]) -> tuple[
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             return None, set()
-        if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:  # without the extended code
             raise
         return str(error), set()
 

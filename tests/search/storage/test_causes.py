@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from optuna.exceptions import StorageInternalError
 from coarsefine import StorageError
 from coarsefine.search.storage import database, sqlite
 from coarsefine.search.storage.causes import describe
-from coarsefine.search.storage.database import persist, storage_errors
+from coarsefine.search.storage.database import only_here, persist, storage_errors
+from coarsefine.search.storage.file_state import lock_holder
 from coarsefine.search.storage.location import at_file, locate
 from coarsefine.search.storage.opening import open_storage
 
@@ -162,6 +164,34 @@ def test_process_that_has_locked_a_file_is_named(made_file, tmp_path, monkeypatc
         with pytest.raises(StorageError, match=rf"is locked. Process {holder.pid} \(python\S*\) has locked it: end it"):
             open_storage(at_file(path))
         holder.communicate("\n")
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not list locks")
+def test_process_that_only_reads_is_not_blamed(made_file, tmp_path):
+    """A process that reads a file is not named as the one that has locked it."""
+    path = tmp_path / "studies.db"
+    path.write_bytes(made_file.read_bytes())
+    hold = (
+        f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('BEGIN'); "
+        "c.execute('SELECT * FROM studies').fetchall(); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        holder.stdout.readline()
+        assert lock_holder(path) is None
+        holder.communicate("\n")
+
+
+def test_other_threads_say_nothing():
+    """What waits is said by the thread that was asked to, not by the one that renews leases at the same time."""
+    said = []
+    say = only_here(said.append)
+    other = threading.Thread(target=say, args=["renewing"])
+    other.start()
+    other.join()
+    say("working")
+    assert said == ["working"]
 
 
 def test_waiting_for_a_server_is_said_once(monkeypatch):
