@@ -212,7 +212,7 @@ def test_guessing_is_refused_everywhere(copied, monkeypatch, caplog):
     """The sign-in page and every other path refuse too many wrong tokens with 429; a session goes on."""
     monkeypatch.setattr(middleware, "GUESS_SECONDS", 0.0)
     monkeypatch.setattr(page_routes, "GUESS_SECONDS", 0.0)
-    with serving(copied, token=TOKEN) as client:
+    with serving(copied, token=TOKEN, guesses=GuessLimit(lambda: 0.0)) as client:
         cookie = client.post("/login", data={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
         client.cookies.clear()
         for n in range(5):

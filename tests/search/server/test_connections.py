@@ -3,7 +3,8 @@
 import logging
 import socket
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -30,6 +31,13 @@ def patient(searched):
 def hasty(searched):
     """Return a client of a server with a token and short deadlines."""
     with serving(searched / "studies.db", limits=HASTY, token=TOKEN) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stalling(searched):
+    """Return a client of a server with a short deadline for readers only."""
+    with serving(searched / "studies.db", limits=replace(PATIENT, stall_seconds=0.2), token=TOKEN) as client:
         yield client
 
 
@@ -132,25 +140,27 @@ def test_slow_senders_are_disconnected(hasty, caplog, sent, trickle):
         connection.settimeout(0.05)
         while True:
             try:
-                if not connection.recv(65536):
-                    break
-            except TimeoutError:
-                connection.send(trickle)
+                try:
+                    if not connection.recv(65536):
+                        break
+                except TimeoutError:
+                    connection.send(trickle)
             except ConnectionError:
                 break
             assert time.monotonic() - began < 60
     assert caplog.records == []
 
 
-def test_slow_readers_are_disconnected(hasty):
+def test_slow_readers_are_disconnected(stalling):
     """A client that does not read a large file is disconnected."""
     request = b"GET /assets/plotly.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with closing(socket.socket()) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(("127.0.0.1", hasty.base_url.port))
-        connection.sendall(request.replace(b"127.0.0.1", b"127.0.0.1:%d" % hasty.base_url.port))
-        assert connection.recv(1) == b"H"
-        connections = hasty.server.connections
+        connection.connect(("127.0.0.1", stalling.base_url.port))
+        connection.sendall(request.replace(b"127.0.0.1", b"127.0.0.1:%d" % stalling.base_url.port))
+        with suppress(ConnectionError):  # a busy machine may have been too slow already
+            assert connection.recv(1) == b"H"
+        connections = stalling.server.connections
         wait_until(lambda: not any(other.client == connection.getsockname() for other in connections.all))
 
 
@@ -177,12 +187,13 @@ def test_what_is_no_request_is_refused_without_a_log(hasty, caplog, sent):
     assert caplog.records == []
 
 
-def test_damaged_body_after_the_response_is_no_error(hasty, caplog):
+def test_damaged_body_after_the_response_is_no_error(patient, caplog):
     """A body that turns out to be no HTTP after its request was refused closes the connection, without a traceback."""
     head = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with connect(hasty, head) as connection:
+    with connect(patient, head) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 401")
-        connection.sendall(b"zz\r\n")
+        with suppress(ConnectionError):  # the server may close it after its response
+            connection.sendall(b"zz\r\n")
         read_to_end(connection)
     assert caplog.records == []
 
