@@ -22,9 +22,7 @@ _SMALL, _EPOCHS = 20, 15
 
 def campaign_of(folder: Path, name: str, trials: int) -> Path:
     """Write a campaign of a function without cost, and the function; return the campaign's file."""
-    (folder / f"{_MODULE}.py").write_text(
-        "def train(point, seed, report):\n    return point['x'] - point['y']\n", "utf-8"
-    )
+    (folder / f"{_MODULE}.py").write_text(_FUNCTION, "utf-8")
     path = folder / f"{name}.toml"
     stage = f'{{ name = "only", trials = {trials}, space = {{ x = [0.001, 1.0], y = [0.0001, 1.0] }} }}'
     path.write_text(f'name = "{name}"\nobjective = "{_MODULE}:train"\nstage = [ {stage} ]\n', "utf-8")

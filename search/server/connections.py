@@ -75,7 +75,7 @@ def raise_descriptor_limit() -> int:
 
 
 class Connections:
-    """All connections of a server. Whatever is beyond the limits is closed: strangers' first, the longest waiting."""
+    """All connections of a server. Beyond the limits it closes some, first the oldest of strangers."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

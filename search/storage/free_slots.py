@@ -75,7 +75,7 @@ _FREE = _free(_DEATHS < _SUSPECT_DEATHS)
 _FREE_AMONG = _free(_DEATHS < _SUSPECT_DEATHS, trials.c.number.in_(sa.bindparam("numbers", expanding=True)))
 _FREE_SUSPECTS = _free(trials.c.trial_id.in_(sa.bindparam("ids", expanding=True)))
 _SUSPECTS = sa.select(lease.c.trial_id).where(lease.c.deaths >= _SUSPECT_DEATHS)
-"""The slots of any study that train alone, and those that do or have FAILed: few, to which an index leads."""
+"""Slots of all studies that workers died with: each trains alone, or has failed. They are few, and have an index."""
 
 _STRAY = (
     sa.select(trials.c.trial_id)

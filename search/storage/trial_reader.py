@@ -165,7 +165,7 @@ def _decode(text: str) -> Any:
 
 
 def _as_in_head(found: dict[str, Any], ended: str | None) -> dict[str, Any]:
-    """Return attributes with the mark of the end that was read together with the state, as JSON; None: it had none."""
+    """Set the attribute `ended` to what was read together with the state, as JSON; remove it if that is None."""
     if ended is not None:
         found[ENDED] = _decode(ended)
     else:
