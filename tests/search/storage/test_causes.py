@@ -171,13 +171,10 @@ def test_process_that_only_reads_is_not_blamed(made_file, tmp_path):
     """A process that reads a file is not named as the one that has locked it."""
     path = tmp_path / "studies.db"
     path.write_bytes(made_file.read_bytes())
-    hold = (
-        f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('BEGIN'); "
-        "c.execute('SELECT * FROM studies').fetchall(); print(flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
+    hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN'); "
+    hold += "c.execute('SELECT * FROM studies').fetchall(); print(flush=True); input()"
+    command = [sys.executable, "-c", hold, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         holder.stdout.readline()
         assert lock_holder(path) is None
         holder.communicate("\n")
