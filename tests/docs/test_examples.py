@@ -29,7 +29,7 @@ PRINTED = {
     "observe.py": r"(.*\n)*(coarse \d+ COMPLETE 0\.\d+\n){12}(.*\n)*(fine \d+ COMPLETE 0\.\d+\n){8}(.*\n)*",
     "stop.py": r"(Stopped .*\n)?done\n",
     "join.py": r"",
-    "retry.py": r"This worker of fixed/coarse stopped .*\ncoarse trains again \(0, 1, 2\)\n-\d.*\n",
+    "retry.py": r"fixed/coarse: 3 failures in a row .*\n.*\ncoarse trains again \(0, 1, 2\)\n-\d.*\n",
     "arrays.py": r"0\.\d+\n",
     "version.py": r"\d+\.\d+.*\n",
 }

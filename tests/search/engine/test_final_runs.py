@@ -135,7 +135,8 @@ def test_export_is_trained_again(trained, tmp_path, cli):
     code, out, error = cli("train", "exports/small.json")
     assert code == 0, error
     assert out.startswith(
-        "The trial's values were reproduced to the bit.\nFinal training of trial 0 of small/exported, "
+        "The trial's values were reproduced to the bit.\n"
+        f"Final training of trial {trained.winner.number} of {trained.winner.study}, "
     )
     (folder,) = (tmp_path / "trained").iterdir()
     result = json.loads((folder / "final.json").read_text("utf-8"))
