@@ -4,6 +4,7 @@ It is imported in processes that run user code only; workers get its description
 """
 
 import importlib
+import importlib.util
 import inspect
 import operator
 import sys
@@ -35,6 +36,8 @@ PARAMETERS: dict[Form, tuple[str, ...]] = {
     "optuna": ("trial",),
 }
 """What functions of each form are called with."""
+_SURE_SECONDS = 2
+"""Bytecode tells sources apart by their length and the second of their last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ def _imported(name: str, module_name: str, folders: Sequence[str]) -> ModuleType
     """Import a module; the user's folders come last on the path, so that files there hide no installed module."""
     sys.path.extend([folder for folder in folders if folder not in sys.path])
     try:
+        _remove_doubtful_bytecode(module_name)
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the module raises while it is imported
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
@@ -165,6 +169,21 @@ def _imported(name: str, module_name: str, folders: Sequence[str]) -> ModuleType
             f"objective = '{name}': there is no module '{absent}' on the Python path, nor in {' or '.join(folders)}: "
             "correct the name, or start in the module's folder."
         ) from error
+
+
+def _remove_doubtful_bytecode(module_name: str) -> None:
+    """Remove a module's bytecode if it was compiled within two seconds of the source's last change.
+
+    Python takes it for the present source's if that changed in the same second and has the same length: then the
+    source that is recorded would not be the one that trains.
+    """
+    spec = None if module_name in sys.modules else importlib.util.find_spec(module_name)
+    if spec is None or spec.origin is None or spec.cached is None:
+        return
+    with suppress(OSError):  # there is none, or it cannot be removed
+        bytecode = Path(spec.cached)
+        if bytecode.stat().st_mtime < Path(spec.origin).stat().st_mtime + _SURE_SECONDS:
+            bytecode.unlink()
 
 
 def _form_of(name: str, call: Callable[..., Any]) -> Form:

@@ -1,8 +1,14 @@
 """Test what is read from the source of a user's module."""
 
+import os
+import py_compile
+import sys
+import time
+
 import pytest
 
 from coarsefine import CampaignError
+from coarsefine.search.training.user_code.function import load_function
 from coarsefine.search.training.user_code.module_source import (
     Reached,
     asked_keys,
@@ -126,3 +132,18 @@ def test_parameters_of_a_function():
     source = f"def train(point, seed, report):\n    {body}"
     assert parameters_of(source, "train") == ["lr", "decay"]
     assert parameters_of(source, "test") == []
+
+
+def test_bytecode_of_an_earlier_text_is_not_used(tmp_path, monkeypatch):
+    """A module that changed in the second in which it was compiled, to a text of equal length, is what it says now."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    file, moment = tmp_path / "same_length.py", int(time.time()) + 60
+    for value in (1, 2):
+        file.write_text(f"def train(point, seed, report):\n    return {value}\n", "utf-8")
+        os.utime(file, (moment, moment))
+        if value == 1:
+            py_compile.compile(str(file))
+    function, train = load_function("same_length:train")
+    assert train({}, 0, None) == 2
+    assert "return 2" in function.text
