@@ -1,6 +1,6 @@
 """The studies of a campaign in a storage, the trials in them, and the campaign that they hold."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
@@ -35,20 +35,20 @@ def named_after(study: str) -> str:
 
 def other_studies(storage: Storage, campaign: str, studies: Container[str]) -> list[StudyName]:
     """Return the studies that are named after a campaign, or say they are its own, and are not among its `studies`."""
-    return [study for study in of_campaign(storage, campaign) if study.name not in studies]
+    return [study for study in of_campaign(storage.queries.names(), campaign) if study.name not in studies]
 
 
-def of_campaign(storage: Storage, campaign: str) -> list[StudyName]:
-    """Return the studies that are named after a campaign, or say they are its own."""
-    return [study for study in storage.queries.names() if campaign in {named_after(study.name), study.campaign}]
+def of_campaign(known: Iterable[StudyName], campaign: str) -> list[StudyName]:
+    """Return those of a storage's studies that are named after a campaign, or say they are its own."""
+    return [study for study in known if campaign in {named_after(study.name), study.campaign}]
 
 
-def own_and_copies(storage: Storage, campaign: str) -> tuple[list[StudyName], list[StudyName]]:
+def own_and_copies(known: Iterable[StudyName], campaign: str) -> tuple[list[StudyName], list[StudyName]]:
     """Return the studies of a campaign's stages, whatever other programs have called them, and the copies of these.
 
     Of several studies of a stage, that with its name is the stage's, or else the oldest.
     """
-    named = [study for study in storage.queries.names() if study.campaign == campaign]
+    named = [study for study in known if study.campaign == campaign]
     chosen: dict[str | None, StudyName] = {}
     for study in sorted(named, key=lambda study: (not study.is_own, study.study_id)):
         chosen.setdefault(study.stage, study)

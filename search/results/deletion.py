@@ -79,7 +79,7 @@ def delete(location: Location, campaign: str) -> Deletion:
 
 def _plan(storage: Storage, campaign: str, label: str) -> Deletion:
     """Return what belongs to a campaign; `label` is that of the backup."""
-    own, copies = own_and_copies(storage, campaign)
+    own, copies = own_and_copies(storage.queries.names(), campaign)
     if not own:
         known = ", ".join(campaign_names(storage)) or "none"
         raise UsageError(f"{storage.location} has no campaign '{campaign}': name one of those it has ({known}).")

@@ -15,7 +15,13 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.labels import listed
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.errors import CampaignError, SearchError, StorageError
-from coarsefine.search.results.campaign_studies import find_studies, named_after, other_studies, own_and_copies
+from coarsefine.search.results.campaign_studies import (
+    find_studies,
+    named_after,
+    of_campaign,
+    other_studies,
+    own_and_copies,
+)
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.location import Location, at_file, read_only
 from coarsefine.search.storage.opening import open_storage
@@ -182,8 +188,9 @@ def left_out_of(study: Study) -> Iterator[str]:
 
 def _strange_names(storage: Storage, campaign: Campaign, studies: Mapping[str, Study]) -> list[str]:
     """Return the studies of other programs; one is neither a stage that was renamed, nor one that was just opened."""
-    own = {study.name for study in own_and_copies(storage, campaign.name)[0]}
-    return [study.name for study in other_studies(storage, campaign.name, studies) if study.name not in own]
+    known = storage.queries.names()  # read once: a stage that opens between two readings would be in the second alone
+    own = {study.name for study in own_and_copies(known, campaign.name)[0]}
+    return [study.name for study in of_campaign(known, campaign.name) if study.name not in {*studies, *own}]
 
 
 def _stranger(name: str) -> str:

@@ -32,7 +32,8 @@ def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaig
     Raises `UsageError` if the storage does not hold that campaign, and `CampaignError` if no study of it can be read.
     """
     name = named_campaign(storage, name)
-    index = read_index(storage, studies=[study.study_id for study in of_campaign(storage, name)], patient=True)
+    named = of_campaign(storage.queries.names(), name)
+    index = read_index(storage, studies=[study.study_id for study in named], patient=True)
     problems = index.problems.get(name, ())
     if name not in index.stages:
         campaign_of(read_studies(storage, name)[1], extra="ignore")  # raises if it knows a remedy

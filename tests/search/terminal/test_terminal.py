@@ -65,21 +65,22 @@ def test_live_view_shows_every_stage(folder, in_terminal, columns, workers):
 
     At the end the view is erased, and the result is on stdout.
     """
-    write_campaign(folder, **LONG, final={"epochs": 100})
+    longer = {**LONG["stage"], "fine": {"stack": 2, "trials": 16}}
+    write_campaign(folder, **{**LONG, "stage": longer}, final={"epochs": 100})
     terminal = in_terminal(folder, "run", "small.toml", "--workers", workers, "--json", columns=columns)
     views = views_of(terminal)
     code, stdout = terminal.finish()
     assert (code, json.loads(stdout)["state"]) == (0, "done")
-    during_fine = next(view for view in views if re.match(r" ▶ fine +[1-5]/6 ", row(view, "fine")))
+    during_fine = next(view for view in views if re.match(r" ▶ fine +([1-9]|1[0-5])/16 ", row(view, "fine")))
     assert re.search(r"✓ coarse +9/9 .*\d\d\.\d\d %  0\.\d+ +\d\.\d\de-0\d.* \d+:\d\d$", row(during_fine, "coarse"))
     assert re.search(r" \d+:\d\d left$", row(during_fine, "fine"))
     assert row(during_fine, "final training").split()[:4] == ["·", "final", "training", "0/100"]
     for line in (
         r" small  \d workers? · \d+:\d\d since the start · about \d+:\d\d to the final training",
-        r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d of (coarse|fine)",
+        r" best  \d\d\.\d\d %  η \S+ +λ \S+ +trial \d+ of (coarse|fine)",
         r" now   (no trial|\d trials?) in training(, on average \d+\.\d of 14 epochs(, the best at \d\d\.\d\d %)?)?",
         r" rate  [\d,.]+ trials/min, [\d,]+ epochs/min",
-        r" last  fine +\d  η .*",
+        r" last  fine +\d+  η .*",
         r" In the browser: coarsefine serve   Ctrl-C stops; the same command resumes\.",
     ):
         assert any(re.fullmatch(line, shown) for shown in during_fine), "\n".join([line, *during_fine])
