@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from optuna.trial import TrialState
 
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.results.campaign_studies import find_headers, find_studies
+from coarsefine.search.results.campaign_studies import find_headers
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import trials_folder
 from coarsefine.search.storage.optuna_storage import Storage
@@ -22,10 +22,8 @@ def start_afresh(storage: Storage, campaign: Campaign, say: Callable[[str], None
 
     Studies stay if trials have left files in their folders: trials of the changed campaign have the same folders.
     """
-    if not (changes := changed_settings(find_headers(storage, campaign.name), campaign)):
-        return  # before all trials are read
-    studies = find_studies(storage, campaign.name)
-    if has_result(studies):
+    studies = find_headers(storage, campaign.name)
+    if not (changes := changed_settings(studies, campaign)):
         return
     folder = trials_folder(storage.location, campaign.name)
     if folder.is_dir() and any(folder.iterdir()):

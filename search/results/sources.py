@@ -11,7 +11,15 @@ from pydantic import Field
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.campaign.words import counted, join_words
 from coarsefine.search.results.study import Study
-from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, RESULTS, VERSION_CHANGES
+from coarsefine.search.storage.tables import (
+    ACCEPTED,
+    ACCEPTED_VERSIONS,
+    ARITHMETIC,
+    OBJECTIVE,
+    RESULTS,
+    VERSION_CHANGES,
+    VERSIONS,
+)
 
 
 @dataclass(frozen=True)
@@ -111,13 +119,13 @@ def versions_of(study: Study, trial: FrozenTrial) -> dict[str, str]:
     """Return the versions of packages with which a trial ended."""
     changes = study.attrs.get(ACCEPTED_VERSIONS, ())
     later = changes[trial.user_attrs.get(VERSION_CHANGES, 0) :]
-    found: dict[str, str] = (later[0]["from"] if later else study.attrs).get("versions", {})
+    found: dict[str, str] = (later[0]["from"] if later else study.attrs).get(VERSIONS, {})
     return found
 
 
 def _flat(attrs: dict[str, Any]) -> dict[str, str | None]:
     """Return the versions and the arithmetic among a study's attributes, by name."""
-    return {**attrs.get("versions", {}), "arithmetic": attrs.get("arithmetic"), RESULTS: str(attrs.get(RESULTS, 1))}
+    return {**attrs.get(VERSIONS, {}), ARITHMETIC: attrs.get(ARITHMETIC), RESULTS: str(attrs.get(RESULTS, 1))}
 
 
 def described(sources: Sequence[SourceVersion]) -> str | None:

@@ -51,9 +51,7 @@ def discard_studies(connection: sa.Connection, ids: Sequence[int]) -> bool:
     """
     lock_studies(connection, ids)
     ours = trials.c.study_id.in_(ids)
-    known = connection.scalars(sa.select(trials.c.trial_id).where(ours)).all()
-    locks = [*known, *(-study for study in ids)]  # the lock of a study as a whole has its negative id
-    held = sa.select(lease.c.owner).where(lease.c.trial_id.in_(locks)).order_by(lease.c.trial_id).with_for_update()
+    held = sa.select(lease.c.owner).where(_leases_of(ids)).order_by(lease.c.trial_id).with_for_update()
     owners = connection.scalars(held).all()
     states = sa.select(trials.c.state).where(ours).order_by(trials.c.trial_id).with_for_update()
     if not {*connection.scalars(states)} <= {TrialState.WAITING, TrialState.FAIL} or not owners or any(owners):
@@ -73,9 +71,13 @@ def _delete(connection: sa.Connection, ids: Sequence[int]) -> None:
         connection.execute(table.delete().where(table.c.study_id.in_(ids)))
 
 
+def _leases_of(ids: Sequence[int]) -> sa.ColumnElement[bool]:
+    """Return the condition for leases of studies or of their trials: that of a study as a whole has its negative id."""
+    ours = sa.select(trials.c.trial_id).where(trials.c.study_id.in_(ids))
+    return lease.c.trial_id.in_(ours) | lease.c.trial_id.in_([-study for study in ids])
+
+
 def _trainers(connection: sa.Connection, ids: Sequence[int]) -> list[str]:
     """Return the processes that hold leases of studies or of their trials, as host and number."""
-    ours = sa.select(trials.c.trial_id).where(trials.c.study_id.in_(ids))
-    held = lease.c.trial_id.in_(ours) | lease.c.trial_id.in_([-study for study in ids])
-    holders = connection.execute(holders_query(held)).all()
+    holders = connection.execute(holders_query(_leases_of(ids))).all()
     return [f"{row.host}:{row.pid}" for row in holders if holds(row)]

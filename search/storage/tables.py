@@ -71,6 +71,8 @@ SEED, EARLIER_FAILURES = "seed", "earlier_failures"
 RETRIED, OBJECTIVE, ACCEPTED = "retried", "objective", "accepted"
 """Keys of a study's attributes: its retries, the user's code that it searches, and the accepted changes of that."""
 
+VERSIONS, ARITHMETIC = "versions", "arithmetic"
+"""Keys of a study's attributes: the versions of packages that it was started with, and what rounded its trials."""
 ACCEPTED_VERSIONS = "accepted_versions"
 """Key of a study's attribute: the accepted changes of package versions and of what rounds its trials."""
 RESULTS = "results_version"

@@ -19,14 +19,12 @@ from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.tables import OBJECTIVE, RESULTS
+from coarsefine.search.storage.tables import ARITHMETIC, OBJECTIVE, RESULTS, VERSIONS
 from coarsefine.search.training.user_code.command import Command
 from coarsefine.search.training.user_code.function import Function
 from coarsefine.search.training.user_code.source_file import Change
 from coarsefine.search.training.version_changes import (
-    ARITHMETIC,
     RESULTS_VERSION,
-    VERSIONS,
     changed_versions,
     samplers_left,
     without_versions,
@@ -86,10 +84,11 @@ def missing_or_changed(study: Mapping[str, Any], samplers: Collection[str]) -> t
     The study is given by its attributes, the stages to be opened by their samplers. Both are in words, and nothing is
     imported but the kernel.
     """
-    own = {name: number for name, number in study.get(VERSIONS, {}).items() if name not in versions()}
+    installed = versions()
+    own = {name: number for name, number in study.get(VERSIONS, {}).items() if name not in installed}
     if missing := missing_packages(own):
         return missing, []
-    installed = versions() | {name: version(name) for name in own}
+    installed |= {name: version(name) for name in own}
     arithmetic = {} if OBJECTIVE in study else {ARITHMETIC: arithmetic_kind()}
     known = {key: study[key] for key in (OBJECTIVE, "config") if key in study}
     now = {VERSIONS: installed, RESULTS: RESULTS_VERSION, **arithmetic, **known}

@@ -16,10 +16,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from coarsefine.model.arithmetic import NUMPY
-from coarsefine.search.storage.tables import ACCEPTED_VERSIONS, OBJECTIVE, RESULTS
+from coarsefine.search.storage.tables import ACCEPTED_VERSIONS, ARITHMETIC, OBJECTIVE, RESULTS, VERSIONS
 
-VERSIONS, ARITHMETIC = "versions", "arithmetic"
-"""Keys of a study's attributes: the versions of packages that it was started with, and what rounded its trials."""
 RESULTS_VERSION = 1
 """Increase this number if a release changes seeds, drawn points, how later stages are made, or which trials stop."""
 _OWN = {"coarsefine", "numpy", "scipy"}
