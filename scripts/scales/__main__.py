@@ -1,6 +1,6 @@
 """Measure how Coarsefine does with 100,000 trials, with more workers than cores, and with many campaigns in a file.
 
-The script prints, and writes as JSON, a row for each measurement beside its bound. Times are compared within one run,
+The script prints, and writes as JSON, a row for each measurement with its bound. Times are compared within one run,
 in turns, since they depend on the machine and on what else it does; memory is the most that each process held.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement beside its bound."""
+    """One measurement with its bound."""
 
     what: str
     database: str

@@ -39,8 +39,8 @@ def cost_of(arguments: Sequence[str], folder: Path) -> Cost:
     command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(cost), sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = (done.stdout + done.stderr)[-2000:]
-        raise ChildProcessError(f"{' '.join(arguments)} ended with {done.returncode}: {told}")
+        output = (done.stdout + done.stderr)[-2000:]
+        raise ChildProcessError(f"{' '.join(arguments)} ended with {done.returncode}: {output}")
     seconds, processor, most = json.loads(cost.read_text("utf-8"))
     unit = 1024**2 if sys.platform == "darwin" else 1024  # of ru_maxrss in a megabyte
     return Cost(seconds, processor, most / unit)

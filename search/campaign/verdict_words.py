@@ -27,7 +27,7 @@ def verdict_in_words(finalists: "Sequence[Finalist]", tied: int, close: int, ord
 
 
 def _lead(finalists: "Sequence[Finalist]") -> str:
-    """Say how clear the lead is, of a winner that nothing ties with; it is clear beside the differences' intervals.
+    """Say how clear the lead of a winner without ties is, compared with the intervals of the differences.
 
     If noise depends on the seed alone, differences do not vary at all, and their intervals say nothing of chance.
     """

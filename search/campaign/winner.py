@@ -197,7 +197,7 @@ def _probabilities(table: npt.NDArray[np.float64], seed: int) -> list[float]:
     seeds, rng = table.shape[1], np.random.default_rng(seed)
     # In parts, to the same bits: all samples of 100 finalists and 1,000 seeds at once would take 8 GB.
     part = max(_DRAWN_AT_ONCE // table.size, 1)
-    sizes = [min(part, _BOOTSTRAP_SAMPLES - begun) for begun in range(0, _BOOTSTRAP_SAMPLES, part)]
+    sizes = [min(part, _BOOTSTRAP_SAMPLES - drawn) for drawn in range(0, _BOOTSTRAP_SAMPLES, part)]
     drawn = (rng.integers(0, seeds, size=(size, seeds)) for size in sizes)
     means = np.concatenate([table[:, columns].mean(axis=2) for columns in drawn], axis=1)
     best = np.isclose(means, means.max(axis=0), rtol=0, atol=1e-12)

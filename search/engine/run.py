@@ -134,7 +134,7 @@ def _finished_status(campaign: Campaign, location: Location, say: Callable[[str]
 
 
 def _may_have_ended(storage: Storage, campaign: Campaign, headers: Mapping[str, Study]) -> bool:
-    """Return whether nothing is left to train, as far as can be told without reading the trials."""
+    """Return whether nothing is left to train, as far as is known without reading the trials."""
     if campaign.of_network and not any(FINAL in study.attrs for study in headers.values()):
         return False
     if not campaign.of_network and any(campaign.study_name(stage) not in headers for stage in campaign.stages):

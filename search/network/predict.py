@@ -59,7 +59,7 @@ class Prediction:
 def load_model(model: Path) -> Network:
     """Read a trained network from its file or from the folder of a final training.
 
-    Raises `DataError`, and `UsageError` if the folder is of code of the user's own.
+    Raises `DataError`, and `UsageError` if the folder is of user code.
     """
     if model.is_dir() and not (model / MODEL).exists() and (model / EXPORT).is_file():
         _network_export(model / EXPORT)
@@ -67,7 +67,7 @@ def load_model(model: Path) -> Network:
 
 
 def _network_export(path: Path) -> Export:
-    """Return the export of a network; raise `UsageError` if it is one of code of the user's own."""
+    """Return the export of a network; raise `UsageError` if it is one of user code."""
     export = read_export(path)
     if not isinstance(export, Export):
         raise UsageError(

@@ -108,8 +108,8 @@ def persist(work: Callable[[], _T], say: Callable[[str], None] | None = None) ->
 
     `say` is called with a sentence if that takes longer than a moment.
     """
-    begun, longest, said = time.monotonic(), _FIRST_WAIT, False
-    deadline = begun + PATIENCE_SECONDS
+    began, longest, said = time.monotonic(), _FIRST_WAIT, False
+    deadline = began + PATIENCE_SECONDS
     while True:
         try:
             return work()
@@ -118,7 +118,7 @@ def persist(work: Callable[[], _T], say: Callable[[str], None] | None = None) ->
             wait = longest * random.uniform(0.5, 1.0)  # noqa: S311
             if not _is_passing(error) or time.monotonic() + wait > deadline:
                 raise
-            if say is not None and not said and time.monotonic() + wait > begun + _SILENT_SECONDS:
+            if say is not None and not said and time.monotonic() + wait > began + _SILENT_SECONDS:
                 said = True
                 say(f"The database does not answer ({text_of(root_cause(error))}): trying again for a minute.")
         time.sleep(wait)

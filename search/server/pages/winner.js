@@ -132,7 +132,7 @@ export const shellQuoted = (word) => /^[\w.-]+$/.test(word) ? word : `'${word.re
 
 /** Return the commands that put failed trials back and train them, by their purposes; none if no trial can be put back. */
 function retriesOf({ state, stages, final, objective, sources = [] }, name) {
-  const last = stages.filter((stage) => stage.is_final); // once it has begun, only its trials can be put back
+  const last = stages.filter((stage) => stage.is_final); // once it has started, only its trials can be retried
   const sum = (kind) => (last.length ? last : stages).reduce((total, stage) => total + stage[kind], 0);
   const [failed, diverged] = [sum("failed"), sum("diverged")];
   if (state === "running" || final || !(failed || (diverged && sources.length && state === "failed"))) return {};
