@@ -27,6 +27,13 @@ def folder(tmp_path):
 
 
 @pytest.fixture
+def endless(tmp_path):
+    """Write a campaign whose last stage goes on until the test interrupts it; return its folder."""
+    stages = {**ONE_BY_ONE, "fine": {"stack": 1, "trials": 5000}}
+    return write_campaign(tmp_path, **{**LONG, "stage": stages})
+
+
+@pytest.fixture
 def in_terminal():
     """Return a function that starts a command in a terminal; running commands are killed after the test."""
     terminals = []
@@ -105,9 +112,9 @@ def test_no_color_and_small_terminal(folder, in_terminal):
     assert any(re.search("━+╸?─+", row(view, "coarse")) for view in views)
 
 
-def test_view_follows_a_resize(folder, in_terminal):
+def test_view_follows_a_resize(endless, in_terminal):
     """If the terminal changes its width during a run, the view is redrawn completely, and nothing of it remains."""
-    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1, columns=200)
+    terminal = in_terminal(endless, "run", "small.toml", "--workers", 1, columns=200)
     terminal.until("▶ coarse", "ranges")
     terminal.resize(80)
     narrow = terminal.until("▶ fine")
@@ -121,10 +128,10 @@ def test_view_follows_a_resize(folder, in_terminal):
     assert terminal.text.startswith("Interrupted;")
 
 
-def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
+def test_interrupt_leaves_the_terminal_clean(endless, in_terminal):
     """Ctrl-C erases the view, restores the cursor, and prints the command that resumes the run."""
-    terminal = in_terminal(folder, "run", "small.toml", "--workers", 2, "--storage", "other.db", columns=100)
-    terminal.until("▶ coarse", "epochs/min", "In the browser: coarsefine serve --storage other.db")
+    terminal = in_terminal(endless, "run", "small.toml", "--workers", 2, "--storage", "other.db", columns=100)
+    terminal.until("epochs/min", "In the browser: coarsefine serve --storage other.db")
     terminal.type(b"\x03")
     assert terminal.finish() == (130, "")
     assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l") >= 0
@@ -135,11 +142,11 @@ def test_interrupt_leaves_the_terminal_clean(folder, in_terminal):
     assert re.fullmatch(f"Interrupted; every finished trial is kept. To resume: {command}", text)
 
 
-def test_typing_is_not_echoed_into_the_view(folder, in_terminal):
+def test_typing_is_not_echoed_into_the_view(endless, in_terminal):
     """Typed characters are not echoed while the view is shown; afterwards the terminal echoes again."""
-    terminal = in_terminal(folder, "run", "small.toml", "--workers", 1)
+    terminal = in_terminal(endless, "run", "small.toml", "--workers", 1)
     assert terminal.echoes
-    terminal.until("▶ coarse", "epochs/min")
+    terminal.until("epochs/min")
     assert not terminal.echoes
     terminal.type(b"ls\n\n\n")
     terminal.until("▶ fine")
