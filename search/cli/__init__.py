@@ -4,6 +4,7 @@ Commands import what they need when they run, so that `--help` loads nothing of 
 """
 
 import codecs
+import gc
 import io
 import os
 import sys
@@ -23,11 +24,15 @@ from coarsefine.search.cli.options import ReaderLeftError, app
 from coarsefine.search.cli.output import say
 from coarsefine.search.errors import DISK_ERRORS, SearchError
 
+_ALLOCATIONS = 50_000
+"""New objects after which Python looks for garbage. Its own 700 would cost a twentieth of the time of `status`."""
+
 __all__ = ["app", "campaigns", "checks", "init", "main", "models", "pages", "storages", "trials"]
 
 
 def main() -> None:
     """Run the command line; print an expected error as one sentence on stderr, and exit with its code."""
+    gc.set_threshold(_ALLOCATIONS)
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -18,7 +18,7 @@ from coarsefine.search.errors import Interrupted, RepeatedFailure, StorageError,
 from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.commands import shown_path, to_continue
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, refuse_lost
+from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, notes_on, refuse_lost
 from coarsefine.search.results.outcome import refuse_empty
 from coarsefine.search.results.progress import StageProgress, paced
 from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
@@ -193,7 +193,8 @@ class StageLoop:
 
     def _report_opened(self, stage: AnyStage, study: Study, studies: Mapping[str, Study]) -> StageProgress:
         progress = StageProgress(self.storage, study, self.campaign, stage, self.initial_studies.get(study.name))
-        self.observer.on_stage_opened(status_of(self.storage, self.campaign.name, studies), progress)
+        notes = notes_on(self.storage, self.campaign, studies)
+        self.observer.on_stage_opened(status_of(self.storage, self.campaign.name, studies, notes), progress)
         return progress
 
     def _watch(self, pool: Pool, study: Study, progress: StageProgress) -> None:

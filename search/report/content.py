@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -192,7 +192,7 @@ def read_content(storage: Storage, name: str | None) -> Content:
     """
     readable = read_readable_studies(storage, name)
     name, studies = readable.name, readable.studies
-    status = replace(status_of(storage, name, studies), notes=readable.notes)
+    status = status_of(storage, name, studies, readable.notes)
     first = next(iter(studies.values()))
     campaign, images = campaign_of(studies, to_read=True), first.images
     if images is None and "data" in first.attrs:

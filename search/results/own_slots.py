@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.storage.slots import set_by_others
-from coarsefine.search.storage.tables import ENDED, SLOTS
+from coarsefine.search.storage.tables import ENDED, SEED, SLOTS
 
 
 def as_slots(
@@ -21,11 +22,12 @@ def as_slots(
     planned = planned_of(attrs)
     slots: dict[int, FrozenTrial] = {}
     others = []
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        if "seed" in trial.user_attrs and (planned is None or trial.number < planned) and trial.number not in slots:
-            slots[trial.number] = trial if planned is None else _as_ended(trial)
+    for trial in sorted(trials, key=attrgetter("number")):
+        number = trial.number
+        if SEED in trial.user_attrs and (planned is None or number < planned) and number not in slots:
+            slots[number] = trial if planned is None else _as_ended(trial)
         else:
-            others.append(trial.number)
+            others.append(number)
     return tuple(slots.values()), tuple(others)
 
 

@@ -46,7 +46,7 @@ def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaig
         valid, invalid = valid_slots(slots, Space.from_dict(attrs["space"]))
         called, left_out = index.renamed.get(study_id), (*unreadable, *invalid)
         studies[study] = Study(study_id, study, attrs, valid, others, left_out, called)
-        whole[study] = replace(studies[study], trials=slots)
+        whole[study] = replace(studies[study], trials=slots) if invalid else studies[study]
     notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), whole)
     sentences = [sentence for study in studies.values() for sentence in left_out_of(study)]
     return ReadableCampaign(name, studies, (*problems, *notes), (*problems, *sentences))

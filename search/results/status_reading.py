@@ -1,7 +1,6 @@
 """Reading the status of a campaign from its storage."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from optuna.trial import TrialState
@@ -11,7 +10,7 @@ from coarsefine.search.campaign.sections import AnyStage
 from coarsefine.search.results.campaign_studies import campaign_of
 from coarsefine.search.results.final_result import FinalResult, read_final, read_trainings
 from coarsefine.search.results.final_runs import read_final_runs
-from coarsefine.search.results.other_programs import notes_on, notes_with_remedies
+from coarsefine.search.results.other_programs import notes_with_remedies
 from coarsefine.search.results.outcome import find_winner, verdict_of
 from coarsefine.search.results.readable_studies import read_readable_studies
 from coarsefine.search.results.sources import sources_of, version_changes_of
@@ -30,17 +29,18 @@ def read_status(storage: Storage, name: str | None) -> Status:
     campaign, or nothing of it that can be read.
     """
     found = read_readable_studies(storage, name)
-    return replace(status_of(storage, found.name, found.studies), notes=found.notes)
+    return status_of(storage, found.name, found.studies, found.notes)
 
 
 def full_status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
     """Return the status of a campaign with at least one study, with what to do about what other programs have done."""
-    notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), studies)
-    return replace(status_of(storage, name, studies), notes=tuple(notes))
+    return status_of(
+        storage, name, studies, notes_with_remedies(storage, campaign_of(studies, extra="ignore"), studies)
+    )
 
 
-def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Status:
-    """Return the status of a campaign with at least one study.
+def status_of(storage: Storage, name: str, studies: Mapping[str, Study], notes: Iterable[str] = ()) -> Status:
+    """Return the status of a campaign with at least one study; `notes` say what other programs have done to it.
 
     Raises `CampaignError` if the studies do not hold a campaign.
     """
@@ -65,7 +65,7 @@ def status_of(storage: Storage, name: str, studies: Mapping[str, Study]) -> Stat
         version_changes=version_changes_of(studies.values()),
         final_runs=read_final_runs(studies, campaign.final.epochs) if campaign.final else None,
         metric=campaign.metric,
-        notes=tuple(notes_on(storage, campaign, studies)),
+        notes=tuple(notes),
         logs=logs if (logs := logs_folder(storage.location, name)).is_dir() else None,
     )
 
@@ -106,10 +106,11 @@ def _state(stages: tuple[StageStatus, ...]) -> State:
 
 
 def _seconds(studies: Mapping[str, Study], final: FinalResult | None) -> float:
-    # Optuna's times are local and without a zone, as `timestamp` expects them.
+    # Optuna's times are local and without a zone, as `timestamp` expects them, and in their order.
     trials = [trial for study in studies.values() for trial in study.trials]
-    starts = [trial.datetime_start.timestamp() for trial in trials if trial.datetime_start]
-    ends = [trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete]
+    start = min((trial.datetime_start for trial in trials if trial.datetime_start), default=None)
+    end = max((trial.datetime_complete for trial in trials if trial.datetime_complete), default=None)
+    ends = [end.timestamp()] if end else []
     if final:
         ends.append(datetime.fromisoformat(final.ended).timestamp())
-    return max(ends) - min(starts) if starts and ends else 0.0
+    return max(ends) - start.timestamp() if start and ends else 0.0

@@ -2,9 +2,11 @@
 
 import heapq
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -22,9 +24,9 @@ from coarsefine.search.storage.tables import RETRIED
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Study:
-    """A stage's study at one moment."""
+    """A stage's study at one moment. What is counted in its trials is counted once."""
 
     id: int
     name: str
@@ -82,7 +84,7 @@ class Study:
         """Return the number of slots that were planned."""
         return planned_of(self.attrs) or len(self.trials)
 
-    @property
+    @cached_property
     def missing(self) -> list[int]:
         """Return the numbers of the slots that another program has deleted."""
         known = {trial.number for trial in self.trials} | {damaged.number for damaged in self.left_out}
@@ -92,13 +94,14 @@ class Study:
     @property
     def changed(self) -> list[int]:
         """Return the numbers of the slots whose state another program has set."""
-        return [t.number for t in self.trials if str(t.user_attrs.get("reason", "")).startswith(SET_BY_OTHERS)]
+        return [t.number for t in self._unsuccessful if str(t.user_attrs.get("reason", "")).startswith(SET_BY_OTHERS)]
 
-    @property
+    @cached_property
     def altered(self) -> list[int]:
         """Return the numbers of the slots that do not have a seed and a point of the space."""
-        space = self.space
-        return [t.number for t in self.trials if not _is_seed(t.user_attrs["seed"]) or not space.contains(point_of(t))]
+        places = {place for place, trial in enumerate(self.trials) if not _is_seed(trial.user_attrs["seed"])}
+        places |= self.space.outside([trial.params for trial in self.trials])
+        return [self.trials[place].number for place in sorted(places)]
 
     def trial(self, number: int) -> FrozenTrial | None:
         """Return a slot by its number; None if there is none."""
@@ -106,22 +109,22 @@ class Study:
 
     def count(self, state: TrialState) -> int:
         """Return the number of trials in a state."""
-        return sum(trial.state is state for trial in self.trials)
+        return self._states[state]
 
     @property
     def finished(self) -> bool:
         """Return whether every trial has ended."""
-        return all(trial.state.is_finished() for trial in self.trials) and len(self.trials) == self.planned
+        return self.ended == len(self.trials) == self.planned
 
     @property
     def ended(self) -> int:
         """Return the number of trials that have ended."""
-        return sum(trial.state.is_finished() for trial in self.trials)
+        return sum(count for state, count in self._states.items() if state.is_finished())
 
-    @property
+    @cached_property
     def diverged(self) -> int:
         """Return the number of trials that ended because their loss or weights overflowed."""
-        return sum(has_diverged(trial.state, trial.user_attrs.get("reason")) for trial in self.trials)
+        return sum(has_diverged(trial.state, trial.user_attrs.get("reason")) for trial in self._unsuccessful)
 
     @property
     def failed(self) -> int:
@@ -136,9 +139,9 @@ class Study:
     @property
     def failure(self) -> tuple[int, str] | None:
         """Return the number of the first trial that failed without diverging, and the reason; None if there is none."""
-        for trial in self.trials:
+        for trial in self._unsuccessful:
             reason = trial.user_attrs.get("reason")
-            if trial.state is TrialState.FAIL and reason and not has_diverged(trial.state, reason):
+            if reason and not has_diverged(trial.state, reason):
                 return trial.number, reason
         return None
 
@@ -155,16 +158,30 @@ class Study:
 
     def best(self, k: int) -> list[FrozenTrial]:
         """Return the k best completed trials, best first; of equal values, the lower number first."""
-        key = self.direction.key
-        completed = (trial for trial in self.trials if trial.state is TrialState.COMPLETE)
-        keyed = ((key(value_of(trial)), trial.number, trial) for trial in completed)
-        return [trial for *_, trial in heapq.nsmallest(k, keyed, key=itemgetter(0, 1))]
+        trials, keys = self._completed
+        return [trials[place] for place in heapq.nsmallest(k, range(len(keys)), key=keys.__getitem__)]
+
+    @cached_property
+    def _states(self) -> Counter[TrialState]:
+        return Counter(map(attrgetter("state"), self.trials))
+
+    @cached_property
+    def _unsuccessful(self) -> list[FrozenTrial]:
+        """Return the trials that failed or diverged."""
+        return [trial for trial in self.trials if trial.state is TrialState.FAIL]
+
+    @cached_property
+    def _completed(self) -> tuple[list[FrozenTrial], list[float]]:
+        """Return the completed trials by rising number, and the keys by which they are sorted, the best one first."""
+        trials, key = [trial for trial in self.trials if trial.state is TrialState.COMPLETE], self.direction.key
+        return trials, [key(value_of(trial)) for trial in trials]
 
 
 def value_of(trial: FrozenTrial) -> float:
     """Return a completed trial's value, which for the network is its validation accuracy."""
-    assert trial.value is not None, "only a completed trial has a value"  # noqa: S101
-    return trial.value
+    value = trial.value
+    assert value is not None, "only a completed trial has a value"  # noqa: S101
+    return value
 
 
 def values_by_epoch(trial: FrozenTrial) -> list[float]:

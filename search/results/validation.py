@@ -5,8 +5,10 @@ others: pages, `status`, `list` and reports leave it out and name it.
 """
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
+from math import isfinite
 from typing import Annotated, Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -23,7 +25,7 @@ from coarsefine.search.results.final_result import FINAL as FINAL_TRAINING
 from coarsefine.search.results.final_result import TRAINING, FinalResult
 from coarsefine.search.results.study import point_of
 from coarsefine.search.storage.readable_trials import Unreadable
-from coarsefine.search.storage.tables import IDENTITY
+from coarsefine.search.storage.tables import IDENTITY, SEED
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Losses = list[_Finite | None]
@@ -107,6 +109,11 @@ class _Slot(BaseModel):
 
 
 _SLOT, _VALUES = TypeAdapter(_Slot), TypeAdapter(Annotated[list[_Finite], Field(min_length=1, max_length=1)])
+_ATTRS = {name: TypeAdapter[Any](kind) for name, kind in _Slot.__annotations__.items() if name != SEED}
+_MISSING: Any = object()
+_TIMES = ("datetime_start", "datetime_complete")
+_FIRST, _LAST = datetime(1971, 1, 1), datetime(2900, 1, 1)  # noqa: DTZ001 - like Optuna's times, without a zone
+"""Between these, each time has a timestamp on every system."""
 
 
 def check_study(name: str, attrs: Mapping[str, Any]) -> None:
@@ -171,13 +178,46 @@ def valid_slots(
     slots: Iterable[FrozenTrial], space: Space, checked: Container[int] = ()
 ) -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
     """Return the slots that hold what Coarsefine writes, and the others; `checked` are the ids of objects that do."""
-    valid, invalid = [], []
-    for slot in slots:
-        if id(slot) in checked or _is_valid(slot, space):
-            valid.append(slot)
-        else:
-            invalid.append(Unreadable(slot.number, "not as Coarsefine writes it"))
-    return tuple(valid), tuple(invalid)
+    found = tuple(slots)
+    suspects = _suspects([slot for slot in found if id(slot) not in checked], space)
+    invalid = {id(slot): slot.number for slot in suspects if not _is_valid(slot, space)}
+    if not invalid:
+        return found, ()
+    left_out = tuple(Unreadable(number, "not as Coarsefine writes it") for number in invalid.values())
+    return tuple(slot for slot in found if id(slot) not in invalid), left_out
+
+
+def _suspects(slots: Sequence[FrozenTrial], space: Space) -> list[FrozenTrial]:
+    """Return the slots that need a check of their own, all others being valid: found by reading column by column."""
+    starts, ends = ([at for slot in slots if (at := getattr(slot, name))] for name in _TIMES)
+    steps = chain.from_iterable(slot.intermediate_values.values() for slot in slots)
+    if not all(_FIRST < at < _LAST for at in (*starts, *ends)) or {*map(type, steps)} - {float}:
+        return [*slots]
+    attrs = [slot.user_attrs for slot in slots]
+    places = space.outside([slot.params for slot in slots])
+    places |= {place for place, own in enumerate(attrs) if type(own[SEED]) is not int or own[SEED] < 0}
+    places |= {place for place, slot in enumerate(slots) if slot.state is TrialState.COMPLETE and not _has_value(slot)}
+    for name, kind in _ATTRS.items():
+        places |= _unlike([own.get(name, _MISSING) for own in attrs], kind)
+    return [slots[place] for place in sorted(places)]
+
+
+def _has_value(slot: FrozenTrial) -> bool:
+    values = slot.values
+    return values is not None and len(values) == 1 and type(values[0]) is float and isfinite(values[0])
+
+
+def _unlike(values: Sequence[Any], kind: TypeAdapter[Any]) -> set[int]:
+    """Return the places of values that are not of a kind; one object in many places is checked once."""
+    unlike = {key for key, value in {id(each): each for each in values}.items() if not _fits(value, kind)}
+    return {place for place, value in enumerate(values) if id(value) in unlike} if unlike else set()
+
+
+def _fits(value: Any, kind: TypeAdapter[Any]) -> bool:
+    try:
+        return value is _MISSING or kind.validate_python(value) is not _MISSING
+    except ValidationError:
+        return False
 
 
 def _is_valid(slot: FrozenTrial, space: Space) -> bool:

@@ -83,7 +83,7 @@ class SnapshotReader:
 
     def _read(self, name: str, index: StudyIndex, before: Snapshot | None) -> Snapshot:
         studies, problems = self._read_studies(name, index)
-        status = replace(status_of(self._storage, name, studies), storage="", notes=())
+        status = replace(status_of(self._storage, name, studies), storage="")
         if (
             before is not None
             and (before.status, before.problems) == (status, problems)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.tables import trials
-from coarsefine.search.storage.trial_reader import read_trials
+from coarsefine.search.storage.trial_reader import is_number, read_trials
 
 
 class UnreadableTrials(StorageError):  # noqa: N818 - named after what it finds
@@ -45,13 +44,13 @@ def _read(connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int, Froz
     if not ids:
         return {}, {}
     try:
-        found = read_trials(connection, ids)
+        found, unlike = read_trials(connection, ids)
     except sa.exc.SQLAlchemyError:
         raise
     except Exception as error:  # noqa: BLE001 - another program can have written anything
         why = f"{type(error).__name__}: {error}"[:200]
     else:
-        damaged = {i: "a number of it is damaged" for i, trial in found.items() if not _is_whole(trial)}
+        damaged = {i: "a number of it is damaged" for i in found if i in unlike}
         return {i: trial for i, trial in found.items() if i not in damaged}, damaged
     if len(ids) == 1:
         return {}, {ids[0]: why}
@@ -60,23 +59,6 @@ def _read(connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int, Froz
     return found | others, damaged | more
 
 
-def _is_whole(trial: FrozenTrial) -> bool:
-    """Return whether a trial has numbers where Optuna writes numbers; SQLite takes anything."""
-    numbers = (*(trial.values or ()), *trial.intermediate_values.values())
-    return (
-        _is_number(trial.number)
-        and all(type(number) is float for number in numbers)
-        and all(
-            type(value) in {int, float} or isinstance(trial.distributions[name], CategoricalDistribution)
-            for name, value in trial.params.items()
-        )
-    )
-
-
 def _numbers(connection: sa.Connection, ids: Sequence[int]) -> dict[int, int]:
     rows = connection.execute(sa.select(trials.c.trial_id, trials.c.number).where(trials.c.trial_id.in_(ids)))
-    return {trial_id: number for trial_id, number in rows if _is_number(number)}
-
-
-def _is_number(number: object) -> bool:
-    return type(number) is int and number >= 0
+    return {trial_id: number for trial_id, number in rows if is_number(number)}

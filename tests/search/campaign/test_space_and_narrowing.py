@@ -51,6 +51,14 @@ def test_every_share_maps_into_its_dimension(dimension, share):
     assert dimension.contains(dimension.at(share))
 
 
+@given(spaces_with_winners(), spaces_with_winners())
+def test_points_outside_a_space_are_found_together(one, other):
+    """Of many points, those that a space does not contain are found by their places."""
+    space, points = one[0], [*one[1], *other[1]]
+    expected = {place for place, point in enumerate(points) if not space.contains(point)}
+    assert space.outside([point.as_dict() for point in points]) == expected
+
+
 @given(dimensions)
 def test_bounds_are_reached(dimension):
     """The first and the last share map to the bounds of a range, or to the first and the last option."""
