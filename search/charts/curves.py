@@ -16,8 +16,6 @@ from coarsefine.search.charts.theme import CURVE_COLOURS, stage_colour
 from coarsefine.search.results.final_result import FinalResult
 from coarsefine.search.results.study import Study, value_of
 
-Span = tuple[float, float]
-"""Start and end of a training, in seconds since the epoch."""
 _UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 """Units of the axis of a timeline, which is at least two of them long, in seconds."""
 
@@ -60,7 +58,7 @@ def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
 
     Of a stage with very many trials an even sample is drawn, each trial at its own height.
     """
-    lines = [(study.attrs["stage"], training_spans(study)) for study in studies]
+    lines = [(study.attrs["stage"], study.spans) for study in studies]
     zero = min((start for _, spans in lines for start, _ in spans), default=0.0)
     if final is not None:
         ended = datetime.fromisoformat(final.ended).timestamp()
@@ -84,19 +82,10 @@ def timeline(studies: Sequence[Study], final: FinalResult | None) -> go.Figure:
     return figure
 
 
-def training_spans(study: Study) -> list[Span]:
-    """Return start and end of each trial that has ended, in the order in which they started."""
-    return sorted(
-        (trial.datetime_start.timestamp(), trial.datetime_complete.timestamp())
-        for trial in study.trials
-        if trial.datetime_start and trial.datetime_complete
-    )
-
-
 def seconds_in_training(studies: Iterable[Study]) -> float:
     """Return the time during which at least one of the trials that have ended was in training."""
     covered, until = 0.0, float("-inf")
-    for start, end in sorted(span for study in studies for span in training_spans(study)):
+    for start, end in sorted(span for study in studies for span in study.spans):
         covered += max(0.0, end - max(start, until))
         until = max(until, end)
     return covered

@@ -19,6 +19,7 @@ from coarsefine.search.results.time_left import epochs_left, recorded_rate, seco
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.slots import FinishedTrial
 from coarsefine.search.storage.study_queries import Progress
+from coarsefine.search.storage.trial_reader import without_collector
 
 _PACE = 10
 _QUICK_SECONDS = 0.02
@@ -112,12 +113,18 @@ def best_of(trials: Iterable[FinishedTrial], direction: Direction) -> FinishedTr
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
     """Return the trials that have finished, in the order in which they did."""
-    return [
-        FinishedTrial(
-            t.number, point_of(t), t.state, t.value, max(t.intermediate_values, default=0), t.user_attrs.get("reason")
-        )
-        for t in in_order_of_end(trials)
-    ]
+    with without_collector():
+        return [
+            FinishedTrial(
+                t.number,
+                point_of(t),
+                t.state,
+                t.value,
+                max(t.intermediate_values, default=0),
+                t.user_attrs.get("reason"),
+            )
+            for t in in_order_of_end(trials)
+        ]
 
 
 def paced(report: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:

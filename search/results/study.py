@@ -20,8 +20,13 @@ from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.readable_trials import Unreadable
 from coarsefine.search.storage.slots import SET_BY_OTHERS, Slot, has_diverged
 from coarsefine.search.storage.tables import RETRIED
+from coarsefine.search.storage.trial_reader import without_collector
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
+
+
+Span = tuple[float, float]
+"""Start and end of a training, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class Study:
     @property
     def slots(self) -> list[Slot]:
         """Return the trials as they were planned."""
-        return [Slot(trial.number, point_of(trial), trial.user_attrs["seed"]) for trial in self.trials]
+        with without_collector():
+            return [Slot(trial.number, point_of(trial), trial.user_attrs["seed"]) for trial in self.trials]
 
     @property
     def retries(self) -> int:
@@ -144,6 +150,15 @@ class Study:
             if reason and not has_diverged(trial.state, reason):
                 return trial.number, reason
         return None
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """Return start and end of each trial that has ended, in the order in which they started."""
+        return sorted(
+            (trial.datetime_start.timestamp(), trial.datetime_complete.timestamp())
+            for trial in self.trials
+            if trial.datetime_start and trial.datetime_complete
+        )
 
     def failures(self, location: Location) -> str:
         """Return how many trials ended without a value, and how, as text; `location` is where the study is."""

@@ -41,6 +41,8 @@ distribution_from_json = lru_cache(optunas.json_to_distribution)
 
 _HERE = trials.c.study_id == sa.bindparam("study")
 """Whether a trial is of the study that is asked about."""
+_AMONG = trials.c.state.in_(list(TrialState)) & trials.c.number.between(sa.bindparam("low"), sa.bindparam("high"))
+"""Whether its number is in the range that is asked about; naming all states lets a database use the index."""
 _UNFINISHED = (_HERE, trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING)), IS_SLOT_HERE, ~HAS_ENDED)
 """Whether it is a slot that has not ended."""
 
@@ -160,24 +162,26 @@ class StudyQueries:
         found = with_points(self._database.read(_finished_trials(), study=study_id, low=low))
         return [_finished(row, point) for row, point in found]
 
-    def values_after(self, study_id: int, epoch: int) -> dict[int, float | None]:
-        """Return the value of each slot after an epoch, by number; None for slots that ended before that epoch.
+    def values_after(self, study_id: int, epoch: int, numbers: range) -> dict[int, float | None]:
+        """Return the value after an epoch of each slot with one of these numbers; None if it ended before that epoch.
 
         Slots that may still reach the epoch are left out.
         """
         reached = (steps.c.trial_id == trials.c.trial_id) & (steps.c.step == epoch)
         query = sa.select(trials.c.number, trials.c.state, steps.c.intermediate_value)
-        found = query.where(_HERE, IS_SLOT_HERE).outerjoin_from(trials, steps, reached)
+        found = query.where(_HERE, _AMONG, IS_SLOT_HERE).outerjoin_from(trials, steps, reached)
+        bound = {"study": study_id, "low": numbers.start, "high": numbers.stop - 1}
         return {
             number: value
-            for number, state, value in self._database.read(found, study=study_id)
+            for number, state, value in self._database.read(found, **bound)
             if value is not None or state.is_finished()
         }
 
-    def retries(self, study_id: int) -> dict[int, int]:
-        """Return which retry of the study last put a slot back, from 1, by number; only for slots that were retried."""
+    def retries(self, study_id: int, numbers: range) -> dict[int, int]:
+        """Return which retry of the study last put a slot back, from 1, of the retried slots among these numbers."""
         query = sa.select(trials.c.number, attrs.c.value_json).join(attrs, attr_of(trials, attrs, EARLIER_FAILURES))
-        found = self._database.read(query.where(trials.c.study_id == study_id))
+        bound = {"study": study_id, "low": numbers.start, "high": numbers.stop - 1}
+        found = self._database.read(query.where(_HERE, _AMONG), **bound)
         return {number: json.loads(text)[-1]["retry"] for number, text in found}
 
     def count_unfinished(self, study_id: int) -> int:

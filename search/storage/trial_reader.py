@@ -90,7 +90,7 @@ def read_trials(connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int
     ids = sorted(ids)
     found: dict[int, FrozenTrial] = {}
     damaged: set[int] = set()
-    with _without_collector():
+    with without_collector():
         for start in range(0, len(ids), _BATCH):
             with moment(connection):
                 found |= _read_batch(connection, ids[start : start + _BATCH], damaged)
@@ -98,8 +98,11 @@ def read_trials(connection: sa.Connection, ids: Sequence[int]) -> tuple[dict[int
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pause Python's collector of garbage: it would look again and again at objects of which all are kept."""
+def without_collector() -> Iterator[None]:
+    """Pause Python's collector of garbage while many objects are made.
+
+    It would look at all of them again and again, though all are kept.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -122,16 +122,20 @@ class Scheduler:
         if stack.numbers:
             self.parked.append(stack)
 
+    def cohorts_of(self, stack: Stack) -> set[range]:
+        """Return the cohorts of a stack's slots, as slot numbers."""
+        return {self.pruning.cohort_of(number, len(self.groups.by_slot)) for number in stack.numbers}
+
     def decide_rung(
         self, stack: Stack, values: Mapping[int, float | None], retries: Mapping[int, int] = NO_RETRIES
     ) -> dict[int, str] | None:
         """Return the slots of a parked stack to prune, each with the reason; None while a cohort is incomplete.
 
-        `values` are the stage's values at the rung, by slot number, and `retries` which retry put a slot back. A slot
+        `values` are the cohorts' values at the rung, by slot number, and `retries` which retry put a slot back. A slot
         is compared as if those that a later retry put back had failed for good: so a retry changes nothing that is
         decided, whenever it comes. A decided stack counts as survived.
         """
-        cohorts = {self.pruning.cohort_of(number, len(self.groups.by_slot)) for number in stack.numbers}
+        cohorts = self.cohorts_of(stack)
         of = {number: retries.get(number, 0) for cohort in cohorts for number in cohort}
         latest = max(of[number] for number in stack.numbers)
         if not all(number in values or of[number] > latest for number in of):

@@ -116,11 +116,14 @@ class Worker:
 
     def _decide_rungs(self) -> None:
         """Prune the losers of each parked stack whose whole cohort has reached its rung."""
-        parked, queries = list(self.scheduler.parked), self.storage.queries
-        retries = queries.retries(self.study_id) if parked else {}
-        values_after = cache(partial(queries.values_after, self.study_id))  # of each rung, once
-        for stack in parked:
-            losers = self.scheduler.decide_rung(stack, values_after(stack.epoch), retries)
+        queries = self.storage.queries
+        retries = cache(partial(queries.retries, self.study_id))  # of each cohort, once
+        values_after = cache(partial(queries.values_after, self.study_id))
+        for stack in list(self.scheduler.parked):
+            cohorts = self.scheduler.cohorts_of(stack)
+            numbers = range(min(cohort.start for cohort in cohorts), max(cohort.stop for cohort in cohorts))
+            retried = retries(numbers)  # before the values: one that is put back in between has none
+            losers = self.scheduler.decide_rung(stack, values_after(stack.epoch, numbers), retried)
             for number, reason in (losers or {}).items():
                 self.recorder.slots[number].end(TrialState.PRUNED, reason)
             self.failures.count(self.recorder.slots[number] for number in losers or ())

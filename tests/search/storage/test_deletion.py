@@ -3,10 +3,13 @@
 import pytest
 import sqlalchemy as sa
 from optuna.storages._rdb import models
+from optuna.trial import TrialState
 from stages import ended, open_stage, running
 
 from coarsefine import UsageError
 from coarsefine.search.storage.tables import lease
+
+MANY = 3000
 
 
 def rows(storage):
@@ -58,3 +61,17 @@ def test_study_in_training_is_not_deleted(opened, dying):
     assert rows(storage)["trials"] == 3
     other.delete_studies(["small/coarse"])
     assert set(rows(storage).values()) == {0}
+
+
+def test_large_study_of_which_nothing_completed_is_discarded(opened):
+    """Thousands of trials that failed or wait are deleted in one go; one that completed keeps its study."""
+    storage = opened()
+    kept, discarded = open_stage(storage, MANY, "kept/coarse"), open_stage(storage, MANY, "small/coarse")
+    for study, state in ((kept, TrialState.COMPLETE), (discarded, TrialState.FAIL)):
+        claims = storage.queue.claim(study, MANY - 1)
+        states = [state, *[TrialState.FAIL] * (len(claims) - 1)]
+        storage.queue.record([ended(*each) for each in zip(claims, states, strict=True)], claims)
+    assert not storage.discard([kept])
+    assert storage.discard([discarded])
+    assert [study.name for study in storage.queries.names()] == ["kept/coarse"]
+    assert rows(storage)["trials"] == MANY
