@@ -5,6 +5,7 @@ none is lost if the process crashes. Between rungs, short epochs do not wait for
 they do.
 """
 
+import operator
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from coarsefine.search.errors import TrialEnded
 from coarsefine.search.training.user_code.channel import Channel, Message
+from coarsefine.search.training.user_code.failures import shown
 from coarsefine.search.training.user_code.values import judge, judge_batch
 
 _AHEAD_SECONDS = 0.05
@@ -70,6 +72,8 @@ class Reporter:
     _answered: float = field(init=False)
     _process: int = field(default_factory=os.getpid)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_over: bool = False
+    """Whether the call has ended: its process may make another one, whose trial a late report is not of."""
 
     def __post_init__(self) -> None:
         self.going, self._answered = list(range(len(self.trials))), time.monotonic()
@@ -79,16 +83,25 @@ class Reporter:
         if os.getpid() != self._process:
             raise RuntimeError("report was called in a child process: call it in the process that called your function")
         with self._lock:
+            if self._is_over:
+                raise RuntimeError("report was called after your function had returned: end its threads before that")
             if not self.going:
                 return False
             due = self.count + 1
-            self.count = due if epoch is None else epoch
+            self.count = due if epoch is None else _whole(epoch)
             judged = self.judged(values, self.count, metrics)
             waits = self.count != due or self._is_to_wait(judged)
             self.channel.send({"kind": "report", "epoch": self.count, **judged, "attrs": self.attrs, "waits": waits})
             if waits:
                 self._receive_answer()
             return bool(self.going)
+
+    def close(self) -> bool:
+        """Refuse reports from now on, since the call has ended; return False if a thread is in one at this moment."""
+        self._is_over = True
+        if free := self._lock.acquire(blocking=False):
+            self._lock.release()
+        return free
 
     def _is_to_wait(self, judged: Message) -> bool:
         """Return whether the worker may end a trial after this report, or has not answered for long."""
@@ -149,6 +162,14 @@ class BatchReport:
         if not self._reporter.send(values, None, {}):
             raise TrialEnded
         return tuple(self._reporter.going)
+
+
+def _whole(epoch: Any) -> int:
+    """Return the number of an epoch, which may be a whole number of NumPy or PyTorch."""
+    try:
+        return operator.index(epoch)
+    except TypeError as error:
+        raise TypeError(f"report: epoch = {shown(epoch)} must be a whole number, from 1") from error
 
 
 def stepper(reporter: Reporter) -> Callable[..., bool]:

@@ -143,7 +143,7 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
     if os.getpid() != own:
         _leave(0)
     flush_streams()
-    reusable = answer["kind"] != "raised" and state.is_reusable(request["recycle"])
+    reusable = reporter.close() and answer["kind"] != "raised" and state.is_reusable(request["recycle"])
     return answer | {"attrs": reporter.attrs, "reusable": reusable}
 
 

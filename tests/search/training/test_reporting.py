@@ -1,9 +1,11 @@
 """Test how a function's reports are sent, with the other end of the connection held by the test."""
 
 import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from coarsefine import TrialEnded
@@ -98,3 +100,42 @@ def test_long_epochs_wait_for_the_answer(worker, clock):
     own(0.5)
     own(0.5)
     assert sent(worker) == [(1, False), (2, True), (3, False)]
+
+
+@pytest.mark.parametrize("form", [Report, BatchReport])
+def test_report_of_an_earlier_call_is_refused(worker, form):
+    """A thread that a function has left behind cannot report for the next trial of its process."""
+    reporter = reporter_of(worker, trials=1 if form is Report else 2)
+    assert reporter.close()
+    with pytest.raises(RuntimeError, match="after your function had returned"):
+        form(reporter)(0.5)
+    assert sent(worker) == []
+
+
+def test_call_does_not_end_in_order_while_a_thread_waits_in_its_report(worker):
+    """Such a thread would take the next call's messages: `close` says so, and its process is not used again."""
+    reporter = reporter_of(worker, until=0)
+    thread = threading.Thread(target=Report(reporter), args=[0.5])
+    thread.start()
+    assert worker.receive(5)["epoch"] == 1
+    assert not reporter.close()
+    worker.send(going_on(0))
+    thread.join(5)
+    assert reporter.close()
+
+
+@pytest.mark.parametrize("number", [np.int64(3), np.uint8(3), np.array(3)])
+def test_epoch_is_any_whole_number(worker, number):
+    """A loop over NumPy's numbers may report them as they are."""
+    own = Report(reporter_of(worker))
+    worker.send(going_on(0, until=9))
+    own(0.5, epoch=number)
+    assert sent(worker) == [(3, True)]
+
+
+@pytest.mark.parametrize("number", [1.5, "3", [1]])
+def test_epoch_that_is_no_whole_number_is_named(worker, number):
+    """The error has the epoch that was given."""
+    with pytest.raises(TypeError, match="epoch = .* must be a whole number"):
+        Report(reporter_of(worker))(0.5, epoch=number)
+    assert sent(worker) == []
