@@ -79,9 +79,12 @@ def _code_before(error: BaseException | None) -> int:
 
 
 def _open_streams() -> None:
-    """Let standard streams that the caller has closed lead nowhere: the next file that is opened would replace them."""
+    """Let standard streams that the caller has closed lead nowhere: the next file that is opened would replace them.
+
+    So would the next file of a process that this one starts, which inherits the streams.
+    """
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the number of stderr
-        pass
+        os.set_inheritable(opened, True)
     os.close(opened)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole process
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

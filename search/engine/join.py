@@ -44,8 +44,8 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     observer = observer or Observer()
     own = own_gpus(campaign, None if gpus is None else tuple(gpus))
     workload = load_workload(campaign, data, observer.on_message)
-    known = open_storage(locate(storage), writing=True, patient=True, say=observer.on_message)
-    with serving(workload), closing(known) as opened:
+    location, say = locate(storage), observer.on_message
+    with serving(workload), closing(open_storage(location, writing=True, patient=True, say=say)) as opened:
         return StageLoop(campaign, opened, workload, observer, stop, workers, own, accept_changes).run_stages()
 
 

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import reprlib
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from coarsefine.search.campaign.command_line import VALUE_GROUP
-from coarsefine.search.training.user_code.values import NAME_CHARACTERS, Judged, judge
+from coarsefine.search.training.user_code.values import Judged, judge
 
 _Number = TypeVar("_Number", int, float)
 _EPOCH = "epoch"
@@ -21,6 +22,8 @@ _LONGEST = 2**16
 """Bytes of the longest line that is read; longer ones are no reports."""
 _AT_ONCE = 2**20
 """Bytes that are read of a report file at a time."""
+_NO_WAIT = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+"""How a file is opened that may be a pipe without a writer."""
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
@@ -66,7 +69,7 @@ def json_reader(metric: str) -> Read:
         epoch = found.get(_EPOCH)
         if epoch is not None and type(epoch) is not int:
             raise UnreadableReport(f"its report {reprlib.repr(line)} has an epoch that is no whole number")
-        metrics = {name[:NAME_CHARACTERS]: value for name, value in found.items() if name not in {key, _EPOCH}}
+        metrics = {name: value for name, value in found.items() if name not in {key, _EPOCH}}
         return ReportLine(found[key], metrics, epoch)
 
     return read
@@ -171,8 +174,11 @@ class GrowingFile:
 
     def _read(self) -> bytes:
         try:
-            with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._place:
+            with open(os.open(self.path, _NO_WAIT), "rb") as file:  # noqa: PTH123 - of a descriptor
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):  # a pipe that the command has put in its place, for example
+                    return b""
+                if found.st_size < self._place:
                     self._place, self._lines = 0, Lines()
                 file.seek(self._place)
                 data = file.read(_AT_ONCE)

@@ -43,9 +43,9 @@ def judge(given: Any, epoch: int, metric: str = "value", more: Mapping[str, Any]
 
     The value of a dict is that of the key `metric`. If this is "value", the first key will do without it.
     """
-    value, metrics = given, dict(more or {})
+    value, metrics = given, _named(more or {})
     if isinstance(given, Mapping):
-        found = {str(key)[:NAME_CHARACTERS]: one for key, one in given.items()}
+        found = _named(given)
         own = next(iter(found), metric) if metric == "value" and metric not in found else metric
         if own not in found:
             return Judged(failure=f"its value of epoch {epoch} is {shown(given)}: it has no metric '{metric}'")
@@ -63,6 +63,14 @@ def judge(given: Any, epoch: int, metric: str = "value", more: Mapping[str, Any]
             return Judged(failure=f"its {name} of epoch {epoch} is {problem}")
         further[name] = number_of_it if math.isfinite(number_of_it) else None
     return Judged(number, further)
+
+
+def _named(metrics: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return metrics by names that every file, page and terminal takes: not too long, and of printable characters."""
+    return {
+        "".join(letter if letter.isprintable() else "\ufffd" for letter in str(key)[:NAME_CHARACTERS]): one
+        for key, one in metrics.items()
+    }
 
 
 def judge_batch(given: Any, trials: int, epoch: int, metric: str = "value") -> list[Judged] | str:

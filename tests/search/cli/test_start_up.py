@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from campaigns import write_campaign
 
 HEAVY = (
     "coarsefine.model.kernel",
@@ -109,3 +110,10 @@ def test_closed_streams_change_no_exit_code(tmp_path):
         command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "coarsefine", *words]
         assert subprocess.run(command, cwd=tmp_path, check=False, timeout=240).returncode == code
     assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_of_a_run_whose_streams_are_closed_train(tmp_path):
+    """The processes that such a run starts have standard streams, which lead nowhere."""
+    write_campaign(tmp_path, stage={"coarse": {"trials": 4}, "fine": None})
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "coarsefine", "run", "small.toml"]
+    assert subprocess.run([*command, "--workers", "2"], cwd=tmp_path, check=False, timeout=240).returncode == 0

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 
 import pytest
@@ -152,3 +153,12 @@ def test_file_of_megabytes_is_read_whole(tmp_path):
     """All lines of a large file are read at its end, including those after one that is too long."""
     (tmp_path / "report").write_text("1\n" * 10**6 + "x" * 3 * 10**6 + "\n2")
     assert GrowingFile(tmp_path / "report").last_lines() == [*["1"] * 10**6, "2"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipe_in_the_place_of_a_report_file_holds_nothing(tmp_path):
+    """A pipe without a writer, or a device without an end, does not hold up the worker: there are no reports in it."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        assert GrowingFile(tmp_path / name).last_lines() == []
