@@ -136,6 +136,6 @@ def test_epoch_is_any_whole_number(worker, number):
 @pytest.mark.parametrize("number", [1.5, "3", [1]])
 def test_epoch_that_is_no_whole_number_is_named(worker, number):
     """The error has the epoch that was given."""
-    with pytest.raises(TypeError, match="epoch = .* must be a whole number"):
+    with pytest.raises(TypeError, match=r"epoch = .* must be a whole number"):
         Report(reporter_of(worker))(0.5, epoch=number)
     assert sent(worker) == []

@@ -7,7 +7,14 @@ from coarsefine.search.training.user_code.values import judge
 
 @pytest.mark.parametrize(
     ("given", "stored"),
-    [("loss/é", "loss/é"), ("a\0b", "a�b"), ("\ud800", "�"), ("\x1b[31mred", "�[31mred"), ("n" * 99, "n" * 64), (3, "3")],
+    [
+        ("loss/é", "loss/é"),
+        ("a\0b", "a�b"),
+        ("\ud800", "�"),
+        ("\x1b[31mred", "�[31mred"),
+        ("n" * 99, "n" * 64),
+        (3, "3"),
+    ],
 )
 def test_names_of_metrics_are_printable(given, stored):
     """A metric's name can be written into every file, page and terminal, whatever the key was."""
