@@ -90,10 +90,9 @@ def retry_line(status: "Status", storage: str) -> list[str]:
     """Return the command line that puts failed trials back, with their number, if there are any that can be."""
     from coarsefine.search.campaign.words import counted
 
-    # Once the winner of user code is trained again, only trials of that stage can be retried.
-    stages = [stage for stage in status.stages if "winner" in stage.attrs] or status.stages
+    stages = status.retriable
     failed, diverged = (sum(getattr(stage, kind) for stage in stages) for kind in ("failed", "diverged"))
-    if status.final is not None or not (failed or (status.sources and status.state == "failed")):
+    if not (failed or (diverged and status.sources and status.state == "failed")):
         return []
     words = f"{campaign_words(status, storage)}{'' if failed else ' --diverged'}"
     return [f"{program()} retry {words}   (puts {counted(failed or diverged, 'failed trial')} back)"]
@@ -101,20 +100,22 @@ def retry_line(status: "Status", storage: str) -> list[str]:
 
 def refuse_mostly_failed(status: "Status", storage: str) -> None:
     """Raise `MostlyFailed` if at least half of the trials of a stage failed, whatever the others have found."""
-    counts = [(stage.study, stage.failed, stage.trials) for stage in status.stages if stage.mostly_failed]
-    _refuse(status.campaign, counts, storage, has_final=status.final is not None)
+    stages = [stage for stage in status.stages if stage.mostly_failed]
+    counts = [(stage.study, stage.failed, stage.trials) for stage in stages]
+    _refuse(status.campaign, counts, storage, retriable=any(stage in status.retriable for stage in stages))
 
 
 def refuse_mostly_failed_studies(campaign: str, studies: "Iterable[Study]", storage: str) -> None:
     """Do what `refuse_mostly_failed` does, given the studies of stages that have ended."""
-    from coarsefine.search.results.final_result import FINAL
+    from coarsefine.search.results.study import is_past_retry
 
     found = [*studies]
-    counts = [(study.name, study.failed, study.planned) for study in found if study.mostly_failed]
-    _refuse(campaign, counts, storage, has_final=any(FINAL in study.attrs for study in found))
+    known, failed = [study.attrs for study in found], [study for study in found if study.mostly_failed]
+    counts = [(study.name, study.failed, study.planned) for study in failed]
+    _refuse(campaign, counts, storage, retriable=any(not is_past_retry(study.attrs, known) for study in failed))
 
 
-def _refuse(campaign: str, counts: "Iterable[tuple[str, int, int]]", storage: str, *, has_final: bool) -> None:
+def _refuse(campaign: str, counts: "Iterable[tuple[str, int, int]]", storage: str, *, retriable: bool) -> None:
     """Raise `MostlyFailed` for studies, each with how many of its trials failed, of how many; nothing without any."""
     from coarsefine.search.errors import MostlyFailed
     from coarsefine.search.results.commands import to_continue
@@ -124,7 +125,7 @@ def _refuse(campaign: str, counts: "Iterable[tuple[str, int, int]]", storage: st
     if named:
         remedy = (
             to_continue(campaign, locate(storage))
-            if not has_final
+            if retriable
             else "Fix the cause, and start the campaign under another name."
         )
         raise MostlyFailed(f"{', '.join(named)} failed, so the campaign does not count as done. {remedy}")

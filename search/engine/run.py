@@ -24,7 +24,8 @@ from coarsefine.search.network.final_training import FinalTraining
 from coarsefine.search.network.training_folder import TrainingFolder, folder_name
 from coarsefine.search.results.campaign_studies import find_headers, find_studies
 from coarsefine.search.results.commands import command
-from coarsefine.search.results.final_result import FINAL, read_final
+from coarsefine.search.results.final_result import read_final
+from coarsefine.search.results.losses import refuse_edited
 from coarsefine.search.results.observer import Observer
 from coarsefine.search.results.outcome import refuse_empty, require_winner
 from coarsefine.search.results.status import Status
@@ -35,7 +36,7 @@ from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.tables import IDENTITY, OBJECTIVE
+from coarsefine.search.storage.tables import FINAL_TRAINING, IDENTITY, OBJECTIVE
 from coarsefine.search.training.identity import changed_settings, refuse_other
 from coarsefine.search.training.images import Source
 from coarsefine.search.training.user_code.code_change import change_of
@@ -123,6 +124,7 @@ def _finished_status(campaign: Campaign, location: Location, say: Callable[[str]
         return None
     with closing(open_storage(location, say=say)) as storage:
         headers = find_headers(storage, campaign.name)
+        refuse_edited(location, headers)
         if changed_settings(headers, campaign) and not has_result(find_studies(storage, campaign.name)):
             return None
         refuse_other(headers, {"config": campaign.as_stored()})
@@ -135,7 +137,7 @@ def _finished_status(campaign: Campaign, location: Location, say: Callable[[str]
 
 def _may_have_ended(storage: Storage, campaign: Campaign, headers: Mapping[str, Study]) -> bool:
     """Return whether nothing is left to train, as far as is known without reading the trials."""
-    if campaign.of_network and not any(FINAL in study.attrs for study in headers.values()):
+    if campaign.of_network and not any(FINAL_TRAINING in study.attrs for study in headers.values()):
         return False
     if not campaign.of_network and any(campaign.study_name(stage) not in headers for stage in campaign.stages):
         return False
@@ -210,7 +212,7 @@ def _train_winner(loop: StageLoop, threads: int) -> None:
                 storage.once.release(study.id)
 
     def left() -> str:
-        if storage.queries.lacks_attr(study.id, study.attrs.get(IDENTITY), FINAL):  # one row, twice a second
+        if storage.queries.lacks_attr(study.id, study.attrs.get(IDENTITY), FINAL_TRAINING):  # one row, twice a second
             return "the winner"
         return "the winner" if read_final(loop.studies()) is None else ""
 
@@ -245,4 +247,4 @@ def _train_and_record(loop: StageLoop, lost: Callable[[], bool], threads: int) -
     )
     final = training.run().as_attr()
     study = loop.studies()[loop.campaign.study_name(loop.campaign.stages[-1])]
-    loop.storage.set_study_attrs(study.id, {FINAL: final}, study.attrs.get(IDENTITY))
+    loop.storage.set_study_attrs(study.id, {FINAL_TRAINING: final}, study.attrs.get(IDENTITY))

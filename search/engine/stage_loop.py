@@ -17,8 +17,9 @@ from coarsefine.search.campaign.sections import AnyStage, Confirm, FinalSettings
 from coarsefine.search.errors import Interrupted, RepeatedFailure, StorageError, WorkersFailed
 from coarsefine.search.results.campaign_studies import find_studies
 from coarsefine.search.results.commands import shown_path, to_continue
+from coarsefine.search.results.losses import refuse_edited, refuse_lost
 from coarsefine.search.results.observer import Observer
-from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, notes_on, refuse_lost
+from coarsefine.search.results.other_programs import OtherPrograms, StudyWatch, not_ours, notes_on
 from coarsefine.search.results.outcome import refuse_empty
 from coarsefine.search.results.progress import StageProgress, paced
 from coarsefine.search.results.stage_opening import open_confirm, open_final, open_study
@@ -81,6 +82,7 @@ class StageLoop:
         self.storage.database.say = only_here(self.observer.on_message)
         self.storage.database.say_locked = only_here(self.observer.on_locked)
         found = find_studies(self.storage, self.campaign.name)
+        refuse_edited(self.storage.location, found)
         if isinstance(self.workload, ServedCommand):
             for study in found.values():
                 self.workload = self.workload.limited(study.attrs.get(OBJECTIVE, {}))

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from coarsefine.model.extensions import missing_packages
 from coarsefine.search.campaign.campaign import Campaign
-from coarsefine.search.campaign.sections import CONFIRM, FINAL
 from coarsefine.search.campaign.validation_errors import sentence
 from coarsefine.search.errors import CampaignError, StorageError, UsageError
+from coarsefine.search.results.edited import Restored, restored, stages_of
 from coarsefine.search.results.own_slots import as_slots
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.optuna_storage import Storage
-from coarsefine.search.storage.study_headers import StudyHeader, StudyName
+from coarsefine.search.storage.study_headers import StudyName
 
 
 def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
@@ -25,7 +25,7 @@ def find_studies(storage: Storage, campaign: str) -> dict[str, Study]:
 
 def find_headers(storage: Storage, campaign: str) -> dict[str, Study]:
     """Return a campaign's studies like `find_studies`, but without their trials, however many these are."""
-    return {header.name: Study(header.id, header.name, header.attrs, ()) for header in _headers(storage, campaign)}
+    return {h.name: Study(h.id, h.name, h.attrs, (), edits=h.edits) for h in _headers(storage, campaign)}
 
 
 def named_after(study: str) -> str:
@@ -56,31 +56,44 @@ def own_and_copies(known: Iterable[StudyName], campaign: str) -> tuple[list[Stud
     return own, [study for study in named if chosen[study.stage] is not study]
 
 
-def _headers(storage: Storage, campaign: str) -> list[StudyHeader]:
-    """Return the studies in the order of their stages; of two of a stage, one that was put back has the higher id."""
-    found = [study for study in storage.headers(f"{campaign}/") if _is_of(study, campaign)]
-    return sorted(found, key=lambda study: (place_of(study.attrs), study.id))
+def _headers(storage: Storage, campaign: str) -> list[Restored]:
+    """Return the studies in the order of their stages; of two of a stage, one that was put back has the higher id.
+
+    They have the attributes that Coarsefine wrote, whatever another program made of them.
+    """
+    found = [restored(study) for study in storage.headers(f"{campaign}/")]
+    for study in found:
+        if (key := study.damaged) is not None:
+            raise StorageError(f"The attribute {key!r} of study {study.name} is damaged: it is not JSON.")
+    return sorted((s for s in found if _is_of(s, campaign)), key=lambda study: (place_of(study.attrs), study.id))
 
 
-def _is_of(study: StudyHeader, campaign: str) -> bool:
+def _is_of(study: Restored, campaign: str) -> bool:
     """Return whether a study is one of a campaign's; a copy of one has another name."""
     return study.attrs.keys() >= {"config", "stage", "space"} and study.name == f"{campaign}/{study.attrs['stage']}"
 
 
 def place_of(attrs: Mapping[str, Any]) -> int:
     """Return the place of a study's stage among those of its campaign, given the study's attributes, damaged or not."""
-    config, stage = attrs["config"], attrs["stage"]
-    stages = config.get("stage") if isinstance(config, dict) else None
-    names = [*(stage.get("name") for stage in stages or () if isinstance(stage, dict)), CONFIRM, FINAL]
+    names, stage = stages_of(attrs), attrs["stage"]
     return names.index(stage) if stage in names else len(names)
 
 
-def _read(storage: Storage, header: StudyHeader) -> Study | None:
+def _read(storage: Storage, header: Restored) -> Study | None:
     """Return a study with its slots; None if another program has deleted it meanwhile."""
     if not (trials := storage.trials_of(header.id)):
         return None
     slots, others = as_slots(trials, header.attrs)
-    return Study(header.id, header.name, header.attrs, slots, others)
+    return Study(
+        header.id,
+        header.name,
+        header.attrs,
+        slots,
+        others,
+        edits=header.edits,
+        label_notes=header.label_notes,
+        checks=storage.queries.checks(header.id),
+    )
 
 
 def read_studies(storage: Storage, name: str | None) -> tuple[str, dict[str, Study]]:

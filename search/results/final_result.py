@@ -16,9 +16,8 @@ from coarsefine.search.campaign.estimate import Estimate
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import CampaignError
 from coarsefine.search.results.study import Study
+from coarsefine.search.storage.tables import FINAL_TRAINING
 
-FINAL = "final"
-"""Key of the attribute of the last stage's study that holds the final training of its winner."""
 TRAINING = "training "
 """Prefix of the attributes that hold final trainings by `train`."""
 
@@ -117,7 +116,7 @@ class FinalResult(JsonForm):
 
 def read_final(studies: Mapping[str, Study]) -> FinalResult | None:
     """Return the final training, which is recorded with the study of the last stage."""
-    found = [(study, study.attrs[FINAL]) for study in studies.values() if FINAL in study.attrs]
+    found = [(study, study.attrs[FINAL_TRAINING]) for study in studies.values() if FINAL_TRAINING in study.attrs]
     return _final_of(*found[0]) if found else None
 
 

@@ -19,23 +19,33 @@ from coarsefine.search.storage.tables import OBJECTIVE
 def find_winner(studies: Mapping[str, Study], verdict: Verdict | None) -> Winner | None:
     """Return the winner according to the verdict; without a verdict, the best trial of all stages so far.
 
-    Of equal values, the one of the earlier stage wins, then the one with the lower number. Returns None if no trial has
-    completed, or if every finalist failed on some seed.
+    The winner that a study trains again stays the winner, whatever trials are retried afterwards. Of equal values, the
+    one of the earlier stage wins, then the one with the lower number. Returns None if no trial has completed, or if
+    every finalist failed on some seed.
     """
     searched = [study for study in studies.values() if study.is_search]
     completed = sum(study.count(TrialState.COMPLETE) for study in searched)
+    confirmed = verdict.winner if verdict is not None else None
+    by_verdict = (confirmed.study, confirmed.number) if confirmed is not None else None
+    chosen = _trained_again(studies) or by_verdict
+    if chosen is not None:
+        study = studies.get(chosen[0])  # None if another program has deleted it
+        trial = study.trial(chosen[1]) if study is not None else None
+        estimate = confirmed.confirmed if confirmed is not None and chosen == by_verdict else None
+        return _winner(study, trial, completed, estimate) if study is not None and trial is not None else None
     if verdict is not None:
-        chosen = verdict.winner
-        if chosen is None:
-            return None
-        study = studies.get(chosen.study)  # None if another program has deleted it
-        trial = study.trial(chosen.number) if study is not None else None
-        return _winner(study, trial, completed, chosen.confirmed) if study is not None and trial is not None else None
+        return None
     ranked = [(study, trial) for study in searched for trial in study.best(1)]
     if not ranked:
         return None
     study, trial = min(ranked, key=lambda pair: pair[0].direction.key(value_of(pair[1])))  # the first of equals
     return _winner(study, trial, completed, None)
+
+
+def _trained_again(studies: Mapping[str, Study]) -> tuple[str, int] | None:
+    """Return the study and the number of the winner of user code that a study trains again; None without one."""
+    final = next((study.attrs["winner"] for study in studies.values() if study.is_final), None)
+    return (final["study"], final["number"]) if final is not None else None
 
 
 def require_winner(campaign: Campaign, studies: Mapping[str, Study], location: Location) -> Winner:

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from coarsefine.search.storage.slots import set_by_others
-from coarsefine.search.storage.tables import ENDED, SEED, SLOTS
+from coarsefine.search.storage.tables import ENDED, MOST_SLOTS, SEED, SLOTS
 
 
 def as_slots(
@@ -32,9 +32,9 @@ def as_slots(
 
 
 def planned_of(attrs: Mapping[str, Any]) -> int | None:
-    """Return the number of slots that a study stores; None for studies of earlier versions."""
+    """Return the number of slots that a study stores; None for studies of earlier versions, and if it cannot be one."""
     planned = attrs.get(SLOTS)
-    return planned if isinstance(planned, int) else None
+    return planned if type(planned) is int and 0 <= planned <= MOST_SLOTS else None
 
 
 def _as_ended(slot: FrozenTrial) -> FrozenTrial:

@@ -39,13 +39,23 @@ def read_readable_studies(storage: Storage, name: str | None) -> ReadableCampaig
         campaign_of(read_studies(storage, name)[1], extra="ignore")  # raises if it knows a remedy
         raise CampaignError(none_readable(name, problems))
     studies, whole = {}, {}
-    for study_id, attrs in index.stages[name].items():
-        study = f"{name}/{attrs['stage']}"
-        found, unreadable = storage.readable_trials_of(study_id)
+    for header in index.stages[name]:
+        attrs, study = header.attrs, f"{name}/{header.attrs['stage']}"
+        found, unreadable = storage.readable_trials_of(header.id)
         slots, others = as_slots(found, attrs)
         valid, invalid = valid_slots(slots, Space.from_dict(attrs["space"]))
-        called, left_out = index.renamed.get(study_id), (*unreadable, *invalid)
-        studies[study] = Study(study_id, study, attrs, valid, others, left_out, called)
+        studies[study] = Study(
+            header.id,
+            study,
+            attrs,
+            valid,
+            others,
+            (*unreadable, *invalid),
+            called=header.name if header.name != study else None,
+            edits=header.edits,
+            label_notes=header.label_notes,
+            checks=storage.queries.checks(header.id),
+        )
         whole[study] = replace(studies[study], trials=slots) if invalid else studies[study]
     notes = notes_with_remedies(storage, campaign_of(studies, extra="ignore"), whole)
     sentences = [sentence for study in studies.values() for sentence in left_out_of(study)]

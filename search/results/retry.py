@@ -13,7 +13,8 @@ from coarsefine.search.arguments import require
 from coarsefine.search.campaign.json_form import JsonForm
 from coarsefine.search.errors import UsageError
 from coarsefine.search.results.campaign_studies import campaign_of, read_studies
-from coarsefine.search.results.study import Study
+from coarsefine.search.results.losses import refuse_edited
+from coarsefine.search.results.study import Study, is_past_retry
 from coarsefine.search.storage.failed_slots import StageRetry
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import check_storage, create_storage
@@ -53,7 +54,8 @@ class Retried(JsonForm):
     stages: tuple[RetriedStage, ...]
     diverged: Annotated[int, Field(description="trials that diverged and were left as they are")]
     earlier: Annotated[
-        int, Field(description="failed trials that were left, since the winner that is trained again was chosen before")
+        int,
+        Field(description="failed trials of finalists that were left, since the winner among these is trained again"),
     ]
 
 
@@ -68,10 +70,11 @@ def retry(
 
     These are the named `trials`, such as `[("coarse", 7)]`, or else all that failed, with `diverged` also the trials of
     a user's function that diverged. Each keeps its number, point and seed, and why it failed before. Later stages that
-    follow from theirs stay as they are. The campaign's name may be left out if the storage holds no other.
+    follow from theirs, and a winner that is trained again, stay as they are. The campaign's name may be left out if the
+    storage holds no other.
 
-    Raises `UsageError`, and changes nothing, if a trial has not failed, if there is none to retry, or if the winner has
-    been trained; and `StorageError`.
+    Raises `UsageError`, and changes nothing, if a trial has not failed, if there is none to retry, if the network's
+    winner has been trained, or if trials of finalists are named once the winner is trained again; and `StorageError`.
     """
     require(campaign is None or isinstance(campaign, str), "retry: campaign", campaign, "a campaign's name")
     wanted = 'a list of stages with numbers, such as [("coarse", 7)]'
@@ -95,9 +98,10 @@ def _is_name(trial: object) -> bool:
 def _try_to_retry(storage: Storage, name: str | None, trials: Sequence[TrialName], *, diverged: bool) -> Retried | None:
     """Put trials back; return None if the campaign's studies are no longer those that were read."""
     campaign, studies = read_studies(storage, name)
+    refuse_edited(storage.location, studies)
     wanted: Mapping[str, Collection[int]]
     wanted = _named(campaign, studies, trials) if trials else _all_failed(studies, diverged=diverged)
-    chosen = _before_final(campaign, studies, wanted, named=bool(trials))
+    chosen = _undecided(campaign, studies, wanted, named=bool(trials))
     left = 0 if trials or diverged else sum(study.diverged for study in studies.values())
     _refuse_none(campaign, studies, chosen, left)
     stages = tuple(
@@ -147,23 +151,25 @@ def _named(campaign: str, studies: Mapping[str, Study], trials: Sequence[TrialNa
     return chosen
 
 
-def _before_final(
+def _undecided(
     campaign: str, studies: Mapping[str, Study], chosen: Mapping[str, Collection[int]], *, named: bool
 ) -> Mapping[str, Collection[int]]:
-    """Return the chosen trials; once the winner is trained again, only those of that stage.
+    """Return the chosen trials without those of finalists, once the winner among these is trained again.
 
-    It was chosen from the other trials as they are. Raises `UsageError` if others are named, or no trial is left.
+    Raises `UsageError` if such trials are named, or if no others are left.
     """
-    final = next((study for study in studies.values() if study.is_final), None)
-    others = {name: numbers for name, numbers in chosen.items() if final is None or name != final.name}
-    if final is None or not any(others.values()):
-        return chosen
-    if named or not chosen[final.name]:
+    known = [study.attrs for study in studies.values()]
+    decided = {name for name, study in studies.items() if study.is_confirm and is_past_retry(study.attrs, known)}
+    left = {name: numbers for name, numbers in chosen.items() if name not in decided}
+    refused = next((name for name in decided if chosen.get(name)), None)
+    if refused is not None and (named or not any(left.values())):
+        final = next(study.name for study in studies.values() if study.is_final)
         raise UsageError(
-            f"The winner of {campaign} was chosen from the trials as they are, and is trained again in {final.name}: "
-            "only failed trials of that stage can be retried. Start the campaign under another name."
+            f"The winner of {campaign} was chosen by the values of {refused}, and is trained again in {final}: trials "
+            f"of {refused} can no longer be retried. Failed trials of other stages can. To choose again, start the "
+            "campaign under another name."
         )
-    return {final.name: chosen[final.name]}
+    return left
 
 
 def _refuse_none(campaign: str, studies: Mapping[str, Study], chosen: Mapping[str, object], diverged: int) -> None:

@@ -16,6 +16,7 @@ from coarsefine.search.results.final_runs import FinalRuns
 from coarsefine.search.results.sources import SourceVersion, VersionChange
 from coarsefine.search.results.study import (
     is_most,
+    is_past_retry,
     metrics_by_epoch,
     point_of,
     value_of,
@@ -186,6 +187,12 @@ class Status(JsonForm):
         """
         stages = [stage for stage in self.stages if "winner" not in stage.attrs]
         return all(stage.finished and not stage.mostly_failed for stage in stages)
+
+    @property
+    def retriable(self) -> tuple[StageStatus, ...]:
+        """Return the stages of which failed trials can be retried."""
+        known = [stage.attrs for stage in self.stages]
+        return tuple(stage for stage in self.stages if not is_past_retry(stage.attrs, known))
 
     def best(self) -> BestTrials:
         """Return the best trials of each stage, and the winner."""

@@ -3,7 +3,7 @@
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -15,11 +15,13 @@ from coarsefine.model.datasets import Counts
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.results.commands import command
+from coarsefine.search.results.edited import Edit
 from coarsefine.search.results.own_slots import planned_of
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.readable_trials import Unreadable
+from coarsefine.search.storage.seal import checks_of
 from coarsefine.search.storage.slots import SET_BY_OTHERS, Slot, has_diverged
-from coarsefine.search.storage.tables import RETRIED
+from coarsefine.search.storage.tables import FINAL_TRAINING, OBJECTIVE, RETRIED, Attrs
 from coarsefine.search.storage.trial_reader import without_collector
 
 _SIZES = re.compile(r"([\d,]+)/([\d,]+)/([\d,]+) images")
@@ -44,6 +46,12 @@ class Study:
     """What is stored of it and cannot be read: it is among neither of these."""
     called: str | None = None
     """Its name in the storage, if another program has renamed it."""
+    edits: tuple[Edit, ...] = ()
+    """The attributes that other programs have edited; `attrs` has what they were."""
+    label_notes: tuple[str, ...] = ()
+    """Sentences about the name and the direction of the values, if other programs have changed them."""
+    checks: Sequence[int] = ()
+    """The check of each slot, in the order of their numbers; none if a version wrote it that made none."""
 
     @property
     def space(self) -> Space:
@@ -104,9 +112,19 @@ class Study:
 
     @cached_property
     def altered(self) -> list[int]:
-        """Return the numbers of the slots that do not have a seed and a point of the space."""
-        places = {place for place, trial in enumerate(self.trials) if not _is_seed(trial.user_attrs["seed"])}
-        places |= self.space.outside([trial.params for trial in self.trials])
+        """Return the numbers of the slots that do not have their seed and their point.
+
+        Without checks, any seed and any point of the space could be theirs.
+        """
+        seeds = [trial.user_attrs["seed"] for trial in self.trials]
+        places = {place for place, seed in enumerate(seeds) if not _is_seed(seed)}
+        points = [trial.params for trial in self.trials]
+        if len(self.checks) == self.planned:
+            found = checks_of(points, [seed if place not in places else 0 for place, seed in enumerate(seeds)])
+            numbers = [trial.number for trial in self.trials]
+            places |= {place for place, check in enumerate(found) if check != self.checks[numbers[place]]}
+        else:
+            places |= self.space.outside(points)
         return [self.trials[place].number for place in sorted(places)]
 
     def trial(self, number: int) -> FrozenTrial | None:
@@ -230,6 +248,17 @@ def is_most(failed: int, trials: int) -> bool:
 def point_of(trial: FrozenTrial) -> Point:
     """Return a trial's point."""
     return Point.of(trial.params)
+
+
+def is_past_retry(attrs: Attrs, of_campaign: Iterable[Attrs]) -> bool:
+    """Return whether trials of a study can no longer be retried, since the winner follows from them and is trained.
+
+    The network's winner has then been measured, which cannot be repeated. Of user code, the finalists decide. Takes the
+    study's attributes, and those of all studies of its campaign.
+    """
+    if OBJECTIVE not in attrs:
+        return any(FINAL_TRAINING in each for each in of_campaign)
+    return "finalists" in attrs and any("winner" in each for each in of_campaign)
 
 
 def in_order_of_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

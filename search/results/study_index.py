@@ -4,36 +4,31 @@ Anybody may write into a storage. A study that is not as Coarsefine writes it is
 found. A study that another program has renamed is recognised by its identity.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from coarsefine.search.results.campaign_studies import named_after, place_of
+from coarsefine.search.results.edited import Restored, restored
 from coarsefine.search.results.validation import InvalidStudy, RenamedStudy, check_study
 from coarsefine.search.storage import tables
 from coarsefine.search.storage.database import Row
 from coarsefine.search.storage.optuna_storage import Storage
-
-_Rows = tuple[Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]
+from coarsefine.search.storage.study_headers import headers_of, headers_query
 
 
 @dataclass(frozen=True, slots=True)
 class StudyIndex:
     """The studies of a storage, by campaign."""
 
-    stages: Mapping[str, Mapping[int, dict[str, Any]]] = field(default_factory=dict)
-    """Attributes of each campaign's valid studies, by study id, in the order of the stages; campaigns in the order in
-    which they were started."""
+    stages: Mapping[str, Sequence[Restored]] = field(default_factory=dict)
+    """Each campaign's valid studies, in the order of the stages; campaigns in the order in which they were started."""
     problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Sentences that say why studies are left out, by the campaign that they are named after."""
-    renamed: Mapping[int, str] = field(default_factory=dict)
-    """The names of studies that another program has renamed, by id."""
-    rows: _Rows = ((), ())
+    rows: Sequence[Row] = ()
     """The database's studies and attributes from which the index was made."""
 
     @property
@@ -60,14 +55,9 @@ def read_index(
 
     If it is `patient`, it waits for a server that restarts.
     """
-    study, attr = tables.studies.c, tables.study_attrs.c
-    names = sa.select(study.study_id, study.study_name).order_by(study.study_id)
-    attrs = sa.select(attr.study_id, attr.key, attr.value_json)
-    if studies is not None:
-        names, attrs = names.where(study.study_id.in_(studies)), attrs.where(attr.study_id.in_(studies))
-    read = storage.database.read if patient else partial(_read_once, storage)
-    found = [[tuple(row) for row in read(query)] for query in (names, attrs)]
-    rows = found[0], sorted(found[1])
+    chosen = sa.true() if studies is None else tables.studies.c.study_id.in_(studies)
+    query = headers_query(chosen)
+    rows = storage.database.read(query) if patient else _read_once(storage, query)
     return before if rows == before.rows else _index_of(rows)
 
 
@@ -77,55 +67,46 @@ def _read_once(storage: Storage, query: sa.Select[*tuple[Any, ...]]) -> Sequence
         return connection.execute(query).all()
 
 
-def _index_of(rows: _Rows) -> StudyIndex:
-    texts = defaultdict[int, dict[str, str]](dict)
-    for study_id, key, text in rows[1]:
-        texts[study_id][key] = text
-    stages, problems = defaultdict[str, dict[int, Any]](dict), defaultdict[str, list[str]](list)
-    renamed: list[tuple[int, str, dict[str, Any]]] = []
-    for study_id, name in rows[0]:
-        if "campaign" not in texts[study_id]:
+def _index_of(rows: Sequence[Row]) -> StudyIndex:
+    stages, problems = defaultdict[str, list[Restored]](list), defaultdict[str, list[str]](list)
+    renamed, others = list[Restored](), list[str]()
+    for study in map(restored, headers_of(rows)):
+        if "campaign" not in study.attrs:
+            others.append(study.name)
             continue
         try:
-            parsed = _parsed_attrs(name, texts[study_id])
-        except RenamedStudy as error:
-            renamed.append((study_id, name, error.attrs))
+            _check(study)
+        except RenamedStudy:
+            renamed.append(study)
         except InvalidStudy as error:
-            problems[named_after(name)].append(f"{error} It is left out.")
+            problems[named_after(study.name)].append(f"{error} It is left out.")
         else:
-            stages[parsed["campaign"]][study_id] = parsed
-    names = _recognise(renamed, stages, problems)
-    for name in (name for study_id, name in rows[0] if "campaign" not in texts[study_id]):
+            stages[study.attrs["campaign"]].append(study)
+    _recognise(renamed, stages, problems)
+    for name in others:
         if (campaign := named_after(name)) in stages:
             problems[campaign].append(f"The study {name} was not made by Coarsefine. It is left out.")
     ordered = {
-        campaign: dict(sorted(found.items(), key=lambda study: (place_of(study[1]), study[0])))
+        campaign: sorted(found, key=lambda study: (place_of(study.attrs), study.id))
         for campaign, found in stages.items()
     }
-    return StudyIndex(ordered, dict(problems), names, rows)
+    return StudyIndex(ordered, dict(problems), rows)
 
 
 def _recognise(
-    renamed: Sequence[tuple[int, str, dict[str, Any]]],
-    stages: dict[str, dict[int, Any]],
-    problems: Mapping[str, list[str]],
-) -> dict[int, str]:
-    """Add renamed studies to the stages whose own study is missing; return their names. The others are copies."""
-    names = {}
-    for study_id, name, attrs in renamed:
-        campaign, stage = attrs["campaign"], attrs["stage"]
-        if any(found["stage"] == stage for found in stages[campaign].values()):
-            problems[campaign].append(f"The study {name} is a copy of {campaign}/{stage}. It is left out.")
+    renamed: Iterable[Restored], stages: dict[str, list[Restored]], problems: Mapping[str, list[str]]
+) -> None:
+    """Add renamed studies to the stages whose own study is missing. The others are copies."""
+    for study in renamed:
+        campaign, stage = study.attrs["campaign"], study.attrs["stage"]
+        if any(found.attrs["stage"] == stage for found in stages[campaign]):
+            problems[campaign].append(f"The study {study.name} is a copy of {campaign}/{stage}. It is left out.")
         else:
-            stages[campaign][study_id] = attrs
-            names[study_id] = name
-    return names
+            stages[campaign].append(study)
 
 
-def _parsed_attrs(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        attrs = {key: json.loads(text) for key, text in texts.items()}
-    except (ValueError, RecursionError) as error:
-        raise InvalidStudy(f"The study {name} has an attribute that is no JSON.") from error
-    check_study(name, attrs)
-    return attrs
+def _check(study: Restored) -> None:
+    """Raise `InvalidStudy` unless a study is a stage's."""
+    if study.damaged is not None:
+        raise InvalidStudy(f"The study {study.name} has an attribute that is no JSON.")
+    check_study(study.name, study.attrs)

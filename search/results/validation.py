@@ -21,11 +21,10 @@ from coarsefine.search.campaign.json_form import SpaceField, first_problem
 from coarsefine.search.campaign.sections import CONFIRM, FINAL
 from coarsefine.search.campaign.space import Space
 from coarsefine.search.campaign.winner import Candidate
-from coarsefine.search.results.final_result import FINAL as FINAL_TRAINING
 from coarsefine.search.results.final_result import TRAINING, FinalResult
 from coarsefine.search.results.study import point_of
 from coarsefine.search.storage.readable_trials import Unreadable
-from coarsefine.search.storage.tables import IDENTITY, SEED
+from coarsefine.search.storage.tables import FINAL_TRAINING, IDENTITY, SEED
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Losses = list[_Finite | None]
@@ -37,10 +36,6 @@ class InvalidStudy(Exception):  # noqa: N818 - names what was found, not that it
 
 class RenamedStudy(InvalidStudy):
     """A study that is a stage of a campaign but for its name: renamed by another program, or a copy."""
-
-    def __init__(self, message: str, attrs: dict[str, Any]) -> None:
-        super().__init__(message)
-        self.attrs = attrs
 
 
 class _Data(BaseModel):
@@ -143,7 +138,7 @@ def check_study(name: str, attrs: Mapping[str, Any]) -> None:
     if campaign.name != study.campaign or study.stage not in planned:
         raise InvalidStudy(says)
     if name != f"{study.campaign}/{study.stage}":
-        raise RenamedStudy(says, dict(attrs)) if IDENTITY in attrs else InvalidStudy(says)
+        raise RenamedStudy(says) if IDENTITY in attrs else InvalidStudy(says)
 
 
 def _read_attrs(attrs: Mapping[str, Any]) -> tuple[_Attrs, Campaign]:

@@ -97,12 +97,20 @@ class SnapshotReader:
     def _read_studies(self, name: str, index: StudyIndex) -> tuple[dict[str, Study], tuple[str, ...]]:
         studies: dict[str, Study] = {}
         whole: dict[str, Study] = {}
-        for study_id, attrs in index.stages[name].items():
-            study = f"{name}/{attrs['stage']}"
-            slots = self._read_slots(study_id, attrs)
-            studies[study] = Study(study_id, study, attrs, slots.valid)
+        for header in index.stages[name]:
+            attrs, study = header.attrs, f"{name}/{header.attrs['stage']}"
+            slots = self._read_slots(header.id, attrs)
+            studies[study] = Study(header.id, study, attrs, slots.valid)
             whole[study] = Study(
-                study_id, study, attrs, slots.slots, slots.others, slots.left_out, index.renamed.get(study_id)
+                header.id,
+                study,
+                attrs,
+                slots.slots,
+                slots.others,
+                slots.left_out,
+                called=header.name if header.name != study else None,
+                edits=header.edits,
+                label_notes=header.label_notes,
             )
         campaign = campaign_of(whole, extra="ignore")
         return studies, (*index.problems.get(name, ()), *notes_on(self._storage, campaign, whole))

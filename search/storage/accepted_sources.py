@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from coarsefine.search.errors import CampaignError
-from coarsefine.search.storage.dialect import upsert
-from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, Attrs, rows_of, study_attrs
+from coarsefine.search.storage.seal import set_attrs
+from coarsefine.search.storage.tables import ACCEPTED, ACCEPTED_VERSIONS, OBJECTIVE, Attrs, study_attrs
 
 _ACCEPTED = sa.select(study_attrs.c.value_json).where(
     study_attrs.c.study_id == sa.bindparam("study"), study_attrs.c.key == ACCEPTED
@@ -34,8 +34,7 @@ def accept_source(connection: sa.Connection, study_ids: Collection[int], objecti
         if before != objective["digest"]:
             kept = {key: found[OBJECTIVE][key] for key in ("source", "files") if key in found[OBJECTIVE]}
             change = {"time": _now(), "from": before, "to": objective["digest"], "diff": diff, "before": kept}
-            rows = rows_of({OBJECTIVE: objective, ACCEPTED: [*found.get(ACCEPTED, []), change]}, study_id=study)
-            upsert(connection, study_attrs, ("study_id", "key"), rows)
+            set_attrs(connection, study, {OBJECTIVE: objective, ACCEPTED: [*found.get(ACCEPTED, []), change]})
 
 
 def accept_versions(connection: sa.Connection, study_ids: Collection[int], present: Attrs) -> None:
@@ -44,8 +43,7 @@ def accept_versions(connection: sa.Connection, study_ids: Collection[int], prese
         changes = found.pop(ACCEPTED_VERSIONS, [])
         if found != present:
             change = {"time": _now(), "from": found, "to": dict(present)}
-            rows = rows_of({**present, ACCEPTED_VERSIONS: [*changes, change]}, study_id=study)
-            upsert(connection, study_attrs, ("study_id", "key"), rows)
+            set_attrs(connection, study, {**present, ACCEPTED_VERSIONS: [*changes, change]})
 
 
 def _locked(connection: sa.Connection, study_ids: Collection[int], keys: Sequence[str]) -> dict[int, dict[str, Any]]:

@@ -16,10 +16,12 @@ from optuna.trial import TrialState
 from coarsefine.search.errors import UsageError
 from coarsefine.search.storage.dialect import upsert
 from coarsefine.search.storage.lease_owner import holders_query, holds
+from coarsefine.search.storage.seal import set_attrs
 from coarsefine.search.storage.slots import set_by_others
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
     ENDED,
+    FINAL_TRAINING,
     IS_SLOT,
     RETRIED,
     SEED,
@@ -100,7 +102,7 @@ def are_final(connection: sa.Connection, known: Mapping[int, int]) -> bool:
 
 
 def _refuse_final(connection: sa.Connection, known: Collection[int]) -> None:
-    final = sa.select(study_attrs.c.key).where(study_attrs.c.study_id.in_(known), study_attrs.c.key == "final")
+    final = sa.select(study_attrs.c.key).where(study_attrs.c.study_id.in_(known), study_attrs.c.key == FINAL_TRAINING)
     if connection.execute(final).first():
         raise UsageError(
             "The winner has been trained and measured, which was chosen from the trials as they are: no trial can be "
@@ -128,7 +130,7 @@ def _retry(connection: sa.Connection, retry: StageRetry) -> None:
         connection.execute(trials.update().where(trials.c.trial_id.in_(ids)).values(waiting))
         connection.execute(lease.update().where(lease.c.trial_id.in_(ids)).values(deaths=0, story="[]"))
     event = {"time": _utc(datetime.now(UTC)), "trials": list(numbers), "opened": list(retry.opened)}
-    upsert(connection, study_attrs, ("study_id", "key"), rows_of({RETRIED: [*before, event]}, study_id=study))
+    set_attrs(connection, study, {RETRIED: [*before, event]})
 
 
 def _failed(connection: sa.Connection, study: int, numbers: Sequence[int]) -> list[tuple[Any, dict[str, Any]]]:

@@ -13,12 +13,11 @@ from coarsefine.search.storage.tables import (
     ENDED,
     HAS_ENDED,
     IS_SLOT_HERE,
-    SLOTS,
     attr_of,
     attrs,
     lease,
     params,
-    study_attr,
+    planned_slots,
     trials,
 )
 
@@ -39,7 +38,7 @@ def _waiting(*among: sa.ColumnElement[bool]) -> sa.Subquery:
     lease.
     """
     attempts = sa.func.coalesce(lease.c.attempt, 0).label("attempts")
-    planned = sa.cast(study_attr(SLOTS, sa.bindparam("study")), sa.Integer)
+    planned = planned_slots(sa.bindparam("study"))
     return (
         sa.select(trials.c.trial_id, trials.c.number, attempts, _DEATHS.label("deaths"))
         .outerjoin(lease, lease.c.trial_id == trials.c.trial_id)

@@ -23,17 +23,18 @@ from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.accepted_sources import accept_source, accept_versions
 from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.deletion import delete_studies, discard_studies
-from coarsefine.search.storage.dialect import engine_options, reading, upsert
+from coarsefine.search.storage.dialect import engine_options, reading
 from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_slots
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.readable_trials import Unreadable, UnreadableTrials, read_readable
+from coarsefine.search.storage.seal import set_attrs
 from coarsefine.search.storage.slots import Slot
-from coarsefine.search.storage.study_headers import StudyHeader, headers_of, headers_query
+from coarsefine.search.storage.study_headers import StudyHeader, headers_of, headers_query, named_like
 from coarsefine.search.storage.study_queries import StudyQueries
 from coarsefine.search.storage.study_writer import has_identity, write_next, write_study
-from coarsefine.search.storage.tables import Attrs, rows_of, study_attrs
+from coarsefine.search.storage.tables import Attrs
 from coarsefine.search.storage.trial_reader import ids_of
 
 LEASE_SECONDS = 300.0
@@ -133,12 +134,11 @@ class Storage(RDBStorage):
 
         Raises `StorageError` if another program has deleted the study, or if it does not have the `identity`.
         """
-        rows = rows_of(attrs, study_id=study_id)
 
         def write(connection: sa.Connection) -> None:
             if not has_identity(connection, study_id, identity):
                 raise StorageError(f"Another program has deleted study {study_id} from {self.location}.")
-            upsert(connection, study_attrs, ("study_id", "key"), rows)
+            set_attrs(connection, study_id, attrs)
 
         self.database.transact(write)
 
@@ -148,7 +148,7 @@ class Storage(RDBStorage):
 
     def headers(self, prefix: str) -> list[StudyHeader]:
         """Return the studies whose names begin with a prefix, without their trials."""
-        return headers_of(self.database.read(headers_query(prefix)))
+        return headers_of(self.database.read(headers_query(named_like(prefix))))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None

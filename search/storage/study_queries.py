@@ -16,7 +16,7 @@ from coarsefine.search.campaign.space import Point
 from coarsefine.search.storage.database import Database, Row
 from coarsefine.search.storage.lease_owner import holders_query, holds
 from coarsefine.search.storage.slots import FinishedTrial, set_by_others
-from coarsefine.search.storage.study_headers import NAMES, StudyName, names_of
+from coarsefine.search.storage.study_headers import NAMES, StudyName, checks_of, checks_query, names_of
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
     ENDED,
@@ -196,6 +196,10 @@ class StudyQueries:
     def names(self) -> list[StudyName]:
         """Return all studies of the storage, of any program."""
         return names_of(self._database.read(NAMES))
+
+    def checks(self, study_id: int) -> list[int]:
+        """Return the checks of a study's slots by number, as `seal.checks_of` made them; [] for earlier versions."""
+        return checks_of(self._database.read(checks_query(study_id)))
 
     def count_trials(self, names: Collection[str]) -> int:
         """Return the number of trials of studies, given by name, of any program."""

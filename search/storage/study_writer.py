@@ -13,6 +13,7 @@ from coarsefine.search.campaign.dimension import Choice, Dimension, Integer, Log
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.space import Point, Space
 from coarsefine.search.storage.dialect import Utc, insert_once, upsert
+from coarsefine.search.storage.seal import seal_of, set_attrs
 from coarsefine.search.storage.slots import Record, Slot, end_mark
 from coarsefine.search.storage.tables import (
     EARLIER_FAILURES,
@@ -32,7 +33,6 @@ from coarsefine.search.storage.tables import (
     steps,
     studies,
     study_attr,
-    study_attrs,
     study_system_attrs,
     trials,
     values,
@@ -69,9 +69,9 @@ def write_study(
         return False
     of_values = {"study_id": study, "objective": 0, "direction": StudyDirection[direction.name]}
     connection.execute(directions.insert(), [of_values])
-    if system_attrs:
-        connection.execute(study_system_attrs.insert(), rows_of(system_attrs, study_id=study))
-    connection.execute(study_attrs.insert(), rows_of({**user_attrs, SLOTS: len(slots)}, study_id=study))
+    with_seal = {**system_attrs, **seal_of(slots, system_attrs, direction)}
+    connection.execute(study_system_attrs.insert(), rows_of(with_seal, study_id=study))
+    set_attrs(connection, study, {**user_attrs, SLOTS: len(slots)})
     write_slots(connection, study, space, slots)
     return True
 
@@ -79,8 +79,7 @@ def write_study(
 def write_next(connection: sa.Connection, study_id: int, name: str, attrs: Attrs) -> None:
     """Store with a study, unless it was deleted, name and identity of the study that was opened after it."""
     if has_identity(connection, study_id, None):
-        rows = rows_of({NEXT: {"study": name, IDENTITY: attrs[IDENTITY]}}, study_id=study_id)
-        upsert(connection, study_attrs, ("study_id", "key"), rows)
+        set_attrs(connection, study_id, {NEXT: {"study": name, IDENTITY: attrs[IDENTITY]}})
 
 
 def has_identity(connection: sa.Connection, study_id: int, identity: str | None) -> bool:

@@ -57,6 +57,8 @@ One is on a table of Optuna, which neither needs nor minds it. A database withou
 
 SLOTS = "slots"
 """Key of a study's attribute: the number of its slots. Studies of earlier versions do not have it."""
+MOST_SLOTS = 1_000_000
+"""The most slots of a study."""
 ENDED = "ended"
 """Key of a slot's attribute: the state and the value with which Coarsefine ended it. Other programs do not set it."""
 OWN_ATTRS = frozenset({
@@ -80,6 +82,10 @@ RESULTS = "results_version"
 VERSION_CHANGES = "version_changes"
 """Key of a slot's attribute: how many accepted changes its study had when it ended; without it none."""
 
+FINAL_TRAINING = "final"
+"""Key of a study's attribute: the final training of the winner of the network."""
+SEALED = "coarsefine:attr:"
+"""Beginning of the keys of a study's system attributes that are copies of its attributes."""
 NEXT = "next"
 """Key of a study's attribute: name and identity of the study that the campaign opened after it."""
 
@@ -90,12 +96,36 @@ def study_attr(key: str, study_id: sa.ColumnElement[int]) -> sa.ScalarSelect[Any
     return sa.select(study_attrs.c.value_json).where(found).scalar_subquery()
 
 
+def known_attr(key: str, study_id: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+    """Return the JSON text of an attribute of a study as Coarsefine wrote it, or if that is not known, as it is."""
+    return sa.func.coalesce(_copy_of(key, study_id).scalar_subquery(), study_attr(key, study_id))
+
+
+def _copy_of(key: str, study_id: sa.ColumnElement[int]) -> sa.Select[Any]:
+    copy = study_system_attrs.c
+    return sa.select(copy.value_json).where(copy.study_id == study_id, copy.key == f"{SEALED}{key}")
+
+
+def planned_slots(study_id: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:
+    """Return the number of slots that a study stores; NULL if it stores none, or what cannot be one."""
+    own = sa.select(study_attrs.c.value_json).where(study_attrs.c.study_id == study_id, study_attrs.c.key == SLOTS)
+    return sa.func.coalesce(_count_in(_copy_of(SLOTS, study_id)), _count_in(own))
+
+
+def _count_in(found: sa.Select[Any]) -> sa.ScalarSelect[Any]:
+    """Return the number that a text holds, NULL if it holds none, on which PostgreSQL's cast alone would fail."""
+    (text,) = found.selected_columns
+    is_count = (sa.func.ltrim(text, "0123456789") == "") & sa.func.length(text).between(1, len(str(MOST_SLOTS)))
+    count = sa.case((is_count, sa.cast(text, sa.Integer)), else_=sa.null())
+    return found.with_only_columns(count).scalar_subquery()
+
+
 def is_slot_of(study_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     """Return whether a trial of a study is a slot.
 
     A trial that another program enqueued or added has no seed, or if it is a copy of a slot, a number beyond theirs.
     """
-    planned = sa.cast(study_attr(SLOTS, study_id), sa.Integer)
+    planned = planned_slots(study_id)
     has_seed = sa.exists().where(attrs.c.trial_id == trials.c.trial_id, attrs.c.key == SEED)
     return sa.and_(has_seed, trials.c.number < sa.func.coalesce(planned, trials.c.number + 1))
 

@@ -188,8 +188,8 @@ def print_retried(retried: Retried) -> None:
             print_prose(f"Opened before, and unchanged by their values: {', '.join(stage.opened)}.")
     if retried.earlier:
         print_prose(
-            f"{counted(retried.earlier, 'failed trial')} of earlier stages stay{'s' * (retried.earlier == 1)} so: the "
-            "winner was chosen from the trials as they are."
+            f"{counted(retried.earlier, 'failed trial')} of finalists stay{'s' * (retried.earlier == 1)} so: the "
+            "winner among these is trained again."
         )
     if retried.diverged:
         print_prose(f"{counted(retried.diverged, 'trial')} diverged and stay{'s' * (retried.diverged == 1)} so.")

@@ -4,7 +4,7 @@ A campaign resumes only from studies with the same identity.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +17,7 @@ from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.campaign.direction import Direction
 from coarsefine.search.campaign.metric import VALUE
 from coarsefine.search.errors import CampaignError
+from coarsefine.search.results.edited import differences
 from coarsefine.search.results.study import Study
 from coarsefine.search.storage.optuna_storage import Storage
 from coarsefine.search.storage.tables import ARITHMETIC, OBJECTIVE, RESULTS, VERSIONS
@@ -189,23 +190,16 @@ def _remedy(study: Study, current: Mapping[str, Any], *, acceptable: bool) -> st
     return f"Finish it with {finish}, {accept}or start the campaign under another name or --storage.{reason}"
 
 
-def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each place that differs, with what was and what is there."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            if _NUMBER.sub("", place := f"{where}.{key}") not in _NOT_COMPARED:
-                yield from _differences(before.get(key), now.get(key), place)
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for number, pair in enumerate(zip(before, now, strict=True), 1):
-            yield from _differences(*pair, f"{where} {number}")
-    elif before != now:
-        yield where, before, now
+def _may_differ(place: str) -> bool:
+    return _NUMBER.sub("", place) in _NOT_COMPARED
 
 
 def _found(study: Study, current: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return each place in which a study's attributes differ from `current`, with what was and what is there."""
     return [
-        difference for key, value in current.items() for difference in _differences(study.attrs.get(key), value, key)
+        difference
+        for key, value in current.items()
+        for difference in differences(study.attrs.get(key), value, key, _may_differ)
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from campaigns import campaign_toml
 from optuna.trial import TrialState, create_trial
 from serving import serving as serving_storage
+from stored import forget_seal
 
 from coarsefine import Campaign, run
 from coarsefine.search.errors import Interrupted, NothingCompleted
@@ -43,6 +44,7 @@ def _search(text, **options):
 
 def _plant(url):
     """Write markup wherever a user with access to the storage can."""
+    forget_seal("studies.db")
     storage = optuna.storages.RDBStorage(url)
     coarse = optuna.load_study(study_name="planted/coarse", storage=storage)
     coarse.set_user_attr("data", {**coarse.user_attrs["data"], "description": f"images {MARKUP}"})

@@ -8,6 +8,15 @@ from campaigns import write_campaign
 
 from coarsefine import Campaign, run
 
+FORGET_SEAL = "DELETE FROM study_system_attributes WHERE key LIKE 'coarsefine:%'"
+"""The statement after which studies are like those of earlier versions, of which an edit is not known."""
+
+
+def forget_seal(path):
+    """Make the studies of a file like those of earlier versions."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(FORGET_SEAL)
+
 
 def undisturbed_table(folder, **changes):
     """Run a changed small campaign in a folder to its end, in this process, on SQLite; return its table."""

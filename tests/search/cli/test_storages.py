@@ -10,6 +10,7 @@ import optuna
 import pytest
 from campaigns import write_campaign
 from commands import coarsefine
+from stored import FORGET_SEAL
 
 ONE_STAGE = {"fine": None, "coarse": {"trials": 3}}
 
@@ -50,6 +51,7 @@ def test_campaigns_are_listed(two):
 def test_campaign_that_cannot_be_read_is_named(folder):
     """`list` names a campaign whose settings cannot be read, and shows the others."""
     with closing(sqlite3.connect(folder / "studies.db")) as connection, connection:
+        connection.execute(FORGET_SEAL)
         connection.execute("""UPDATE study_user_attributes SET value_json = '{"name": 5}' WHERE key = 'config'
             AND study_id IN (SELECT study_id FROM studies WHERE study_name LIKE 'small/%')""")
     answer = coarsefine("list", cwd=folder)
@@ -133,6 +135,7 @@ def test_no_folder_outside_is_deleted(folder):
     """The name of a study that another program has made leads to no other folder."""
     (folder / "logs" / "keep.log").touch()
     with closing(sqlite3.connect(folder / "studies.db")) as connection, connection:
+        connection.execute(FORGET_SEAL)
         connection.execute("UPDATE studies SET study_name = '../coarse' WHERE study_name = 'other/coarse'")
         connection.execute("""UPDATE study_user_attributes SET value_json = '".."' WHERE value_json = '"other"'""")
     answer = coarsefine("delete", "..", "--yes", "--json", cwd=folder)

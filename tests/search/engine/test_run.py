@@ -13,7 +13,7 @@ from campaigns import write_campaign
 from commands import coarsefine
 from forked import forked_command
 from optuna.trial import TrialState
-from stored import table
+from stored import forget_seal, table
 
 from coarsefine import Campaign, CampaignError, Interrupted, NothingCompleted, Observer, run
 from coarsefine.model import Network
@@ -159,6 +159,7 @@ def test_no_trial_is_read_to_see_that_the_final_training_is_left(undisturbed, tm
     """A run whose stages have ended, without the final training, reads the trials only once it has its data."""
     campaign, path, _ = undisturbed
     shutil.copy(path, tmp_path / "s.db")
+    forget_seal(tmp_path / "s.db")
     with closing(sqlite3.connect(tmp_path / "s.db")) as connection, connection:
         connection.execute("DELETE FROM study_user_attributes WHERE key = 'final'")
 

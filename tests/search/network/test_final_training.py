@@ -15,7 +15,7 @@ from campaigns import write_campaign
 from commands import coarsefine
 from forked import Forked, run_script
 from processes import dead, end_of, wait_until
-from stored import table
+from stored import forget_seal, table
 
 from coarsefine.model import Network, evaluate
 from coarsefine.model.arithmetic import arithmetic_name, has_kernel, instruction_set
@@ -324,6 +324,7 @@ def test_final_training_of_another_version_is_named(campaign_folder, tmp_path, c
     """A record that lacks required keys is left out and named by `status`; `run` ends with exit code 2."""
     for name in ("studies.db", "small.toml"):
         shutil.copy(campaign_folder / name, tmp_path)
+    forget_seal(tmp_path / "studies.db")
     with closing(sqlite3.connect(tmp_path / "studies.db")) as connection, connection:
         connection.execute("UPDATE study_user_attributes SET value_json = '{\"epochs\": 4}' WHERE key = 'final'")
     code, out, err = cli("status")

@@ -15,6 +15,7 @@ import pytest
 from campaigns import write_campaign
 from paper_campaign import make_paper
 from scipy.stats import binomtest
+from stored import FORGET_SEAL
 
 from coarsefine import Campaign, Interrupted, UsageError, run
 from coarsefine.search.campaign.metric import Accuracy, expected_highest
@@ -234,6 +235,7 @@ def test_second_check_replaces_the_first(small_copy, cli):
 
 def test_check_on_other_images_is_refused(small_copy, cli):
     """A check is refused if its images are not those of the campaign."""
+    execute(small_copy, FORGET_SEAL)
     execute(
         small_copy, "UPDATE study_user_attributes SET value_json = replace(value_json, 'digest\": \"', 'digest\": \"f')"
     )
@@ -287,7 +289,8 @@ def test_unfinished_campaign_is_reported_as_such(small, tmp_path):
 
 def test_report_without_completed_trials_gives_reasons(small_copy, tmp_path):
     """If every trial diverged, the report lists the reasons and the lowest η that diverged, but no winner."""
-    execute(small_copy, "DELETE FROM study_user_attributes WHERE key = 'slots'")  # as in earlier versions: unmarked
+    execute(small_copy, FORGET_SEAL)  # as in earlier versions: unmarked
+    execute(small_copy, "DELETE FROM study_user_attributes WHERE key = 'slots'")
     execute(small_copy, "UPDATE trials SET state = 'FAIL'")
     execute(small_copy, "DELETE FROM trial_values")
     execute(small_copy, "DELETE FROM study_user_attributes WHERE key = 'final'")
@@ -373,6 +376,7 @@ def test_planted_script_stays_text(small_copy, tmp_path):
 def plant(path):
     """Write a script into texts of the campaign's studies and trials; a study whose name has one would be left out."""
     with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(FORGET_SEAL)
         for key, value in connection.execute("SELECT DISTINCT key, value_json FROM study_user_attributes").fetchall():
             new = (key, json.dumps(planted_in(key, json.loads(value))), value)
             connection.execute(
@@ -521,6 +525,7 @@ def test_unknown_campaign_or_settings_are_refused(small_copy, tmp_path, cli):
     """A missing campaign, or one with unknown settings, is refused in one sentence."""
     with pytest.raises(UsageError, match="has no campaign 'large'"):
         report(small_copy, tmp_path / "x.html", "large")
+    execute(small_copy, FORGET_SEAL)
     execute(
         small_copy,
         "UPDATE study_user_attributes SET value_json = json_set(value_json, '$.hue', 1) WHERE key = 'config'",
@@ -548,6 +553,7 @@ def test_expected_highest_follows_the_tables(n, expected):
 def test_importance_finds_the_parameter_that_matters(paper_file, tmp_path):
     """If accuracy depends on η alone, its share is high and differs from that of shuffled accuracies."""
     shutil.copy(paper_file, tmp_path / "studies.db")
+    execute(tmp_path / "studies.db", FORGET_SEAL)
     execute(tmp_path / "studies.db", "DELETE FROM study_user_attributes WHERE key = 'slots'")
     execute(
         tmp_path / "studies.db",

@@ -154,25 +154,49 @@ def test_later_stages_keep_what_follows_from_the_stage(search):
     assert (attribute("fine", "space"), [trial.params for trial in trials("fine")]) == (ranges, points)
 
 
-def test_winner_of_user_code_stays_once_it_is_trained_again(search):
-    """Once [final] trains the winner, only failed trials of that stage are retried."""
-    status = search(bug="some", stage=ONE_STAGE, confirm=None, final={"seeds": 2})
-    assert status.state == "done"
-    with pytest.raises(UsageError, match="is trained again in small/final: only failed trials of that stage can be"):
-        retry("small")
-    with pytest.raises(UsageError, match="is trained again in small/final"):
-        retry("small", trials=[("coarse", failed()[0])])
+BETTER = "    if os.environ.get('BETTER'):\n        return [report(2.0) for _ in range(report.epochs)] and None\n"
 
 
-def test_failed_trials_that_are_left_are_counted(search, folder, cli):
-    """If only trials of [final] are put back, `retry` says how many of earlier stages it leaves, and why."""
-    fails = "    assert report.epochs != 7 or report.number != 1\n"
+def test_winner_of_user_code_stays_once_it_is_trained_again(search, folder):
+    """Once [final] trains the winner, failed trials of other stages are retried, and the winner stays the same."""
+    changes = {"stage": ONE_STAGE, "confirm": None, "final": {"seeds": 2}}
+    (folder / "buggy.py").write_text(BUGGY.replace("    return", f"{BETTER}    return"), "utf-8")
+    before = search(bug="some", **changes)
+    lost = failed()
+    assert [(stage.trials, stage.opened) for stage in retry("small").stages] == [(tuple(lost), ("final",))]
+    os.environ["BETTER"] = "1"
+    try:
+        after = search(**changes)
+    finally:
+        del os.environ["BETTER"]
+    assert after.stages[0].best[0].number in lost
+    assert (after.state, after.winner.number, after.final_runs) == ("done", before.winner.number, before.final_runs)
+
+
+def test_finalists_are_not_retried_once_their_winner_is_trained_again(search, folder, cli):
+    """Once [final] is open, failed trials of [confirm] are left and counted, refused if named, and not offered."""
+    fails = "    assert report.folder.name not in ('confirm-3', 'final-0')\n"
     (folder / "buggy.py").write_text(BUGGY.replace("    return", f"{fails}    return"), "utf-8")
-    search(bug="some", stage=ONE_STAGE, confirm=None, final={"epochs": 7, "seeds": 2})
+    search(stage=ONE_STAGE, final={"seeds": 2})
+    assert (failed("confirm"), failed("final")) == ([3], [0])
+    assert " retry small   (puts 1 failed trial back)" in cli("status")[1]
     code, out, error = cli("retry", "small")
     assert (code, error) == (0, "")
-    assert out.splitlines()[0] == "small/final: trial 1 waits again."
-    assert f"  {len(failed())} failed trials of earlier stages stay so: the winner was chosen" in out
+    assert out.splitlines()[:2] == [
+        "small/final: trial 0 waits again.",
+        "  1 failed trial of finalists stays so: the winner among these is trained again.",
+    ]
+    (folder / "buggy.py").write_text(BUGGY, "utf-8")
+    run(Campaign.load("small.toml"), accept_changes=True)
+    assert " retry " not in cli("status")[1]
+    for named in ([], ["confirm#3"]):
+        code, _, error = cli("retry", "small", *named)
+        assert code == 2
+        assert error == (
+            "The winner of small was chosen by the values of small/confirm, and is trained again in small/final: "
+            "trials of small/confirm can no longer be retried. Failed trials of other stages can. To choose again, "
+            "start the campaign under another name.\n"
+        )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from serving import serving
+from stored import forget_seal
 from typer.testing import CliRunner
 
 from coarsefine.search.cli import app as cli_app
@@ -24,14 +25,18 @@ from coarsefine.search.storage.opening import open_storage
 
 API = "/api/v1/campaigns"
 SCRIPT = "<script>alert(1)</script>"
-FORGET_MARKS = "DELETE FROM study_user_attributes WHERE key = 'slots'"
-"""The statement after which studies are like those of earlier versions, which do not mark how their slots ended."""
 
 
 def execute(path, statement, *values):
     """Execute a statement in the file."""
     with closing(sqlite3.connect(path, timeout=240)) as connection, connection:
         connection.execute(statement, values)
+
+
+def forget_marks(path):
+    """Make the studies of a file like those of earlier versions, which do not mark how their slots ended."""
+    forget_seal(path)
+    execute(path, "DELETE FROM study_user_attributes WHERE key = 'slots'")
 
 
 def set_attr(key, text):
@@ -66,6 +71,11 @@ DAMAGES = {
     "nested without end": set_attr("config", "[" * 100_000),
     "not a number": set_attr("config", '{"name": NaN}'),
 }
+WRITTEN_LATER = {
+    "invalid final training", "null as final training", "null as finalists", "accepted change is empty",
+    "versions are a number",
+}  # fmt: skip
+"""Damages of attributes that Coarsefine replaces, or does not write when it opens a study: they have no copy."""
 DAMAGED_TRIALS = {
     "attribute": "UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 3",
     "range of a parameter": "UPDATE trial_params SET distribution_json = '{}' WHERE trial_id = 3",
@@ -87,7 +97,8 @@ DAMAGED_TRIALS = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_study_is_left_out(copied, damage):
-    """If a stage's study is damaged, the campaign is served without it, and the response says so."""
+    """If a stage's study of an earlier version is damaged, the campaign is served without it, and says so."""
+    forget_seal(copied)
     execute(copied, DAMAGES[damage])
     with serving(copied) as client:
         response = client.get(f"{API}/small")
@@ -140,6 +151,7 @@ def test_damaged_trial_stops_what_needs_all_trials(copied, damage):
 @pytest.mark.parametrize("damage", [*DAMAGES, "list of names"])
 def test_damaged_study_hides_no_other_campaign(copied, damage):
     """Whatever is wrong with a study, `status` and `list` show the rest and name it, and other campaigns run."""
+    forget_seal(copied)
     execute(copied, DAMAGES.get(damage, set_attr("campaign", '["small"]')))
     result = CliRunner().invoke(cli_app, ["status", "small", "--storage", str(copied)])
     assert result.exit_code == 0
@@ -153,6 +165,22 @@ def test_damaged_study_hides_no_other_campaign(copied, damage):
     with serving(copied) as client:
         assert client.get(API).json()["campaigns"][-1]["campaign"] == "small"
         assert "small/fine" in [study["study_name"] for study in client.get("/api/studies").json()["study_summaries"]]
+
+
+@pytest.mark.parametrize("damage", [damage for damage in DAMAGES if damage not in WRITTEN_LATER])
+def test_damaged_study_is_shown_as_it_was(copied, damage):
+    """A study is shown with the attributes that Coarsefine wrote, by pages and commands, which name what is damaged."""
+    execute(copied, DAMAGES[damage])
+    says = "Another program, such as Optuna, changed the attribute "
+    with serving(copied) as client:
+        found = client.get(f"{API}/small").json()
+        assert [stage["study_id"] for stage in found["stages"]] == [1, 2]
+        assert [problem.partition(says)[0] for problem in found["problems"]] == [""]
+        assert client.get(f"{API}/small/stages/coarse/trials").json()["total"] == 9
+        assert [campaign["campaign"] for campaign in client.get(API).json()["campaigns"]] == ["small"]
+    result = CliRunner().invoke(cli_app, ["status", "--storage", str(copied)])
+    assert (result.exit_code, result.stderr.startswith(says)) == (0, True)
+    assert "small/coarse: " in result.stdout
 
 
 def test_renamed_study_is_recognised(copied):
@@ -180,7 +208,7 @@ def test_renamed_study_is_recognised(copied):
 def test_damaged_trial_is_left_out(copied):
     """A completed trial without a finite value or with invalid losses is left out of its stage."""
     trial = "trial_id = (SELECT trial_id FROM trials WHERE study_id = 2 AND number = ?)"
-    execute(copied, FORGET_MARKS)
+    forget_marks(copied)
     execute(copied, f"UPDATE trial_values SET value = NULL, value_type = 'INF_POS' WHERE {trial}", 0)  # noqa: S608
     set_losses = "UPDATE trial_user_attributes SET value_json = '7' WHERE key = 'train_loss'"
     execute(copied, f"{set_losses} AND {trial}", 1)
@@ -214,6 +242,7 @@ def test_foreign_studies_are_ignored(copied):
 
 def test_campaign_with_only_damaged_studies_is_a_404(copied):
     """If all studies of a campaign are damaged, the list says why, and the campaign is a 404."""
+    forget_seal(copied)
     for study in (1, 2):
         execute(copied, "DELETE FROM study_user_attributes WHERE study_id = ? AND key = 'space'", study)
     with serving(copied) as client:
@@ -226,6 +255,7 @@ def test_campaign_with_only_damaged_studies_is_a_404(copied):
 
 def test_planted_markup_stays_text(copied):
     """Markup in names, notes, reasons and attributes is served only as JSON that browsers do not render."""
+    forget_seal(copied)
     storage = f"sqlite:///{copied}"
     optuna.create_study(storage=storage, study_name=f"small/{SCRIPT.replace('/', '|')}").set_user_attr(
         "campaign", SCRIPT
@@ -290,7 +320,7 @@ def test_replaced_file_is_read_again(searched, tmp_path):
         assert client.get(f"{API}/small").json()["stages"][0]["best"]
         other = tmp_path / "other.db"
         shutil.copy(path, other)
-        execute(other, FORGET_MARKS)
+        forget_marks(other)
         execute(other, "UPDATE trials SET state = 'WAITING', datetime_complete = NULL WHERE study_id = 2")
         execute(other, "DELETE FROM study_user_attributes WHERE key = 'final'")
         other.rename(path)
@@ -305,7 +335,7 @@ def test_changes_by_other_programs_are_seen(copied):
     """Changed values of trials are read, even if the trials keep their ids and numbers."""
     with serving(copied) as client:
         before = client.get(f"{API}/small/stages/fine/trials/0").json()
-        execute(copied, FORGET_MARKS)
+        forget_marks(copied)
         execute(
             copied,
             "UPDATE trial_values SET value = 0.125 WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = 2)",

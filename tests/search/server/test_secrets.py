@@ -13,6 +13,7 @@ from processes import wait_until
 from routing import READING, routes
 from serving import command, serving
 from sqlalchemy import make_url
+from stored import forget_seal
 
 from coarsefine import run
 from coarsefine.search.server.redaction import redact
@@ -29,8 +30,11 @@ def read_everything(client):
             yield variant, client.get(variant)
 
 
-def test_planted_address_is_redacted(copied):
-    """A database address in a name, note, reason, attribute or parent appears in no response."""
+@pytest.mark.parametrize("earlier", [False, True])
+def test_planted_address_is_redacted(copied, earlier):
+    """A database address in a name, note, reason, attribute or parent, edited or not, appears in no response."""
+    if earlier:
+        forget_seal(copied)
     storage = f"sqlite:///{copied}"
     optuna.create_study(storage=storage, study_name=URL).set_user_attr("url", URL)
     optuna.create_study(storage=storage, study_name="small/other").set_user_attr("campaign", URL)

@@ -411,6 +411,27 @@ def test_copy_of_a_slot_is_no_slot(opened):
     assert storage.queries.standing(study._study_id, None).others == (2, 3)
 
 
+@pytest.mark.parametrize("slots", ["many", "12345678901", "-1", "null", "3.5", '"5"'])
+def test_number_of_slots_that_cannot_be_one_is_as_good_as_none(opened, slots):
+    """If what another program made of the number of slots cannot be one, all trials with a seed are slots."""
+    storage = opened()
+    study = open_stage(storage, 5)
+    edit = sa.update(tables.study_attrs).where(tables.study_attrs.c.key == tables.SLOTS).values(value_json=slots)
+    forget = sa.delete(tables.study_system_attrs)
+    storage.database.transact(lambda connection: [connection.execute(each) for each in (edit, forget)])
+    assert storage.queries.progress(study).trials == 5
+    assert finish(storage, study, 9) == [[0, 1, 2, 3, 4]]
+
+
+def test_slots_are_counted_as_they_were_opened(opened):
+    """If another program edits a study's number of slots, its copy counts."""
+    storage = opened()
+    study = open_stage(storage, 5)
+    storage.set_study_user_attr(study, tables.SLOTS, 2)
+    assert finish(storage, study, 9) == [[0, 1, 2, 3, 4]]
+    assert storage.queries.progress(study).trials == 5
+
+
 def test_slot_that_others_set_waiting_stays_claimed(opened):
     """A slot that another program sets WAITING while it trains is not claimed again, and its worker can record it."""
     storage, other = opened(), opened()

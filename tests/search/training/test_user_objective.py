@@ -308,7 +308,7 @@ def test_function_without_reports_has_no_epochs(cli, tmp_path):
     assert code == 0, error
     assert "coarse: 5 of 5 trials to train; a 0.001 to 1" in error
     assert "epoch" not in error
-    notes = "SELECT count(*) FROM study_system_attributes WHERE value_json LIKE '%{}%'"
+    notes = "SELECT count(*) FROM study_system_attributes WHERE key LIKE 'dashboard:%' AND value_json LIKE '%{}%'"
     assert [counted(tmp_path, notes.format(text)) for text in ("**Trials:** 5, random", "epoch")] == [1, 0]
 
 

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from campaigns import write_campaign
 from packages import install
-from stored import table, undisturbed_table
+from stored import forget_seal, table, undisturbed_table
 
 from coarsefine import Campaign, CampaignError, Interrupted, Observer, join, run
 from coarsefine.model.arithmetic import KERNEL, NUMPY
@@ -48,6 +48,7 @@ def folder(stopped, tmp_path, monkeypatch):
 
 def started_with(**earlier):
     """Change the versions that the studies say they were started with."""
+    forget_seal("studies.db")
     with closing(sqlite3.connect("studies.db")) as connection:
         connection.execute(
             "UPDATE study_user_attributes SET value_json = ? WHERE key = 'versions'",
