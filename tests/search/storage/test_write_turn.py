@@ -1,5 +1,6 @@
 """Test the turns at writing into a SQLite file."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -20,6 +21,17 @@ with WriteTurn(Path(sys.argv[1])).taken():
     sys.stdin.read()
 """
 """Holds a turn until the input ends."""
+
+LOCK = """
+import fcntl, sys
+
+with open(sys.argv[1], "r+") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | int(sys.argv[2]))
+    except OSError:
+        sys.exit("held")
+"""
+"""Takes the lock of the turns, with these flags."""
 
 
 @pytest.fixture
@@ -107,3 +119,52 @@ def test_turn_that_cannot_be_taken_stops_nobody(tmp_path):
             pass
         turn.close()
     assert not [*Path(tmp_path).iterdir()]
+
+
+def take(turn, times):
+    """Take a turn several times, one after the other."""
+    for _ in range(times):
+        with turn.taken():
+            pass
+
+
+def is_free(folder, *, wait=False):
+    """Return whether another process can take the turn of a file in a folder now, or with `wait` at any time."""
+    flags = 0 if wait else fcntl.LOCK_NB
+    command = [sys.executable, "-c", LOCK, str(folder / ".studies.db-turn"), str(flags)]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.fixture
+def turn(tmp_path):
+    """Return the turn of this process at `tmp_path / "studies.db"`."""
+    turn = WriteTurn(tmp_path / "studies.db")
+    yield turn
+    turn.close()
+
+
+def test_turn_is_kept_for_transactions_without_pauses(turn, tmp_path, monkeypatch):
+    """A process that needs the turn again at once keeps it, but not for ever: then others have theirs."""
+    monkeypatch.setattr(write_turn, "_BRIEF_SECONDS", 600.0)
+    monkeypatch.setattr(write_turn, "_MOST_KEPT_SECONDS", 600.0)
+    take(turn, 4)
+    assert not is_free(tmp_path)
+    monkeypatch.setattr(write_turn, "_MOST_KEPT_SECONDS", 0.0)
+    take(turn, 1)
+    assert is_free(tmp_path)
+
+
+def test_kept_turn_is_given_back(turn, tmp_path, monkeypatch):
+    """A process whose next transaction does not follow gives the turn back, without doing anything more."""
+    monkeypatch.setattr(write_turn, "_BRIEF_SECONDS", 600.0)
+    monkeypatch.setattr(write_turn, "_MOST_KEPT_SECONDS", 600.0)
+    take(turn, 4)
+    monkeypatch.setattr(write_turn, "_BRIEF_SECONDS", 0.0)
+    assert is_free(tmp_path, wait=True)
+
+
+def test_turn_is_not_kept_after_pauses(turn, tmp_path, monkeypatch):
+    """A process that trains between its transactions gives the turn back after each one."""
+    monkeypatch.setattr(write_turn, "_BRIEF_SECONDS", 0.0)
+    take(turn, 4)
+    assert is_free(tmp_path)
