@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError
 
 from coarsefine.search.errors import StorageError
 from coarsefine.search.storage.causes import describe, root_cause, text_of
-from coarsefine.search.storage.dialect import BUSY_SECONDS, transaction, unlocked
+from coarsefine.search.storage.dialect import BUSY_SECONDS, reading, transaction, unlocked
 from coarsefine.search.storage.location import Location
 from coarsefine.search.storage.lock_wait import lock_sentence
 from coarsefine.search.storage.write_turn import WriteTurn
@@ -60,6 +60,15 @@ class Database:
         def attempt() -> _T:
             with self._turn.taken(), transaction(self._engine, self._report_lock) as connection:
                 return work(connection)
+
+        return self.persist(attempt)
+
+    def survey(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Do the work with a connection that can read at one `moment`, again if the connection is cut or must wait."""
+
+        def attempt() -> _T:
+            with reading(self._engine) as connection:
+                return unlocked(connection, lambda: work(connection), self._report_lock)
 
         return self.persist(attempt)
 

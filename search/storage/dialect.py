@@ -95,7 +95,7 @@ def transaction(engine: sa.Engine, waits: Callable[[], object] = lambda: None) -
         unlocked(connection, lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), waits)
         try:
             yield connection
-            connection.exec_driver_sql("COMMIT")
+            unlocked(connection, lambda: connection.exec_driver_sql("COMMIT"), waits)  # for readers
         except BaseException:
             with suppress(sa.exc.SQLAlchemyError):  # a full disk has rolled it back: that is the error to report
                 connection.exec_driver_sql("ROLLBACK")

@@ -66,16 +66,20 @@ def _is_mounted_read_only(folder: Path) -> bool:
 
 
 def lock_holder(path: Path) -> str | None:
-    """Return the process of this machine that has locked a SQLite file, in words; None if it is not known."""
+    """Return the process of this machine that has locked a SQLite file, in words; None if it is not known.
+
+    That is one that writes. If this process writes itself, it waits for those that read, until it can commit.
+    """
     try:
         files = {_inode_of(file) for file in (path, path.with_name(f"{path.name}-shm")) if file.exists()}
         lines = [line.split() for line in _LOCKS.read_text("ascii", "replace").splitlines()]
     except OSError:  # not Linux
         return None
     held = [line for line in lines if len(line) == _FIELDS and line[1] == "POSIX" and line[5] in files]
-    writers = [line for line in held if line[3] == "WRITE"]  # others only read
-    processes = dict.fromkeys(int(line[4]) for line in writers if int(line[4]) not in {os.getpid(), -1, 0})
-    return next(filter(None, map(_described, processes)), None)
+    writers = dict.fromkeys(int(line[4]) for line in held if line[3] == "WRITE")
+    processes = dict.fromkeys(int(line[4]) for line in held) if os.getpid() in writers else writers
+    others = (process for process in processes if process not in {os.getpid(), -1, 0})
+    return next(filter(None, map(_described, others)), None)
 
 
 def _inode_of(file: Path) -> str:

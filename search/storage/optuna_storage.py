@@ -23,7 +23,7 @@ from coarsefine.search.storage import sqlite
 from coarsefine.search.storage.accepted_sources import accept_source, accept_versions
 from coarsefine.search.storage.database import Database, storage_errors
 from coarsefine.search.storage.deletion import delete_studies, discard_studies
-from coarsefine.search.storage.dialect import engine_options, reading
+from coarsefine.search.storage.dialect import engine_options
 from coarsefine.search.storage.failed_slots import StageRetry, are_final, retry_slots
 from coarsefine.search.storage.lease_owner import Owner
 from coarsefine.search.storage.lease_queue import LeaseQueue, OnceLock
@@ -174,12 +174,11 @@ class Storage(RDBStorage):
     def readable_trials_of(self, study_id: int) -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
         """Return the trials of a study that can be read, by number, and those that cannot."""
 
-        def read() -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
-            with reading(self.engine) as connection:
-                found, damaged = read_readable(connection, ids_of(connection, study_id))
-                return tuple(sorted(found.values(), key=attrgetter("number"))), tuple(damaged.values())
+        def read(connection: sa.Connection) -> tuple[tuple[FrozenTrial, ...], tuple[Unreadable, ...]]:
+            found, damaged = read_readable(connection, ids_of(connection, study_id))
+            return tuple(sorted(found.values(), key=attrgetter("number"))), tuple(damaged.values())
 
-        return self.database.persist(read)
+        return self.database.survey(read)
 
     @property
     def backup_pays(self) -> bool:

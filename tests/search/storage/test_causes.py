@@ -167,8 +167,8 @@ def test_process_that_has_locked_a_file_is_named(made_file, tmp_path, monkeypatc
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not list locks")
-def test_process_that_only_reads_is_not_blamed(made_file, tmp_path):
-    """A process that reads a file is not named as the one that has locked it."""
+def test_process_that_only_reads_is_named_to_the_one_that_writes(made_file, tmp_path):
+    """A process that reads a file has locked it for the one that commits, and for nobody else."""
     path = tmp_path / "studies.db"
     path.write_bytes(made_file.read_bytes())
     hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN'); "
@@ -177,6 +177,9 @@ def test_process_that_only_reads_is_not_blamed(made_file, tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         holder.stdout.readline()
         assert lock_holder(path) is None
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            assert f"process {holder.pid} (" in lock_holder(path)
         holder.communicate("\n")
 
 

@@ -40,13 +40,28 @@ def read(storage):
     return storage.database.read(sa.select(sa.literal(1)).select_from(sa.text("studies")).limit(1))
 
 
-@pytest.mark.parametrize("act", [write, read])
-def test_wait_for_a_lock_is_said_once(path, holder, act):
-    """A transaction and a query say who holds the lock, and go on when it is free."""
+def read_trials(storage):
+    return storage.trials_of(1)
+
+
+def write_a_row(storage):
+    statement = sa.text("UPDATE studies SET study_name = study_name")
+    return storage.database.transact(lambda connection: connection.execute(statement))
+
+
+EXCLUSIVE, READING = "BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM studies"
+
+
+@pytest.mark.parametrize(
+    ("act", "lock"), [(write, EXCLUSIVE), (read, EXCLUSIVE), (read_trials, EXCLUSIVE), (write_a_row, READING)]
+)
+def test_wait_for_a_lock_is_said_once(path, holder, act, lock):
+    """A transaction, its commit, a query and the reading of trials say who holds the lock, and go on when it is free."""
     said = []
     with closing(open_storage(at_file(path), writing=True)) as storage:
         storage.database.say_locked = lambda sentence: (said.append(sentence), holder.rollback())
-        holder.execute("BEGIN EXCLUSIVE")
+        for statement in lock.split("; "):
+            holder.execute(statement).fetchone()
         act(storage)
     assert said == [f"{path} is locked by process 7 (python, which is stopped): waiting for it, a minute at most."]
 
