@@ -56,7 +56,7 @@ EXCLUSIVE, READING = "BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM studies"
     ("act", "lock"), [(write, EXCLUSIVE), (read, EXCLUSIVE), (read_trials, EXCLUSIVE), (write_a_row, READING)]
 )
 def test_wait_for_a_lock_is_said_once(path, holder, act, lock):
-    """A transaction, its commit, a query and the reading of trials say who holds the lock, and go on when it is free."""
+    """A transaction, a commit, a query and a reader of trials say who holds the lock, and go on when it is free."""
     said = []
     with closing(open_storage(at_file(path), writing=True)) as storage:
         storage.database.say_locked = lambda sentence: (said.append(sentence), holder.rollback())
