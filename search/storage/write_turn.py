@@ -103,22 +103,33 @@ class WriteTurn:
 
     def _keep_or_unlock(self) -> None:
         """Keep the turn after a transaction if the next one will probably follow at once."""
-        self._is_kept = self._brief_pauses >= _BRIEF_PAUSES and self._ended < self._began + _MOST_KEPT_SECONDS
+        is_due = self._ended >= self._began + _MOST_KEPT_SECONDS
+        self._is_kept = self._brief_pauses >= _BRIEF_PAUSES and not is_due and self._starts_to_watch()
         if not self._is_kept:
             self._unlock()
-        elif not self._is_watched:
-            self._is_watched = True
-            threading.Thread(target=self._watch, name="gives a turn back", daemon=True).start()
+
+    def _starts_to_watch(self) -> bool:
+        """Start the thread that gives a kept turn back, unless it runs; return whether it runs."""
+        if not self._is_watched:
+            with suppress(RuntimeError):  # the system has no room for a thread
+                threading.Thread(target=self._watch, name="gives a turn back", daemon=True).start()
+                self._is_watched = True
+        return self._is_watched
 
     def _watch(self) -> None:
-        """Give the turn back if the next transaction does not follow soon; return when this process has none."""
-        while self._is_watched:
+        """Give the turn back if the next transaction does not follow soon; return when it is not kept."""
+        while True:
             time.sleep(_WATCH_SECONDS)
-            if self._threads.acquire(blocking=False):  # else there is a transaction
+            if not self._threads.acquire(blocking=False):  # there is a transaction
+                continue
+            try:
                 if self._is_kept and time.monotonic() >= self._ended + _BRIEF_SECONDS:
                     self._is_kept = False
                     self._unlock()
-                self._is_watched = self._is_kept
+                if not self._is_kept:
+                    self._is_watched = False
+                    return
+            finally:
                 self._threads.release()
 
     def _lock(self) -> bool:
