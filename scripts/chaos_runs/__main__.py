@@ -1,6 +1,6 @@
 """Inject faults, and check what remains: `scripts/chaos`.
 
-What a full run found is in `docs/faults.md`; `--page docs/results/faults.md` writes its table.
+What a full run found is in `docs/faults.md`, which `--page docs/faults.md` writes.
 
 Everything is drawn from --seed: which worker dies, after how many slots, in which epoch another sleeps, how large a
 disk is. The exact moment of a signal depends on the machine. The exit code is 1 if a promise is broken, or if a time is
@@ -115,7 +115,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--runs", type=int, metavar="N", help=f"runs that lose workers, on all databases; default {_FULL_RUNS}")
     add("--postgres", metavar="URL", help="an empty database, which is emptied again; default: a server of our own")
     add("--json", type=Path, default=Path("chaos.json"), metavar="FILE", help="default: %(default)s")
-    add("--page", type=Path, metavar="FILE", help="write the table as Markdown, too")
+    add("--page", type=Path, metavar="FILE", help="write a page with the table as Markdown, too")
     add("--on", nargs="+", choices=NAMES, default=NAMES, metavar="DATABASE", help=f"of {', '.join(NAMES)}")
     add("--only", nargs="+", choices=_EXPERIMENTS, metavar="WHAT", help=f"of {', '.join(_EXPERIMENTS)}")
     options = parser.parse_args(arguments)
