@@ -8,6 +8,7 @@ missed in the full form; the quick form shows times and does not judge them.
 """
 
 import argparse
+import datetime
 import json
 import os
 import shlex
@@ -84,6 +85,9 @@ _FULL_RUNS, _QUICK_RUNS = 50, 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the experiments, print a table and write JSON; return 1 if a promise is broken."""
     options = _parse(arguments)
+    if options.join:
+        options.page.write_text(write_page(*(json.loads(file.read_text("utf-8")) for file in options.join)), "utf-8")
+        return 0
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # so that our server and runs do not outlive us
@@ -116,12 +120,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--postgres", metavar="URL", help="an empty database, which is emptied again; default: a server of our own")
     add("--json", type=Path, default=Path("chaos.json"), metavar="FILE", help="default: %(default)s")
     add("--page", type=Path, metavar="FILE", help="write a page with the table as Markdown, too")
+    add("--join", nargs="+", type=Path, default=(), metavar="FILE", help="only write the page of earlier runs' files")
     add("--on", nargs="+", choices=NAMES, default=NAMES, metavar="DATABASE", help=f"of {', '.join(NAMES)}")
     add("--only", nargs="+", choices=_EXPERIMENTS, metavar="WHAT", help=f"of {', '.join(_EXPERIMENTS)}")
     options = parser.parse_args(arguments)
     for option, file in (("--json", options.json), ("--page", options.page)):
         if file is not None and not file.absolute().parent.is_dir():
             parser.error(f"{option} {file}: there is no such folder")
+    for file in options.join:
+        if not file.is_file():
+            parser.error(f"--join {file}: there is no such file")
+    if options.join and options.page is None:
+        parser.error("--join needs --page")
     return options
 
 
@@ -156,6 +166,8 @@ def _write(
     arguments: Sequence[str] | None,
 ) -> None:
     report = {
+        "command": shlex.join(["scripts/chaos", *(sys.argv[1:] if arguments is None else arguments)]),
+        "date": f"{datetime.datetime.now(tz=datetime.UTC).date():%d %B %Y}",
         "seed": options.seed,
         "quick": options.quick,
         "machine": describe_machine(),
@@ -165,8 +177,7 @@ def _write(
     }
     options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     if options.page is not None:
-        command = shlex.join(["scripts/chaos", *(sys.argv[1:] if arguments is None else arguments)])
-        options.page.write_text(write_page(report, command), "utf-8")
+        options.page.write_text(write_page(report), "utf-8")
     _say(f"Written: {options.json}, after {seconds:.0f} s.")
 
 

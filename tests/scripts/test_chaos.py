@@ -59,6 +59,8 @@ def test_quick_run_keeps_every_promise(quick, tmp_path):
     page = (tmp_path / "page.md").read_text("utf-8")
     assert "seed 1, " in page
     assert all(f"| {row['what']} | {row['database']} | {row['n']} | {row['seen']} |" in page for row in rows)
+    assert main(["--join", "chaos.json", "--page", "joined.md"]) == 0
+    assert (tmp_path / "joined.md").read_text("utf-8") == page
 
 
 def test_unknown_experiment_is_refused(tmp_path, monkeypatch, capsys):
