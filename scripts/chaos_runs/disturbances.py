@@ -55,8 +55,20 @@ class _Disturber:
         self.broken += self.run.complaints()
 
     def _start(self) -> None:
+        """Start the run, and wait until it trains: the system itself ends a process that is still being loaded."""
         self.run = Run(self.place, self.text, _WORKERS, program="chaos_runs.crashing")
-        until(lambda: made(self.place) or not self.run.goes_on, _NEVER_SECONDS)
+        until(lambda: self._trains or not self.run.goes_on, _NEVER_SECONDS)
+
+    @property
+    def _trains(self) -> bool:
+        """Return whether a worker of the present run holds slots."""
+        if not made(self.place):
+            return False
+        return not self._holders().isdisjoint(process.pid for process in self.run.session())
+
+    def _holders(self) -> set[int]:
+        rows = self.place.rows("SELECT DISTINCT pid FROM lease WHERE owner <> '' AND trial_id > 0")
+        return {int(pid) for (pid,) in rows}
 
     def hang_up(self) -> None:
         """Close the terminal: SIGHUP for all processes of the session's group."""
@@ -82,10 +94,9 @@ class _Disturber:
 
     def kill(self) -> None:
         """Kill a worker."""
-        holders = self.place.rows("SELECT DISTINCT pid FROM lease WHERE owner <> '' AND trial_id > 0 ORDER BY pid")
-        if holders:
+        if holders := sorted(self._holders()):
             with suppress(ProcessLookupError):
-                os.kill(int(self.random.choice([pid for (pid,) in holders])), signal.SIGKILL)
+                os.kill(int(self.random.choice(holders)), signal.SIGKILL)
 
     def crash(self) -> None:
         """Let the next worker that trains raise an error that cannot be printed."""

@@ -109,10 +109,10 @@ def databases(folder: Path, wanted: Sequence[str], url: str | None) -> Databases
 
 
 def _engine(address: str) -> sa.Engine:
-    """Return a connection of our own, which survives the experiments."""
+    """Return a connection of our own, which survives the experiments; with a limit to waits."""
     url = locate(address).url
-    waiting = {"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}
-    return sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, **waiting)
+    waiting: dict[str, Any] = {"timeout": 30} if url.startswith("sqlite") else {"options": "-c lock_timeout=5s"}
+    return sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=waiting)
 
 
 def _refuse_used(url: str) -> None:
