@@ -87,6 +87,8 @@ class FunctionCall:
     slots: Sequence[Slot]
     _files: list[TrialFiles] = field(init=False)
     _process: TrialProcess | None = None
+    _request: Message = field(default_factory=dict)
+    """What the process is asked for."""
     _runs: bool = False
     """Whether the worker waits for the function's next message."""
     _waits: bool = False
@@ -121,6 +123,10 @@ class FunctionCall:
             reason = f"its process {died}" if died.code is not None else str(died)
             return Killed(reason) if died.code in KILLED_FROM_OUTSIDE else Raised(reason, reason)
         if message is None:
+            return None
+        if message["kind"] == "unfit":
+            self._process.give_back(reusable=False)
+            self._process = self._asked_process()
             return None
         self._runs = False
         return self._read(message)
@@ -159,21 +165,25 @@ class FunctionCall:
         trials = [planned_of(slot, files, epoch) for slot, files in zip(self.slots, self._files, strict=True)]
         for slot, files in zip(self.slots, self._files, strict=True):
             self.setup.open_files(slot, files, epoch)
-        self._process = self.server.take()
-        self._process.send(
-            {
-                "kind": "call",
-                "form": self.setup.form,
-                "epochs": self.setup.epochs,
-                "until": until,
-                "metric": self.setup.metric,
-                "recycle": self.setup.recycle,
-                "space": self.setup.space.as_dict(),
-                "log": str(self._files[0].log),
-                "environment": self.setup.variables(trials),
-                "trials": [trial.as_message() for trial in trials],
-            }
-        )
+        self._request = {
+            "kind": "call",
+            "form": self.setup.form,
+            "epochs": self.setup.epochs,
+            "until": until,
+            "metric": self.setup.metric,
+            "recycle": self.setup.recycle,
+            "space": self.setup.space.as_dict(),
+            "log": str(self._files[0].log),
+            "environment": self.setup.variables(trials),
+            "trials": [trial.as_message() for trial in trials],
+        }
+        self._process = self._asked_process()
+
+    def _asked_process(self) -> TrialProcess:
+        """Return a process that was asked to make the call."""
+        process = self.server.take()
+        process.send(self._request)
+        return process
 
     def _read(self, message: Message) -> News:
         attrs = _attributes(message["attrs"])

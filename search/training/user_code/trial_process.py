@@ -130,8 +130,13 @@ def _answer(channel: Channel, request: Message, function: Callable[..., Any] | N
         until=request.get("until", 0),
     )
     try:
-        state.go_home()
-        state.restore(request["environment"], request["log"])
+        try:
+            state.go_home()
+            state.restore(request["environment"], request["log"])
+        except BaseException:
+            if state.calls:  # an earlier trial has left something behind, such as a limit on open files
+                return {"kind": "unfit"}
+            raise
         seed_generators(trials[0].seed)
         answer = _returned(
             invoke(request["form"], function, reporter, Space.from_dict(request["space"])), reporter, request["epochs"]

@@ -4,6 +4,7 @@ This runs in the trial process: a value may be any object, and asking it for its
 """
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -89,6 +90,8 @@ def judge_batch(given: Any, trials: int, epoch: int, metric: str = "value") -> l
 def _number(value: Any) -> tuple[float, str | None]:
     """Return a value as a number, or what is wrong with it."""
     try:
+        if _is_masked(value):  # `item` would return 0.0
+            return 0.0, "masked, no number"
         plain = value.item() if hasattr(value, "item") and not isinstance(value, str | bytes) else value  # of an array
         if isinstance(plain, str | bytes | bool):  # `float` would accept these
             return 0.0, f"{shown(value)}, no number"
@@ -99,3 +102,9 @@ def _number(value: Any) -> tuple[float, str | None]:
         return 0.0, f"{shown(value)}, no number"
     except BaseException as error:  # noqa: BLE001 - whatever its `__float__` raises
         return 0.0, f"{shown(value)}, no number: {describe(error)}"
+
+
+def _is_masked(value: Any) -> bool:
+    """Return whether a value is one of NumPy's masked arrays without a value, as the mean of masked values is."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray) and bool(masked.getmaskarray(value).any())
