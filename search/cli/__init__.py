@@ -23,6 +23,7 @@ from coarsefine.search.cli import (  # in the order of the help page
 from coarsefine.search.cli.options import ReaderLeftError, app
 from coarsefine.search.cli.output import say
 from coarsefine.search.errors import DISK_ERRORS, SearchError
+from coarsefine.search.standard_streams import fill_standard_streams
 
 _ALLOCATIONS = 50_000
 """New objects after which Python looks for garbage. Its own 700 would cost a twentieth of the time of `status`."""
@@ -79,13 +80,8 @@ def _code_before(error: BaseException | None) -> int:
 
 
 def _open_streams() -> None:
-    """Let standard streams that the caller has closed lead nowhere: the next file that is opened would replace them.
-
-    So would the next file of a process that this one starts, which inherits the streams.
-    """
-    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the number of stderr
-        os.set_inheritable(opened, True)
-    os.close(opened)
+    """Let standard streams that the caller has closed lead nowhere."""
+    fill_standard_streams()
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole process
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 

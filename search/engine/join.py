@@ -10,6 +10,7 @@ from coarsefine.search.engine.stage_loop import StageLoop
 from coarsefine.search.engine.worker_process import end_in_import
 from coarsefine.search.results.observer import Observer, require_observer
 from coarsefine.search.results.study import Study
+from coarsefine.search.standard_streams import fill_standard_streams
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import open_storage
 from coarsefine.search.training.images import Source, require_source
@@ -37,6 +38,7 @@ def join(  # noqa: PLR0913 - what a worker can be given, by keyword
     Raises the same errors as `coarsefine.run`.
     """
     end_in_import()
+    fill_standard_streams()
     workers = whole_number("join: workers", workers, 1)
     require_campaign("join", campaign, data, observer, stop)
     if gpus is not None:

@@ -32,6 +32,7 @@ from coarsefine.search.results.status import Status
 from coarsefine.search.results.status_reading import full_status_of, read_status
 from coarsefine.search.results.study import Study
 from coarsefine.search.results.trial_files import logs_folder
+from coarsefine.search.standard_streams import fill_standard_streams
 from coarsefine.search.storage.lease_renewal import renewed
 from coarsefine.search.storage.location import Location, locate
 from coarsefine.search.storage.opening import create_storage, open_storage, storage_exists
@@ -80,6 +81,7 @@ def run(  # noqa: PLR0913 - what a run can be given, by keyword
     storage have been checked. A campaign whose file was changed before any trial had a result starts again.
     """
     end_in_import()
+    fill_standard_streams()
     workers = whole_number("run: workers", workers, 1)
     require_campaign("run", campaign, data, observer, stop)
     if engine is not None:

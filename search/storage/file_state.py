@@ -9,6 +9,8 @@ import psutil
 from coarsefine.search.errors import StorageError
 
 _LOCKS = Path("/proc/locks")
+_LONGEST_SUFFIX = 48
+"""The most bytes that are added to the name of a file for those that are kept beside it for a while."""
 _FIELDS = 8
 """Fields of a line of `_LOCKS`: number, kind, mode, access, process, device with inode, start and end."""
 
@@ -28,7 +30,9 @@ def trouble_with(path: Path) -> str | None:
         return link
     if path.is_dir():
         return f"{path} is not a file: give --storage the path of a SQLite file, such as studies.db."
-    return _trouble_with_access(path) if path.parent.is_dir() else _trouble_with_parents(path.parent)
+    if not path.parent.is_dir():
+        return _trouble_with_parents(path.parent)
+    return _trouble_with_name(path) or _trouble_with_access(path)
 
 
 def broken_link(path: Path) -> str | None:
@@ -44,6 +48,16 @@ def _trouble_with_parents(folder: Path) -> str:
     if not above.is_dir():
         return f"{above} is not a folder, so there can be no file in it: give another --storage."
     return f"There is no folder {folder}: make it (mkdir -p {shlex.quote(str(folder))}), or give another --storage."
+
+
+def _trouble_with_name(path: Path) -> str | None:
+    """Return that the name of a new file is too long, for the names of files beside it, too."""
+    if not hasattr(os, "pathconf") or path.exists():
+        return None
+    most = os.pathconf(path.parent, "PC_NAME_MAX") - _LONGEST_SUFFIX
+    if len(os.fsencode(path.name)) <= most:
+        return None
+    return f"{path}: the name of the file is too long: give a --storage whose name has at most {most} bytes."
 
 
 def _trouble_with_access(path: Path) -> str | None:

@@ -75,8 +75,14 @@ def locate(storage: str | Path | Location) -> Location:
 
 
 def at_file(path: Path) -> Location:
-    """Return the location of a SQLite file."""
+    """Return the location of a SQLite file; raise `UsageError` if its path cannot be written as text."""
     path = path.absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The path {str(path)!r} is not UTF-8: rename what is not, or give another --storage."
+        ) from error
     url = URL.create("sqlite", database=str(path)).render_as_string()
     return Location(url, f"sqlite:///{path}", path)
 

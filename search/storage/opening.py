@@ -118,7 +118,8 @@ def _create_lease_table(storage: Storage) -> None:
     with storage.guarded(), transaction(storage.engine) as connection:
         if connection.dialect.name == "postgresql":  # two that create the same at once fail, in spite of IF NOT EXISTS
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATING_TABLES)))
-        connection.execute(CreateTable(lease, if_not_exists=True))
+        if not sa.inspect(connection).has_table(lease.name):  # a user may have rights on tables only
+            connection.execute(CreateTable(lease, if_not_exists=True))
         found = {column["name"] for column in sa.inspect(connection).get_columns(lease.name)}
         _create_indexes(connection)
     if not found >= set(lease.c.keys()):

@@ -28,6 +28,18 @@ COMMANDS = (
     "momentum", "doctor", "init",
 )  # fmt: skip
 LIST_MODULES = "import json, sys; sys.stderr.write(json.dumps(sorted(sys.modules)))"
+CLOSED = """
+import os
+import sys
+
+from coarsefine import Campaign, run
+
+if __name__ == "__main__":
+    for stream in (0, 1, 2):
+        os.close(stream)
+    sys.stdin = sys.stdout = sys.stderr = None
+    run(Campaign.load("small.toml"), workers={workers})
+"""
 SHOW_HELP = f"""
 import sys
 from coarsefine.search.cli import main
@@ -110,6 +122,16 @@ def test_closed_streams_change_no_exit_code(tmp_path):
         command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "coarsefine", *words]
         assert subprocess.run(command, cwd=tmp_path, check=False, timeout=240).returncode == code
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_script_whose_streams_are_closed_trains(tmp_path, workers):
+    """`run` in a process without standard streams starts processes that have some, which lead nowhere."""
+    (tmp_path / "own.py").write_text("def train(point, seed, report):\n    return 0.5\n", "utf-8")
+    changes = {"stage": {"coarse": {"trials": 4}, "fine": None}, "confirm": None, "epochs": None}
+    write_campaign(tmp_path, "objective", objective="own:train", **changes)
+    (tmp_path / "script.py").write_text(CLOSED.format(workers=workers), "utf-8")
+    assert subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=False, timeout=240).returncode == 0
 
 
 def test_workers_of_a_run_whose_streams_are_closed_train(tmp_path):

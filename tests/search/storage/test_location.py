@@ -60,6 +60,16 @@ def test_other_places_are_refused_without_a_password(given):
     assert error.value.__cause__ is None
 
 
+def test_path_that_is_no_text_is_refused(tmp_path, monkeypatch):
+    """A path with bytes that are not UTF-8 is named with its escapes: studies, JSON and pages could not hold it."""
+    with pytest.raises(UsageError, match=r"bad.udcff.db' is not UTF-8: rename"):
+        locate("bad\udcff.db")
+    (folder := tmp_path / "bad\udcff").mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match="is not UTF-8: rename"):
+        locate("studies.db")
+
+
 def test_missing_driver_is_named(monkeypatch):
     """Without psycopg, a PostgreSQL URL is refused with what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)

@@ -230,6 +230,19 @@ def test_missing_right_to_create_tables_is_reported(new_database):
         postgres.execute(new_database, f"DROP ROLE {name}")
 
 
+def test_rights_on_the_tables_are_enough_where_these_exist(new_database):
+    """A user who may read and write the tables, and create none, opens a storage that another one has made."""
+    name = make_url(new_database).database
+    create_storage(locate(new_database)).close()
+    postgres.execute(new_database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    postgres.execute(new_database, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
+    try:
+        create_storage(locate(make_url(new_database).set(username=name, password=name).render_as_string(False))).close()
+    finally:
+        postgres.execute(new_database, f"DROP OWNED BY {name}")
+        postgres.execute(new_database, f"DROP ROLE {name}")
+
+
 @pytest.mark.parametrize("location", ["postgresql"], indirect=True)
 def test_study_whose_ids_surround_those_of_another_takes_none_of_its_leases(location, opened):
     """Opening a study leaves the leases of another one alone, whose trials have ids between its own.
