@@ -76,7 +76,7 @@ class FinishedTrial:
 
 def has_diverged(state: TrialState, reason: str | None) -> bool:
     """Return whether a trial in this state, recorded with this reason, failed because its numbers overflowed."""
-    return state is TrialState.FAIL and "diverged" in (reason or "")
+    return state is TrialState.FAIL and (reason or "").startswith("diverged")  # a message of user code may have it, too
 
 
 def end_mark(state: TrialState, value: float | None) -> dict[str, Any]:
