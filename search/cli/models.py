@@ -60,8 +60,8 @@ def export(
     found = export_any(studies, trial)
     named = f"{name}-{found.trial.stage}-{found.trial.number}" if trial is not None else name
     path = output if output is not None else source.location.output_folder("exports") / f"{named}.json"
+    check_target(path, name if output is None else None)
     if isinstance(found, FunctionExport):
-        check_target(path)
         found = with_copies(found, path, folders_of(found, source.location))
     write_export(found, path)
     if as_json:

@@ -51,17 +51,19 @@ def write_export(export: AnyExport, path: Path) -> None:
     write_atomic(path, text_of(export))
 
 
-def check_target(path: Path) -> None:
-    """Raise `UsageError` unless an export can be written to a path."""
+def check_target(path: Path, campaign: str | None = None) -> None:
+    """Raise `UsageError` unless an export can be written to a path; of other campaigns than `campaign`, none is lost."""
     if not path.name:
         raise UsageError(f"--output {str(path)!r} is not a file name: give one.")
     if path.exists():
         try:
-            read_export(path)
+            other = read_export(path).campaign.name
         except UsageError as error:
             raise UsageError(
                 f"{path} exists and is not an export, so it is not overwritten: name another --output."
             ) from error
+        if campaign not in {None, other}:
+            raise UsageError(f"{path} is an export of the campaign {other}, so it is not overwritten: give --output.")
 
 
 def text_of(export: AnyExport) -> str:

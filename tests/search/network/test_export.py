@@ -16,7 +16,7 @@ from coarsefine.model.errors import DataError
 from coarsefine.search.campaign.campaign import Campaign
 from coarsefine.search.engine.run import run
 from coarsefine.search.errors import Interrupted, UsageError
-from coarsefine.search.network.export import read_export, write_export
+from coarsefine.search.network.export import check_target, read_export, write_export
 from coarsefine.search.network.final_training import reproduce
 
 CONFIRMED = {"confirm": {"top": 3, "seeds": 3}, "final": {"seeds": 2}}
@@ -298,3 +298,12 @@ def test_export_survives_writing_and_reading(campaign_folder, tmp_path):
     assert read_export(tmp_path / "deep" / "copy.json") == export
     with pytest.raises(UsageError):
         read_export(tmp_path)
+
+
+def test_export_of_another_campaign_is_not_overwritten(campaign_folder, tmp_path):
+    """Two names may lead to one file: trial a#1 of x, and the winner of x-a-1. The first export stays."""
+    write_export(read_export(campaign_folder / "exports" / "small.json"), path := tmp_path / "x-a-1.json")
+    check_target(path)
+    check_target(path, "small")
+    with pytest.raises(UsageError, match="is an export of the campaign small, so it is not overwritten"):
+        check_target(path, "x")
