@@ -52,7 +52,7 @@ def write_export(export: AnyExport, path: Path) -> None:
 
 
 def check_target(path: Path, campaign: str | None = None) -> None:
-    """Raise `UsageError` unless an export can be written to a path; of other campaigns than `campaign`, none is lost."""
+    """Raise `UsageError` unless an export can be written to a path; with `campaign`, it replaces only that one's."""
     if not path.name:
         raise UsageError(f"--output {str(path)!r} is not a file name: give one.")
     if path.exists():

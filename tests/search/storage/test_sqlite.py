@@ -160,7 +160,9 @@ def test_copy_of_a_file_in_wal_is_a_single_file(made_file, tmp_path):
 
 def test_name_that_is_too_long_is_refused(tmp_path):
     """A name that leaves no room for those of the files beside it is refused before anything is made."""
-    with pytest.raises(StorageError, match=r"name of the file is too long: give a --storage whose name has at most \d+"):
+    with pytest.raises(
+        StorageError, match=r"name of the file is too long: give a --storage whose name has at most \d+"
+    ):
         create_storage(locate(tmp_path / f"{'x' * 240}.db"))
     assert list(tmp_path.iterdir()) == []
 

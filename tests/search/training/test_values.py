@@ -24,7 +24,9 @@ def test_names_of_metrics_are_printable(given, stored):
         assert judge(1.0, 1, more={given: 2.0}).metrics == {stored: 2.0}
 
 
-@pytest.mark.parametrize("value", [np.ma.masked, np.ma.array([0.5], mask=[True]), np.ma.array([1.0, 2.0], mask=True).mean()])
+@pytest.mark.parametrize(
+    "value", [np.ma.masked, np.ma.array([0.5], mask=[True]), np.ma.array([1.0, 2.0], mask=True).mean()]
+)
 def test_masked_value_is_no_number(value):
     """The mean of masked values fails its trial; it is not 0."""
     assert judge(value, 1).failure == "its value of epoch 1 is masked, no number"
