@@ -194,4 +194,7 @@ def _delete(study: str, storage: str) -> str:
 
 
 def _python(script: str) -> str:
-    return f"python -c {shlex.quote(f'import optuna; {script}'.rstrip('; '))}"
+    """Return a command that runs a script; in double quotes if no shell changes it there, since it has single ones."""
+    text = f"import optuna; {script}".rstrip("; ")
+    quoted = shlex.quote(text) if {*'"$`\\!'} & {*text} else f'"{text}"'
+    return f"python -c {quoted}"

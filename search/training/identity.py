@@ -166,11 +166,17 @@ def accept_change(
 
 def _changed(study: Study, change: Change) -> str:
     """Return what has changed in a user's file since a study was started, and how to go on."""
+    output = (
+        " If the trials write it, let each write into its own folder: begin its name in the command with {folder}/, "
+        "and give the campaign another name."
+        if change.now.files is not None and change.diff is None
+        else ""
+    )
     return (
         f"{change.subject} {change.verb} changed since {study.name} was started{change.shown}"
         "To go on with the present file, give --accept-changes (in Python accept_changes=True), which records the "
         "change with the campaign. To search from the start with it, give the campaign another name or --storage. To "
-        "go on with the earlier file, restore it."
+        f"go on with the earlier file, restore it.{output}"
     )
 
 

@@ -103,6 +103,18 @@ def test_edited_attribute_is_named_and_put_back(cli, key, value, text):
     assert cli("status")[2] == ""
 
 
+@pytest.mark.parametrize(("key", "value"), [("slots", 2), ("slots", "many"), ("id", "mine"), ("space", [])])
+def test_attribute_edited_while_its_stage_is_trained_is_put_back(key, value):
+    """An edit beside a run stops it before the next stage, with the number of trials that was planned."""
+    observer, study = Observer(), optuna.load_study(study_name="small/fine", storage=URL)
+    observer.on_stage_opened = lambda _, stage: stage.stage_name == "fine" and study.set_user_attr(key, value)
+    with pytest.raises(StorageError, match=f"changed the attribute {key} of the study small/fine") as error:
+        run(Campaign.load("small.toml"), observer=observer)
+    put_back(str(error.value))
+    status = run(Campaign.load("small.toml"))
+    assert (status.state, [stage.completed for stage in status.stages]) == ("done", [8, 5, 4])
+
+
 def test_several_edits_are_one_message():
     """All edited and deleted attributes of a study are in one message, and one command puts them back."""
     before = attributes()

@@ -283,6 +283,22 @@ def test_files_that_trials_write_are_not_compared(tmp_path):
     assert searched(tmp_path, **interrupted(tmp_path)).state == "done"
 
 
+def test_earlier_output_is_taken_for_a_source(tmp_path):
+    """A file that was there before, and that trials write, is refused; the message says how to name such a file."""
+    script = 'for epoch in $(seq $1); do echo value 0.5; done\ndate +%N >> "$2"\n'
+    (tmp_path / "train.sh").write_text(script)
+    (tmp_path / "result.json").touch()
+    words, changes = ["bash", "train.sh", "{epochs}"], {"parse": PARSE, **only(trials=3)}
+    written = (tmp_path / "result.json").stat
+    with pytest.raises(Interrupted):
+        searched(tmp_path, command=[*words, "result.json"], stop=lambda: bool(written().st_size), **changes)
+    with pytest.raises(CampaignError, match=r"result\.json has changed .* begin its name .* with {folder}/, and give"):
+        searched(tmp_path, command=[*words, "result.json"], **changes)
+    own = [*words, "{folder}/result.json"]
+    write_campaign(tmp_path, "objective", name="other", objective=None, command=own, **changes)
+    assert run(Campaign.load(tmp_path / "small.toml"), tmp_path / "studies.db").state == "done"
+
+
 @pytest.mark.parametrize(
     ("words", "compared"),
     [
