@@ -23,7 +23,7 @@ from coarsefine.search.storage.opening import open_storage
 
 _HEAD = (
     "name = 'chaos'\nseed = {seed}\n[data]\ndataset = 'digits'\n"
-    "[model]\nhidden = 10\nbatch = {batch}\nepochs = {epochs}\n"
+    "[model]\nhidden = {hidden}\nbatch = {batch}\nepochs = {epochs}\n"
 )
 _FIRST = "[[stage]]\nname = '{name}'\ntrials = {trials}\neta = [0.01, 1.0]\nlambda = [1e-6, 0.01]\nstack = 4\n"
 _NEXT = "[[stage]]\nname = '{name}'\ntrials = {trials}\ncarry = 2\nstack = 4\nnarrow = {{ top = 5 }}\n"
@@ -35,7 +35,7 @@ _SHOWN = 5
 def plain(seed: int, epochs: int) -> str:
     """Return a campaign of 50 and 30 slots."""
     first, second = _FIRST.format(name="coarse", trials=50), _NEXT.format(name="fine", trials=30)
-    return _HEAD.format(seed=seed, batch=10, epochs=epochs) + first + second + "[final]\nepochs = 4\n"
+    return _HEAD.format(seed=seed, hidden=10, batch=10, epochs=epochs) + first + second + "[final]\nepochs = 4\n"
 
 
 def halving(seed: int, epochs: int) -> str:
@@ -44,16 +44,16 @@ def halving(seed: int, epochs: int) -> str:
 
 
 def long(seed: int, epochs: int, stacks: int) -> str:
-    """Return a campaign of one stage with `stacks` stacks of many epochs."""
+    """Return a campaign of one stage with `stacks` stacks of many epochs, each of which trains for seconds."""
     stage = _FIRST.format(name="coarse", trials=4 * stacks)
-    return _HEAD.format(seed=seed, batch=4, epochs=epochs) + stage + "[final]\nepochs = 4\n"
+    return _HEAD.format(seed=seed, hidden=200, batch=4, epochs=epochs) + stage + "[final]\nepochs = 4\n"
 
 
 def staged(seed: int) -> str:
     """Return a campaign of three short stages, for faults between them."""
     names = ("mid", "fine")
     stages = "".join(_NEXT.format(name=name, trials=6) for name in names)
-    head = _HEAD.format(seed=seed, batch=50, epochs=3) + _FIRST.format(name="coarse", trials=8)
+    head = _HEAD.format(seed=seed, hidden=10, batch=50, epochs=3) + _FIRST.format(name="coarse", trials=8)
     return head + stages + "[final]\nepochs = 4\n"
 
 

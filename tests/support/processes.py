@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import closing, suppress
 
 import psutil
@@ -183,7 +184,18 @@ def kill_repeatedly(folder, *, processes, kills):
 
 
 def race(address, slots, space, barrier, results):
-    """Create the tables, the study and the slots together with other processes; claim and complete slots."""
+    """Create the tables, the study and the slots together with other processes; claim and complete slots.
+
+    Put the numbers of the slots into `results`, or the error as text.
+    """
+    try:
+        results.put(_raced(address, slots, space, barrier))
+    except BaseException:
+        results.put(traceback.format_exc())
+        raise
+
+
+def _raced(address, slots, space, barrier):
     barrier.wait(PATIENCE)
     storage = create_storage(locate(address))
     storage.open_study("small/race", {}, space, slots)
@@ -194,7 +206,7 @@ def race(address, slots, space, barrier, results):
         storage.queue.record([Record(claim, {1: 0.5}, 0.5, {}, TrialState.COMPLETE) for claim in claims], claims)
         done += [claim.slot.number for claim in claims]
     storage.close()
-    results.put(done)
+    return done
 
 
 def workers_of(process):

@@ -570,7 +570,9 @@ def test_sixteen_processes_share_a_stage(address):
     racers = [FORKING.Process(target=race, args=(address, planned(320), SPACE, barrier, results)) for _ in range(16)]
     for racer in racers:
         racer.start()
-    claimed = [number for _ in racers for number in results.get()]
+    found = [results.get() for _ in racers]
+    assert [error for error in found if isinstance(error, str)] == []
+    claimed = [number for slots in found for number in slots]
     for racer in racers:
         racer.join(240)
         assert racer.exitcode == 0
