@@ -88,6 +88,7 @@ PRUNERS = Group(
     {
         "none": "coarsefine.search.campaign.pruners.none:NoPruner",
         "halving": "coarsefine.search.campaign.pruners.halving:Halving",
+        "hyperband": "coarsefine.search.campaign.pruners.hyperband:Hyperband",
     },
     _check,
 )

@@ -147,7 +147,7 @@ class _PlannedStage(_Ranges):
     stack: fields.Stack = "auto"
     """Most trials that train together. `"auto"`: as many as train fastest; of an objective 16 if batched, else 1."""
     pruner: fields.Pruner = "none"
-    """Which trials end early: `"none"`; `"halving"`, by successive halving; or by another package."""
+    """Which trials end early: `"none"`; `"halving"`, by successive halving; `"hyperband"`; or by another package."""
 
 
 if TYPE_CHECKING:

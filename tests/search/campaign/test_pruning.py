@@ -1,5 +1,6 @@
 """Test pruners: which trials of a cohort continue, one of another package, and what is refused."""
 
+import math
 import os
 import subprocess
 import sys
@@ -73,6 +74,49 @@ def test_trials_that_ended_leave_their_place_to_others():
     values = {0: None, 1: 0.9, 2: 0.2, 3: 0.1}
     assert pruning.losers(range(4), 2, values).keys() == {3}
     assert pruning.losers(range(4), 2, {**values, 2: None}) == {}
+
+
+def test_brackets_of_27_epochs():
+    """With 27 epochs, a cohort of 49 trials has the four brackets of the paper; each has its rungs."""
+    hyperband = pruner("hyperband", {})
+    assert hyperband.rungs_of(27) == [1, 3, 9]
+    assert [len(bracket) for bracket in hyperband.brackets(range(49), 27)] == [27, 12, 6, 4]
+    pruning, cohort = Pruning.of("hyperband", {}, 27), range(49)
+    continuing = set(cohort)
+    left = []
+    for rung in pruning.rungs:
+        values = {number: number / 49 if number in continuing else None for number in cohort}
+        losers = pruning.losers(cohort, rung, values)
+        assert set(losers.values()) == {f"pruned after epoch {rung}: not among the best of its bracket"}
+        continuing -= losers.keys()
+        left.append([len(continuing & set(bracket)) for bracket in hyperband.brackets(cohort, 27)])
+    assert left == [[9, 12, 6, 4], [3, 4, 6, 4], [1, 2, 2, 4]]
+    assert pruning.epochs_of(49) == 1 * 49 + 2 * 31 + 6 * 17 + 18 * 9
+
+
+@given(st.integers(1, 64), st.integers(1, 400), st.integers(1, 9), st.floats(1.5, 5), st.randoms(use_true_random=False))
+def test_hyperband_prunes_within_brackets(size, epochs, least, factor, drawn):
+    """Brackets divide a cohort; the last is never pruned; within the others no pruned trial is better than one kept."""
+    hyperband, cohort = pruner("hyperband", {"least": least, "factor": factor}), range(5, 5 + size)
+    brackets = list(hyperband.brackets(cohort, epochs))
+    assert [number for bracket in brackets for number in bracket] == list(cohort)
+    rungs = Pruning.of("hyperband", {"least": least, "factor": factor}, epochs).rungs
+    assert len(brackets) == len(rungs) + 1
+    assert all(rung >= least for rung in rungs)
+    trained, continuing, start = 0, dict.fromkeys(cohort, 0.0), 0
+    for place, epoch in enumerate(rungs):
+        trained += len(continuing) * (epoch - start)
+        start = epoch
+        values = {number: drawn.randrange(9) / 8 for number in continuing}
+        kept = set(hyperband.survivors(Rung(epoch, place, epochs, cohort), values))
+        for skipped, bracket in enumerate(brackets):
+            inside = [number for number in values if number in bracket]
+            worst = min((values[number] for number in inside if number in kept), default=math.inf)
+            assert not inside or worst < math.inf
+            assert all(values[number] <= worst for number in inside if number not in kept)
+            assert skipped <= place or kept >= set(inside)
+        continuing = {number: values[number] for number in kept}
+    assert hyperband.epochs_of(size, epochs) == trained + len(continuing) * (epochs - start)
 
 
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), min_size=1, max_size=20))
@@ -158,7 +202,7 @@ def test_campaign_is_looked_at_without_the_package(ran):
         assert answer.returncode == 0, answer.stderr
     answer = forked_command("run", "near_best.toml", cwd=ran)
     assert answer.returncode == 2
-    assert "stage 1, pruner: there is no pruner 'near_best' (known: none, halving)." in answer.stderr
+    assert "stage 1, pruner: there is no pruner 'near_best' (known: none, halving, hyperband)." in answer.stderr
 
 
 OPTIONS = {
@@ -170,6 +214,7 @@ OPTIONS = {
     "no name": ("{ margin = 0.1 }", "'name' is missing in stage 1, pruner: add it."),
     "number": ("3", "stage 1, pruner = 3: a pruner is a name, or a table with a name, { name"),
     "own": ('{ name = "halving", factor = 0.5 }', "pruner: factor = 0.5: must be greater than 1."),
+    "least": ('{ name = "hyperband", least = 0 }', "pruner: least = 0: must be greater than or equal to 1."),
     "rungs": ('{ name = "halving", rungs = [3] }', "stage 'coarse': rungs = [3] must lie before its last epoch, 3."),
     "both": (
         '{ name = "halving" }\nrungs = [1]',
@@ -205,6 +250,20 @@ def test_table_is_another_form_of_keys(tmp_path):
     assert campaign.pruning(campaign.stage[0]).rungs == (2, 5)
     assert campaign.as_stored()["stage"][0]["pruner"] == {"name": "halving", "rungs": [2, 5]}
     assert Campaign.from_stored(campaign.as_stored()).as_stored() == campaign.as_stored()
+
+
+def test_hyperband_trains_the_epochs_of_its_brackets(tmp_path):
+    """A stage with hyperband prunes in each bracket what its rungs leave, with two workers as with one."""
+    text = campaign_toml(model={"epochs": 9}, stage={"coarse": {"trials": 22, "pruner": "hyperband"}})
+    (tmp_path / "small.toml").write_text(text, "utf-8")
+    for workers in (1, 2):
+        answer = coarsefine("run", "small.toml", "--workers", workers, "--storage", f"{workers}.db", cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+    rows = table(tmp_path / "1.db")
+    assert table(tmp_path / "2.db") == rows
+    rows = {number: row for (study, number), row in rows.items() if study == "small/coarse"}
+    assert sorted(len(row[3]) for row in rows.values()) == [1] * 8 + [3] * 6 + [9] * 8
+    assert {len(rows[number][3]) for number in range(18, 22)} == {9}, "the last bracket"
 
 
 def test_options_of_an_added_pruner_are_no_keys_of_a_stage(site):
